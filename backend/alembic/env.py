@@ -1,0 +1,48 @@
+"""How migrations run: once per deployment, under an advisory lock."""
+
+from alembic import context
+from sqlalchemy import text
+from sqlmodel import SQLModel
+
+from app.core.config import Settings
+from app.core.database import create_sync_engine
+from app.core.logs import configure_logging
+from app.models import database  # noqa: F401  (registers the tables)
+
+# Any number, the same for every migration of this database: it makes replicas that
+# start together wait for each other.
+LOCK = 7_305_021_001
+
+
+def migrate() -> None:
+    """Run the migrations that the database has not seen."""
+    settings = Settings()
+    configure_logging(settings)
+    engine = create_sync_engine(settings.database)
+    with engine.connect() as connection:
+        # A migration may take longer than a request is allowed to.
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+        connection.commit()
+        context.configure(connection=connection, target_metadata=SQLModel.metadata)
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.commit()
+    engine.dispose()
+
+
+def print_sql() -> None:
+    """Write the SQL instead of running it: ``alembic upgrade head --sql``."""
+    context.configure(
+        url=Settings().database.sync_url,
+        target_metadata=SQLModel.metadata,
+        literal_binds=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    print_sql()
+else:
+    migrate()

@@ -1,0 +1,3 @@
+"""The API and the Celery worker: one code base, one image, two processes."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,119 @@
+"""Every error as ``application/problem+json`` (RFC 9457): the one place for it."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.core.exceptions import (
+    ApplicationError,
+    DeadlineExceeded,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from app.core.request_id import HEADER, current_request_id
+from app.models.schemas import Problem
+
+STATUS_CODES: Mapping[type[ApplicationError], int] = {
+    Refused: 422,
+    NotFound: 404,
+    Unavailable: 503,
+    DeadlineExceeded: 504,
+}
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """An error answer."""
+    request_id = current_request_id.get()
+    content = {
+        "type": f"urn:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        **members,
+    }
+    # ASCII: a detail may quote what the client sent, were it a lone surrogate.
+    return Response(
+        json.dumps(content),
+        status,
+        {**(headers or {}), HEADER: request_id},
+        media_type=MEDIA_TYPE,
+    )
+
+
+async def on_application_error(_: Request, error: Exception) -> Response:
+    """Errors of the tree in ``app.core.exceptions``."""
+    assert isinstance(error, ApplicationError)
+    known = (cls for cls in type(error).__mro__ if cls in STATUS_CODES)
+    status = STATUS_CODES[next(known)]
+    headers = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    return problem(status, error.code, error.title, error.detail, headers)
+
+
+async def on_http_error(_: Request, error: Exception) -> Response:
+    """Errors of the framework: unknown paths, wrong methods, bodies too large."""
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    code = getattr(error, "code", phrase.lower().replace(" ", "_"))
+    return problem(error.status_code, code, phrase, str(error.detail), error.headers)
+
+
+async def on_invalid(_: Request, error: Exception) -> Response:
+    """Values that do not fit the schema. What was sent is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]}
+        for e in error.errors()
+    ]
+    where = ".".join(str(part) for part in errors[0]["loc"])
+    detail = f"{where}: {errors[0]['msg']}"
+    return problem(422, "invalid_values", "Invalid values", detail, errors=errors)
+
+
+async def on_bug(_: Request, __: Exception) -> Response:
+    """Anything else is a mistake of ours; the traceback is in the log."""
+    title = "Internal server error"
+    return problem(500, "internal_error", title, "This is a bug; please report it.")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error by this module."""
+    app.add_exception_handler(ApplicationError, on_application_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(Exception, on_bug)
+
+
+def responses(*status_codes: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of these error answers."""
+    return {
+        status: {
+            "model": Problem,
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM_SCHEMA}}},
+        }
+        for status in status_codes
+    }
+
+
+PROBLEM_SCHEMA = "#/components/schemas/Problem"

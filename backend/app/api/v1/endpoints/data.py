@@ -1,0 +1,53 @@
+"""Processing data, at once or later."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from app.api.errors import responses
+from app.api.strict_json import StrictJsonRoute
+from app.api.v1.parameters import ID_PATTERN
+from app.core.dependencies import DataServiceDep, RecordServiceDep, RequestIdDep
+from app.models.schemas import DataRequest, TaskResult, TaskStatus
+
+router = APIRouter(prefix="/data", tags=["data"], route_class=StrictJsonRoute)
+
+
+@router.post("/process", responses=responses(400, 413, 415, 422, 503, 504))
+async def process_data(
+    request: DataRequest,
+    service: DataServiceDep,
+    request_id: RequestIdDep,
+    response: Response,
+) -> TaskResult:
+    """Have the data service process the payload, and wait for the outcome.
+
+    The answer is sent once the record is stored; `Location` names it.
+    """
+    task_id, outcome = await service.process(request, request_id)
+    response.headers["Location"] = f"/api/v1/database/records/{task_id}"
+    return TaskResult(task_id="-", task_status=TaskStatus.SUCCESS, outcome=outcome)
+
+
+@router.post("/process-async", status_code=202, responses=responses(400, 413, 415, 503))
+async def process_data_async(
+    request: DataRequest,
+    service: DataServiceDep,
+    request_id: RequestIdDep,
+    response: Response,
+) -> TaskResult:
+    """Accept the payload for processing; `Location` is where to ask for the outcome.
+
+    Once this has answered 202, the work ends in `Success` or `Failure`.
+    """
+    result = await service.accept(request, request_id)
+    response.headers["Location"] = f"/api/v1/data/process-async/{result.task_id}"
+    return result
+
+
+@router.get("/process-async/{task_id}", responses=responses(404, 422, 503))
+async def get_task_status(
+    task_id: Annotated[str, Path(pattern=ID_PATTERN)], service: RecordServiceDep
+) -> TaskResult:
+    """The state of accepted work: `Processing`, `Success` or `Failure`."""
+    return await service.get_status(task_id)

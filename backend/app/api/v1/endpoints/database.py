@@ -1,0 +1,80 @@
+"""What was stored: records and the logs of calls."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from app.api.errors import responses
+from app.api.v1.parameters import (
+    ID_PATTERN,
+    IdQuery,
+    NameQuery,
+    get_page,
+    link_next,
+)
+from app.core.dependencies import RecordServiceDep
+from app.models.schemas import Log, Record, TaskStatus
+from app.repositories.pages import Page
+
+router = APIRouter(prefix="/database", tags=["database"])
+
+PageDep = Annotated[Page, Depends(get_page)]
+TaskId = Annotated[str, Path(pattern=ID_PATTERN)]
+
+
+@router.get("/records", response_model=list[Record], responses=responses(422, 503))
+async def get_records(
+    service: RecordServiceDep,
+    page: PageDep,
+    request: Request,
+    response: Response,
+    task_status: TaskStatus | None = None,
+    task_type: NameQuery = None,
+) -> object:
+    """Records, newest first. `Link` names the next page."""
+    records = await service.get_processing_records(
+        page, task_status=task_status, task_type=task_type
+    )
+    link_next(request, response, page, records)
+    return records
+
+
+@router.get(
+    "/records/{task_id}", response_model=Record, responses=responses(404, 422, 503)
+)
+async def get_record(task_id: TaskId, service: RecordServiceDep) -> object:
+    """One record."""
+    return await service.get_record(task_id)
+
+
+@router.delete(
+    "/records/{task_id}", status_code=204, responses=responses(404, 422, 503)
+)
+async def delete_record(task_id: TaskId, service: RecordServiceDep) -> None:
+    """Delete one record. Its log rows stay."""
+    await service.delete_record(task_id)
+
+
+@router.get("/logs", response_model=list[Log], responses=responses(422, 503))
+async def get_logs(
+    service: RecordServiceDep,
+    page: PageDep,
+    request: Request,
+    response: Response,
+    task_id: IdQuery = None,
+    correlation_id: IdQuery = None,
+    queue_name: NameQuery = None,
+    service_name: NameQuery = None,
+    status: NameQuery = None,
+) -> object:
+    """Log rows of calls, newest first. `Link` names the next page."""
+    logs = await service.get_task_logs(
+        page,
+        task_id=task_id,
+        correlation_id=correlation_id,
+        queue_name=queue_name,
+        service_name=service_name,
+        status=status,
+    )
+    link_next(request, response, page, logs)
+    return logs

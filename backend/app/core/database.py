@@ -1,0 +1,115 @@
+"""PostgreSQL: engines, sessions, and the translation of their errors.
+
+Requests use the async engine (asyncpg), so that a query never blocks the event
+loop. The Celery worker and Alembic use the sync one (psycopg2): they have no loop.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel import create_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.requests import HTTPConnection
+
+from app.core.config import DatabaseSettings
+from app.core.exceptions import DatabaseUnavailable
+from app.core.group_commit import GroupCommit
+
+to_json = partial(
+    json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+)
+
+
+def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
+    """Engine of the worker and of the migrations. Connects on first use."""
+    return create_engine(
+        settings.sync_url,
+        echo=settings.sql_echo,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        pool_pre_ping=True,
+        pool_timeout=settings.db_timeout_seconds,
+        json_serializer=to_json,
+        connect_args={
+            "connect_timeout": 3,
+            "options": f"-c statement_timeout={settings.db_timeout_seconds:.3f}s",
+        },
+        **options,
+    )
+
+
+class Database:
+    """The async engine of one process, its sessions and its group commit."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            settings.async_url,
+            echo=settings.sql_echo,
+            pool_size=settings.db_pool_size,
+            max_overflow=settings.db_max_overflow,
+            pool_pre_ping=True,
+            pool_timeout=settings.db_timeout_seconds,
+            json_serializer=to_json,
+            connect_args={"timeout": 3, "command_timeout": settings.db_timeout_seconds},
+        )
+        self._new_session = async_sessionmaker(
+            self.engine, class_=AsyncSession, expire_on_commit=False
+        )
+        self.commits = GroupCommit(self.engine, translate_errors)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """A session that is rolled back unless its user commits.
+
+        Raises:
+            DatabaseUnavailable: no connection, or no answer in time.
+        """
+        with translate_errors():
+            async with self._new_session() as session:
+                yield session
+
+    async def close(self) -> None:
+        """Commit what is waiting, then give the connections back."""
+        await self.commits.close()
+        await self.engine.dispose()
+
+
+async def get_async_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
+    """FastAPI dependency: one session for one request.
+
+    It commits when the endpoint returns and before the answer is sent, if used with
+    ``scope="function"`` (see ``SessionDep``); an exception rolls back.
+    """
+    async with connection.app.state.resources.database.session() as session:
+        yield session
+        await session.commit()
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Turn "the database is not there" in all its spellings into one error.
+
+    Mistakes of ours (an unknown column, a broken constraint) pass unchanged.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, PoolTimeoutError) as error:
+        raise DatabaseUnavailable("PostgreSQL cannot be reached.") from error
+    except (OperationalError, InterfaceError, PendingRollbackError) as error:
+        raise DatabaseUnavailable("PostgreSQL did not answer.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable("PostgreSQL closed the connection.") from error
+        raise

@@ -1,0 +1,115 @@
+"""Rows of concurrent requests, committed together.
+
+A commit costs the database a flush to disk whatever it holds, so requests that
+arrive while one commit runs share the next. Each waits until its own rows are
+committed; a lone request never waits for company.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel
+
+from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
+
+MAX_BATCH = 100
+MAX_WAITING = 2000
+
+
+class Row(NamedTuple):
+    """Values of one new row. All rows of a table name the same columns."""
+
+    table: type[SQLModel]
+    values: dict[str, Any]
+
+
+class _Write(NamedTuple):
+    rows: Sequence[Row]
+    done: asyncio.Future[None]
+
+
+class GroupCommit:
+    """Commits rows in the order in which they came.
+
+    One transaction is open at a time; at most ``MAX_BATCH`` requests share it.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        translate_errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._engine = engine
+        self._translate_errors = translate_errors
+        self._waiting: deque[_Write] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def add(self, rows: Sequence[Row]) -> None:
+        """Store ``rows``, all or none; returns when they are committed.
+
+        A caller that is cancelled does not take its rows back.
+
+        Raises:
+            DatabaseUnavailable: the rows may or may not be there, if the connection
+                broke at the very commit; otherwise nothing of them is.
+            TooManyInFlight: too many requests wait for a commit already.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise TooManyInFlight("Too many rows wait to be stored.")
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(rows, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        await done
+
+    async def close(self) -> None:
+        """Wait until nothing is left to commit."""
+        while self._writer is not None:
+            await asyncio.wait({self._writer})
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), MAX_BATCH)
+                await self._write([self._waiting.popleft() for _ in range(size)])
+        finally:
+            self._writer = None
+
+    async def _write(self, batch: Sequence[_Write]) -> None:
+        try:
+            await self._commit(row for write in batch for row in write.rows)
+        except DatabaseUnavailable as error:
+            for write in batch:
+                _finish(write, error)
+        except Exception as error:
+            if len(batch) == 1:
+                _finish(batch[0], error)
+            else:  # one row is bad: it alone shall fail
+                for write in batch:
+                    await self._write([write])
+        else:
+            for write in batch:
+                _finish(write)
+
+    async def _commit(self, rows: Iterable[Row]) -> None:
+        tables: dict[type[SQLModel], list[dict[str, Any]]] = {}
+        for table, values in rows:
+            tables.setdefault(table, []).append(values)
+        with self._translate_errors():
+            async with self._engine.begin() as connection:
+                for table, many in tables.items():
+                    await connection.execute(insert(table), many)
+
+
+def _finish(write: _Write, error: Exception | None = None) -> None:
+    if write.done.done():  # its request was cancelled
+        return
+    if error is None:
+        write.done.set_result(None)
+    else:
+        write.done.set_exception(error)

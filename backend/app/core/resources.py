@@ -1,0 +1,79 @@
+"""What one API process holds: made when it starts, given back when it stops."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.exceptions import BrokerUnavailable
+from app.core.health import HealthChecks
+from app.infrastructure.celery import TaskPublisher
+from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
+from app.infrastructure.rabbitmq_management import ManagementApi
+from app.infrastructure.redis import RedisProbe
+from app.infrastructure.rpc.client import RpcClient
+from app.services.data_service import DataService
+from app.services.metrics_service import MetricsService
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The long-lived objects of an API process."""
+
+    settings: Settings
+    database: Database
+    rpc: RpcClient
+    producer: EventProducer
+    data_service: DataService
+    metrics_service: MetricsService
+    health: HealthChecks
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Nothing is asked of any server here: the API starts without them, says so in
+    ``/health``, and serves as soon as they are there."""
+    database = Database(settings.database)
+    rpc = RpcClient(settings.rabbitmq, settings.rpc)
+    producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
+    publisher = TaskPublisher(settings.celery)
+    redis = RedisProbe(settings.celery)
+
+    async def check_database() -> None:
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def check_rabbitmq() -> None:
+        if not rpc.connected:
+            raise BrokerUnavailable("There is no connection.")
+
+    rpc.start()
+    try:
+        yield Resources(
+            settings=settings,
+            database=database,
+            rpc=rpc,
+            producer=EventProducer(rpc, settings.rpc.timeout_seconds),
+            data_service=DataService(
+                producer, publisher, database.commits, settings.data_queue_name
+            ),
+            metrics_service=MetricsService(
+                rpc, ManagementApi(settings.rabbitmq), settings.data_queue_name
+            ),
+            health=HealthChecks(
+                {
+                    "postgresql": check_database,
+                    "rabbitmq": check_rabbitmq,
+                    "redis": redis.check,
+                },
+                required=frozenset({"postgresql", "rabbitmq"}),
+            ),
+        )
+    finally:
+        await producer.close()
+        await redis.close()
+        publisher.close()
+        await database.close()

@@ -1,0 +1,203 @@
+"""Calls to services: the synchronous and the asyncio face of one RPC client.
+
+The receiving side, ``EventReceiver``, belongs to each service: see
+``services/dataservice/rabbitmq_client.py``.
+"""
+
+import asyncio
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+from app.core.config import RabbitMQSettings, RpcSettings
+from app.core.exceptions import BrokerUnavailable
+from app.infrastructure.rpc import wire
+from app.infrastructure.rpc.client import Call, RpcClient
+from app.infrastructure.rpc.wire import Reply
+
+CONNECT_WAIT = 5.0
+SHORT_STRING = 255
+
+_sequence = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """The start or the end of one call; ``status`` of a failed one is its code."""
+
+    status: Literal["start", "end"] | str
+    queue_name: str
+    task_id: str
+    correlation_id: str
+    task_type: str | None = None
+
+    @property
+    def service_name(self) -> str:
+        """The service behind the queue: ``data`` of ``data_queue``."""
+        return self.queue_name.removesuffix("_queue")
+
+
+OnLogEvent = Callable[[LogEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The arguments of a call, as both faces take them."""
+
+    queue_name: str
+    payload: dict[str, Any]
+    task_id: str
+    correlation_id: str
+    on_log_event: OnLogEvent | None
+
+    def call(self, timeout: float, on_done: Callable[[Call], None]) -> Call:
+        headers = {wire.REQUEST_ID: self.correlation_id, wire.TASK_ID: self.task_id}
+        # Clients choose their request ids, and repeat them: the number keeps two
+        # calls of the same id apart.
+        call_id = f"{self.correlation_id}#{next(_sequence)}"
+        if max(len(call_id.encode()), len(self.queue_name.encode())) > SHORT_STRING:
+            raise ValueError("a queue's name or a correlation id is too long for AMQP")
+        body = wire.encode(self.payload)
+        return Call(call_id, self.queue_name, body, headers, timeout, on_done)
+
+    def log(self, status: str, task_type: str | None = None) -> None:
+        if self.on_log_event is not None:
+            self.on_log_event(
+                LogEvent(
+                    status,
+                    self.queue_name,
+                    self.task_id,
+                    self.correlation_id,
+                    task_type,
+                )
+            )
+
+    def result(self, call: Call) -> Reply:
+        if call.error is not None:
+            self.log(call.error.code)
+            raise call.error
+        assert call.reply is not None
+        self.log("end", call.reply.task_type)
+        return call.reply
+
+
+class EventProducer:
+    """Calls services from any thread, and blocks until they answer.
+
+    Made for Celery tasks and scripts. One per process: after a fork, make another.
+    """
+
+    def __init__(self, client: RpcClient, timeout: float) -> None:
+        self.client = client
+        self._timeout = timeout
+
+    @classmethod
+    def connect(cls, rabbitmq: RabbitMQSettings, rpc: RpcSettings) -> "EventProducer":
+        """A producer with a client of its own, connecting in the background."""
+        client = RpcClient(rabbitmq, rpc)
+        client.start()
+        return cls(client, rpc.timeout_seconds)
+
+    def call(
+        self,
+        queue_name: str,
+        payload: dict[str, Any],
+        *,
+        task_id: str | None = None,
+        correlation_id: str | None = None,
+        timeout: float | None = None,
+        on_log_event: OnLogEvent | None = None,
+    ) -> Reply:
+        """Send ``payload`` to the service that listens on ``queue_name``.
+
+        Args:
+            timeout: seconds until the deadline; that of the settings if None.
+            on_log_event: told about the start and the end of the call.
+
+        Raises:
+            ServiceRefused, ServiceFailed, DeadlineExceeded, Unavailable: see
+                ``app.core.exceptions``.
+        """
+        new_id = str(uuid4())
+        request = _Request(
+            queue_name,
+            payload,
+            task_id or new_id,
+            correlation_id or new_id,
+            on_log_event,
+        )
+        done = threading.Event()
+        call = request.call(timeout or self._timeout, lambda _: done.set())
+        if not self.client.wait_connected(min(CONNECT_WAIT, call.timeout)):
+            raise BrokerUnavailable("There is no connection to RabbitMQ.")
+        request.log("start")
+        self.client.submit(call)
+        done.wait()  # the client ends every call by its deadline
+        return request.result(call)
+
+    def close(self) -> None:
+        """End the connection. Calls in other threads fail."""
+        self.client.close()
+
+
+class AsyncEventProducer:
+    """Calls services from an event loop, without blocking it.
+
+    Made for the API. Answers that arrive together wake the loop once.
+    """
+
+    def __init__(self, client: RpcClient, timeout: float) -> None:
+        self.client = client
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._done: deque[Call] = deque()
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._wake_pending = False
+
+    async def call(
+        self,
+        queue_name: str,
+        payload: dict[str, Any],
+        *,
+        task_id: str,
+        correlation_id: str,
+        timeout: float | None = None,
+        on_log_event: OnLogEvent | None = None,
+    ) -> Reply:
+        """As :meth:`EventProducer.call`, but fails at once without a connection."""
+        request = _Request(queue_name, payload, task_id, correlation_id, on_log_event)
+        call = request.call(timeout or self._timeout, self._on_done)
+        done = self._loop.create_future()
+        self._waiting[call.id] = done
+        try:
+            self.client.submit(call)
+            request.log("start")
+            await done
+        except BaseException:  # refused, or nobody waits any more
+            self.client.forget(call)
+            raise
+        finally:
+            del self._waiting[call.id]
+        return request.result(call)
+
+    async def close(self) -> None:
+        """End the connection; pending calls fail."""
+        await asyncio.to_thread(self.client.close)
+
+    def _on_done(self, call: Call) -> None:
+        """Runs in the I/O thread."""
+        self._done.append(call)
+        if not self._wake_pending:
+            self._wake_pending = True
+            self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        self._wake_pending = False  # before looking: a later answer wakes again
+        while self._done:
+            done = self._waiting.get(self._done.popleft().id)
+            if done is not None and not done.done():
+                done.set_result(None)

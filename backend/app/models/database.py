@@ -1,0 +1,60 @@
+"""The two tables."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Index, func
+from sqlmodel import JSON, Column, Field, SQLModel
+
+
+def _id() -> Any:
+    return Field(default=None, sa_column=Column(BigInteger, primary_key=True))
+
+
+def _timestamp(**column: Any) -> Any:
+    return Field(
+        default=None,
+        sa_column=Column(
+            DateTime(timezone=True), server_default=func.now(), nullable=False, **column
+        ),
+    )
+
+
+class DataProcessingRecord(SQLModel, table=True):
+    """One request to process data, and what came of it.
+
+    ``payload`` and ``outcome`` are ``json``, not ``jsonb``: the text is kept as it
+    came (order of keys, spelling of numbers).
+    """
+
+    __tablename__ = "data_processing_records"
+
+    id: int | None = _id()
+    task_id: str = Field(unique=True, max_length=64)
+    payload: Any = Field(default=None, sa_column=Column(JSON(none_as_null=False)))
+    description: str | None = None
+    task_type: str | None = None
+    task_status: str
+    outcome: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    created_at: datetime | None = _timestamp()
+    updated_at: datetime | None = _timestamp(onupdate=func.now())
+
+
+class TaskLog(SQLModel, table=True):
+    """The start or the end of one call to a service."""
+
+    __tablename__ = "task_logs"
+    __table_args__ = (
+        Index("ix_task_logs_task_id", "task_id"),
+        Index("ix_task_logs_correlation_id", "correlation_id"),
+    )
+
+    id: int | None = _id()
+    task_id: str = Field(max_length=64)
+    correlation_id: str = Field(max_length=128)
+    queue_name: str
+    service_name: str
+    task_type: str | None = None
+    description: str | None = None
+    status: str
+    created_at: datetime | None = _timestamp()

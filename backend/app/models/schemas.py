@@ -1,0 +1,159 @@
+"""What the API takes and gives. Examples are those of the documentation."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class TaskStatus(StrEnum):
+    """The three states that a caller sees."""
+
+    PROCESSING = "Processing"
+    SUCCESS = "Success"
+    FAILURE = "Failure"
+
+
+class DataRequest(BaseModel):
+    """Data to process, and the operation to apply."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"payload": "hello world", "description": "uppercase"}]
+        },
+    )
+
+    payload: Any = Field(description="Any JSON value.")
+    description: str | None = Field(
+        None,
+        max_length=255,
+        description="Name of an operation, in any case: `uppercase`, `reverse`, "
+        "`square`, `double`, `sort`. Anything else means the default of the type.",
+    )
+
+
+class TaskResult(BaseModel):
+    """The state of a piece of work, and its outcome once there is one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "task_id": "-",
+                    "task_status": "Success",
+                    "outcome": {
+                        "status": "success",
+                        "processed_at": "2026-01-01T12:00:00+00:00",
+                        "input": "hello world",
+                        "output": "HELLO WORLD",
+                        "metadata": {"input_length": 11, "processing_time_ms": 0.02},
+                    },
+                }
+            ]
+        },
+    )
+
+    task_id: str = Field(description="`-` for synchronous work; its id otherwise.")
+    task_status: TaskStatus
+    outcome: Any = Field(
+        None, description="What the service answered; null until then."
+    )
+
+
+class Record(BaseModel):
+    """A stored request with its outcome."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    task_id: str
+    payload: Any
+    description: str | None
+    task_type: str | None
+    task_status: TaskStatus
+    outcome: Any
+    created_at: datetime
+    updated_at: datetime
+
+
+class Log(BaseModel):
+    """The start or the end of one call to a service."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    task_id: str
+    correlation_id: str
+    queue_name: str
+    service_name: str
+    task_type: str | None
+    description: str | None
+    status: str
+    created_at: datetime
+
+
+class QueueDepth(BaseModel):
+    """Messages in one queue."""
+
+    messages: int
+    messages_ready: int
+    messages_unacknowledged: int
+
+
+class Latency(BaseModel):
+    """Seconds from request to answer, over the latest calls of this process."""
+
+    count: int = Field(description="Calls answered since the process started.")
+    avg: float | None
+    p50: float | None
+    p95: float | None
+
+
+class RpcMetrics(BaseModel):
+    """Calls of this process."""
+
+    latency: Latency
+    timeouts_total: int
+    in_flight: int
+
+
+class Metrics(BaseModel):
+    """Figures for tuning backpressure."""
+
+    instance: str = Field(description="The API process that these RPC figures are of.")
+    queues: dict[str, QueueDepth | None] | None = Field(
+        description="Depth of each queue, null for a queue that does not exist; "
+        "null as a whole when the management API does not answer."
+    )
+    queues_error: str | None = None
+    rpc: RpcMetrics
+
+
+class DependencyState(BaseModel):
+    """One part that the API needs."""
+
+    status: str = Field(description="`up` or `down`.")
+    detail: str | None = None
+
+
+class Health(BaseModel):
+    """Whether the API can do its main job, and what each part says."""
+
+    status: str = Field(description="`ok`, `degraded` or `unavailable`.")
+    dependencies: dict[str, DependencyState]
+
+
+class Problem(BaseModel):
+    """An error, as `application/problem+json` (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[dict[str, JsonValue]] | None = None

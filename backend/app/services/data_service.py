@@ -1,0 +1,113 @@
+"""Processing data: at once by RPC, or later by a task."""
+
+import asyncio
+import logging
+from typing import Any
+from uuid import uuid4
+
+from app.core.database import to_json
+from app.core.exceptions import ApplicationError, BrokerUnavailable
+from app.core.group_commit import GroupCommit
+from app.infrastructure.celery import TaskPublisher
+from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
+from app.models.schemas import DataRequest, TaskResult, TaskStatus
+from app.repositories.data_repository import DataRepository
+from app.repositories.task_repository import TaskRepository
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_TIMEOUT = 5.0
+
+
+class DataService:
+    """Work that changes data. One for the whole process; it holds no session."""
+
+    def __init__(
+        self,
+        producer: AsyncEventProducer,
+        publisher: TaskPublisher,
+        commits: GroupCommit,
+        queue_name: str,
+    ) -> None:
+        self._producer = producer
+        self._publisher = publisher
+        self._commits = commits
+        self._queue_name = queue_name
+
+    async def process(self, request: DataRequest, request_id: str) -> tuple[str, Any]:
+        """Have the data service process the request; returns (task id, outcome).
+
+        When this returns, the record and the log rows of the call are committed. A
+        call that fails leaves its log rows, and no record.
+
+        Raises:
+            ApplicationError: as ``AsyncEventProducer.call``, or DatabaseUnavailable.
+        """
+        task_id = str(uuid4())
+        events: list[LogEvent] = []
+        try:
+            reply = await self._producer.call(
+                self._queue_name,
+                request.model_dump(),
+                task_id=task_id,
+                correlation_id=request_id,
+                on_log_event=events.append,
+            )
+        except ApplicationError:
+            await self._log(events, request.description)
+            raise
+        record = DataRepository.row(
+            task_id=task_id,
+            payload=request.payload,
+            description=request.description,
+            task_status=TaskStatus.SUCCESS,
+            task_type=reply.task_type,
+            outcome=reply.outcome,
+        )
+        logs = [TaskRepository.row(e, description=request.description) for e in events]
+        await self._commits.add([record, *logs])
+        return task_id, reply.outcome
+
+    async def _log(self, events: list[LogEvent], description: str | None) -> None:
+        """Keep the log of a failed call; its caller is told of the failure itself."""
+        if not events:
+            return
+        try:
+            await self._commits.add(
+                [TaskRepository.row(e, description=description) for e in events]
+            )
+        except ApplicationError as error:
+            logger.warning("The log of a failed call was not stored: %s", error)
+
+    async def accept(self, request: DataRequest, request_id: str) -> TaskResult:
+        """Store the request as ``Processing``, then hand it to the worker.
+
+        Once stored, it is accepted: a broker that does not answer delays it, no more.
+
+        Raises:
+            DatabaseUnavailable: nothing was stored or published.
+        """
+        task_id = str(uuid4())
+        record = DataRepository.row(
+            task_id=task_id,
+            payload=request.payload,
+            description=request.description,
+            task_status=TaskStatus.PROCESSING,
+        )
+        await self._commits.add([record])
+        await self._publish(task_id, request, request_id)
+        return TaskResult(task_id=task_id, task_status=TaskStatus.PROCESSING)
+
+    async def _publish(
+        self, task_id: str, request: DataRequest, request_id: str
+    ) -> None:
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
+                await asyncio.to_thread(
+                    self._publisher.process_data,
+                    task_id,
+                    request=to_json(request.model_dump()),
+                    request_id=request_id,
+                )
+        except (BrokerUnavailable, TimeoutError) as error:
+            logger.warning("Task %s is stored but not published: %s", task_id, error)

@@ -1,0 +1,47 @@
+"""What was stored: records and the logs of calls."""
+
+from app.core.exceptions import NotFound
+from app.models.database import DataProcessingRecord, TaskLog
+from app.models.schemas import TaskResult, TaskStatus
+from app.repositories.data_repository import DataRepository
+from app.repositories.pages import Page
+from app.repositories.task_repository import TaskRepository
+
+
+class RecordService:
+    """Reads and deletes. One for each request, over that request's session."""
+
+    def __init__(self, records: DataRepository, logs: TaskRepository) -> None:
+        self._records = records
+        self._logs = logs
+
+    async def get_processing_records(
+        self, page: Page, **equal: str | None
+    ) -> list[DataProcessingRecord]:
+        """Newest first; columns named in ``equal`` match, unless given None."""
+        return await self._records.get_page(page, **equal)
+
+    async def get_task_logs(self, page: Page, **equal: str | None) -> list[TaskLog]:
+        """Newest first; columns named in ``equal`` match, unless given None."""
+        return await self._logs.get_page(page, **equal)
+
+    async def get_record(self, task_id: str) -> DataProcessingRecord:
+        """Raises NotFound if no record has that id."""
+        record = await self._records.get_by_task_id(task_id)
+        if record is None:
+            raise NotFound(f"No record has the id {task_id}.")
+        return record
+
+    async def get_status(self, task_id: str) -> TaskResult:
+        """The state of accepted work. Raises NotFound for an id never accepted."""
+        record = await self.get_record(task_id)
+        return TaskResult(
+            task_id=task_id,
+            task_status=TaskStatus(record.task_status),
+            outcome=record.outcome,
+        )
+
+    async def delete_record(self, task_id: str) -> None:
+        """Raises NotFound if no record has that id. The edge commits."""
+        if not await self._records.delete(task_id):
+            raise NotFound(f"No record has the id {task_id}.")

@@ -1,0 +1,51 @@
+"""What one worker process holds: made after the fork, given back at its end."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from app.core.config import Settings
+from app.core.database import create_sync_engine
+from app.infrastructure.rabbitmq import EventProducer
+
+
+@dataclass(frozen=True)
+class WorkerResources:
+    """A sync engine and a synchronous RPC client."""
+
+    settings: Settings
+    engine: Engine
+    producer: EventProducer
+
+
+_resources: WorkerResources | None = None
+
+
+def open_resources(settings: Settings) -> None:
+    """Make the resources of this process. Connections open on first use."""
+    global _resources
+    _resources = WorkerResources(
+        settings,
+        create_sync_engine(settings.database),
+        EventProducer.connect(settings.rabbitmq, settings.rpc),
+    )
+
+
+def get_resources() -> WorkerResources:
+    """The resources of this process.
+
+    Raises:
+        RuntimeError: outside of a worker.
+    """
+    if _resources is None:
+        raise RuntimeError("open_resources() has not been called in this process")
+    return _resources
+
+
+def close_resources() -> None:
+    """Give them back; a second call does nothing."""
+    global _resources
+    if _resources is not None:
+        _resources.producer.close()
+        _resources.engine.dispose()
+        _resources = None

@@ -1,0 +1,27 @@
+"""The API: ``python main.py``, or any ASGI server with ``main:app``."""
+
+import uvicorn
+
+from app.application import create_app
+from app.core.config import Settings
+
+settings = Settings()
+app = create_app(settings)
+
+if __name__ == "__main__":
+    uvicorn.run(
+        "main:app",
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=settings.web_concurrency,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        # Longer than nginx keeps an idle connection: it must be nginx that closes.
+        timeout_keep_alive=75,
+        # Longer than the longest request, shorter than the orchestrator's patience.
+        timeout_graceful_shutdown=int(settings.rpc.timeout_seconds) + 5,
+    )

@@ -1,0 +1,38 @@
+"""Migrations and models agree, and replicas that migrate together do not collide."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from local.servers.postgres import PostgreSQL
+
+BACKEND = Path(__file__).parents[2]
+
+
+def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=BACKEND,
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_models_and_migrations_agree(migrated_url: str) -> None:
+    check = alembic(migrated_url, "check")
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_replicas_may_migrate_at_once(postgres: PostgreSQL) -> None:
+    url = postgres.create_database("migrated_at_once")
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            runs = list(threads.map(lambda _: alembic(url, "upgrade", "head"), "abc"))
+        assert [run.returncode for run in runs] == [0, 0, 0], runs
+        assert alembic(url, "downgrade", "base").returncode == 0
+    finally:
+        postgres.drop_database("migrated_at_once")

@@ -1,0 +1,83 @@
+"""Queries over a real database."""
+
+from uuid import uuid4
+
+from app.core.database import Database
+from app.infrastructure.rabbitmq import LogEvent
+from app.models.schemas import TaskStatus
+from app.repositories.data_repository import DataRepository
+from app.repositories.pages import Page
+from app.repositories.task_repository import TaskRepository
+
+
+async def add_records(database: Database, count: int, task_type: str) -> list[str]:
+    ids = [str(uuid4()) for _ in range(count)]
+    rows = [
+        DataRepository.row(
+            task_id=task_id,
+            payload=1,
+            description=None,
+            task_status=TaskStatus.SUCCESS,
+            task_type=task_type,
+            outcome={"n": 1},
+        )
+        for task_id in ids
+    ]
+    await database.commits.add(rows)
+    return ids
+
+
+async def test_pages_follow_each_other_newest_first(database: Database) -> None:
+    ids = await add_records(database, 5, "pages")
+    seen: list[str] = []
+    before = None
+    async with database.session() as session:
+        repository = DataRepository(session)
+        while rows := await repository.get_page(
+            Page(limit=2, before=before), task_type="pages", task_status=None
+        ):
+            seen += [row.task_id for row in rows]
+            before = rows[-1].id
+    assert seen == ids[::-1]
+
+
+async def test_offset_skips(database: Database) -> None:
+    ids = await add_records(database, 3, "offset")
+    async with database.session() as session:
+        page = Page(limit=10, offset=1)
+        rows = await DataRepository(session).get_page(page, task_type="offset")
+    assert [row.task_id for row in rows] == ids[1::-1]
+
+
+async def test_deleting_once(database: Database) -> None:
+    (task_id,) = await add_records(database, 1, "delete")
+    async with database.session() as session:
+        assert await DataRepository(session).delete(task_id)
+        await session.commit()
+    async with database.session() as session:
+        assert not await DataRepository(session).delete(task_id)
+        assert await DataRepository(session).get_by_task_id(task_id) is None
+
+
+async def test_a_deletion_that_is_not_committed_is_none(database: Database) -> None:
+    (task_id,) = await add_records(database, 1, "delete")
+    async with database.session() as session:
+        assert await DataRepository(session).delete(task_id)
+    async with database.session() as session:
+        assert await DataRepository(session).get_by_task_id(task_id) is not None
+
+
+async def test_logs_are_found_by_their_ids(database: Database) -> None:
+    request_id = str(uuid4())
+    events = [
+        LogEvent("start", "data_queue", "t", request_id),
+        LogEvent("end", "data_queue", "t", request_id, "string"),
+    ]
+    rows = [TaskRepository.row(event, description="uppercase") for event in events]
+    await database.commits.add(rows)
+    async with database.session() as session:
+        found = await TaskRepository(session).get_page(
+            Page(limit=10), correlation_id=request_id
+        )
+    assert [log.status for log in found] == ["end", "start"]
+    assert {log.service_name for log in found} == {"data"}

@@ -1,0 +1,243 @@
+"""The HTTP edge alone: services are replaced, no server is asked."""
+
+import inspect
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from app.application import create_app
+from app.core import exceptions
+from app.core.config import Settings
+from app.core.dependencies import get_data_service, get_record_service
+from app.core.exceptions import ApplicationError
+from app.core.health import HealthChecks
+from app.models.schemas import DataRequest, TaskResult, TaskStatus
+
+JSON = {"Content-Type": "application/json"}
+URL = "/api/v1/data/process"
+
+
+class EchoService:
+    """Answers with the payload, or fails as it is told."""
+
+    error: Exception | None = None
+
+    async def process(self, request: DataRequest, request_id: str) -> tuple[str, Any]:
+        if self.error is not None:
+            raise self.error
+        return "task-1", request.payload
+
+    async def accept(self, request: DataRequest, request_id: str) -> TaskResult:
+        return TaskResult(task_id="task-2", task_status=TaskStatus.PROCESSING)
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    app = create_app(Settings())
+
+    async def down() -> None:
+        raise exceptions.DatabaseUnavailable("gone")
+
+    app.state.resources = SimpleNamespace(
+        settings=Settings(),
+        health=HealthChecks({"postgresql": down}, frozenset({"postgresql"})),
+    )
+    return app
+
+
+@pytest.fixture
+def service(app: FastAPI) -> EchoService:
+    service = EchoService()
+    app.dependency_overrides[get_data_service] = lambda: service
+    app.dependency_overrides[get_record_service] = lambda: None
+    return service
+
+
+@pytest.fixture
+def client(app: FastAPI, service: EchoService) -> Iterator[TestClient]:
+    yield TestClient(app, raise_server_exceptions=False)
+
+
+def assert_problem(answer: Response, status: int, code: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    content = answer.json()
+    assert content["status"] == status
+    assert content["code"] == code
+    assert content["type"] and content["title"] and content["detail"]
+    assert content["request_id"] == answer.headers["x-request-id"]
+
+
+def test_process_answers_as_the_brief_has_it(client: TestClient) -> None:
+    answer = client.post(URL, json={"payload": "hello", "description": "uppercase"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "task_id": "-",
+        "task_status": "Success",
+        "outcome": "hello",
+    }
+    assert answer.headers["location"] == "/api/v1/database/records/task-1"
+
+
+def test_accepting_answers_as_the_brief_has_it(client: TestClient) -> None:
+    answer = client.post(URL + "-async", json={"payload": None})
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "task_id": "task-2",
+        "task_status": "Processing",
+        "outcome": None,
+    }
+    assert answer.headers["location"] == "/api/v1/data/process-async/task-2"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [10**300, -(10**25), 2**63, 0.1, 1e22, -0.0, 5e-324, "日本語 😀", {"": []}, None],
+)
+def test_values_pass_unchanged(client: TestClient, payload: Any) -> None:
+    answer = client.post(URL, json={"payload": payload})
+    assert repr(answer.json()["outcome"]) == repr(payload)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (b"{}", JSON, 422, "invalid_values"),
+        (b"[]", JSON, 422, "invalid_values"),
+        (b"null", JSON, 422, "invalid_values"),
+        (b'{"payload": 1, "description": 2}', JSON, 422, "invalid_values"),
+        (b'{"payload": 1, "unknown": 2}', JSON, 422, "invalid_values"),
+        (b'{"payload": 1, "description": "%b"}' % (b"x" * 256), JSON, 422, None),
+        (b"{", JSON, 400, "malformed_json"),
+        (b"", JSON, 422, "invalid_values"),
+        (b'{"payload": NaN}', JSON, 400, "malformed_json"),
+        (b'{"payload": 1e400}', JSON, 422, "not_finite"),
+        (rb'{"payload": "\ud800"}', JSON, 422, "unstorable_text"),
+        (b'{"payload": ' + b"9" * 5000 + b"}", JSON, 422, "too_many_digits"),
+        (b'{"payload": ' + b"[" * 2000 + b"]" * 2000 + b"}", JSON, 422, "too_deep"),
+        (b"x" * (1024 * 1024 + 1), JSON, 413, None),
+        (b'{"payload": 1}', {"Content-Type": "text/plain"}, 415, None),
+        (b'{"payload": 1}', {}, 415, None),
+        (b'{"payload": 1}', {**JSON, "X-Request-ID": "a b"}, 400, "malformed_header"),
+        (b'{"payload": 1}', {**JSON, "X-Request-ID": "é"}, 400, "malformed_header"),
+        (b'{"payload": 1}', {**JSON, "X-Request-ID": "x" * 129}, 400, None),
+    ],
+    ids=lambda value: repr(value[:25]) if isinstance(value, bytes) else None,
+)
+def test_bad_input(
+    client: TestClient,
+    body: bytes,
+    headers: dict[str, str],
+    status: int,
+    code: str | None,
+) -> None:
+    raw = {name: value.encode("latin-1") for name, value in headers.items()}
+    answer = client.post(URL, content=body, headers=raw)  # type: ignore[arg-type]
+    assert_problem(answer, status, code or answer.json()["code"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/process-async/%00",
+        "data/process-async/a%0Ab",
+        "database/records/" + "x" * 129,
+        "database/records/%F0%9F%98%80",
+        "database/records?limit=0",
+        "database/records?limit=101",
+        "database/records?limit=ten",
+        "database/records?offset=-1",
+        f"database/records?offset={10**30}",
+        "database/records?offset=" + "9" * 5000,
+        f"database/records?before={2**63}",
+        "database/records?task_status=Lost",
+        "database/records?task_type=%00",
+        "database/logs?task_id=%00",
+        "database/logs?status=a%20b",
+    ],
+)
+def test_bad_parameters(client: TestClient, path: str) -> None:
+    assert_problem(client.get(f"/api/v1/{path}"), 422, "invalid_values")
+
+
+def test_unknown_paths_and_methods(client: TestClient) -> None:
+    assert_problem(client.get("/nowhere"), 404, "not_found")
+    assert_problem(client.put(URL), 405, "method_not_allowed")
+
+
+ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(exceptions, inspect.isclass)
+    if issubclass(kind, ApplicationError) and kind is not ApplicationError
+]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_of_the_tree_has_an_answer(
+    client: TestClient, service: EchoService, kind: type[ApplicationError]
+) -> None:
+    arguments = ("odd", "why") if kind is exceptions.ServiceRefused else ("why",)
+    service.error = kind(*arguments)
+    answer = client.post(URL, json={"payload": 1})
+    assert_problem(answer, answer.status_code, service.error.code)
+    assert answer.status_code in {404, 422, 503, 504}
+    assert answer.json()["detail"] == "why"
+    assert ("retry-after" in answer.headers) == (answer.status_code == 503)
+
+
+def test_a_bug_is_a_500_without_its_text(
+    client: TestClient, service: EchoService
+) -> None:
+    service.error = RuntimeError("secret")
+    answer = client.post(URL, json={"payload": 1})
+    assert_problem(answer, 500, "internal_error")
+    assert "secret" not in answer.text
+
+
+def test_a_request_id_is_kept(client: TestClient) -> None:
+    answer = client.get("/health/live", headers={"X-Request-ID": "my-id/1"})
+    assert answer.headers["x-request-id"] == "my-id/1"
+
+
+def test_a_request_id_is_made(client: TestClient) -> None:
+    first, second = client.get("/health/live"), client.get("/health/live")
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]
+
+
+def test_alive_though_unable(client: TestClient) -> None:
+    assert client.get("/health/live").status_code == 200
+    assert client.get("/health").status_code == 503
+    assert client.get("/health/ready").status_code == 503
+    assert client.get("/health").json()["dependencies"]["postgresql"] == {
+        "status": "down",
+        "detail": "gone",
+    }
+
+
+def test_the_docs_need_no_internet(client: TestClient) -> None:
+    for page in ("/api/v1/docs", "/api/v1/redoc"):
+        html = client.get(page)
+        assert html.status_code == 200
+        assert "//" not in html.text.replace("://testserver", "").split("<script>")[0]
+    script = client.get("/api/v1/docs-assets/swagger-ui-bundle.js")
+    assert script.status_code == 200
+
+
+def test_the_docs_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCS_ENABLED", "false")
+    client = TestClient(create_app(Settings()))
+    for path in ("docs", "redoc", "openapi.json", "docs-assets/swagger-ui.css"):
+        assert client.get(f"/api/v1/{path}").status_code == 404
+
+
+def test_the_schema_is_valid(client: TestClient) -> None:
+    from openapi_spec_validator import validate
+
+    schema = client.get("/api/v1/openapi.json").json()
+    validate(schema)
+    assert "/api/v1/data/process" in schema["paths"]
