@@ -40,8 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
     else:
         app = FastAPI(openapi_url=None, **options)
     app.state.settings = settings
-    app.include_router(root.router)
     app.include_router(api_router)
+    app.include_router(root.router)
     errors.install(app)
     if settings.cors_origins:
         app.add_middleware(

@@ -54,9 +54,14 @@ def problem(
     return Response(
         json.dumps(content),
         status,
-        {**(headers or {}), HEADER: request_id},
+        headers,
         media_type=MEDIA_TYPE,
     )
+
+
+def request_id_header() -> dict[str, str]:
+    """For answers given outside of the middleware that names the others."""
+    return {HEADER: current_request_id.get()}
 
 
 async def on_application_error(_: Request, error: Exception) -> Response:
@@ -92,8 +97,8 @@ async def on_invalid(_: Request, error: Exception) -> Response:
 
 async def on_bug(_: Request, __: Exception) -> Response:
     """Anything else is a mistake of ours; the traceback is in the log."""
-    title = "Internal server error"
-    return problem(500, "internal_error", title, "This is a bug; please report it.")
+    title, detail = "Internal server error", "This is a bug; please report it."
+    return problem(500, "internal_error", title, detail, request_id_header())
 
 
 def install(app: FastAPI) -> None:

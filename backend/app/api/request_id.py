@@ -1,9 +1,8 @@
 """``X-Request-ID``: accepted or made, known everywhere, returned on every answer."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import problem
+from app.api.errors import problem, request_id_header
 from app.core.request_id import HEADER, PATTERN, current_request_id, new_request_id
 
 _RAW_HEADER = HEADER.lower().encode()
@@ -25,14 +24,15 @@ class RequestIdMiddleware:
         if not PATTERN.fullmatch(request_id) or len(given) > 1:
             current_request_id.set(new_request_id())
             detail = f"{HEADER} must be one word of at most 128 letters and ._:/+=@-"
-            refusal = problem(400, "malformed_header", "Malformed header", detail)
+            title, headers = "Malformed header", request_id_header()
+            refusal = problem(400, "malformed_header", title, detail, headers)
             await refusal(scope, receive, send)
             return
         current_request_id.set(request_id)
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message["headers"].append((_RAW_HEADER, request_id.encode()))
             await send(message)
 
         await self._app(scope, receive, send_named)

@@ -59,9 +59,9 @@ ResourcesDep = Annotated[Resources, Depends(get_resources)]
 SessionDep = Annotated[AsyncSession, Depends(get_async_session, scope="function")]
 
 
-async def get_data_service(resources: ResourcesDep) -> DataService:
+async def get_data_service(request: Request) -> DataService:
     """The process's data service."""
-    return resources.data_service
+    return (await get_resources(request)).data_service
 
 
 async def get_record_service(session: SessionDep) -> RecordService:
@@ -74,12 +74,6 @@ async def get_metrics_service(resources: ResourcesDep) -> MetricsService:
     return resources.metrics_service
 
 
-async def get_request_id() -> str:
-    """The id of this request."""
-    return current_request_id.get()
-
-
 DataServiceDep = Annotated[DataService, Depends(get_data_service)]
 MetricsServiceDep = Annotated[MetricsService, Depends(get_metrics_service)]
 RecordServiceDep = Annotated[RecordService, Depends(get_record_service)]
-RequestIdDep = Annotated[str, Depends(get_request_id)]

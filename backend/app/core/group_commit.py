@@ -7,12 +7,13 @@ committed; a lone request never waits for company.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel
 
 from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
@@ -48,6 +49,7 @@ class GroupCommit:
         self._translate_errors = translate_errors
         self._waiting: deque[_Write] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._connection: AsyncConnection | None = None
 
     async def add(self, rows: Sequence[Row]) -> None:
         """Store ``rows``, all or none; returns when they are committed.
@@ -68,9 +70,10 @@ class GroupCommit:
         await done
 
     async def close(self) -> None:
-        """Wait until nothing is left to commit."""
+        """Wait until nothing is left to commit, and give the connection back."""
         while self._writer is not None:
             await asyncio.wait({self._writer})
+        await self._disconnect()
 
     async def _write_all(self) -> None:
         try:
@@ -82,7 +85,7 @@ class GroupCommit:
 
     async def _write(self, batch: Sequence[_Write]) -> None:
         try:
-            await self._commit(row for write in batch for row in write.rows)
+            await self._commit([row for write in batch for row in write.rows])
         except DatabaseUnavailable as error:
             for write in batch:
                 _finish(write, error)
@@ -96,14 +99,42 @@ class GroupCommit:
             for write in batch:
                 _finish(write)
 
-    async def _commit(self, rows: Iterable[Row]) -> None:
+    async def _commit(self, rows: Sequence[Row]) -> None:
         tables: dict[type[SQLModel], list[dict[str, Any]]] = {}
         for table, values in rows:
             tables.setdefault(table, []).append(values)
         with self._translate_errors():
-            async with self._engine.begin() as connection:
-                for table, many in tables.items():
-                    await connection.execute(insert(table), many)
+            try:
+                connection = await self._insert(tables)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # The connection died while nobody used it. Nothing was committed.
+                connection = await self._insert(tables)
+            await connection.commit()
+
+    async def _insert(
+        self, tables: Mapping[type[SQLModel], list[dict[str, Any]]]
+    ) -> AsyncConnection:
+        connection = await self._connect()
+        try:
+            for table, rows in tables.items():
+                await connection.execute(insert(table), rows)
+        except BaseException:
+            await self._disconnect()
+            raise
+        return connection
+
+    async def _connect(self) -> AsyncConnection:
+        # Kept from batch to batch: taking one from the pool costs three round trips.
+        if self._connection is None or self._connection.invalidated:
+            self._connection = await self._engine.connect()
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
 
 def _finish(write: _Write, error: Exception | None = None) -> None:

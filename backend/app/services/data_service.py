@@ -8,6 +8,7 @@ from uuid import uuid4
 from app.core.database import to_json
 from app.core.exceptions import ApplicationError, BrokerUnavailable
 from app.core.group_commit import GroupCommit
+from app.core.request_id import current_request_id
 from app.infrastructure.celery import TaskPublisher
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
 from app.models.schemas import DataRequest, TaskResult, TaskStatus
@@ -34,7 +35,7 @@ class DataService:
         self._commits = commits
         self._queue_name = queue_name
 
-    async def process(self, request: DataRequest, request_id: str) -> tuple[str, Any]:
+    async def process(self, request: DataRequest) -> tuple[str, Any]:
         """Have the data service process the request; returns (task id, outcome).
 
         When this returns, the record and the log rows of the call are committed. A
@@ -50,7 +51,7 @@ class DataService:
                 self._queue_name,
                 request.model_dump(),
                 task_id=task_id,
-                correlation_id=request_id,
+                correlation_id=current_request_id.get(),
                 on_log_event=events.append,
             )
         except ApplicationError:
@@ -79,7 +80,7 @@ class DataService:
         except ApplicationError as error:
             logger.warning("The log of a failed call was not stored: %s", error)
 
-    async def accept(self, request: DataRequest, request_id: str) -> TaskResult:
+    async def accept(self, request: DataRequest) -> TaskResult:
         """Store the request as ``Processing``, then hand it to the worker.
 
         Once stored, it is accepted: a broker that does not answer delays it, no more.
@@ -95,19 +96,17 @@ class DataService:
             task_status=TaskStatus.PROCESSING,
         )
         await self._commits.add([record])
-        await self._publish(task_id, request, request_id)
+        await self._publish(task_id, request)
         return TaskResult(task_id=task_id, task_status=TaskStatus.PROCESSING)
 
-    async def _publish(
-        self, task_id: str, request: DataRequest, request_id: str
-    ) -> None:
+    async def _publish(self, task_id: str, request: DataRequest) -> None:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT):
                 await asyncio.to_thread(
                     self._publisher.process_data,
                     task_id,
                     request=to_json(request.model_dump()),
-                    request_id=request_id,
+                    request_id=current_request_id.get(),
                 )
         except (BrokerUnavailable, TimeoutError) as error:
             logger.warning("Task %s is stored but not published: %s", task_id, error)

@@ -84,7 +84,9 @@ def migrated_url(database_url: str) -> str:
 def database_settings(migrated_url: str) -> DatabaseSettings:
     """This session's database."""
     return DatabaseSettings(
-        database_url=SecretStr(migrated_url), async_database_url=None
+        database_url=SecretStr(migrated_url),
+        async_database_url=None,
+        db_timeout_seconds=2,
     )
 
 

@@ -27,12 +27,12 @@ class EchoService:
 
     error: Exception | None = None
 
-    async def process(self, request: DataRequest, request_id: str) -> tuple[str, Any]:
+    async def process(self, request: DataRequest) -> tuple[str, Any]:
         if self.error is not None:
             raise self.error
         return "task-1", request.payload
 
-    async def accept(self, request: DataRequest, request_id: str) -> TaskResult:
+    async def accept(self, request: DataRequest) -> TaskResult:
         return TaskResult(task_id="task-2", task_status=TaskStatus.PROCESSING)
 
 

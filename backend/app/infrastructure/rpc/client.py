@@ -5,17 +5,14 @@ is done; none of them ever touches the connection. ``docs/RPC.md`` draws it.
 """
 
 import logging
-import os
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
-
-from kombu.message import Message
 
 from app.core.config import RabbitMQSettings, RpcSettings
 from app.core.exceptions import (
@@ -28,7 +25,10 @@ from app.core.exceptions import (
     TooManyInFlight,
 )
 from app.infrastructure.rpc import wire
-from app.infrastructure.rpc.link import Link
+from app.infrastructure.rpc.amqp_link import AmqpLink
+from app.infrastructure.rpc.link import Link, Outgoing
+from app.infrastructure.rpc.poller import Poller
+from app.infrastructure.rpc.redis_link import RedisLink
 from app.infrastructure.rpc.statistics import RpcStatistics
 
 logger = logging.getLogger(__name__)
@@ -73,16 +73,14 @@ class RpcClient:
         self.statistics = RpcStatistics()
         self._pending: dict[str, Call] = {}
         self._unconfirmed: dict[int, Call] = {}
+        self._sent = 0  # on this link: the broker confirms by this number
         self._outbox: deque[Call] = deque()
         self._connected = threading.Event()
         self._closing = threading.Event()
         # Orders "is there a connection?" and "all pending calls fail": a call must
         # not slip in between the two.
         self._lock = threading.Lock()
-        self._wake_pending = False
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        self._poller = Poller()
         self._thread = threading.Thread(target=self._run, name="rpc-io", daemon=True)
 
     def start(self) -> None:
@@ -117,7 +115,7 @@ class RpcClient:
                 raise TooManyInFlight("Too many calls wait for their answer.")
             self._pending[call.id] = call
             self._outbox.append(call)
-        self._wake()
+        self._poller.wake()
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this call any more: its reply will be dropped."""
@@ -128,62 +126,50 @@ class RpcClient:
         if self._closing.is_set():
             return
         self._closing.set()
-        self._wake()
+        self._poller.wake()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         if not self._thread.is_alive():
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._wake_pending = True
-
-    def _wake(self) -> None:
-        if not self._wake_pending:
-            self._wake_pending = True
-            try:
-                os.write(self._wake_write, b".")
-            except BlockingIOError:
-                pass  # the pipe is full of wake-ups already
+            self._poller.close()
 
     # What follows runs in the I/O thread.
 
     def _run(self) -> None:
         delay = RECONNECT_FIRST
         while not self._closing.is_set():
-            link = Link(
-                self._rabbitmq,
-                self._rpc,
-                wake_fd=self._wake_read,
-                on_reply=self._on_reply,
-                on_return=self._on_return,
-                on_confirm=self._on_confirm,
-            )
+            link = self._new_link()
             try:
                 link.open()
                 logger.info("Connected to the message broker")
                 delay = RECONNECT_FIRST
                 self._connected.set()
                 self._serve(link)
+                link.close()
             except link.errors as error:
                 logger.warning("No connection to the message broker: %r", error)
             except Exception:  # a bug of ours: start afresh rather than hang callers
                 logger.exception("The RPC connection failed")
-            self._fail_all()
-            self._leave(link)
+            finally:
+                self._poller.watch(())
+                self._fail_all()
+                link.drop()
             self._closing.wait(delay * random.uniform(0.5, 1))  # nosec: jitter
             delay = min(delay * 2, RECONNECT_LONGEST)
 
-    def _leave(self, link: Link) -> None:
-        if self._closing.is_set():
-            try:
-                link.close()
-                return
-            except Exception:
-                logger.debug("The connection was broken already", exc_info=True)
-        link.drop()
+    def _new_link(self) -> Link:
+        if self._rpc.broker_url is not None:
+            return RedisLink(self._rpc.broker_url.get_secret_value(), self)
+        return AmqpLink(self._rabbitmq, self)
 
     def _serve(self, link: Link) -> None:
         next_heartbeat = next_expiry = 0.0
         while not self._closing.is_set():
+            self._poller.watch(link.descriptors)
+            self._poller.arm()
+            if self._outbox:
+                link.send(list(self._take_outbox(link)))
+            if self._poller.wait(EXPIRY_CHECK if self._pending else HEARTBEAT_CHECK):
+                link.receive()
             now = time.monotonic()
             if now >= next_heartbeat:
                 link.heartbeat()
@@ -191,58 +177,50 @@ class RpcClient:
             if self._pending and now >= next_expiry:
                 self._expire(now)
                 next_expiry = now + EXPIRY_CHECK
-            self._publish_all(link)
-            link.wait(EXPIRY_CHECK if self._pending else HEARTBEAT_CHECK)
 
-    def _publish_all(self, link: Link) -> None:
-        if self._wake_pending:
-            try:
-                os.read(self._wake_read, 4096)
-            except BlockingIOError:
-                pass
-            self._wake_pending = False  # before looking: a later call wakes again
+    def _take_outbox(self, link: Link) -> Iterator[Outgoing]:
         while self._outbox:
             call = self._outbox.popleft()
-            if call.id not in self._pending:  # forgotten meanwhile
-                continue
-            if link.blocked_reason is not None:
-                reason = f"RabbitMQ takes no messages: {link.blocked_reason}"
+            left = call.deadline - time.monotonic()
+            if call.id not in self._pending or left <= 0:
+                continue  # forgotten meanwhile, or about to be ended
+            if link.blocked is not None:
+                reason = f"RabbitMQ takes no messages: {link.blocked}."
                 self._fail(call, BrokerUnavailable(reason))
                 continue
-            left = call.deadline - time.monotonic()
-            if left <= 0:
-                continue  # the next tick ends it
-            properties = {
-                "correlation_id": call.id,
-                "expiration": str(max(1, int(left * 1000))),
-            }
-            headers = {
-                **call.headers,
-                wire.DEADLINE: int((time.time() + left) * 1000),
-            }
-            call.tag = link.publish(call.queue, call.body, properties, headers)
+            self._sent += 1
+            call.tag = self._sent
             self._unconfirmed[call.tag] = call
+            deadline = int((time.time() + left) * 1000)
+            headers = {**call.headers, wire.DEADLINE: deadline}
+            expiration = max(1, int(left * 1000))
+            yield Outgoing(call.queue, call.body, call.id, expiration, headers)
 
-    def _on_reply(self, message: Message) -> None:
-        call = self._pending.pop(message.properties.get("correlation_id", ""), None)
+    def on_reply(
+        self, correlation_id: str | None, body: str | bytes, headers: dict[str, Any]
+    ) -> None:
+        """A link's event."""
+        call = self._pending.pop(correlation_id or "", None)
         if call is None:
             self.statistics.dropped_replies += 1  # too late, or not ours
             return
         self.statistics.answer(time.monotonic() - call.started)
         try:
-            call.reply = wire.decode(message.body, message.headers)
+            call.reply = wire.decode(body, headers)
         except ApplicationError as error:
             call.error = error
             self.statistics.failures[error.code] += 1
         call.on_done(call)
 
-    def _on_return(self, call_id: str) -> None:
-        call = self._pending.get(call_id)
+    def on_return(self, correlation_id: str) -> None:
+        """A link's event."""
+        call = self._pending.get(correlation_id)
         if call is not None:
             queue = call.queue
             self._fail(call, NoConsumer(f"Nobody has declared the queue {queue}."))
 
-    def _on_confirm(self, accepted: bool, tag: int, multiple: bool) -> None:
+    def on_confirm(self, accepted: bool, tag: int, multiple: bool) -> None:
+        """A link's event."""
         tags = [tag]
         if multiple:  # tags rise, and a dict keeps their order
             tags = list(takewhile(lambda known: known <= tag, self._unconfirmed))
@@ -266,6 +244,7 @@ class RpcClient:
             self._outbox.clear()
             lost = list(self._pending.values())
         self._unconfirmed.clear()
+        self._sent = 0
         for call in lost:
             if call.tag is None:
                 self._fail(call, BrokerUnavailable("The connection was lost."))

@@ -1,197 +1,130 @@
-"""One connection to the broker, used by one thread only.
+"""One connection to the broker, from its opening to its loss.
 
-py-amqp connections must not be shared between threads: a publish may read, and a
-read may write. Everything here is called by the I/O thread of ``client.py``.
+A link is used by the I/O thread of ``client.py`` only: py-amqp's connections must not
+be shared between threads. It is never repaired: when anything on it fails, ``drop``
+it and open another.
 """
 
-import select
-import socket
-import ssl
-import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
 from uuid import uuid4
 
-from kombu import Connection, Consumer, Queue
-from kombu.message import Message
+from kombu import Connection
 
-from app.core.config import RabbitMQSettings, RpcSettings
-
+# Seconds for connecting, for an answer of the broker, and for saying goodbye.
 CONNECT_TIMEOUT = 3.0
-WRITE_TIMEOUT = 5.0
-READ_TIMEOUT = 10.0
-DRAIN_AT_ONCE = 256
-VIRTUAL_POLL = 0.01
+IO_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 1.0
 
 
-class Link:
-    """A connection, a channel in confirm mode, and an exclusive queue for replies.
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One request, ready to be sent."""
 
-    ``errors`` are the exceptions that mean "the connection is lost".
+    queue: str
+    body: bytes
+    correlation_id: str
+    expiration_ms: int
+    headers: dict[str, Any]
+
+
+class Events(Protocol):
+    """What a link tells its owner, from within ``open`` and ``receive``."""
+
+    def on_reply(
+        self, correlation_id: str | None, body: str | bytes, headers: dict[str, Any]
+    ) -> None:
+        """A reply has arrived."""
+
+    def on_return(self, correlation_id: str) -> None:
+        """A request came back: its queue does not exist."""
+
+    def on_confirm(self, accepted: bool, tag: int, multiple: bool) -> None:
+        """The broker took or refused the ``tag``-th request, or all up to it."""
+
+
+class Link(ABC):
+    """A connection and an exclusive queue for the replies to this process.
+
+    ``blocked`` is the reason for which the broker takes no messages now, if any.
     """
 
-    def __init__(
-        self,
-        rabbitmq: RabbitMQSettings,
-        rpc: RpcSettings,
-        *,
-        wake_fd: int,
-        on_reply: Callable[[Message], None],
-        on_return: Callable[[str], None],
-        on_confirm: Callable[[bool, int, bool], None],
-    ) -> None:
-        self._connection = _connection(rabbitmq, rpc)
-        self._wake_fd = wake_fd
-        self._on_reply = on_reply
-        self._on_return = on_return
-        self._on_confirm = on_confirm
-        self._poll = select.poll()
-        self._virtual = False
-        self._published = 0
+    def __init__(self, connection: Connection, events: Events) -> None:
+        self._connection = connection
+        self._events = events
+        self._transport: Any = connection.transport
+        self._channel: Any = None
         self.reply_to = f"rpc.reply.{uuid4()}"
-        self.blocked_reason: str | None = None
-        self.errors: tuple[type[BaseException], ...] = (
+        self.blocked: str | None = None
+
+    @property
+    def errors(self) -> tuple[type[BaseException], ...]:
+        """What it fails with when the connection is lost."""
+        return (
             *self._connection.connection_errors,
             *self._connection.channel_errors,
             OSError,
         )
 
+    @property
+    @abstractmethod
+    def descriptors(self) -> Collection[int]:
+        """What to poll before :meth:`receive`."""
+
+    @abstractmethod
     def open(self) -> None:
-        """Connect, and consume from the reply queue. Blocks for a bounded time."""
-        self._connection.connect()
-        self._channel: Any = self._connection.channel()
-        self._virtual = not hasattr(self._channel, "confirm_select")
-        if not self._virtual:
-            self._open_amqp()
-        queue = Queue(
-            self.reply_to,
-            exclusive=True,
-            auto_delete=True,
-            durable=False,
-            max_length=None,
+        """Connect, and consume from the reply queue, in bounded time."""
+
+    @abstractmethod
+    def send(self, requests: Iterable[Outgoing]) -> None:
+        """Publish requests; the broker confirms them in this order, from 1 on."""
+
+    @abstractmethod
+    def receive(self) -> None:
+        """Dispatch all that has arrived; never waits."""
+
+    @abstractmethod
+    def heartbeat(self) -> None:
+        """To be called about every second; raises when the broker has gone silent."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Say goodbye, in bounded time."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Let go of a link that failed, without waiting for the broker."""
+
+    def _consume_replies(self) -> None:
+        self._channel.queue_declare(
+            queue=self.reply_to, durable=False, exclusive=True, auto_delete=True
         )
-        self._consumer = Consumer(
-            self._channel, [queue], on_message=self._on_reply, no_ack=True
+        self._channel.basic_consume(
+            queue=self.reply_to,
+            no_ack=True,
+            callback=self._on_message,
+            consumer_tag="replies",
         )
-        self._consumer.consume()
 
-    def _open_amqp(self) -> None:
-        amqp = self._connection.connection
-        # With this capability py-amqp reads from the socket, without waiting, before
-        # every publish, and spins while a frame is half there. The broker has been
-        # told already and keeps sending its notices.
-        amqp.client_properties["capabilities"]["connection.blocked"] = False
-        amqp.on_blocked = self._blocked
-        amqp.on_unblocked = self._unblocked
-        self._channel.confirm_select()
-        self._channel.events["basic_return"].add(self._returned)
-        self._channel.events["basic_ack"].add(partial(self._on_confirm, True))
-        self._channel.events["basic_nack"].add(partial(self._on_confirm, False))
-        self._poll.register(amqp.transport.sock, select.POLLIN)
-        self._poll.register(self._wake_fd, select.POLLIN)
+    @abstractmethod
+    def _on_message(self, message: Any) -> None:
+        """Turn what the transport delivers into an event."""
 
-    def _blocked(self, reason: str) -> None:
-        self.blocked_reason = reason
-
-    def _unblocked(self) -> None:
-        self.blocked_reason = None
-
-    def _returned(
-        self, _error: Exception, _exchange: str, _routing_key: str, message: Any
-    ) -> None:
-        self._on_return(message.properties["correlation_id"])
-
-    def publish(
-        self,
-        queue: str,
-        body: bytes,
-        properties: dict[str, Any],
-        headers: dict[str, Any],
-    ) -> int:
-        """Send one request; returns the tag by which the broker confirms it."""
+    def _publish(self, request: Outgoing) -> None:
         message = self._channel.prepare_message(
-            body,
+            request.body,
             content_type="application/json",
             content_encoding="utf-8",
-            headers=headers,
-            properties={**properties, "reply_to": self.reply_to, "delivery_mode": 1},
+            headers=request.headers,
+            properties={
+                "correlation_id": request.correlation_id,
+                "reply_to": self.reply_to,
+                "expiration": str(request.expiration_ms),
+                "delivery_mode": 1,
+            },
         )
         self._channel.basic_publish(
-            message, exchange="", routing_key=queue, mandatory=True
+            message, exchange="", routing_key=request.queue, mandatory=True
         )
-        self._published += 1
-        return self._published
-
-    def wait(self, timeout: float) -> None:
-        """Return when something arrived or was handed in, or after ``timeout`` seconds.
-
-        What arrived is dispatched to the callbacks.
-        """
-        if self._virtual:
-            self._wait_virtual()
-        elif self._readable(timeout):
-            for _ in range(DRAIN_AT_ONCE):
-                self._drain(0.001)
-                if not self._readable(0):
-                    break
-
-    def _readable(self, timeout: float) -> bool:
-        transport = self._connection.connection.transport
-        pending = getattr(transport.sock, "pending", None)
-        if pending is not None and pending():  # TLS holds what poll() cannot see
-            return True
-        ready = self._poll.poll(timeout * 1000)
-        return any(fd != self._wake_fd for fd, _ in ready)
-
-    def _wait_virtual(self) -> None:
-        # kombu's virtual transports (Redis) have no socket of ours to poll.
-        self._drain(VIRTUAL_POLL)
-
-    def _drain(self, timeout: float) -> None:
-        try:
-            self._connection.drain_events(timeout=timeout)
-        except (socket.timeout, TimeoutError):
-            pass  # half a frame: the rest will make the socket readable
-
-    def heartbeat(self) -> None:
-        """Send a heartbeat if one is due; raises if the broker's stay away."""
-        if not self._virtual:
-            self._connection.heartbeat_check()
-
-    def close(self) -> None:
-        """Close politely, in bounded time: only for a connection that works."""
-        self._connection.connection.transport.sock.settimeout(1.0)
-        self._connection.release()
-
-    def drop(self) -> None:
-        """Forget the connection without a word to the broker."""
-        self._connection.collect(socket_timeout=0.1)
-
-
-def _connection(rabbitmq: RabbitMQSettings, rpc: RpcSettings) -> Connection:
-    if rpc.broker_url is not None:
-        return Connection(
-            rpc.broker_url.get_secret_value(), connect_timeout=CONNECT_TIMEOUT
-        )
-    return Connection(
-        hostname=rabbitmq.host,
-        port=rabbitmq.port,
-        userid=rabbitmq.user,
-        password=rabbitmq.password.get_secret_value(),
-        virtual_host=rabbitmq.vhost,
-        transport="pyamqp",
-        ssl=_tls(rabbitmq) if rabbitmq.ssl else False,
-        heartbeat=rabbitmq.heartbeat_seconds,
-        connect_timeout=CONNECT_TIMEOUT,
-        transport_options={
-            "read_timeout": READ_TIMEOUT,
-            "write_timeout": WRITE_TIMEOUT,
-            "client_properties": {"connection_name": f"rpc client {time.time():.0f}"},
-        },
-    )
-
-
-def _tls(rabbitmq: RabbitMQSettings) -> dict[str, Any]:
-    # Without a CA file of its own, py-amqp trusts those of the system.
-    return {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": rabbitmq.ssl_ca_file}

@@ -29,7 +29,7 @@ def encode(payload: dict[str, Any]) -> bytes:
     return text.encode()
 
 
-def decode(body: str | bytes | None, headers: dict[str, Any]) -> Reply:
+def decode(body: str | bytes, headers: dict[str, Any]) -> Reply:
     """What a reply means.
 
     Raises:
@@ -37,7 +37,7 @@ def decode(body: str | bytes | None, headers: dict[str, Any]) -> Reply:
         ServiceFailed: the service failed on them, or its reply is not of the contract.
     """
     try:
-        content = json.loads(body or "")
+        content = json.loads(body)
         if headers[STATUS] == "ok":
             return Reply(content, headers.get(TASK_TYPE))
         code, message = content["code"], content["message"]

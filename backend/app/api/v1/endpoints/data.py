@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from app.api.errors import responses
 from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import ID_PATTERN
-from app.core.dependencies import DataServiceDep, RecordServiceDep, RequestIdDep
+from app.core.dependencies import DataServiceDep, RecordServiceDep
 from app.models.schemas import DataRequest, TaskResult, TaskStatus
 
 router = APIRouter(prefix="/data", tags=["data"], route_class=StrictJsonRoute)
@@ -17,14 +17,13 @@ router = APIRouter(prefix="/data", tags=["data"], route_class=StrictJsonRoute)
 async def process_data(
     request: DataRequest,
     service: DataServiceDep,
-    request_id: RequestIdDep,
     response: Response,
 ) -> TaskResult:
     """Have the data service process the payload, and wait for the outcome.
 
     The answer is sent once the record is stored; `Location` names it.
     """
-    task_id, outcome = await service.process(request, request_id)
+    task_id, outcome = await service.process(request)
     response.headers["Location"] = f"/api/v1/database/records/{task_id}"
     return TaskResult(task_id="-", task_status=TaskStatus.SUCCESS, outcome=outcome)
 
@@ -33,14 +32,13 @@ async def process_data(
 async def process_data_async(
     request: DataRequest,
     service: DataServiceDep,
-    request_id: RequestIdDep,
     response: Response,
 ) -> TaskResult:
     """Accept the payload for processing; `Location` is where to ask for the outcome.
 
     Once this has answered 202, the work ends in `Success` or `Failure`.
     """
-    result = await service.accept(request, request_id)
+    result = await service.accept(request)
     response.headers["Location"] = f"/api/v1/data/process-async/{result.task_id}"
     return result
 
