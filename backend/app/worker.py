@@ -1,9 +1,11 @@
-"""The Celery worker's composition root: ``celery -A app.worker worker``."""
+"""The composition root of worker and beat: ``celery -A app.worker worker``."""
 
 import logging
+import os
 from typing import Any
 
 from celery.signals import (
+    task_failure,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
@@ -11,9 +13,17 @@ from celery.signals import (
 )
 
 from app.core.config import Settings
+from app.core.database import create_sync_engine
+from app.core.exceptions import DatabaseUnavailable
 from app.core.logs import configure_logging
-from app.infrastructure.celery import create_celery
+from app.infrastructure.celery import PROCESS_DATA, create_celery
+from app.tasks.records import end_record, failure
 from app.tasks.resources import close_resources, open_resources
+
+logger = logging.getLogger(__name__)
+
+# SIGTERM gives running tasks time, then hands them back: Celery's soft shutdown.
+os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 
 settings = Settings()
 configure_logging(settings)
@@ -43,4 +53,20 @@ def open_solo(sender: Any, **_: Any) -> None:
 def close_solo(**_: Any) -> None:
     """Give the parent's connections back, if it has any."""
     close_resources()
-    logging.getLogger(__name__).info("Stopped")
+    logger.info("Stopped")
+
+
+@task_failure.connect
+def end_failed(sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
+    """End the record of a task that failed in a way that it could not handle itself:
+    a bug, its child lost too often, or its time limit. Rare: an engine for the once."""
+    if sender.name != PROCESS_DATA:
+        return
+    ending = failure("internal_error", f"The task failed: {type(exception).__name__}.")
+    engine = create_sync_engine(settings.database)
+    try:
+        end_record(engine, task_id, ending)
+    except DatabaseUnavailable:
+        logger.warning("Task %s failed, which the sweep will note", task_id)
+    finally:
+        engine.dispose()

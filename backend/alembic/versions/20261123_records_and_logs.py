@@ -31,6 +31,12 @@ def upgrade() -> None:
         _timestamp("created_at"),
         _timestamp("updated_at"),
     )
+    op.create_index(
+        "ix_records_processing",
+        "data_processing_records",
+        ["updated_at"],
+        postgresql_where=sa.text("task_status = 'Processing'"),
+    )
     op.create_table(
         "task_logs",
         sa.Column("id", sa.BigInteger, primary_key=True),
@@ -45,6 +51,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_task_logs_task_id", "task_logs", ["task_id"])
     op.create_index("ix_task_logs_correlation_id", "task_logs", ["correlation_id"])
+    op.create_index(
+        "ix_task_logs_created_at", "task_logs", ["created_at"], postgresql_using="brin"
+    )
 
 
 def downgrade() -> None:

@@ -9,6 +9,9 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# Seconds between two attempts of a task, at the most.
+LONGEST_RETRY_DELAY = 30
+
 DEVELOPMENT_PASSWORDS = {"guest", "welcome1", "fastapi", "postgres", ""}
 
 
@@ -87,10 +90,56 @@ class DatabaseSettings(Group):
 
 
 class CelerySettings(Group):
-    """Asynchronous work."""
+    """Asynchronous work. ``docs/TASKS.md`` shows how the clocks relate."""
 
-    celery_broker_url: SecretStr = SecretStr("redis://redis:6379/0")
-    celery_result_backend: SecretStr = SecretStr("redis://redis:6379/0")
+    model_config = SettingsConfigDict(env_prefix="CELERY_")
+
+    broker_url: SecretStr = SecretStr("redis://redis:6379/0")
+    result_backend: SecretStr = SecretStr("redis://redis:6379/0")
+    result_expires_seconds: int = Field(3600, ge=1)
+    task_soft_time_limit_seconds: int = Field(
+        60, ge=1, description="A task that runs longer is interrupted and retried."
+    )
+    task_time_limit_seconds: int = Field(
+        75, ge=1, description="A task that runs longer is killed, and has failed."
+    )
+    task_max_retries: int = Field(5, ge=0)
+    visibility_timeout_seconds: int = Field(
+        180,
+        ge=1,
+        description="A task that no worker finished by then is given to another.",
+    )
+    worker_grace_seconds: float = Field(
+        20, gt=0, description="Time for running tasks when the worker is stopped."
+    )
+    sweep_every_seconds: float = Field(10, gt=0)
+    sweep_after_seconds: float = Field(
+        30,
+        gt=0,
+        description="Records that wait longer, and that Celery lost, go again.",
+    )
+    sweep_publish_limit: int = Field(
+        5,
+        ge=1,
+        description="Times to publish a lost record again before it has failed.",
+    )
+    log_retention_days: float = Field(30, gt=0, description="Older log rows go.")
+
+    @model_validator(mode="after")
+    def order_the_clocks(self) -> Self:
+        """A task must be over before another worker may get it."""
+        if self.task_soft_time_limit_seconds >= self.task_time_limit_seconds:
+            raise ValueError(
+                "CELERY_TASK_SOFT_TIME_LIMIT_SECONDS must be below "
+                "CELERY_TASK_TIME_LIMIT_SECONDS"
+            )
+        longest = self.task_time_limit_seconds + LONGEST_RETRY_DELAY
+        if self.visibility_timeout_seconds <= longest:
+            raise ValueError(
+                f"CELERY_VISIBILITY_TIMEOUT_SECONDS must be above {longest}: the time "
+                f"limit and the longest delay of a retry ({LONGEST_RETRY_DELAY} s)"
+            )
+        return self
 
 
 class Settings(Group):

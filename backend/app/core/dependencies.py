@@ -15,6 +15,7 @@ from app.repositories.task_repository import TaskRepository
 from app.services.data_service import DataService
 from app.services.metrics_service import MetricsService
 from app.services.record_service import RecordService
+from app.services.task_service import TaskService
 
 _producer: EventProducer | None = None
 
@@ -64,6 +65,11 @@ async def get_data_service(request: Request) -> DataService:
     return (await get_resources(request)).data_service
 
 
+async def get_task_service(resources: ResourcesDep) -> TaskService:
+    """The process's view on accepted work."""
+    return resources.task_service
+
+
 async def get_record_service(session: SessionDep) -> RecordService:
     """A record service for this request."""
     return RecordService(DataRepository(session), TaskRepository(session))
@@ -75,5 +81,6 @@ async def get_metrics_service(resources: ResourcesDep) -> MetricsService:
 
 
 DataServiceDep = Annotated[DataService, Depends(get_data_service)]
+TaskServiceDep = Annotated[TaskService, Depends(get_task_service)]
 MetricsServiceDep = Annotated[MetricsService, Depends(get_metrics_service)]
 RecordServiceDep = Annotated[RecordService, Depends(get_record_service)]

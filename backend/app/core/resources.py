@@ -13,10 +13,11 @@ from app.core.health import HealthChecks
 from app.infrastructure.celery import TaskPublisher
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
-from app.infrastructure.redis import RedisProbe
+from app.infrastructure.redis import TaskStates
 from app.infrastructure.rpc.client import RpcClient
 from app.services.data_service import DataService
 from app.services.metrics_service import MetricsService
+from app.services.task_service import TaskService
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Resources:
     rpc: RpcClient
     producer: EventProducer
     data_service: DataService
+    task_service: TaskService
     metrics_service: MetricsService
     health: HealthChecks
 
@@ -40,7 +42,10 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     rpc = RpcClient(settings.rabbitmq, settings.rpc)
     producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
     publisher = TaskPublisher(settings.celery)
-    redis = RedisProbe(settings.celery)
+    states = TaskStates(settings.celery)
+    data_service = DataService(
+        producer, publisher, database.commits, settings.data_queue_name
+    )
 
     async def check_database() -> None:
         async with database.session() as session:
@@ -57,9 +62,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             database=database,
             rpc=rpc,
             producer=EventProducer(rpc, settings.rpc.timeout_seconds),
-            data_service=DataService(
-                producer, publisher, database.commits, settings.data_queue_name
-            ),
+            data_service=data_service,
+            task_service=TaskService(database, states),
             metrics_service=MetricsService(
                 rpc, ManagementApi(settings.rabbitmq), settings.data_queue_name
             ),
@@ -67,13 +71,14 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 {
                     "postgresql": check_database,
                     "rabbitmq": check_rabbitmq,
-                    "redis": redis.check,
+                    "redis": states.check,
                 },
                 required=frozenset({"postgresql", "rabbitmq"}),
             ),
         )
     finally:
+        data_service.close()
         await producer.close()
-        await redis.close()
+        await states.close()
         publisher.close()
         await database.close()

@@ -4,81 +4,133 @@ import contextvars
 from typing import Any
 
 from celery import Celery
+from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 
 PROCESS_DATA = "app.tasks.data.process_data"
+SWEEP = "app.tasks.maintenance.sweep"
+PRUNE_LOGS = "app.tasks.maintenance.prune_logs"
 
-# The three clocks, in seconds; docs/TASKS.md shows how they relate.
-SOFT_TIME_LIMIT = 120
-TIME_LIMIT = 150
-VISIBILITY_TIMEOUT = 600
+# In the order in which a free worker looks at them.
+QUEUES = ("high", "default", "low")
+
+# Options of a publish: what people sent stays out of logs and events.
+HIDDEN: dict[str, Any] = {"argsrepr": "()", "kwargsrepr": "{}"}
 
 SOCKET_TIMEOUT = 2.0
+DAY = 24 * 60 * 60
 
 
-def create_celery(settings: CelerySettings, *, results: bool = True) -> Celery:
-    """The application of the worker; without ``results`` that of the API.
-
-    Nothing connects before the first use.
-    """
-    backend = settings.celery_result_backend.get_secret_value() if results else None
+def create_celery(settings: CelerySettings) -> Celery:
+    """The application of worker and beat. Nothing connects before the first use."""
     app = Celery(
         "fastapi-starter",
-        broker=settings.celery_broker_url.get_secret_value(),
-        backend=backend,
-        include=["app.tasks.data"],
-        set_as_current=results,
+        broker=settings.broker_url.get_secret_value(),
+        backend=settings.result_backend.get_secret_value(),
+        include=["app.tasks.data", "app.tasks.maintenance"],
     )
     app.conf.update(
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
-        task_ignore_result=not results,
+        task_queues=[Queue(name) for name in QUEUES],
+        task_default_queue="default",
         task_acks_late=True,
-        task_time_limit=TIME_LIMIT,
-        task_soft_time_limit=SOFT_TIME_LIMIT,
-        result_expires=3600,
+        task_retry_on_worker_lost=True,
+        task_track_started=True,
+        task_annotations={
+            PROCESS_DATA: {
+                "max_retries": settings.task_max_retries,
+                "default_retry_delay": 1,  # after the loss of a worker's child
+            }
+        },
+        task_time_limit=settings.task_time_limit_seconds,
+        task_soft_time_limit=settings.task_soft_time_limit_seconds,
+        result_expires=settings.result_expires_seconds,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_soft_shutdown_timeout=settings.worker_grace_seconds,
+        worker_enable_soft_shutdown_on_idle=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_TIMEOUT,
-            "socket_timeout": SOCKET_TIMEOUT if not results else None,
+            "queue_order_strategy": "priority",
+            "visibility_timeout": settings.visibility_timeout_seconds,
             "socket_connect_timeout": SOCKET_TIMEOUT,
+            "health_check_interval": 5,
+        },
+        beat_schedule={
+            "sweep": {
+                "task": SWEEP,
+                "schedule": settings.sweep_every_seconds,
+                # One that waited until the next is due has nothing to add.
+                "options": {"queue": "high", "expires": settings.sweep_every_seconds},
+            },
+            "prune logs": {
+                "task": PRUNE_LOGS,
+                "schedule": min(DAY, settings.log_retention_days * DAY / 10),
+                "options": {"queue": "low", "expires": DAY},
+            },
         },
     )
     return app
 
 
 class TaskPublisher:
-    """Hands tasks to Celery. Blocking: keep it off the event loop."""
+    """Hands tasks to Celery. Blocking: keep it off the event loop.
+
+    Its application has no result backend: with one, each publish would subscribe to
+    the result.
+    """
 
     def __init__(self, settings: CelerySettings) -> None:
-        self._celery = create_celery(settings, results=False)
+        self._celery = Celery(
+            "fastapi-starter-publisher",
+            broker=settings.broker_url.get_secret_value(),
+            set_as_current=False,
+        )
+        self._celery.conf.update(
+            task_serializer="json",
+            task_queues=[Queue(name) for name in QUEUES],
+            task_default_queue="default",
+            broker_transport_options={
+                "socket_timeout": SOCKET_TIMEOUT,
+                "socket_connect_timeout": SOCKET_TIMEOUT,
+            },
+        )
 
-    def process_data(self, task_id: str, **arguments: Any) -> None:
-        """Have the worker process the record of ``task_id``.
+    def process_data(
+        self, task_id: str, *, request: str, request_id: str, priority: str
+    ) -> None:
+        """Have a worker process the record of ``task_id``.
+
+        Args:
+            request: the JSON text of payload and description.
+            priority: one of ``QUEUES``.
 
         Raises:
             BrokerUnavailable: Redis did not take it, or did not say so in time; it
                 may have arrived.
         """
+        arguments = {"task_id": task_id, "request": request, "request_id": request_id}
         # A copied context: the tracing of Celery leaks a span when publishing fails.
-        contextvars.copy_context().run(self._send, task_id, arguments)
+        contextvars.copy_context().run(self._send, task_id, arguments, priority)
 
-    def _send(self, task_id: str, arguments: dict[str, Any]) -> None:
+    def _send(self, task_id: str, arguments: dict[str, str], queue: str) -> None:
         try:
             self._celery.send_task(
                 PROCESS_DATA,
-                kwargs={"task_id": task_id, **arguments},
+                kwargs=arguments,
                 task_id=task_id,
+                queue=queue,
                 retry=False,
+                **HIDDEN,
             )
-        except (OperationalError, OSError, TimeoutError) as error:
+        except (OperationalError, OSError) as error:
             raise BrokerUnavailable("Redis did not take the task.") from error
 
     def close(self) -> None:

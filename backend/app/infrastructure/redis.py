@@ -1,4 +1,6 @@
-"""Redis, asked directly: Celery has connections of its own."""
+"""Redis, asked directly: what Celery's result backend knows of a task."""
+
+import json
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -6,15 +8,17 @@ from redis.exceptions import RedisError
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 
+TIMEOUT = 1.0
 
-class RedisProbe:
-    """Tells whether Redis answers."""
+
+class TaskStates:
+    """Reads what Celery notes; never writes."""
 
     def __init__(self, settings: CelerySettings) -> None:
         self._redis = Redis.from_url(
-            settings.celery_broker_url.get_secret_value(),
-            socket_timeout=1.0,
-            socket_connect_timeout=1.0,
+            settings.result_backend.get_secret_value(),
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
         )
 
     async def check(self) -> None:
@@ -23,6 +27,18 @@ class RedisProbe:
             await self._redis.ping()
         except (RedisError, OSError) as error:
             raise BrokerUnavailable("Redis does not answer.") from error
+
+    async def get(self, task_id: str) -> str | None:
+        """Celery's state of a task, such as ``STARTED``; None if it has none.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
+        try:
+            meta = await self._redis.get(f"celery-task-meta-{task_id}")
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable("Redis does not answer.") from error
+        return None if meta is None else str(json.loads(meta)["status"])
 
     async def close(self) -> None:
         """Give the connection back."""

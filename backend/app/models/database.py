@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Index, func
+from sqlalchemy import BigInteger, DateTime, Index, func, text
 from sqlmodel import JSON, Column, Field, SQLModel
 
 
@@ -28,6 +28,14 @@ class DataProcessingRecord(SQLModel, table=True):
     """
 
     __tablename__ = "data_processing_records"
+    __table_args__ = (
+        # For the sweep: holds only what is under way, so it stays small.
+        Index(
+            "ix_records_processing",
+            "updated_at",
+            postgresql_where=text("task_status = 'Processing'"),
+        ),
+    )
 
     id: int | None = _id()
     task_id: str = Field(unique=True, max_length=64)
@@ -47,6 +55,8 @@ class TaskLog(SQLModel, table=True):
     __table_args__ = (
         Index("ix_task_logs_task_id", "task_id"),
         Index("ix_task_logs_correlation_id", "correlation_id"),
+        # For pruning: costs an insert next to nothing.
+        Index("ix_task_logs_created_at", "created_at", postgresql_using="brin"),
     )
 
     id: int | None = _id()

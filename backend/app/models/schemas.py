@@ -34,6 +34,20 @@ class DataRequest(BaseModel):
     )
 
 
+class Priority(StrEnum):
+    """Which of the waiting tasks a free worker takes first."""
+
+    HIGH = "high"
+    DEFAULT = "default"
+    LOW = "low"
+
+
+class AsyncDataRequest(DataRequest):
+    """Data to process later, and how urgent it is."""
+
+    priority: Priority = Priority.DEFAULT
+
+
 class TaskResult(BaseModel):
     """The state of a piece of work, and its outcome once there is one."""
 
@@ -59,6 +73,16 @@ class TaskResult(BaseModel):
     task_status: TaskStatus
     outcome: Any = Field(
         None, description="What the service answered; null until then."
+    )
+
+
+class TaskState(TaskResult):
+    """The state of accepted work, in more detail while it is under way."""
+
+    detail: str | None = Field(
+        None,
+        description="While `Processing`: `queued`, `started` or `retrying`, as far as "
+        "Redis tells.",
     )
 
 

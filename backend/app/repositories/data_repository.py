@@ -1,5 +1,6 @@
 """Access to the processing records."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlmodel import col, delete, select
@@ -47,6 +48,15 @@ class DataRepository:
             DataProcessingRecord.task_id == task_id
         )
         return (await self._session.exec(query)).one_or_none()
+
+    async def get_ended(self, task_ids: Collection[str]) -> Collection[str]:
+        """Those of the tasks that are not ``Processing`` any more, or deleted."""
+        query = select(DataProcessingRecord.task_id).where(
+            col(DataProcessingRecord.task_id).in_(task_ids),
+            DataProcessingRecord.task_status == TaskStatus.PROCESSING.value,
+        )
+        processing = (await self._session.exec(query)).all()
+        return set(task_ids).difference(processing)
 
     async def get_page(
         self, page: Page, **equal: str | None

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,13 +13,15 @@ from app.core.group_commit import GroupCommit
 from app.core.request_id import current_request_id
 from app.infrastructure.celery import TaskPublisher
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
-from app.models.schemas import DataRequest, TaskResult, TaskStatus
+from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, TaskStatus
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
 
 logger = logging.getLogger(__name__)
 
-PUBLISH_TIMEOUT = 5.0
+# A broker that hangs holds up an answer no longer than this, in seconds.
+PUBLISH_TIMEOUT = 1.0
+PUBLISHERS = 2
 
 
 class DataService:
@@ -34,6 +38,7 @@ class DataService:
         self._publisher = publisher
         self._commits = commits
         self._queue_name = queue_name
+        self._threads = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
 
     async def process(self, request: DataRequest) -> tuple[str, Any]:
         """Have the data service process the request; returns (task id, outcome).
@@ -49,7 +54,7 @@ class DataService:
         try:
             reply = await self._producer.call(
                 self._queue_name,
-                request.model_dump(),
+                _content(request),
                 task_id=task_id,
                 correlation_id=current_request_id.get(),
                 on_log_event=events.append,
@@ -80,8 +85,8 @@ class DataService:
         except ApplicationError as error:
             logger.warning("The log of a failed call was not stored: %s", error)
 
-    async def accept(self, request: DataRequest) -> TaskResult:
-        """Store the request as ``Processing``, then hand it to the worker.
+    async def accept(self, request: AsyncDataRequest) -> TaskResult:
+        """Store the request as ``Processing``, then hand it to a worker.
 
         Once stored, it is accepted: a broker that does not answer delays it, no more.
 
@@ -99,14 +104,28 @@ class DataService:
         await self._publish(task_id, request)
         return TaskResult(task_id=task_id, task_status=TaskStatus.PROCESSING)
 
-    async def _publish(self, task_id: str, request: DataRequest) -> None:
+    async def _publish(self, task_id: str, request: AsyncDataRequest) -> None:
+        publish = partial(
+            self._publisher.process_data,
+            task_id,
+            request=to_json(_content(request)),
+            request_id=current_request_id.get(),
+            priority=request.priority.value,
+        )
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT):
-                await asyncio.to_thread(
-                    self._publisher.process_data,
-                    task_id,
-                    request=to_json(request.model_dump()),
-                    request_id=current_request_id.get(),
-                )
+                await loop.run_in_executor(self._threads, publish)
         except (BrokerUnavailable, TimeoutError) as error:
-            logger.warning("Task %s is stored but not published: %s", task_id, error)
+            logger.warning(
+                "Task %s waits for the sweep to publish it: %r", task_id, error
+            )
+
+    def close(self) -> None:
+        """Let the publishing thread end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _content(request: DataRequest) -> dict[str, Any]:
+    """What a service gets to see."""
+    return {"payload": request.payload, "description": request.description}

@@ -2,7 +2,6 @@
 
 from app.core.exceptions import NotFound
 from app.models.database import DataProcessingRecord, TaskLog
-from app.models.schemas import TaskResult, TaskStatus
 from app.repositories.data_repository import DataRepository
 from app.repositories.pages import Page
 from app.repositories.task_repository import TaskRepository
@@ -31,15 +30,6 @@ class RecordService:
         if record is None:
             raise NotFound(f"No record has the id {task_id}.")
         return record
-
-    async def get_status(self, task_id: str) -> TaskResult:
-        """The state of accepted work. Raises NotFound for an id never accepted."""
-        record = await self.get_record(task_id)
-        return TaskResult(
-            task_id=task_id,
-            task_status=TaskStatus(record.task_status),
-            outcome=record.outcome,
-        )
 
     async def delete_record(self, task_id: str) -> None:
         """Raises NotFound if no record has that id. The edge commits."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.integration.responder import Responder
 
 from app.core.config import DatabaseSettings, RabbitMQSettings, RpcSettings
 from app.core.database import Database
 from app.infrastructure.rpc.client import RpcClient
 from local.servers.rabbitmq import RabbitMQ
+from tests.integration.responder import Responder
 
 BACKEND = Path(__file__).parents[2]
 

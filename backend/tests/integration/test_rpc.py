@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from kombu import Queue
 from kombu.message import Message
-from tests.integration.responder import Responder, connect, wait_until
 
 from app.core.config import RabbitMQSettings
 from app.core.exceptions import (
@@ -24,6 +23,7 @@ from app.core.exceptions import (
 )
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer, LogEvent
 from app.infrastructure.rpc.client import RpcClient
+from tests.integration.responder import Responder, connect, wait_until
 
 
 @pytest.fixture

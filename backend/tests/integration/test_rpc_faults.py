@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
-from tests.integration.proxy import SlowProxy
-from tests.integration.responder import Responder, wait_until
 
 from app.core.config import RabbitMQSettings
 from app.core.exceptions import ApplicationError, OutcomeUnknown, Unavailable
 from app.infrastructure.rabbitmq import EventProducer
 from app.infrastructure.rpc.client import RpcClient
 from local.servers.rabbitmq import RabbitMQ
+from tests.integration.proxy import SlowProxy
+from tests.integration.responder import Responder, wait_until
 
 
 class Traffic:

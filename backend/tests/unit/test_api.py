@@ -13,10 +13,14 @@ from httpx2 import Response
 from app.application import create_app
 from app.core import exceptions
 from app.core.config import Settings
-from app.core.dependencies import get_data_service, get_record_service
+from app.core.dependencies import (
+    get_data_service,
+    get_record_service,
+    get_task_service,
+)
 from app.core.exceptions import ApplicationError
 from app.core.health import HealthChecks
-from app.models.schemas import DataRequest, TaskResult, TaskStatus
+from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, TaskStatus
 
 JSON = {"Content-Type": "application/json"}
 URL = "/api/v1/data/process"
@@ -32,7 +36,7 @@ class EchoService:
             raise self.error
         return "task-1", request.payload
 
-    async def accept(self, request: DataRequest) -> TaskResult:
+    async def accept(self, request: AsyncDataRequest) -> TaskResult:
         return TaskResult(task_id="task-2", task_status=TaskStatus.PROCESSING)
 
 
@@ -55,6 +59,7 @@ def service(app: FastAPI) -> EchoService:
     service = EchoService()
     app.dependency_overrides[get_data_service] = lambda: service
     app.dependency_overrides[get_record_service] = lambda: None
+    app.dependency_overrides[get_task_service] = lambda: None
     return service
 
 

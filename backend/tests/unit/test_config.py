@@ -32,9 +32,7 @@ def variables(group: type[Group] = Settings) -> set[str]:
 
 def test_the_defaults_are_those_of_the_containers() -> None:
     settings = Settings()
-    assert (
-        settings.celery.celery_broker_url.get_secret_value() == "redis://redis:6379/0"
-    )
+    assert settings.celery.broker_url.get_secret_value() == "redis://redis:6379/0"
     assert settings.rabbitmq.host == "rabbitmq"
     assert settings.rabbitmq.password.get_secret_value() == "welcome1"
     assert settings.data_queue_name == "data_queue"

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from app.repositories.pages import Page
 
 ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 
+TaskId = Annotated[str, Path(pattern=ID_PATTERN)]
 NameQuery = Annotated[str | None, Query(pattern=NAME_PATTERN)]
 IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN)]
 

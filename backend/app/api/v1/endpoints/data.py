@@ -2,13 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Query, Response
 
 from app.api.errors import responses
 from app.api.strict_json import StrictJsonRoute
-from app.api.v1.parameters import ID_PATTERN
-from app.core.dependencies import DataServiceDep, RecordServiceDep
-from app.models.schemas import DataRequest, TaskResult, TaskStatus
+from app.api.v1.parameters import TaskId
+from app.core.dependencies import DataServiceDep, TaskServiceDep
+from app.models.schemas import (
+    AsyncDataRequest,
+    DataRequest,
+    TaskResult,
+    TaskState,
+    TaskStatus,
+)
 
 router = APIRouter(prefix="/data", tags=["data"], route_class=StrictJsonRoute)
 
@@ -30,7 +36,7 @@ async def process_data(
 
 @router.post("/process-async", status_code=202, responses=responses(400, 413, 415, 503))
 async def process_data_async(
-    request: DataRequest,
+    request: AsyncDataRequest,
     service: DataServiceDep,
     response: Response,
 ) -> TaskResult:
@@ -43,9 +49,18 @@ async def process_data_async(
     return result
 
 
-@router.get("/process-async/{task_id}", responses=responses(404, 422, 503))
+@router.get(
+    "/process-async/{task_id}",
+    response_model_exclude_unset=True,
+    responses=responses(404, 422, 503),
+)
 async def get_task_status(
-    task_id: Annotated[str, Path(pattern=ID_PATTERN)], service: RecordServiceDep
-) -> TaskResult:
+    task_id: TaskId,
+    service: TaskServiceDep,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=30, description="Seconds to wait for the end, if need be."),
+    ] = 0,
+) -> TaskState:
     """The state of accepted work: `Processing`, `Success` or `Failure`."""
-    return await service.get_status(task_id)
+    return await service.get_state(task_id, wait)

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from app.api.errors import responses
 from app.api.v1.parameters import (
-    ID_PATTERN,
     IdQuery,
     NameQuery,
+    TaskId,
     get_page,
     link_next,
 )
@@ -19,7 +19,6 @@ from app.repositories.pages import Page
 router = APIRouter(prefix="/database", tags=["database"])
 
 PageDep = Annotated[Page, Depends(get_page)]
-TaskId = Annotated[str, Path(pattern=ID_PATTERN)]
 
 
 @router.get("/records", response_model=list[Record], responses=responses(422, 503))

@@ -1,0 +1,62 @@
+"""The state of accepted work."""
+
+from collections.abc import Collection
+
+from app.core.database import Database
+from app.core.exceptions import BrokerUnavailable, NotFound
+from app.infrastructure.redis import TaskStates
+from app.models.schemas import TaskState, TaskStatus
+from app.repositories.data_repository import DataRepository
+from app.services.task_watcher import TaskWatcher
+
+# Celery's words, and ours. A task without a state is one that no worker has seen.
+DETAILS = {None: "queued", "PENDING": "queued", "RETRY": "retrying"}
+
+
+class TaskService:
+    """One for the whole process: a session is open only while a query runs."""
+
+    def __init__(self, database: Database, states: TaskStates) -> None:
+        self._database = database
+        self._states = states
+        self._watcher = TaskWatcher(self._find_ended)
+
+    async def get_state(self, task_id: str, wait: float = 0) -> TaskState:
+        """The state; if still ``Processing``, that after at most ``wait`` seconds.
+
+        The record decides. Redis only adds detail, and may be down.
+
+        Raises:
+            NotFound: no such work was ever accepted.
+            DatabaseUnavailable: PostgreSQL did not answer.
+        """
+        state = await self._read(task_id)
+        if wait and state.task_status is TaskStatus.PROCESSING:
+            await self._watcher.wait(task_id, wait)
+            state = await self._read(task_id)
+        if state.task_status is TaskStatus.PROCESSING:
+            return await self._with_detail(state)
+        return state
+
+    async def _read(self, task_id: str) -> TaskState:
+        async with self._database.session() as session:
+            record = await DataRepository(session).get_by_task_id(task_id)
+        if record is None:
+            raise NotFound(f"No task has the id {task_id}.")
+        return TaskState(
+            task_id=task_id,
+            task_status=TaskStatus(record.task_status),
+            outcome=record.outcome,
+        )
+
+    async def _with_detail(self, state: TaskState) -> TaskState:
+        try:
+            known = await self._states.get(state.task_id)
+        except BrokerUnavailable:
+            return state
+        detail = DETAILS.get(known, "started")
+        return state.model_copy(update={"detail": detail})
+
+    async def _find_ended(self, task_ids: Collection[str]) -> Collection[str]:
+        async with self._database.session() as session:
+            return await DataRepository(session).get_ended(task_ids)
