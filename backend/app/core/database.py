@@ -27,6 +27,10 @@ from app.core.config import DatabaseSettings
 from app.core.exceptions import DatabaseUnavailable
 from app.core.group_commit import GroupCommit
 
+# Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
+# shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
+UNAVAILABLE_STATES = ("08", "53", "57")
+
 to_json = partial(
     json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":")
 )
@@ -110,6 +114,7 @@ def translate_errors() -> Iterator[None]:
     except (OperationalError, InterfaceError, PendingRollbackError) as error:
         raise DatabaseUnavailable("PostgreSQL did not answer.") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseUnavailable("PostgreSQL closed the connection.") from error
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or state.startswith(UNAVAILABLE_STATES):
+            raise DatabaseUnavailable("PostgreSQL did not answer.") from error
         raise

@@ -59,6 +59,9 @@ def create_celery(settings: CelerySettings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             "queue_order_strategy": "priority",
+            # Look every 10 s for tasks that no worker finished in time; kombu's own
+            # throttle makes that 100 s.
+            "unacked_restore_throttle": 1,
             "visibility_timeout": settings.visibility_timeout_seconds,
             "socket_connect_timeout": SOCKET_TIMEOUT,
             "health_check_interval": 5,

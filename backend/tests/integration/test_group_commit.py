@@ -111,6 +111,30 @@ async def test_database_killed_and_restarted(
     assert len(await stored(database, [row])) == 1
 
 
+async def test_every_error_of_a_restart_is_translated(
+    database: Database, postgres: PostgreSQL
+) -> None:
+    outcomes = set()
+
+    async def write_until(done: asyncio.Event) -> None:
+        while not done.is_set():
+            try:
+                await database.commits.add([record()])
+                outcomes.add("stored")
+            except Exception as error:
+                outcomes.add(type(error).__name__)
+
+    for restart in (postgres.kill, postgres.stop):
+        done = asyncio.Event()
+        writers = [asyncio.create_task(write_until(done)) for _ in range(8)]
+        await asyncio.to_thread(restart)
+        await asyncio.to_thread(postgres.start)
+        await database.commits.add([record()])
+        done.set()
+        await asyncio.gather(*writers)
+    assert outcomes == {"stored", "DatabaseUnavailable"}
+
+
 async def test_database_that_does_not_answer(
     database: Database, postgres: PostgreSQL
 ) -> None:
