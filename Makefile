@@ -1,0 +1,47 @@
+# Every target is one command of `python3 -m local`, which also works without make.
+PYTHON ?= python3
+ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help run setup install-dev test unit integration e2e check format lock migrate revision clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run:  ## Start the whole stack on this machine; Ctrl-C stops it
+	@exec $(PYTHON) -m local run
+
+setup:  ## Install what `make run` needs into .venv, and nothing else
+	@$(PYTHON) -m local setup
+
+install-dev:  ## Install what tests and checks need into .venv
+	@$(PYTHON) -m local install-dev
+
+test:  ## Check, then run every test (ARGS go to pytest)
+	@$(PYTHON) -m local test $(ARGS)
+
+unit:  ## Tests that need no server
+	@$(PYTHON) -m local unit $(ARGS)
+
+integration:  ## Tests against real servers
+	@$(PYTHON) -m local integration $(ARGS)
+
+e2e:  ## Tests of the whole stack through nginx
+	@$(PYTHON) -m local e2e $(ARGS)
+
+check:  ## black, isort, flake8, mypy, import-linter
+	@$(PYTHON) -m local check
+
+format:  ## black and isort, writing
+	@$(PYTHON) -m local format
+
+lock:  ## Compile every requirements.in with hashes (ARGS=--upgrade for newer ones)
+	@$(PYTHON) -m local lock $(ARGS)
+
+migrate:  ## Bring the local database to the newest schema
+	@$(PYTHON) -m local migrate
+
+revision:  ## Write a migration from the models: make revision MESSAGE="add a column"
+	@$(PYTHON) -m local revision -m "$(MESSAGE)"
+
+clean:  ## Remove the local stack's data and logs
+	@$(PYTHON) -m local clean

@@ -1,0 +1,38 @@
+"""Entry of `python3 -m local COMMAND`: prepares `.venv`, then runs the command in it.
+
+This file and `bootstrap.py` run on the system's Python with nothing installed, so
+they import the standard library only, and this one still parses on old Pythons.
+"""
+
+import os
+import sys
+
+
+def main():  # type: () -> int
+    if sys.version_info < (3, 11):
+        print("This kit needs Python 3.11 or newer; this is", sys.version.split()[0])
+        print("Try a newer one by name, such as: make run PYTHON=python3.11")
+        return 1
+    from local import bootstrap
+
+    arguments = sys.argv[1:] or ["help"]
+    if arguments[0] not in bootstrap.COMMANDS or arguments[0] == "help":
+        print(bootstrap.usage())
+        return 0 if arguments[0] == "help" else 2
+    try:
+        python = bootstrap.ensure(development=bootstrap.COMMANDS[arguments[0]].tools)
+    except bootstrap.SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the next command finishes the installation.")
+        return 130
+    if not bootstrap.runs_in_venv():
+        os.execv(python, [str(python), "-m", "local", *arguments])
+    from local import commands
+
+    return commands.run(arguments[0], arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Creates and fills the project's `.venv`; standard library only.
+
+A stamp inside `.venv` holds a hash of what was installed. It is removed before pip
+runs and written after, so an interrupted installation is simply done again.
+"""
+
+import fcntl
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+
+
+class Command(NamedTuple):
+    """What a command does, and whether it needs the development tools."""
+
+    help: str
+    tools: bool = False
+
+
+COMMANDS = {
+    "run": Command("start the whole stack; Ctrl-C stops it"),
+    "setup": Command("install what `run` needs, and nothing else"),
+    "install-dev": Command("install what tests and checks need", tools=True),
+    "test": Command("check, then every test; further words go to pytest", tools=True),
+    "unit": Command("tests that need no server", tools=True),
+    "integration": Command("tests against real servers", tools=True),
+    "e2e": Command("tests of the whole stack through nginx", tools=True),
+    "check": Command("black, isort, flake8, mypy, import-linter", tools=True),
+    "format": Command("black and isort, writing", tools=True),
+    "lock": Command("compile every requirements.in, with hashes", tools=True),
+    "migrate": Command("bring the stack's database to the newest schema"),
+    "revision": Command("write a migration: revision -m MESSAGE"),
+    "clean": Command("remove the stack's data and logs (.local)"),
+    "help": Command("this list"),
+}
+
+
+class SetupError(Exception):
+    """The environment could not be prepared; the message says what to do."""
+
+
+def usage() -> str:
+    """The list of commands."""
+    lines = [f"  {name:12} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(["python3 -m local COMMAND", "", *lines])
+
+
+def requirement_files(development: bool) -> list[Path]:
+    """The pinned requirements of every component, or those and the tools."""
+    files = [
+        ROOT / "backend" / "requirements.txt",
+        *sorted(ROOT.glob("services/*/requirements.txt")),
+        ROOT / "local" / "requirements.txt",
+    ]
+    return [*files, ROOT / "requirements-dev.txt"] if development else files
+
+
+def fingerprint(files: list[Path]) -> str:
+    """A hash that changes with any requirement or with the venv's Python."""
+    digest = hashlib.sha256(_read(VENV / "pyvenv.cfg").encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def runs_in_venv() -> bool:
+    """Whether this very process is the venv's Python."""
+    return Path(sys.prefix).resolve() == VENV
+
+
+def ensure(development: bool) -> Path:
+    """Make `.venv` hold the requirements; its Python. Cheap when it already does.
+
+    Raises SetupError with advice when that is not possible.
+    """
+    files = requirement_files(development)
+    stamp = VENV / (".installed-dev" if development else ".installed")
+    with _lock():
+        if not is_usable(VENV):
+            _create()
+        wanted = fingerprint(files)
+        if _read(stamp) != wanted:
+            stamp.unlink(missing_ok=True)
+            _install(files)
+            stamp.write_text(wanted)
+    return PYTHON
+
+
+def is_usable(venv: Path) -> bool:
+    """False for a venv that is missing, half made, was moved, or lost its Python.
+
+    Scripts in a venv name its path: after a move they would run another folder's.
+    An upgrade of the system's Python leaves packages where the new one never looks.
+    """
+    python = (venv / "bin" / "python").resolve()
+    libraries = venv / "lib" / python.name
+    if re.fullmatch(r"python3\.\d+", python.name) and not libraries.is_dir():
+        return False
+    return python.exists() and str(venv) in _read(venv / "bin" / "pip")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """Two commands at once install one after the other."""
+    (ROOT / ".local").mkdir(exist_ok=True)
+    with (ROOT / ".local" / "setup.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _create() -> None:
+    if runs_in_venv():
+        raise SetupError("`.venv` is broken: run this with the system's Python.")
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise SetupError(
+            f"Python {version} lacks its `venv` module. On Debian or Ubuntu:\n"
+            f"  apt-get install python{version}-venv"
+        ) from None
+    print("Creating .venv ...", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(VENV)], "creating .venv failed")
+
+
+def _install(files: list[Path]) -> None:
+    began = time.monotonic()
+    print("Installing requirements into .venv ...", flush=True)
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes"]
+    command += ["--disable-pip-version-check", "--no-input"]
+    for file in files:
+        command += ["-r", str(file)]
+    _run(command, "pip could not install the requirements")
+    print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
+
+
+def _run(command: list[str], failure: str) -> None:
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if result.returncode:
+        raise SetupError(f"{result.stdout}\n{failure} (exit code {result.returncode})")

@@ -1,0 +1,116 @@
+"""The commands of `python3 -m local`, run inside the venv."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+from local import run as launcher
+from local import suite
+from local.apps import ROOT
+from local.ports import free_port
+from local.process import ProcessFailed
+from local.servers.postgres import PostgreSQL
+from local.servers.privileges import private_folder
+from local.stack import alembic
+from local.state import LOCAL, AlreadyRunning, State
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Run one command; its exit code."""
+    try:
+        return _COMMANDS[command](arguments)
+    except (AlreadyRunning, ProcessFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _format(_: list[str]) -> int:
+    codes = [
+        subprocess.run([sys.executable, "-m", *tool, "."], cwd=ROOT).returncode
+        for tool in (("isort", "--quiet"), ("black", "--quiet"))
+    ]
+    return max(codes)
+
+
+def _lock(arguments: list[str]) -> int:
+    """Compile each requirements.in; `--upgrade` and the like go to uv."""
+    files = [
+        ROOT / "backend" / "requirements.in",
+        *sorted(ROOT.glob("services/*/requirements.in")),
+        ROOT / "local" / "requirements.in",
+        ROOT / "requirements-dev.in",
+    ]
+    for number, file in enumerate(files):
+        source = file.relative_to(ROOT)
+        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet"]
+        command += ["--generate-hashes", "--no-emit-index-url", "--universal"]
+        command += ["--python-version", "3.11"]
+        command += ["--custom-compile-command", "make lock"]
+        if number:  # one venv holds all: the same versions everywhere
+            command += ["-c", "backend/requirements.txt"]
+        command += [*arguments, str(source), "-o", str(source.with_suffix(".txt"))]
+        print(source, flush=True)
+        if code := subprocess.run(command, cwd=ROOT).returncode:
+            return code
+    return 0
+
+
+def _migrate(_: list[str]) -> int:
+    return _with_database(lambda env: alembic(env, "upgrade", "head"))
+
+
+def _revision(arguments: list[str]) -> int:
+    def write(env: Mapping[str, str]) -> str:
+        upgraded = alembic(env, "upgrade", "head")
+        return upgraded + alembic(env, "revision", "--autogenerate", *arguments)
+
+    return _with_database(write)
+
+
+def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
+    """Do something with the database of `run`, started for it when it is not up."""
+    state = State(LOCAL / "run")
+    try:
+        state.acquire()
+    except AlreadyRunning:
+        running = json.loads((state.path / launcher.ENVIRONMENT_FILE).read_text())
+        print(action(running), end="")
+        return 0
+    server = PostgreSQL(state, free_port())
+    try:
+        server.start()
+        print(action({"DATABASE_URL": server.url()}), end="")
+    finally:
+        server.stop()
+        state.release()
+    return 0
+
+
+def _clean(_: list[str]) -> int:
+    state = State(LOCAL / "run")
+    state.acquire()
+    shutil.rmtree(private_folder(state.folder("postgres")), ignore_errors=True)
+    state.release(remove=True)
+    shutil.rmtree(LOCAL)
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": lambda _: launcher.run(),
+    "setup": lambda _: 0,
+    "install-dev": lambda _: 0,
+    "test": suite.everything,
+    "unit": suite.unit,
+    "integration": suite.integration,
+    "e2e": suite.e2e,
+    "check": lambda _: suite.check(),
+    "format": _format,
+    "lock": _lock,
+    "migrate": _migrate,
+    "revision": _revision,
+    "clean": _clean,
+}

@@ -1,0 +1,70 @@
+"""Choice of TCP ports on the loopback interface.
+
+Between the choice of a port and the start of its server some time passes. So that two
+stacks which start at the same moment, also of different users, do not choose the
+same one, a process claims each port by a name that vanishes with the process.
+"""
+
+import random
+import socket
+import sys
+import threading
+
+# Below the range from which the kernel serves outgoing connections: a port from
+# within it could be taken by a client while its server is down for a moment.
+_RANGE = range(20000, 32000)
+_claimed: dict[int, socket.socket] = {}
+_lock = threading.Lock()
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port, on loopback and everywhere."""
+    for address in ("127.0.0.1", "0.0.0.0"):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+                probe.listen(1)
+            except OSError:
+                return False
+    return True
+
+
+def claim(port: int) -> bool:
+    """Take a free port for this process, for as long as it lives."""
+    with _lock:
+        if port in _claimed:
+            return False
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":  # others have no names outside of files
+                name.bind(f"\0fastapi-kit-port-{port}")
+        except OSError:
+            name.close()
+            return False
+        if not is_free(port):
+            name.close()
+            return False
+        _claimed[port] = name
+        return True
+
+
+def free_port() -> int:
+    """A port that is free and was handed out to nobody else."""
+    while True:
+        if claim(port := random.choice(_RANGE)):
+            return port
+
+
+def standard_or_free(standard: int) -> int:
+    """The standard port when it is free, else any free one."""
+    return standard if claim(standard) else free_port()
+
+
+def accepts(port: int) -> bool:
+    """Whether something accepts connections on the loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

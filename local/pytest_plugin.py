@@ -1,0 +1,113 @@
+"""Fixtures with real servers, for every test suite of the project.
+
+Load it in a conftest: `pytest_plugins = ["local.pytest_plugin"]`. A server starts
+when the first test asks for it, on a free port, with its data in `.local/test-...`,
+and is gone after the session. All fixtures last for the session:
+
+* `postgres`, `redis_server`, `rabbitmq`: the servers
+* `database_url`, `vhost`: an empty database and virtual host of this session's own
+* `stack`: the whole system behind nginx (`Stack`: `.url`, `.api_url`, `.worker`, ...)
+* `state`: the folder, for tests that start servers or processes of their own
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from local import install
+from local.ports import free_port
+from local.servers.postgres import PostgreSQL
+from local.servers.rabbitmq import RabbitMQ, find_script
+from local.servers.redis import Redis
+from local.stack import Servers, Stack, migrate
+from local.state import LOCAL, State, remove_abandoned
+
+
+@pytest.fixture(scope="session")
+def state() -> Iterator[State]:
+    """A folder of this session's own; what crashed sessions left is removed first."""
+    remove_abandoned("test-")
+    state = State(LOCAL / f"test-{os.getpid()}-{secrets.token_hex(3)}")
+    state.acquire()
+    yield state
+    state.release(remove=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(state: State) -> Iterator[PostgreSQL]:
+    """PostgreSQL that does not wait for the disk."""
+    server = PostgreSQL(state, free_port(), fsync=False)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_server(state: State) -> Iterator[Redis]:
+    """Redis."""
+    server = Redis(state, free_port())
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def launched_rabbitmq(state: State) -> Iterator[RabbitMQ | None]:
+    """RabbitMQ while it still starts, so that other servers start meanwhile."""
+    install.install_missing(print)
+    if find_script() is None:
+        yield None
+        return
+    server = RabbitMQ(state, free_port(), free_port())
+    server.launch()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(launched_rabbitmq: RabbitMQ | None) -> RabbitMQ:
+    """RabbitMQ; tests that need it are skipped where it cannot be installed."""
+    if launched_rabbitmq is None:
+        pytest.skip("rabbitmq-server is missing and apt-get cannot install it")
+    launched_rabbitmq.wait_ready()
+    return launched_rabbitmq
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: PostgreSQL) -> Iterator[str]:
+    """SQLAlchemy's URL of an empty database."""
+    name = f"test_{secrets.token_hex(4)}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def vhost(rabbitmq: RabbitMQ) -> Iterator[str]:
+    """The name of an empty virtual host."""
+    name = rabbitmq.create_vhost(f"test-{secrets.token_hex(4)}")
+    yield name
+    rabbitmq.delete_vhost(name)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    state: State,
+    launched_rabbitmq: RabbitMQ | None,
+    postgres: PostgreSQL,
+    redis_server: Redis,
+) -> Iterator[Stack]:
+    """The whole system, migrated and ready; RPC goes over Redis without RabbitMQ."""
+    if launched_rabbitmq is not None:
+        launched_rabbitmq.wait_ready()
+    servers = Servers(postgres, redis_server, launched_rabbitmq)
+    stack = Stack.create(
+        state, servers, api_ports=[free_port()], nginx_port=free_port()
+    )
+    migrate(stack.env)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()

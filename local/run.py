@@ -1,0 +1,172 @@
+"""`run`: the whole stack in the foreground until Ctrl-C."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+from dotenv import dotenv_values
+
+from local import install
+from local.apps import ROOT
+from local.process import Cancelled, ProcessFailed
+from local.servers.base import Server
+from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop_all
+from local.state import LOCAL, AlreadyRunning, State
+from local.supervisor import GaveUp, Supervisor
+from local.terminal import Terminal
+
+ENVIRONMENT_FILE = "environment.json"  # what `migrate` needs while the stack runs
+
+READY = """
+Ready in {seconds:.1f} s.
+
+  Gateway       {url}
+  API           {api}
+  Swagger UI    {url}/api/v1/docs
+  ReDoc         {url}/api/v1/redoc
+  RabbitMQ      {rabbitmq}
+  PostgreSQL    {postgres}
+  Redis         {redis}
+  Logs          {logs}
+
+Try it:
+
+  curl -s {url}/api/v1/data/process -H 'Content-Type: application/json' \\
+       -d '{{"payload": "hello world", "description": "uppercase"}}'
+
+Ctrl-C stops everything.
+"""
+
+
+def run(path: Path = LOCAL / "run") -> int:
+    """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure."""
+    state = State(path)
+    try:
+        state.acquire()
+    except AlreadyRunning as error:
+        print(error)
+        return 1
+    launcher = Launcher(state)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, launcher.on_signal)
+    try:
+        return launcher.run()
+    finally:
+        state.release()
+
+
+class Launcher:
+    """Start in order, watch, stop in order."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.terminal = Terminal()
+        self._began = time.monotonic()
+        self._servers: list[Server] = []
+        self._stack: Stack | None = None
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The first asks for an orderly stop, the second kills everything."""
+        if not self.state.cancelled.is_set():
+            self.state.cancelled.set()
+            return
+        # Not by way of the servers: the code that this interrupts may hold their locks.
+        self.state.release()
+        os._exit(130)
+
+    def run(self) -> int:
+        """Start, watch, stop; the exit code."""
+        failure: str | None = None
+        try:
+            self._start()
+            self._watch()
+        except (ProcessFailed, GaveUp) as error:
+            failure = str(error)
+        except Cancelled:
+            pass
+        self._stop()
+        if failure:
+            self.terminal.say(failure)
+        self.terminal.close()
+        return 1 if failure else 0
+
+    def _all(self) -> list[Server]:
+        return [*(self._stack.processes if self._stack else []), *self._servers]
+
+    def _start(self) -> None:
+        for log in (self.state.path / "logs").glob("*.log"):
+            log.replace(log.with_suffix(".log.previous"))
+        say = self.terminal.say
+        install.install_missing(say)
+        servers = Servers.create(self.state, say)
+        self._servers = servers.own
+        self._stack = stack = Stack.create(
+            self.state,
+            servers,
+            self._settings(servers),
+            api_ports=[announced("the API", 8000, say)],
+            nginx_port=announced("nginx", 8081, say),
+        )
+        if stack.nginx is None:
+            say(NO_NGINX)
+        self._start_servers(servers)
+        for process in stack.processes:
+            self.terminal.follow(process.name, process.child.log)
+        stack.start()
+        self.terminal.plain(self._summary(servers, stack))
+
+    def _start_servers(self, servers: Servers) -> None:
+        """Start all at once; migrate as soon as PostgreSQL is there."""
+        names = ", ".join(server.name for server in servers.own)
+        self.terminal.say(f"starting {names} ...")
+
+        def start(server: Server) -> None:
+            server.start()
+            if server is servers.postgres:
+                migrate(servers.environment())
+
+        each(start, servers.own)
+
+    def _settings(self, servers: Servers) -> dict[str, str]:
+        """`.env` for those that do not read it, under what the servers need."""
+        own = {key: value or "" for key, value in dotenv_values(ROOT / ".env").items()}
+        needed = servers.environment()
+        file = self.state.path / ENVIRONMENT_FILE
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(needed))
+        return {**own, **os.environ, **needed}
+
+    def _watch(self) -> None:
+        supervisor = Supervisor(self._all(), self.terminal.say)
+        try:
+            supervisor.watch(self.state.cancelled)
+        finally:
+            self.state.cancelled.set()
+            supervisor.close()
+
+    def _stop(self) -> None:
+        self.state.cancelled.set()
+        self.terminal.say("stopping ...")
+        if self._stack:
+            self._stack.stop()
+        stop_all(self._servers)
+        self.terminal.say("stopped")
+
+    def _summary(self, servers: Servers, stack: Stack) -> str:
+        broker = servers.rabbitmq
+        return READY.format(
+            seconds=time.monotonic() - self._began,
+            url=stack.url,
+            api=stack.api_url,
+            rabbitmq=(
+                f"{broker.management_url} ({broker.user} / {broker.password})"
+                if broker
+                else "none; RPC goes over Redis"
+            ),
+            postgres=servers.postgres.url().replace("+psycopg2", ""),
+            redis=servers.redis.url(),
+            logs=self.state.path / "logs",
+        )

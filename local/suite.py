@@ -1,0 +1,150 @@
+"""Checks and tests of every component, and one summary.
+
+`backend/` and each service have modules of the same names (`app`, `main`), so each
+component is checked and tested by a process of its own.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from local.apps import ROOT
+
+# Its console script by name is not reliable: a moved venv keeps the old path in it.
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
+NO_TESTS = 5  # pytest's exit code
+
+
+class Part(NamedTuple):
+    """One process of the suite."""
+
+    name: str
+    arguments: list[str]  # of Python
+    folder: Path = ROOT
+    own_path: bool = True  # whether `folder` is importable, besides the root
+
+
+class Result(NamedTuple):
+    """How a part ended."""
+
+    name: str
+    passed: bool
+    seconds: float
+
+
+def components() -> list[Path]:
+    """The folders that stand for themselves."""
+    return [ROOT / "backend", *sorted(ROOT.glob("services/*/")), ROOT]
+
+
+def check() -> int:
+    """Formatting, style, types and layers."""
+    return _report(_checks())
+
+
+def unit(arguments: list[str]) -> int:
+    """Tests without servers."""
+    return _report(_tests(["unit"], arguments))
+
+
+def integration(arguments: list[str]) -> int:
+    """Tests with servers."""
+    return _report(_tests(["integration"], arguments))
+
+
+def e2e(arguments: list[str]) -> int:
+    """Tests through nginx."""
+    return _report(_tests(["e2e"], arguments))
+
+
+def everything(arguments: list[str]) -> int:
+    """Checks, then tests by cost; all run even when some fail."""
+    return _report(
+        [
+            *_checks(),
+            *_tests(["unit"], arguments),
+            *_tests(["integration", "e2e"], arguments),
+        ]
+    )
+
+
+def _checks() -> list[Result]:
+    parts = [
+        Part("black", ["-m", "black", "--check", "--quiet", "--diff", "."]),
+        Part("isort", ["-m", "isort", "--check", "--diff", "--quiet", "."]),
+        Part("flake8", ["-m", "flake8"]),
+        Part("import-linter", ["-c", LINT_IMPORTS], own_path=False),
+        *(_types(folder) for folder in components()),
+    ]
+    # As many at once as there are cores; what failed is printed whole.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return list(pool.map(lambda part: _run(part, quiet=True), parts))
+
+
+def _types(folder: Path) -> Part:
+    names = ["app", "main.py", "rabbitmq_client.py", "tests"]
+    if folder == ROOT:
+        names = ["local", "tests", "bench"]
+    targets = [name for name in names if _holds_python(folder / name)]
+    configuration = os.path.relpath(ROOT / "pyproject.toml", folder)
+    arguments = ["-m", "mypy", "--no-error-summary", "--config-file", configuration]
+    return Part(f"mypy {_label(folder)}", [*arguments, *targets], folder)
+
+
+def _tests(kinds: Iterable[str], arguments: list[str]) -> list[Result]:
+    parts = []
+    for folder in components():
+        places = ["tests", "local/tests"] if folder == ROOT else ["tests"]
+        paths = [f"{place}/{kind}" for kind in kinds for place in places]
+        found = [path for path in paths if (folder / path).is_dir()]
+        if found:
+            name = f"tests {_label(folder)} {'+'.join(kinds)}"
+            parts.append(Part(name, ["-m", "pytest", *found, *arguments], folder))
+    return [_run(part, quiet=False) for part in parts]
+
+
+def _run(part: Part, *, quiet: bool) -> Result:
+    if not quiet:
+        print(f"\n== {part.name}", flush=True)
+    paths = [part.folder] if part.own_path else [ROOT / "backend"]
+    path = os.pathsep.join(str(folder) for folder in dict.fromkeys([*paths, ROOT]))
+    began = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, *part.arguments],
+        cwd=part.folder,
+        env={**os.environ, "PYTHONPATH": path, "MYPYPATH": str(ROOT)},
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+    )
+    passed = result.returncode in (0, NO_TESTS)
+    if quiet:
+        output = "" if passed else f"\n{result.stdout}"
+        print(f"{'ok    ' if passed else 'FAILED'} {part.name}{output}", flush=True)
+    return Result(part.name, passed, time.monotonic() - began)
+
+
+def _report(results: list[Result]) -> int:
+    print()
+    for result in results:
+        verdict = "ok" if result.passed else "FAILED"
+        print(f"{result.name:40} {verdict:7} {result.seconds:6.1f} s")
+    failed = [result.name for result in results if not result.passed]
+    total = sum(result.seconds for result in results)
+    print(
+        f"{len(results) - len(failed)} of {len(results)} passed, {total:.0f} s in all"
+    )
+    return 1 if failed else 0
+
+
+def _label(folder: Path) -> str:
+    return "root" if folder == ROOT else folder.name
+
+
+def _holds_python(path: Path) -> bool:
+    return path.suffix == ".py" and path.exists() or any(path.rglob("*.py"))

@@ -1,0 +1,144 @@
+"""When requirements are installed, and when that is skipped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import __main__ as entry
+from local import bootstrap
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in a folder with a space; pip and venv are only pretended."""
+    root = tmp_path / "a project"
+    for folder in ("backend", "services/one", "local", "."):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        name = "requirements-dev.txt" if folder == "." else "requirements.txt"
+        (root / folder / name).write_text(f"{folder}\n")
+    monkeypatch.setattr(bootstrap, "ROOT", root)
+    monkeypatch.setattr(bootstrap, "VENV", root / ".venv")
+    monkeypatch.setattr(bootstrap, "PYTHON", root / ".venv" / "bin" / "python")
+    return root
+
+
+@pytest.fixture
+def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was run: `venv` or the requirement files that pip was given."""
+    calls: list[str] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        if command[2] == "venv":
+            calls.append("venv")
+            binaries = project / ".venv" / "bin"
+            binaries.mkdir(parents=True)
+            (binaries / "python").touch()
+            (binaries / "pip").write_text(f"#!{binaries}/python\n")
+        else:
+            files = [word for word in command if word.endswith(".txt")]
+            calls.append(" ".join(str(Path(f).relative_to(project)) for f in files))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return calls
+
+
+RUNTIME = "backend/requirements.txt services/one/requirements.txt "
+RUNTIME += "local/requirements.txt"
+
+
+def test_installs_once(ran: list[str]) -> None:
+    for _ in range(3):
+        bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME]
+
+
+def test_tools_come_on_top(ran: list[str]) -> None:
+    bootstrap.ensure(development=False)
+    bootstrap.ensure(development=True)
+    bootstrap.ensure(development=True)
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME, f"{RUNTIME} requirements-dev.txt"]
+
+
+def test_changed_requirements_are_installed(ran: list[str], project: Path) -> None:
+    bootstrap.ensure(development=False)
+    (project / "services/one/requirements.txt").write_text("other\n")
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME, RUNTIME]
+
+
+def test_an_interrupted_installation_is_done_again(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install = bootstrap._install
+
+    def interrupted(files: list[Path]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bootstrap, "_install", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap.ensure(development=False)
+    monkeypatch.setattr(bootstrap, "_install", install)
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME]
+
+
+def test_a_moved_venv_is_made_anew(ran: list[str], project: Path) -> None:
+    bootstrap.ensure(development=False)
+    (project / ".venv" / "bin" / "pip").write_text("#!/elsewhere/.venv/bin/python\n")
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME, "venv", RUNTIME]
+
+
+def test_a_venv_without_its_python_is_made_anew(ran: list[str], project: Path) -> None:
+    bootstrap.ensure(development=False)
+    python = project / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nowhere/python")
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME, "venv", RUNTIME]
+
+
+def test_an_upgraded_python_is_noticed(ran: list[str], project: Path) -> None:
+    bootstrap.ensure(development=False)
+    python = project / ".venv" / "bin" / "python"
+    (project / "python3.99").touch()
+    python.unlink()
+    python.symlink_to(project / "python3.99")
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME, "venv", RUNTIME]
+
+
+def test_a_python_without_venv_is_told_the_package(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    with pytest.raises(
+        bootstrap.SetupError, match=r"apt-get install python3\.\d+-venv"
+    ):
+        bootstrap.ensure(development=False)
+
+
+def test_an_old_python_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4))
+    assert entry.main() == 1
+    assert "3.11 or newer" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_answered_with_the_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["local", "fly"])
+    assert entry.main() == 2
+    assert "make" not in capsys.readouterr().err
+
+
+def test_every_command_is_implemented() -> None:
+    from local import commands
+
+    assert set(commands._COMMANDS) == set(bootstrap.COMMANDS) - {"help"}

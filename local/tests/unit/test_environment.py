@@ -1,0 +1,55 @@
+"""What our processes are told about the servers."""
+
+from pathlib import Path
+
+from local.servers.postgres import PostgreSQL
+from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ
+from local.servers.redis import Redis
+from local.stack import Servers
+from local.state import State
+
+
+def servers(tmp_path: Path, *, rabbitmq: bool) -> Servers:
+    state = State(tmp_path)
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    broker = RabbitMQ(state, 5, 15) if rabbitmq else None
+    return Servers(PostgreSQL(state, 4), Redis(state, 6), broker)
+
+
+def test_with_rabbitmq(tmp_path: Path) -> None:
+    env = servers(tmp_path, rabbitmq=True).environment()
+    assert env == {
+        "ENVIRONMENT": "development",
+        "PYTHONUNBUFFERED": "1",
+        "DATABASE_URL": "postgresql+psycopg2://fastapi:fastapi@127.0.0.1:4/fastapi_db",
+        "ASYNC_DATABASE_URL": (
+            "postgresql+asyncpg://fastapi:fastapi@127.0.0.1:4/fastapi_db"
+        ),
+        "CELERY_BROKER_URL": "redis://127.0.0.1:6/0",
+        "CELERY_RESULT_BACKEND": "redis://127.0.0.1:6/0",
+        "RABBITMQ_HOST": "127.0.0.1",
+        "RABBITMQ_PORT": "5",
+        "RABBITMQ_USER": "guest",
+        "RABBITMQ_PASSWORD": "welcome1",
+        "RABBITMQ_VHOST": "/",
+        "RABBITMQ_MANAGEMENT_URL": "http://127.0.0.1:15",
+    }
+
+
+def test_for_a_database_and_vhost_of_a_test(tmp_path: Path) -> None:
+    env = servers(tmp_path, rabbitmq=True).environment(database="d", vhost="v")
+    assert env["DATABASE_URL"].endswith("/d")
+    assert env["ASYNC_DATABASE_URL"].endswith("/d")
+    assert env["RABBITMQ_VHOST"] == "v"
+
+
+def test_without_rabbitmq_calls_go_over_redis(tmp_path: Path) -> None:
+    env = servers(tmp_path, rabbitmq=False).environment()
+    assert env["RPC_BROKER_URL"] == "redis://127.0.0.1:6/1"
+    assert not [name for name in env if name.startswith("RABBITMQ_")]
+
+
+def test_rabbitmq_named_by_the_user() -> None:
+    broker = ExternalRabbitMQ({"RABBITMQ_HOST": "mq", "RABBITMQ_VHOST": "a/b"})
+    assert broker.url() == "amqp://guest:welcome1@mq:5672/a%2Fb"
+    assert broker.management_url == "http://mq:15672"

@@ -1,0 +1,37 @@
+"""Ports are chosen so that nobody else gets the same one."""
+
+import socket
+
+from local import ports
+
+
+def test_a_listening_port_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not ports.is_free(port)
+        assert ports.accepts(port)
+    assert ports.is_free(port)
+    assert not ports.accepts(port)
+
+
+def test_a_port_is_handed_out_once() -> None:
+    chosen = [ports.free_port() for _ in range(50)]
+    assert len(set(chosen)) == len(chosen)
+
+
+def test_the_standard_port_is_taken_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        standard = server.getsockname()[1]
+        assert ports.standard_or_free(standard) != standard
+    assert ports.standard_or_free(standard) == standard
+    assert ports.standard_or_free(standard) != standard
+
+
+def test_a_port_that_another_process_chose_is_left_alone() -> None:
+    port = ports.free_port()
+    claim = ports._claimed.pop(port)  # as if another process held it
+    try:
+        assert not ports.claim(port)
+    finally:
+        claim.close()
+    assert ports.claim(port)

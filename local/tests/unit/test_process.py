@@ -1,0 +1,126 @@
+"""Children: what is left of them is found, and nothing else is."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.process import Cancelled, Child, ProcessFailed
+from local.state import AlreadyRunning, State, end_leftovers, leftovers
+
+PATH = {"PATH": os.environ["PATH"]}
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+# Leaves its session, as daemons do, then says so.
+DAEMON = [
+    sys.executable,
+    "-c",
+    "import os, time\nif os.fork() == 0:\n"
+    "    os.setsid(); print('away', flush=True); time.sleep(60)\nos._exit(0)",
+]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[State]:
+    state = State(tmp_path / "a state")
+    state.acquire()
+    yield state
+    state.release(remove=True)
+
+
+def start(own: State, argv: list[str], name: str = "child") -> Child:
+    child = Child(name, own)
+    child.start(argv, cwd=own.path, env=PATH)
+    return child
+
+
+def test_leftovers_are_ours_and_nobody_elses(own: State, tmp_path: Path) -> None:
+    child = start(own, SLEEP)
+    other = State(tmp_path / "other")
+    other.acquire()
+    stranger = subprocess.Popen(SLEEP, cwd=own.path)
+    try:
+        assert [process.pid for process in leftovers(own.path)] == [child.pid]
+        assert leftovers(own.path, "another name") == []
+        assert end_leftovers(other.path) == 0
+        assert end_leftovers(own.path) == 1
+        assert not child.alive
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_daemon_is_a_leftover(own: State) -> None:
+    child = start(own, DAEMON)
+    deadline = time.monotonic() + 10
+    while "away" not in child.tail() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not child.alive
+    assert end_leftovers(own.path) == 1
+
+
+def test_stop_ends_a_paused_child_in_order(own: State) -> None:
+    code = "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(7))\n"
+    child = start(
+        own, [sys.executable, "-c", f"{code}print(1, flush=True)\nsignal.pause()"]
+    )
+    child.wait_until(lambda: "1" in child.tail(), 10, "print")
+    child.pause()
+    assert psutil.Process(child.pid).status() == psutil.STATUS_STOPPED
+    child.stop(timeout=10)
+    assert child.returncode == 7
+
+
+def test_stop_kills_what_does_not_listen(own: State) -> None:
+    code = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint(1, flush=True)\n"
+    child = start(own, [sys.executable, "-c", f"{code}while True: signal.pause()"])
+    child.wait_until(lambda: "1" in child.tail(), 10, "print")
+    child.stop(timeout=0.2)
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_waiting_tells_why_it_was_in_vain(own: State) -> None:
+    child = start(own, [sys.executable, "-c", "print('such a pity'); exit(3)"])
+    with pytest.raises(ProcessFailed, match="(?s)ended with code 3.*such a pity"):
+        child.wait_until(lambda: False, 10, "be")
+    child = start(own, SLEEP)
+    with pytest.raises(ProcessFailed, match="did not be within 0 s"):
+        child.wait_until(lambda: False, 0.1, "be")
+    own.cancelled.set()
+    with pytest.raises(Cancelled):
+        child.wait_until(lambda: False, 10, "be")
+
+
+def test_a_folder_has_one_holder(own: State) -> None:
+    with pytest.raises(AlreadyRunning):
+        State(own.path).acquire()
+    own.release()
+    again = State(own.path)
+    again.acquire()
+    again.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has death signals")
+def test_children_end_with_the_process_that_started_them(own: State) -> None:
+    starter = (
+        "import sys, os; from pathlib import Path\n"
+        "from local.state import State; from local.process import Child\n"
+        f"child = Child('c', State(Path({str(own.path)!r})))\n"
+        f"child.start({SLEEP!r}, cwd=Path('/'), env={PATH!r})\n"
+        "print(child.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", starter], cwd=root, capture_output=True, text=True
+    )
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 5
+    while pid in [process.pid for process in leftovers(own.path)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

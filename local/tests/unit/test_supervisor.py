@@ -1,0 +1,71 @@
+"""What dies is started again, and not for ever."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.servers.base import Command, Server
+from local.state import State
+from local.supervisor import GaveUp, Supervisor
+
+
+class Sleeper(Server):
+    """Runs the given Python code."""
+
+    name = "sleeper"
+
+    def __init__(self, state: State, code: str) -> None:
+        super().__init__(state, 0)
+        self.code = code
+        self.starts = 0
+
+    def command(self) -> Command:
+        self.starts += 1
+        return Command([sys.executable, "-c", self.code], self.folder, dict(os.environ))
+
+    def ready(self) -> bool:
+        return self.alive
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[State]:
+    state = State(tmp_path / "state")
+    state.acquire()
+    yield state
+    state.release(remove=True)
+
+
+def test_a_killed_server_comes_back(own: State) -> None:
+    server = Sleeper(own, "import time; time.sleep(60)")
+    server.start()
+    said: list[str] = []
+    supervisor = Supervisor([server], said.append)
+    watching = threading.Thread(target=supervisor.watch, args=(own.cancelled,))
+    watching.start()
+    server.kill()
+    deadline = time.monotonic() + 10
+    while said[-1:] != ["sleeper is back"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    own.cancelled.set()
+    watching.join()
+    supervisor.close()
+    assert said == [
+        "sleeper died (exit code -9); starting it again",
+        "sleeper is back",
+    ]
+    assert server.alive
+
+
+def test_a_server_that_keeps_dying_is_given_up(own: State) -> None:
+    server = Sleeper(own, "print('no configuration'); raise SystemExit(4)")
+    server.launch()
+    supervisor = Supervisor([server], lambda _: None)
+    with pytest.raises(GaveUp, match="(?s)3 times.*no configuration"):
+        supervisor.watch(own.cancelled)
+    supervisor.close()
+    assert server.starts == 3
