@@ -81,6 +81,9 @@ class AmqpLink(Link):
             self._channel = self._transport.create_channel(self._wire)
             self._channel.confirm_select()
             self._consume_replies()
+        self._channel.auto_decode = False  # bodies stay bytes
+        # A channel that the broker closes would be opened again, without its consumer.
+        self._channel._do_revive = lambda: None
         events = self._channel.events
         events["basic_ack"].add(partial(self._events.on_confirm, True))
         events["basic_nack"].add(partial(self._events.on_confirm, False))
@@ -106,17 +109,15 @@ class AmqpLink(Link):
             transport.write(frames)
 
     def receive(self) -> None:
-        wire = self._wire
-        read_frame, dispatch = wire.transport.read_frame, wire.on_inbound_frame
-        wire.sock.settimeout(0)
-        try:
-            while True:
-                dispatch(read_frame())
-        except TimeoutError:
-            pass  # all of it is read, or all but the end of a frame
-        finally:
-            if wire.connected:
-                wire.sock.settimeout(IO_TIMEOUT)
+        transport, dispatch = self._wire.transport, self._wire.on_inbound_frame
+        transport.sock.settimeout(0)
+        while True:
+            try:
+                frame = transport.read_frame()
+            except TimeoutError:
+                break  # all of it is read, or all but the end of a frame
+            dispatch(frame)
+        transport.sock.settimeout(IO_TIMEOUT)
 
     def heartbeat(self) -> None:
         self._transport.heartbeat_check(self._wire)
