@@ -2,11 +2,14 @@
 
 from uuid import uuid4
 
+from sqlalchemy import text
+
 from app.core.database import Database
 from app.infrastructure.rabbitmq import LogEvent
+from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import DataRepository
-from app.repositories.pages import Page
+from app.repositories.pages import Page, newest_first
 from app.repositories.task_repository import TaskRepository
 
 
@@ -81,3 +84,18 @@ async def test_logs_are_found_by_their_ids(database: Database) -> None:
         )
     assert [log.status for log in found] == ["end", "start"]
     assert {log.service_name for log in found} == {"data"}
+
+
+async def test_every_page_is_read_from_the_index(database: Database) -> None:
+    """So that a page costs the same however many rows there are, and wherever it is."""
+    await add_records(database, 2, "plan")
+    for page in (Page(limit=10), Page(limit=10, before=10**9)):
+        query = newest_first(DataProcessingRecord, page, {})
+        compiled = query.compile(
+            database.engine.sync_engine, compile_kwargs={"literal_binds": True}
+        )
+        async with database.session() as session:
+            await session.execute(text("SET LOCAL enable_seqscan = off"))
+            rows = await session.execute(text(f"EXPLAIN {compiled}"))
+        plan = "\n".join(row[0] for row in rows)
+        assert "Index Scan Backward" in plan and "Sort" not in plan

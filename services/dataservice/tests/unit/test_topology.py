@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,17 @@ def test_the_dead_letter_queue_is_declared_first() -> None:
     work = channel.declared["work"]
     assert work["durable"] and not work["exclusive"] and not work["auto_delete"]
     assert work["arguments"]["x-dead-letter-routing-key"] == "work_dlq"
+
+
+def test_the_broker_s_definitions_declare_the_same() -> None:
+    file = Path(__file__).parents[4] / "rabbitmq" / "definitions.json"
+    defined = json.loads(file.read_text())["queues"]
+    channel = Channel()
+    RequestQueue("data_queue").declare(channel)
+    assert {queue["name"]: queue["arguments"] for queue in defined} == {
+        name: options["arguments"] for name, options in channel.declared.items()
+    }
+    assert all(queue["durable"] and not queue["auto_delete"] for queue in defined)
 
 
 @pytest.mark.parametrize("name", ["work", "work_dlq"])
