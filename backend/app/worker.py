@@ -17,6 +17,7 @@ from app.core.database import create_sync_engine
 from app.core.exceptions import DatabaseUnavailable
 from app.core.logs import configure_logging
 from app.infrastructure.celery import PROCESS_DATA, create_celery
+from app.tasks.liveness import Liveness
 from app.tasks.records import end_record, failure
 from app.tasks.resources import close_resources, open_resources
 
@@ -28,6 +29,7 @@ os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 settings = Settings()
 configure_logging(settings)
 celery = create_celery(settings.celery)
+celery.steps["worker"].add(Liveness)
 
 
 @worker_process_init.connect

@@ -124,6 +124,9 @@ class CelerySettings(Group):
         description="Times to publish a lost record again before it has failed.",
     )
     log_retention_days: float = Field(30, gt=0, description="Older log rows go.")
+    heartbeat_file: str | None = Field(
+        None, description="A file that the worker touches every second while it works."
+    )
 
     @model_validator(mode="after")
     def order_the_clocks(self) -> Self:

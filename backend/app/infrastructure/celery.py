@@ -50,6 +50,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         task_time_limit=settings.task_time_limit_seconds,
         task_soft_time_limit=settings.task_soft_time_limit_seconds,
         result_expires=settings.result_expires_seconds,
+        heartbeat_file=settings.heartbeat_file,  # for app.tasks.liveness
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_soft_shutdown_timeout=settings.worker_grace_seconds,

@@ -1,0 +1,270 @@
+"""The worker's tasks over real servers, run in this process."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from celery.exceptions import Retry
+from pydantic import SecretStr
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from app.core.config import (
+    CelerySettings,
+    DatabaseSettings,
+    RabbitMQSettings,
+    RpcSettings,
+    Settings,
+)
+from app.infrastructure.celery import QUEUES, TaskPublisher, create_celery
+from app.models.database import DataProcessingRecord, TaskLog
+from app.models.schemas import TaskStatus
+from app.tasks.data import process_data
+from app.tasks.maintenance import prune_logs, sweep
+from app.tasks.records import end_record, failure
+from app.tasks.resources import close_resources, get_resources, open_resources
+from local.servers.redis import Redis
+from tests.integration.responder import Responder
+
+RETRIES = 2
+PUBLISH_LIMIT = 2
+
+
+@pytest.fixture
+def settings(
+    rabbitmq_settings: RabbitMQSettings,
+    database_settings: DatabaseSettings,
+    redis_server: Redis,
+    responder: Responder,
+) -> Settings:
+    redis_server.connect().flushall()
+    url = SecretStr(redis_server.url(0))
+    return Settings(
+        data_queue_name=responder.queue,
+        rabbitmq=rabbitmq_settings,
+        rpc=RpcSettings(timeout_seconds=0.5),
+        database=database_settings,
+        celery=CelerySettings(
+            broker_url=url,
+            result_backend=url,
+            task_max_retries=RETRIES,
+            sweep_publish_limit=PUBLISH_LIMIT,
+            log_retention_days=1,
+        ),
+    )
+
+
+@pytest.fixture(autouse=True)
+def worker(settings: Settings) -> Iterator[None]:
+    """This process is the worker."""
+    app = create_celery(settings.celery)
+    app.conf.task_ignore_result = True
+    app.set_default()  # for the threads of a test, too
+    open_resources(settings)
+    yield
+    close_resources()
+    app.close()
+
+
+def add_record(age: timedelta = timedelta()) -> str:
+    task_id = str(uuid4())
+    with Session(get_resources().engine) as session:
+        session.add(
+            DataProcessingRecord(
+                task_id=task_id,
+                payload={"a": 1},
+                description="reverse",
+                task_status=TaskStatus.PROCESSING.value,
+                updated_at=datetime.now(UTC) - age,
+            )
+        )
+        session.commit()
+    return task_id
+
+
+def find(task_id: str) -> DataProcessingRecord:
+    query = select(DataProcessingRecord).where(DataProcessingRecord.task_id == task_id)
+    with Session(get_resources().engine) as session:
+        return session.exec(query).one()
+
+
+def logs(task_id: str) -> list[str]:
+    query = select(TaskLog.status).where(TaskLog.task_id == task_id)
+    with Session(get_resources().engine) as session:
+        return sorted(session.exec(query))
+
+
+def run(task_id: str, content: Any = None) -> None:
+    """Run the task as a worker does, but without waiting between attempts."""
+    request = json.dumps(content or {"payload": 1, "description": None})
+    arguments = {"task_id": task_id, "request": request, "request_id": "r"}
+    for attempt in count():
+        try:
+            process_data.apply(
+                kwargs=arguments, task_id=task_id, retries=attempt, throw=True
+            )
+            return
+        except Retry:
+            continue
+
+
+def test_the_outcome_is_stored_with_the_log_of_the_call() -> None:
+    task_id = add_record()
+    run(task_id, {"payload": "日本語", "description": None})
+    record = find(task_id)
+    assert record.task_status == "Success"
+    assert record.outcome == {"payload": "日本語", "description": None}
+    assert record.task_type == "echo"
+    assert logs(task_id) == ["end", "start"]
+
+
+def test_a_second_run_changes_nothing() -> None:
+    task_id = add_record()
+    run(task_id)
+    before = find(task_id)
+    run(task_id, {"payload": "other", "description": None})
+    assert find(task_id) == before
+    assert logs(task_id) == ["end", "start"]
+
+
+def test_a_deleted_record_stays_deleted() -> None:
+    task_id = str(uuid4())
+    run(task_id)
+    assert logs(task_id) == []
+
+
+def test_a_refusal_ends_in_failure_without_a_retry(responder: Responder) -> None:
+    responder.headers = {"x-status": "error"}
+    task_id = add_record()
+    run(task_id, {"code": "odd", "message": "why", "description": None})
+    assert find(task_id).task_status == "Failure"
+    assert find(task_id).outcome == {
+        "status": "failure",
+        "code": "odd",
+        "detail": "why",
+    }
+    assert len(responder.requests) == 1
+
+
+def test_what_may_pass_is_retried_and_ends_in_failure_at_last(
+    responder: Responder,
+) -> None:
+    responder.before_reply = lambda _: False
+    task_id = add_record()
+    run(task_id)
+    outcome = find(task_id).outcome
+    assert outcome["code"] == "deadline_exceeded"
+    assert outcome["detail"].startswith(f"Given up after {RETRIES + 1} attempts")
+    assert len(responder.requests) == RETRIES + 1
+
+
+def test_one_that_recovers_ends_in_success(responder: Responder) -> None:
+    responder.before_reply = lambda _: len(responder.requests) > RETRIES
+    task_id = add_record()
+    run(task_id)
+    assert find(task_id).task_status == "Success"
+
+
+def published(redis_server: Redis) -> list[str]:
+    redis = redis_server.connect()
+    messages = [m for queue in QUEUES for m in redis.lrange(queue, 0, -1)]
+    return [json.loads(message)["headers"]["id"] for message in messages]
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
+    lost, fresh, ended = add_record(HOUR), add_record(), add_record(HOUR)
+    end_record(get_resources().engine, ended, failure("x", "y"))
+    sweep.apply(throw=True)
+    assert published(redis_server) == [lost]
+    assert logs(lost) == ["republished"]
+    assert logs(fresh) == logs(ended) == []
+    finish(lost)
+
+
+def finish(task_id: str) -> None:
+    end_record(get_resources().engine, task_id, failure("test", "over"))
+
+
+def test_what_was_published_again_is_complete(
+    settings: Settings, redis_server: Redis
+) -> None:
+    task_id = add_record(HOUR)
+    sweep.apply(throw=True)
+    (message,) = redis_server.connect().lrange("default", 0, -1)
+    with create_celery(settings.celery).connection_for_read() as connection:
+        queue = connection.SimpleQueue("default")
+        _, kwargs, _ = queue.get(timeout=5).payload
+    assert kwargs["task_id"] == task_id
+    run(task_id, json.loads(kwargs["request"]))
+    assert find(task_id).outcome == {"payload": {"a": 1}, "description": "reverse"}
+
+
+def test_what_celery_still_holds_is_left_alone(
+    settings: Settings, redis_server: Redis
+) -> None:
+    queued, held = add_record(HOUR), add_record(HOUR)
+    publisher = TaskPublisher(settings.celery)
+    for task_id in (held, queued):
+        publisher.process_data(
+            task_id, request="{}", request_id="r", priority="default"
+        )
+    with create_celery(settings.celery).connection_for_read() as connection:
+        message = connection.SimpleQueue("default").get(timeout=5)
+        assert message.headers["id"] == held
+        sweep.apply(throw=True)
+        assert logs(held) == logs(queued) == []
+    finish(held)
+    finish(queued)
+
+
+def test_a_task_that_is_lost_too_often_has_failed(redis_server: Redis) -> None:
+    task_id = add_record(HOUR)
+    for _ in range(PUBLISH_LIMIT + 1):
+        sweep.apply(throw=True)
+        redis_server.connect().flushall()
+        query = (
+            update(DataProcessingRecord)
+            .where(col(DataProcessingRecord.task_id) == task_id)
+            .values(updated_at=func.now() - HOUR)
+        )
+        with Session(get_resources().engine) as session:
+            session.execute(query)
+            session.commit()
+    assert find(task_id).outcome["code"] == "lost"
+    assert logs(task_id) == ["republished"] * PUBLISH_LIMIT
+
+
+def test_two_sweeps_publish_once(redis_server: Redis) -> None:
+    lost = [add_record(HOUR) for _ in range(20)]
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(sweep.apply, throw=True) for _ in range(4)]:
+            done.result()
+    assert sorted(published(redis_server)) == sorted(lost)
+    for task_id in lost:
+        finish(task_id)
+
+
+def test_old_log_rows_go() -> None:
+    old, new = str(uuid4()), str(uuid4())
+    with Session(get_resources().engine) as session:
+        for task_id, age in ((old, timedelta(days=2)), (new, HOUR)):
+            row = TaskLog(
+                task_id=task_id,
+                correlation_id="r",
+                queue_name="q",
+                service_name="s",
+                status="end",
+                created_at=datetime.now(UTC) - age,
+            )
+            session.add(row)
+        session.commit()
+    prune_logs.apply(throw=True)
+    assert (logs(old), logs(new)) == ([], ["end"])
