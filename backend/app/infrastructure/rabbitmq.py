@@ -9,7 +9,8 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -34,6 +35,9 @@ class LogEvent:
     task_id: str
     correlation_id: str
     task_type: str | None = None
+    created_at: datetime = field(
+        default_factory=lambda: datetime.now(UTC), compare=False
+    )
 
     @property
     def service_name(self) -> str:

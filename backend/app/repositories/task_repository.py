@@ -28,6 +28,7 @@ class TaskRepository:
             "task_type": event.task_type,
             "description": description,
             "status": event.status,
+            "created_at": event.created_at,
         }
         return Row(TaskLog, values)
 

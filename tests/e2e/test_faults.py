@@ -1,0 +1,136 @@
+"""Processes and servers die under traffic; the system says so, and comes back."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.servers.base import Server
+from local.servers.postgres import PostgreSQL
+from local.servers.rabbitmq import RabbitMQ
+from local.servers.redis import Redis
+from local.stack import Stack
+from tests.e2e.client import PROCESS_ASYNC, Api, assert_problem, wait_for
+from tests.e2e.traffic import Traffic
+
+
+@pytest.fixture(autouse=True)
+def whole(
+    api: Api,
+    stack: Stack,
+    postgres: PostgreSQL,
+    redis_server: Redis,
+    launched_rabbitmq: RabbitMQ | None,
+) -> Iterator[None]:
+    """Whatever a test broke is whole again after it."""
+    yield
+    broker = [launched_rabbitmq] if launched_rabbitmq else []
+    for server in (postgres, redis_server, *broker, *stack.processes):
+        server.resume()
+        server.start()
+    wait_for(lambda: healthy(api), "the system to be healthy")
+
+
+def healthy(api: Api) -> bool:
+    """Whether every part is up."""
+    answer = api.http.get("/health")
+    return answer.status_code == 200 and answer.json()["status"] == "ok"
+
+
+def assert_unavailable(traffic: Traffic) -> None:
+    """Every failure said in the contract's words that something is missing."""
+    assert traffic.broken == []
+    for answer in traffic.failures:
+        assert_problem(answer, 504 if answer.status_code == 504 else 503)
+
+
+def test_a_killed_data_service_costs_nothing_accepted(api: Api, stack: Stack) -> None:
+    service = stack.services[0]
+    with Traffic(api) as traffic:
+        for _ in range(2):
+            service.kill()
+            service.start()
+            traffic.wait_success()
+
+    assert_unavailable(traffic)
+    traffic.assert_nothing_lost()
+
+
+def test_a_restarted_worker_costs_nothing_accepted(api: Api, stack: Stack) -> None:
+    with Traffic(api) as traffic:
+        stack.worker.restart()
+        traffic.wait_success()
+
+    assert traffic.failures == []
+    assert_unavailable(traffic)
+    traffic.assert_nothing_lost()
+
+
+def test_a_restarted_api_loses_nothing_that_it_answered(api: Api, stack: Stack) -> None:
+    with Traffic(api) as traffic:
+        stack.apis[0].restart()
+        traffic.wait_success()
+        stack.apis[0].kill()
+        stack.apis[0].start()
+        traffic.wait_success()
+
+    assert {answer.status_code for answer in traffic.failures} <= {502, 503, 504}
+    traffic.assert_nothing_lost()
+
+
+def test_postgresql_dies(api: Api, postgres: PostgreSQL) -> None:
+    with Traffic(api) as traffic:
+        postgres.kill()
+        traffic.wait_failure()
+        assert_problem(api.http.get("/api/v1/database/records"), 503)
+        postgres.start()
+        traffic.wait_success()
+        postgres.restart()
+        traffic.wait_success()
+
+    assert_unavailable(traffic)
+    traffic.assert_nothing_lost()
+
+
+@pytest.mark.parametrize("way", ["kill", "stop"])
+def test_rabbitmq_dies(api: Api, rabbitmq: RabbitMQ, way: str) -> None:
+    with Traffic(api) as traffic:
+        getattr(rabbitmq, way)()
+        traffic.wait_failure()
+        wait_for(lambda: api.http.get("/health").status_code == 503, "health to tell")
+        rabbitmq.start()
+        traffic.wait_success()
+
+    assert_unavailable(traffic)
+    traffic.assert_nothing_lost()
+
+
+def test_redis_dies(api: Api, redis_server: Redis) -> None:
+    """Synchronous work goes on; asynchronous work is accepted, for it is stored."""
+    redis_server.kill()
+    try:
+        wait_for(
+            lambda: api.get_json("/health")["status"] == "degraded", "health to tell"
+        )
+        assert api.process("x", "uppercase")["outcome"]["output"] == "X"
+        accepted = api.post(PROCESS_ASYNC, "x", "uppercase")
+        assert accepted.status_code == 202, accepted.text
+    finally:
+        redis_server.start()
+    wait_for(lambda: healthy(api), "the system to be healthy")
+    assert api.process_async("y", "uppercase")["outcome"]["output"] == "Y"
+    result = api.wait_ended(accepted.json()["task_id"], within=120)  # by the sweep
+    assert result["outcome"]["output"] == "X"
+
+
+@pytest.mark.parametrize("name", ["dataservice", "worker"])
+def test_one_that_hangs_and_goes_on(api: Api, stack: Stack, name: str) -> None:
+    """Within the deadline a pause is only a delay."""
+    server: Server = stack.worker if name == "worker" else stack.services[0]
+    answer = api.post(PROCESS_ASYNC, "while it sleeps", "uppercase")
+    server.pause()
+    delayed = api.post(PROCESS_ASYNC, "while it sleeps", "uppercase")
+    server.resume()
+
+    for accepted in (answer, delayed):
+        result = api.wait_ended(accepted.json()["task_id"])
+        assert result["outcome"]["output"] == "WHILE IT SLEEPS"

@@ -1,0 +1,116 @@
+"""What is there besides the data: signpost, health, metrics, documentation, gateway."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import PROCESS, Api, assert_problem, wait_for
+
+
+def test_the_root_shows_the_way(api: Api) -> None:
+    root = api.get_json("/")
+
+    assert root["name"] and root["version"]
+    for name in ("docs", "redoc", "openapi", "health"):
+        assert api.http.get(root[name]).status_code == 200
+
+
+def test_health_has_a_status_for_each_part(api: Api) -> None:
+    health = api.get_json("/health")
+
+    assert health["status"] == "ok"
+    parts = health["dependencies"]
+    assert {name: part["status"] for name, part in parts.items()} == {
+        "postgresql": "up",
+        "rabbitmq": "up",
+        "redis": "up",
+    }
+    assert api.get_json("/health/live")["status"] == "ok"
+    assert api.get_json("/health/ready")["status"] == "ok"
+
+
+@pytest.mark.usefixtures("rabbitmq")
+def test_metrics_count_calls_and_measure_queues(api: Api) -> None:
+    before = api.get_json("/api/v1/metrics")["rpc"]
+    api.process("x")
+
+    def both_queues() -> dict[str, Any] | None:
+        metrics: dict[str, Any] = api.get_json("/api/v1/metrics")
+        depths = metrics["queues"] or {}
+        return metrics if all(depths.values()) else None
+
+    metrics = wait_for(both_queues, "the depths of both queues")
+
+    rpc = metrics["rpc"]
+    assert rpc["latency"]["count"] > before["latency"]["count"]
+    assert 0 < rpc["latency"]["p50"] <= rpc["latency"]["p95"]
+    assert rpc["latency"]["avg"] > 0
+    assert rpc["timeouts_total"] == before["timeouts_total"]
+    assert set(metrics["queues"]) == {"data_queue", "data_queue_dlq"}
+    for depth in metrics["queues"].values():
+        assert set(depth) == {"messages", "messages_ready", "messages_unacknowledged"}
+        assert min(depth.values()) >= 0
+
+
+@pytest.mark.parametrize("page", ["docs", "redoc"])
+def test_documentation_needs_no_internet(api: Api, page: str) -> None:
+    answer = api.http.get(f"/api/v1/{page}")
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assets = re.findall(r'(?:src|href)="([^"]+\.(?:js|css|png))"', answer.text)
+    assert assets
+    for asset in assets:
+        assert asset.startswith("/api/v1/docs-assets/")
+        assert api.http.get(asset).status_code == 200
+    assert "//" not in re.sub(r"<!--.*?-->|//#.*", "", answer.text)
+
+
+def test_the_schema_names_every_operation(api: Api) -> None:
+    schema = api.get_json("/api/v1/openapi.json")
+
+    operations = {
+        (method, path)
+        for path, methods in schema["paths"].items()
+        for method in methods
+    }
+    assert operations == {
+        ("get", "/"),
+        ("get", "/health"),
+        ("get", "/health/live"),
+        ("get", "/health/ready"),
+        ("post", "/api/v1/data/process"),
+        ("post", "/api/v1/data/process-async"),
+        ("get", "/api/v1/data/process-async/{task_id}"),
+        ("get", "/api/v1/database/records"),
+        ("get", "/api/v1/database/records/{task_id}"),
+        ("delete", "/api/v1/database/records/{task_id}"),
+        ("get", "/api/v1/database/logs"),
+        ("get", "/api/v1/metrics"),
+    }
+
+
+def test_every_answer_names_its_request(api: Api) -> None:
+    ids = {
+        api.http.get(path).headers["X-Request-ID"]
+        for path in ("/", "/health", "/nope", "/api/v1/docs", "/api/v1/metrics")
+    }
+    assert len(ids) == 5
+
+
+def test_redirects_keep_the_address_that_the_client_used(api: Api) -> None:
+    answer = api.http.get("/health/")
+
+    if answer.is_redirect:
+        assert answer.headers["Location"] == str(api.http.base_url).rstrip("/") + (
+            "/health"
+        )
+    else:
+        assert_problem(answer, 404)
+
+
+def test_the_gateway_refuses_what_is_far_too_large(api: Api) -> None:
+    answer = api.send(PROCESS, b'{"payload": "%s"}' % (b"x" * 3 * 1024 * 1024))
+
+    assert answer.status_code == 413

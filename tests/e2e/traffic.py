@@ -1,0 +1,92 @@
+"""Clients that go on asking while something breaks."""
+
+import threading
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import httpx2
+from httpx2 import Response
+
+from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
+
+
+@dataclass
+class Traffic:
+    """Asks from `clients` threads, by both ways in turn, from entry to exit."""
+
+    api: Api
+    clients: int = 8
+    answers: list[Response] = field(default_factory=list)
+    broken: list[httpx2.TransportError] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(number,))
+            for number in range(self.clients)
+        ]
+        for thread in self._threads:
+            thread.start()
+        self.wait_success()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, client: int) -> None:
+        number = 0
+        while not self._stopped.is_set():
+            number += 1
+            payload = f"{client}:{number}"
+            path = PROCESS_ASYNC if number % 4 == 0 else PROCESS
+            try:
+                answer = self.api.post(path, payload, "reverse")
+            except httpx2.TransportError as error:
+                self.broken.append(error)
+                continue
+            self.answers.append(answer)
+            if answer.status_code == 200:
+                assert answer.json()["outcome"]["output"] == payload[::-1]
+            elif answer.status_code != 202:
+                self._stopped.wait(0.05)  # as a client of some patience
+
+    def wait_success(self, count: int = 20, within: float = 60.0) -> None:
+        """Return when that many synchronous requests more have succeeded."""
+        begin = len(self.answers)
+
+        def enough() -> bool:
+            return sum(a.status_code == 200 for a in self.answers[begin:]) >= count
+
+        wait_for(enough, f"{count} successes", within)
+
+    def wait_failure(self, within: float = 60.0) -> None:
+        """Return when a request has failed."""
+        begin = len(self.answers)
+
+        def failed() -> bool:
+            return any(a.status_code >= 500 for a in self.answers[begin:])
+
+        wait_for(failed, "a failure", within)
+
+    @property
+    def failures(self) -> list[Response]:
+        """Answers that are not a success."""
+        return [a for a in self.answers if a.status_code not in (200, 202)]
+
+    def assert_nothing_lost(self) -> None:
+        """What was answered 200 is stored; what was accepted has ended well."""
+        for answer in self.answers:
+            if answer.status_code in (200, 202):
+                task_id = answer.headers["Location"].rpartition("/")[2]
+                self.api.wait_ended(task_id, within=120)
+                record = self.api.get_json(f"{RECORDS}/{task_id}")
+                assert record["task_status"] == "Success", record
+                assert record["outcome"]["output"] == record["payload"][::-1]
