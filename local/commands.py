@@ -42,6 +42,7 @@ def _lock(arguments: list[str]) -> int:
         ROOT / "backend" / "requirements.in",
         *sorted(ROOT.glob("services/*/requirements.in")),
         ROOT / "local" / "requirements.in",
+        ROOT / "bench" / "requirements.in",
         ROOT / "requirements-dev.in",
     ]
     for number, file in enumerate(files):

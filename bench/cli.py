@@ -1,0 +1,66 @@
+"""The command."""
+
+import argparse
+from pathlib import Path
+
+from bench import dependencies
+from local.apps import ROOT
+
+PARTS = ("rpc", "http", "tasks")
+PAGE = ROOT / "docs" / "BENCHMARKS.md"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, write; the exit code. Raises ProcessFailed."""
+    options = _parser().parse_args(arguments)
+    dependencies.install()
+    # Not before: these import the peers' packages, or tell their versions.
+    from bench import machine, report, rpc, tasks, whole_path
+    from bench.results import Results
+    from bench.setting import open_setting
+
+    parts = options.only or PARTS
+    with open_setting(options.seconds, options.rounds) as setting:
+        results = Results(machine.describe(setting))
+        if "rpc" in parts:
+            results.calls = rpc.run(setting)
+        if "http" in parts:
+            results.requests = whole_path.run(setting)
+        if "tasks" in parts:
+            results.work = tasks.run(setting)
+    print("\n\n".join(report.figures(results).values()))
+    if set(parts) == set(PARTS):
+        report.write(results, options.page, _command(options.seconds, options.rounds))
+        print(f"\nWritten to {options.page}")
+    return 0
+
+
+def _command(seconds: int, rounds: int) -> str:
+    return f'make bench ARGS="--seconds {seconds} --rounds {rounds}"'
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description="Measure the kit beside other ways to wire the same stack.",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=PARTS,
+        help="run this part; the page is written by complete runs only",
+    )
+    parser.add_argument(
+        "--seconds", type=_positive, default=10, help="of each measurement"
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, default=3, help="the median of these counts"
+    )
+    parser.add_argument("--page", type=Path, default=PAGE, help="where to write it")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number

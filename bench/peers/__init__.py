@@ -1,0 +1,1 @@
+"""The same work, built the way users build it today."""

@@ -1,0 +1,47 @@
+"""The report: printed, and written as a page with its chart."""
+
+from datetime import date
+from pathlib import Path
+from string import Template
+
+from bench import chart, tables, targets, whole_path
+from bench.results import Results
+
+TEMPLATE = Path(__file__).with_name("BENCHMARKS.template.md")
+CHART_TITLE = "POST /process, 32 connections: requests a second"
+
+
+def figures(results: Results) -> dict[str, str]:
+    """The tables by their names in the template."""
+    found = {"machine": tables.machine(results.machine)}
+    if results.calls:
+        found["rpc"] = tables.remote_calls(results.calls)
+    if results.requests:
+        found["http_many"] = tables.requests(results.requests, 32)
+        found["http_one"] = tables.requests(results.requests, 1)
+        found["memory"] = tables.memory(results.requests)
+    if results.work:
+        found["tasks"] = tables.acceptance(results.work)
+    rows = [target.row() for target in targets.of(results)]
+    found["targets"] = tables.table(["target", "bound", "measured", "holds"], rows)
+    if results.requests or results.work:
+        found["failed"] = f"{results.failed or 'No'} requests failed."
+    return found
+
+
+def write(results: Results, page: Path, command: str) -> None:
+    """Fill in the template; the chart stands beside the page."""
+    picture = page.with_suffix(".svg")
+    rates = {
+        label: result.samples[32].rate
+        for label, result in results.requests.items()
+        if label != whole_path.NOOP
+    }
+    picture.write_text(chart.bars(CHART_TITLE, rates, own=whole_path.KIT))
+    text = Template(TEMPLATE.read_text()).substitute(
+        figures(results),
+        command=command,
+        date=date.today().isoformat(),
+        chart=picture.name,
+    )
+    page.write_text(text)

@@ -1,0 +1,26 @@
+"""Everything that one run found."""
+
+from dataclasses import dataclass, field
+
+from bench import rpc, tasks, whole_path
+from bench.figures import Sample
+
+
+@dataclass
+class Results:
+    """Parts that were not run are empty."""
+
+    machine: dict[str, str]
+    calls: rpc.Results = field(default_factory=dict)
+    requests: dict[str, whole_path.Result] = field(default_factory=dict)
+    work: dict[str, tasks.Result] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """Requests that were not answered with success."""
+        samples: list[Sample] = []
+        for request in self.requests.values():
+            samples += request.samples.values()
+        for one in self.work.values():
+            samples += [one.accepted, one.alone]
+        return int(sum(sample.failed for sample in samples))
