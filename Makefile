@@ -2,13 +2,16 @@
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run setup install-dev test unit integration e2e check format lock migrate revision clean
+.PHONY: help run traces setup install-dev test unit integration e2e bench check format lock secrets audit migrate revision clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-run:  ## Start the whole stack on this machine; Ctrl-C stops it
-	@exec $(PYTHON) -m local run
+run:  ## Start the whole stack on this machine; Ctrl-C stops it (ARGS=--traces)
+	@exec $(PYTHON) -m local run $(ARGS)
+
+traces:  ## Show the last traces of `make run ARGS=--traces` (ARGS=20 for more)
+	@$(PYTHON) -m local traces $(ARGS)
 
 setup:  ## Install what `make run` needs into .venv, and nothing else
 	@$(PYTHON) -m local setup
@@ -28,7 +31,10 @@ integration:  ## Tests against real servers
 e2e:  ## Tests of the whole stack through nginx
 	@$(PYTHON) -m local e2e $(ARGS)
 
-check:  ## black, isort, flake8, mypy, import-linter
+bench:  ## Measure the kit beside its peers; writes docs/BENCHMARKS.md (ARGS=--help)
+	@$(PYTHON) -m bench $(ARGS)
+
+check:  ## black, isort, flake8, mypy, import-linter, bandit
 	@$(PYTHON) -m local check
 
 format:  ## black and isort, writing
@@ -37,11 +43,17 @@ format:  ## black and isort, writing
 lock:  ## Compile every requirements.in with hashes (ARGS=--upgrade for newer ones)
 	@$(PYTHON) -m local lock $(ARGS)
 
+secrets:  ## Write a .env with fresh random passwords; never overwrites one
+	@$(PYTHON) -m local secrets
+
+audit:  ## Look for known vulnerabilities in what is pinned (needs the internet)
+	@$(PYTHON) -m local audit
+
 migrate:  ## Bring the local database to the newest schema
 	@$(PYTHON) -m local migrate
 
-revision:  ## Write a migration from the models: make revision MESSAGE="add a column"
-	@$(PYTHON) -m local revision -m "$(MESSAGE)"
+revision:  ## Write a migration from the models: make revision M="add a column"
+	@$(PYTHON) -m local revision -m "$(M)"
 
 clean:  ## Remove the local stack's data and logs
 	@$(PYTHON) -m local clean

@@ -2,13 +2,15 @@
 
 import uvicorn
 
-from app.application import create_app
-from app.core.config import Settings
+from app.application import SERVICE, create_app
+from app.core.config import load_settings
+from app.core.logs import configure_logging
 
-settings = Settings()
+settings = load_settings()
 app = create_app(settings)
 
 if __name__ == "__main__":
+    configure_logging(settings, SERVICE)
     uvicorn.run(
         "main:app",
         host=settings.api_host,

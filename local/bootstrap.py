@@ -29,16 +29,19 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "run": Command("start the whole stack; Ctrl-C stops it"),
+    "run": Command("start the whole stack; Ctrl-C stops it; --traces keeps traces"),
+    "traces": Command("show the last traces of a stack run with --traces"),
     "setup": Command("install what `run` needs, and nothing else"),
     "install-dev": Command("install what tests and checks need", tools=True),
     "test": Command("check, then every test; further words go to pytest", tools=True),
     "unit": Command("tests that need no server", tools=True),
     "integration": Command("tests against real servers", tools=True),
     "e2e": Command("tests of the whole stack through nginx", tools=True),
-    "check": Command("black, isort, flake8, mypy, import-linter", tools=True),
+    "check": Command("black, isort, flake8, mypy, import-linter, bandit", tools=True),
     "format": Command("black and isort, writing", tools=True),
     "lock": Command("compile every requirements.in, with hashes", tools=True),
+    "secrets": Command("write a .env with fresh random passwords"),
+    "audit": Command("look for known vulnerabilities in what is pinned", tools=True),
     "migrate": Command("bring the stack's database to the newest schema"),
     "revision": Command("write a migration: revision -m MESSAGE"),
     "clean": Command("remove the stack's data and logs (.local)"),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from local import run as launcher
-from local import suite
+from local import secrets, suite, traces
 from local.apps import ROOT
 from local.ports import free_port
 from local.process import ProcessFailed
@@ -101,7 +101,8 @@ def _clean(_: list[str]) -> int:
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "run": lambda _: launcher.run(),
+    "run": lambda arguments: launcher.run(traces="--traces" in arguments),
+    "traces": traces.show,
     "setup": lambda _: 0,
     "install-dev": lambda _: 0,
     "test": suite.everything,
@@ -111,6 +112,8 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": lambda _: suite.check(),
     "format": _format,
     "lock": _lock,
+    "secrets": lambda _: secrets.write(),
+    "audit": lambda _: suite.audit(),
     "migrate": _migrate,
     "revision": _revision,
     "clean": _clean,

@@ -13,10 +13,12 @@ from local import install
 from local.apps import ROOT
 from local.process import Cancelled, ProcessFailed
 from local.servers.base import Server
+from local.servers.otlp import TraceReceiver
 from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop_all
 from local.state import LOCAL, AlreadyRunning, State
 from local.supervisor import GaveUp, Supervisor
 from local.terminal import Terminal
+from local.traces import PORT_FILE
 
 ENVIRONMENT_FILE = "environment.json"  # what `migrate` needs while the stack runs
 
@@ -41,15 +43,18 @@ Ctrl-C stops everything.
 """
 
 
-def run(path: Path = LOCAL / "run") -> int:
-    """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure."""
+def run(path: Path = LOCAL / "run", *, traces: bool = False) -> int:
+    """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure.
+
+    With `traces` our processes send theirs to a receiver that `make traces` shows.
+    """
     state = State(path)
     try:
         state.acquire()
     except AlreadyRunning as error:
         print(error)
         return 1
-    launcher = Launcher(state)
+    launcher = Launcher(state, traces)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, launcher.on_signal)
     try:
@@ -61,8 +66,9 @@ def run(path: Path = LOCAL / "run") -> int:
 class Launcher:
     """Start in order, watch, stop in order."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, traces: bool) -> None:
         self.state = state
+        self.traces = traces
         self.terminal = Terminal()
         self._began = time.monotonic()
         self._servers: list[Server] = []
@@ -102,11 +108,12 @@ class Launcher:
         say = self.terminal.say
         install.install_missing(say)
         servers = Servers.create(self.state, say)
-        self._servers = servers.own
+        receiver = self._receiver() if self.traces else None
+        self._servers = [*servers.own, *([receiver] if receiver else [])]
         self._stack = stack = Stack.create(
             self.state,
             servers,
-            self._settings(servers),
+            self._settings(servers) | (receiver.environment if receiver else {}),
             api_ports=[announced("the API", 8000, say)],
             nginx_port=announced("nginx", 8081, say),
         )
@@ -120,7 +127,7 @@ class Launcher:
 
     def _start_servers(self, servers: Servers) -> None:
         """Start all at once; migrate as soon as PostgreSQL is there."""
-        names = ", ".join(server.name for server in servers.own)
+        names = ", ".join(server.name for server in self._servers)
         self.terminal.say(f"starting {names} ...")
 
         def start(server: Server) -> None:
@@ -128,7 +135,14 @@ class Launcher:
             if server is servers.postgres:
                 migrate(servers.environment())
 
-        each(start, servers.own)
+        each(start, self._servers)
+
+    def _receiver(self) -> TraceReceiver:
+        say = self.terminal.say
+        http, grpc = announced("OTLP/HTTP", 4318, say), announced("OTLP", 4317, say)
+        (self.state.path / PORT_FILE).write_text(str(http))
+        say("`make traces` in another terminal shows the last traces")
+        return TraceReceiver(self.state, grpc, http)
 
     def _settings(self, servers: Servers) -> dict[str, str]:
         """`.env` for those that do not read it, under what the servers need."""
@@ -137,7 +151,8 @@ class Launcher:
         file = self.state.path / ENVIRONMENT_FILE
         file.touch(mode=0o600)
         file.write_text(json.dumps(needed))
-        return {**own, **os.environ, **needed}
+        # Our processes write to files, but these are shown on this terminal.
+        return {"LOG_FORMAT": "text", **own, **os.environ, **needed}
 
     def _watch(self) -> None:
         supervisor = Supervisor(self._all(), self.terminal.say)

@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.apps import ROOT
+from local.bootstrap import requirement_files
 
 # Its console script by name is not reliable: a moved venv keeps the old path in it.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
 NO_TESTS = 5  # pytest's exit code
+
+# What runs in production, for bandit.
+SHIPPED = ["backend", "services"]
+TESTS = "*/tests/*"
+
+# What pip-audit says when the database of vulnerabilities is out of reach.
+UNREACHABLE = ("ConnectionError", "ServiceError", "Failed to", "Max retries")
 
 
 class Part(NamedTuple):
@@ -45,6 +53,29 @@ def components() -> list[Path]:
 def check() -> int:
     """Formatting, style, types and layers."""
     return _report(_checks())
+
+
+def audit() -> int:
+    """Known vulnerabilities in the pinned packages; without the internet nothing can
+    be said, which is no failure."""
+    worst = 0
+    for file in requirement_files(development=True):
+        name = file.relative_to(ROOT)
+        command = ["-m", "pip_audit", "--disable-pip", "--no-deps", "--timeout", "10"]
+        command += ["--progress-spinner", "off", "-r", str(name)]
+        result = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if result.returncode and any(word in result.stdout for word in UNREACHABLE):
+            print(f"{name}: not audited, the database is out of reach")
+            continue
+        print(f"{name}:\n{result.stdout}", end="")
+        worst = max(worst, result.returncode)
+    return worst
 
 
 def unit(arguments: list[str]) -> int:
@@ -79,6 +110,7 @@ def _checks() -> list[Result]:
         Part("isort", ["-m", "isort", "--check", "--diff", "--quiet", "."]),
         Part("flake8", ["-m", "flake8"]),
         Part("import-linter", ["-c", LINT_IMPORTS], own_path=False),
+        Part("bandit", ["-m", "bandit", "-q", "-ll", "-r", *SHIPPED, "-x", TESTS]),
         *(_types(folder) for folder in components()),
     ]
     # As many at once as there are cores; what failed is printed whole.

@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from app.core.config import Settings
+from app.core.config import load_settings
 from app.core.database import create_sync_engine
 from app.core.logs import configure_logging
 from app.models import database  # noqa: F401  (registers the tables)
@@ -16,8 +16,8 @@ LOCK = 7_305_021_001
 
 def migrate() -> None:
     """Run the migrations that the database has not seen."""
-    settings = Settings()
-    configure_logging(settings)
+    settings = load_settings()
+    configure_logging(settings, "migrations")
     engine = create_sync_engine(settings.database)
     with engine.connect() as connection:
         # A migration may take longer than a request is allowed to.
@@ -34,7 +34,7 @@ def migrate() -> None:
 def print_sql() -> None:
     """Write the SQL instead of running it: ``alembic upgrade head --sql``."""
     context.configure(
-        url=Settings().database.sync_url,
+        url=load_settings().database.sync_url,
         target_metadata=SQLModel.metadata,
         literal_binds=True,
     )

@@ -1,5 +1,6 @@
 """The API's composition root."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,23 +8,48 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import errors, root
+from app.api import errors, openapi, root
+from app.api.access_log import AccessLogMiddleware
 from app.api.request_id import RequestIdMiddleware
+from app.api.security_headers import SecurityHeadersMiddleware
+from app.api.server_tracing import TracingMiddleware
 from app.api.v1 import api_router
 from app.core.config import Settings
 from app.core.dependencies import set_event_producer
 from app.core.health import HealthChecks
+from app.core.idempotency import IdempotencyMiddleware
 from app.core.logs import configure_logging
 from app.core.resources import open_resources
+from app.core.runtime_metrics import watched_loop
+from app.core.telemetry import start_telemetry, stop_telemetry
 
 DOCS = {
     "openapi_url": "/api/v1/openapi.json",
     "docs_url": "/api/v1/docs",
     "redoc_url": "/api/v1/redoc",
     "static_url": "/api/v1/docs-assets",
+}
+
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["Content-Type", "Idempotency-Key", "X-Request-ID"]
+    + ["traceparent", "tracestate"],
+    "expose_headers": ["X-Request-ID", "Location", "Link", "Retry-After"]
+    + ["Idempotency-Replayed"],
+}
+
+SERVICE = "api"
+
+# FastAPI's own, which costs more: app.api.server_tracing stands in for it.
+TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
 }
 
 
@@ -33,8 +59,12 @@ def create_app(settings: Settings) -> FastAPI:
         "title": "FastAPI microservices starter",
         "version": __version__,
         "lifespan": _lifespan(settings),
+        "openapi_tags": openapi.TAGS,
+        "description": openapi.describe(settings),
+        "generate_unique_id_function": openapi.operation_id,
+        "telemetry": TELEMETRY,
     }
-    if settings.docs_enabled:
+    if settings.serves_docs:
         # Swagger UI and ReDoc with assets of our own: they work without internet.
         app = FastAPIOffline(**DOCS, **options)
     else:
@@ -43,30 +73,33 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api_router)
     app.include_router(root.router)
     errors.install(app)
+    openapi.install(app, settings)
+    app.add_middleware(IdempotencyMiddleware, settings=settings)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Location", "Link", "Retry-After"],
-        )
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(AccessLogMiddleware)
+    app.add_middleware(TracingMiddleware)
     return app
 
 
 def _lifespan(settings: Settings) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        configure_logging(settings)
-        async with open_resources(settings) as resources:
-            app.state.resources = resources
-            set_event_producer(resources.producer)
-            _drain_on_sigterm(resources.health)
-            try:
-                yield
-            finally:
-                set_event_producer(None)
+        configure_logging(settings, SERVICE)
+        start_telemetry(SERVICE, settings, edge=True)
+        try:
+            async with watched_loop(), open_resources(settings) as resources:
+                app.state.resources = resources
+                set_event_producer(resources.producer)
+                _drain_on_sigterm(resources.health)
+                try:
+                    yield
+                finally:
+                    set_event_producer(None)
+        finally:
+            await asyncio.to_thread(stop_telemetry)
 
     return lifespan
 

@@ -1,40 +1,58 @@
 """The composition root of worker and beat: ``celery -A app.worker worker``."""
 
+import atexit
 import logging
 import os
+import signal
+import sys
+import threading
 from typing import Any
 
 from celery.signals import (
+    beat_init,
+    setup_logging,
     task_failure,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
     worker_shutdown,
+    worker_shutting_down,
 )
 
-from app.core.config import Settings
+from app.core.config import load_settings
 from app.core.database import create_sync_engine
 from app.core.exceptions import DatabaseUnavailable
 from app.core.logs import configure_logging
+from app.core.telemetry import start_telemetry, stop_telemetry
 from app.infrastructure.celery import PROCESS_DATA, create_celery
+from app.infrastructure.queue_metrics import watch_queues, watch_tasks
+from app.infrastructure.rabbitmq_management import ManagementApi
 from app.tasks.liveness import Liveness
 from app.tasks.records import end_record, failure
 from app.tasks.resources import close_resources, open_resources
+from app.tasks.tracing import trace_tasks
 
 logger = logging.getLogger(__name__)
 
-# SIGTERM gives running tasks time, then hands them back: Celery's soft shutdown.
-os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+SERVICE = "beat" if "beat" in sys.argv else "worker"
 
-settings = Settings()
-configure_logging(settings)
+settings = load_settings()
+configure_logging(settings, SERVICE)
 celery = create_celery(settings.celery)
+trace_tasks()
 celery.steps["worker"].add(Liveness)
+
+
+@setup_logging.connect
+def keep_logging(**_: Any) -> None:
+    """Celery's own log lines keep the format of all others."""
+    configure_logging(settings, SERVICE)
 
 
 @worker_process_init.connect
 def open_child(**_: Any) -> None:
-    """Each child of the prefork pool has connections of its own."""
+    """Each child of the prefork pool has connections and telemetry of its own."""
+    start_telemetry(SERVICE, settings)
     open_resources(settings)
 
 
@@ -42,19 +60,45 @@ def open_child(**_: Any) -> None:
 def close_child(**_: Any) -> None:
     """Give the child's connections back."""
     close_resources()
+    stop_telemetry()
 
 
 @worker_init.connect
 def open_solo(sender: Any, **_: Any) -> None:
     """The pools without children (solo, threads) work in the parent."""
     if "prefork" not in str(sender.pool_cls):
+        start_telemetry(SERVICE, settings)
         open_resources(settings)
+
+
+@beat_init.connect
+def watch_beat(**_: Any) -> None:
+    """There is one beat in a deployment: it reports what belongs to no process."""
+    start_telemetry(SERVICE, settings)
+    queue = settings.data_queue_name
+    watch_queues(ManagementApi(settings.rabbitmq), [queue, f"{queue}_dlq"])
+    watch_tasks(settings.celery)
+    atexit.register(stop_telemetry)
+
+
+@worker_shutting_down.connect
+def limit_shutdown(sig: str, how: str, **_: Any) -> None:
+    """SIGTERM lets running tasks finish; after the grace they are handed back.
+
+    Celery's own soft shutdown would wait for the whole grace whenever a task runs.
+    """
+    if how == "Warm":
+        grace = settings.celery.worker_grace_seconds
+        timer = threading.Timer(grace, os.kill, (os.getpid(), signal.SIGQUIT))
+        timer.daemon = True
+        timer.start()
 
 
 @worker_shutdown.connect
 def close_solo(**_: Any) -> None:
     """Give the parent's connections back, if it has any."""
     close_resources()
+    stop_telemetry()
     logger.info("Stopped")
 
 

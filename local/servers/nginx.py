@@ -12,12 +12,15 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 from local import ports
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
 from local.state import LOCAL, State
 
 TEMPLATE = LOCAL.parent / "nginx_config.conf"
+EXAMPLE = LOCAL.parent / ".env.example"  # has the defaults of nginx's settings
 
 # Paths are relative to the prefix, the server's folder.
 _MAIN = """\
@@ -28,7 +31,7 @@ pid nginx.pid;
 events {{ worker_connections 1024; }}
 http {{
     default_type application/octet-stream;
-    access_log access.log;
+    access_log off;
     client_body_temp_path temp/body;
     proxy_temp_path temp/proxy;
     fastcgi_temp_path temp/fastcgi;
@@ -52,6 +55,11 @@ def render(template: str, variables: Mapping[str, str]) -> str:
     )
 
 
+def is_ours(variable: str) -> bool:
+    """Whether it is one of the gateway's settings."""
+    return variable.startswith("NGINX_")
+
+
 class Nginx(Server):
     """The gateway in front of one or several API processes."""
 
@@ -64,10 +72,13 @@ class Nginx(Server):
         port: int,
         api_ports: list[int],
         template: Path = TEMPLATE,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        """`settings` are NGINX_... variables, over those of the environment."""
         super().__init__(state, port)
         self.api_ports = api_ports
         self.template = template
+        self.settings = settings or {}
 
     @property
     def url(self) -> str:
@@ -89,7 +100,14 @@ class Nginx(Server):
         upstream = "; server ".join(f"127.0.0.1:{port}" for port in self.api_ports)
         # `listen` takes an address too: here nobody outside of the machine is served.
         listen = f"127.0.0.1:{self.port}"
-        variables = {"NGINX_PORT": listen, "API_UPSTREAM": upstream}
+        variables = {
+            **{k: v or "" for k, v in dotenv_values(EXAMPLE).items() if is_ours(k)},
+            **{k: v for k, v in os.environ.items() if is_ours(k)},
+            "NGINX_PORT": listen,
+            "API_UPSTREAM": upstream,
+            "NGINX_ACCESS_LOG": "access.log",
+            **self.settings,
+        }
         site = render(self.template.read_text(), variables)
         (self.folder / "site.conf").write_text(site)
         # Root's workers would be `nobody`, who may not enter a private folder.

@@ -1,12 +1,13 @@
 """The data service: reads the environment and serves the queue until told to stop."""
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from app.data_service import DataService
+from app.logs import configure_logging
 from app.rpc.handling import Service
+from app.telemetry import start_telemetry, stop_telemetry
 from rabbitmq_client import (
     DEFAULT_CONCURRENCY,
     DEFAULT_GRACE_SECONDS,
@@ -14,9 +15,15 @@ from rabbitmq_client import (
     EventReceiver,
 )
 
+#: Of this kind of process, in log lines and telemetry.
+NAME = "dataservice"
+
 
 def make_receiver(
-    env: Mapping[str, str], service: Callable[[], Service] = DataService
+    env: Mapping[str, str],
+    service: Callable[[], Service] = DataService,
+    *,
+    telemetry: bool = False,
 ) -> EventReceiver:
     """The receiver that the environment describes; ValueError for bad numbers."""
     heartbeat_file = env.get("HEARTBEAT_FILE")
@@ -39,15 +46,18 @@ def make_receiver(
             env.get("RABBITMQ_HEARTBEAT_SECONDS", DEFAULT_HEARTBEAT_SECONDS)
         ),
         heartbeat_file=Path(heartbeat_file) if heartbeat_file else None,
+        telemetry=telemetry,
     )
 
 
 def main() -> None:
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    make_receiver(os.environ).run()
+    env = os.environ
+    configure_logging(NAME, env.get("LOG_LEVEL", "INFO"), env.get("LOG_FORMAT") or None)
+    telemetry = start_telemetry(NAME)
+    try:
+        make_receiver(env, telemetry=telemetry).run()
+    finally:
+        stop_telemetry()
 
 
 if __name__ == "__main__":

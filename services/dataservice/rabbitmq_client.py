@@ -18,9 +18,10 @@ from app.rpc.message import Request
 from app.rpc.poller import Poller
 from app.rpc.redis_link import RedisLink
 from app.rpc.topology import RequestQueue
+from app.rpc.tracing import Handle, TracedHandler
 from app.rpc.workers import WorkerPool
 
-DEFAULT_CONCURRENCY = 16
+DEFAULT_CONCURRENCY = 32
 #: Below the 30 s that Kubernetes waits between SIGTERM and SIGKILL.
 DEFAULT_GRACE_SECONDS = 25.0
 DEFAULT_HEARTBEAT_SECONDS = 10
@@ -32,7 +33,8 @@ class EventReceiver:
     The one instance of `service` is called from `concurrency` threads at once.
     `broker_url`, a kombu URL (`amqp://`, `amqps://`, `redis://`), replaces username,
     password, host, port, vhost and ssl. `heartbeat_file` is touched every second while
-    the receiver is alive.
+    the receiver is alive. `telemetry` makes spans and metrics of each request, for the
+    providers of OpenTelemetry that the process has.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class EventReceiver:
         shutdown_grace_seconds: float = DEFAULT_GRACE_SECONDS,
         heartbeat_seconds: int = DEFAULT_HEARTBEAT_SECONDS,
         heartbeat_file: Path | None = None,
+        telemetry: bool = False,
     ) -> None:
         self._broker = Broker(
             host=host,
@@ -69,7 +72,10 @@ class EventReceiver:
         is_redis = bool(broker_url and broker_url.startswith(("redis:", "rediss:")))
         self._link_type: type[Link] = RedisLink if is_redis else AmqpLink
         self._poller = Poller()
-        handler = RequestHandler(service(), self._link_type.delivery_limit)
+        handler: Handle = RequestHandler(service(), self._link_type.delivery_limit)
+        if telemetry:
+            system = "redis" if is_redis else "rabbitmq"
+            handler = TracedHandler(handler, queue_name, system)
         self._pool = WorkerPool(handler, concurrency, self._poller.wake)
         self._loop = ReceiverLoop(
             self._make_link,

@@ -171,7 +171,7 @@ def test_other_types_of_content(api: Api, kind: str) -> None:
     assert_problem(answer, 415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("given", ["two words", "", "x" * 129, "-x", "é", 'a"b', "a;b"])
+@pytest.mark.parametrize("given", ["two words", "x" * 129, "-x", "é", 'a"b', "a;b"])
 def test_malformed_request_ids(api: Api, given: str) -> None:
     answer = api.http.get("/health", headers=[(b"X-Request-ID", given.encode())])
 

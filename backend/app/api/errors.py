@@ -10,25 +10,31 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from app.core.exceptions import (
     ApplicationError,
+    Conflict,
     DeadlineExceeded,
+    KeyInFlight,
+    Malformed,
     NotFound,
     Refused,
     Unavailable,
 )
 from app.core.request_id import HEADER, current_request_id
-from app.models.schemas import Problem
 
 STATUS_CODES: Mapping[type[ApplicationError], int] = {
-    Refused: 422,
+    Malformed: 400,
     NotFound: 404,
+    Conflict: 409,
+    Refused: 422,
     Unavailable: 503,
     DeadlineExceeded: 504,
 }
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def problem(
@@ -64,23 +70,41 @@ def request_id_header() -> dict[str, str]:
     return {HEADER: current_request_id.get()}
 
 
-async def on_application_error(_: Request, error: Exception) -> Response:
-    """Errors of the tree in ``app.core.exceptions``."""
-    assert isinstance(error, ApplicationError)
+def answer(error: ApplicationError) -> Response:
+    """The answer to an error of the tree in ``app.core.exceptions``."""
     known = (cls for cls in type(error).__mro__ if cls in STATUS_CODES)
     status = STATUS_CODES[next(known)]
     headers = {}
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | KeyInFlight):
         headers["Retry-After"] = str(error.retry_after)
     return problem(status, error.code, error.title, error.detail, headers)
 
 
-async def on_http_error(_: Request, error: Exception) -> Response:
+async def on_application_error(_: Request, error: Exception) -> Response:
+    """Errors raised by endpoints and what they call."""
+    assert isinstance(error, ApplicationError)
+    return answer(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
     """Errors of the framework: unknown paths, wrong methods, bodies too large."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     code = getattr(error, "code", phrase.lower().replace(" ", "_"))
-    return problem(error.status_code, code, phrase, str(error.detail), error.headers)
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
+    return problem(error.status_code, code, phrase, str(error.detail), headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes of the path; Starlette names those of the first only."""
+    found = []
+    for method in METHODS:
+        scope = {**request.scope, "method": method}
+        if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes):
+            found.append(method)
+    return found
 
 
 async def on_invalid(_: Request, error: Exception) -> Response:
@@ -110,15 +134,5 @@ def install(app: FastAPI) -> None:
 
 
 def responses(*status_codes: int) -> dict[int | str, dict[str, Any]]:
-    """The documentation of these error answers."""
-    return {
-        status: {
-            "model": Problem,
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM_SCHEMA}}},
-        }
-        for status in status_codes
-    }
-
-
-PROBLEM_SCHEMA = "#/components/schemas/Problem"
+    """Error answers of an operation; ``app.api.openapi`` writes them out."""
+    return {code: {"description": HTTPStatus(code).phrase} for code in status_codes}

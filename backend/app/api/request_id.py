@@ -20,7 +20,7 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
             return
         given = [value for name, value in scope["headers"] if name == _RAW_HEADER]
-        request_id = given[0].decode("latin-1") if given else new_request_id()
+        request_id = given[0].decode("latin-1") if any(given) else new_request_id()
         if not PATTERN.fullmatch(request_id) or len(given) > 1:
             current_request_id.set(new_request_id())
             detail = f"{HEADER} must be one word of at most 128 letters and ._:/+=@-"

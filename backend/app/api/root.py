@@ -31,7 +31,7 @@ class Liveness(BaseModel):
 @router.get("/")
 async def read_root(resources: ResourcesDep) -> Signpost:
     """Name and version of the API, and where to read on."""
-    docs = resources.settings.docs_enabled
+    docs = resources.settings.serves_docs
     return Signpost(
         name="FastAPI microservices starter",
         version=__version__,

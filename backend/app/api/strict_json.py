@@ -6,6 +6,7 @@ without loss. Of a key that comes twice in an object the last value counts.
 
 import json
 import math
+import re
 from typing import Any
 
 from fastapi import HTTPException
@@ -33,7 +34,7 @@ def loads(body: bytes) -> Any:
     """
     try:
         text = body.decode("utf-8")
-        value = _decoder.decode(text)
+        value = _decoder_for(text).decode(text)
     except UnicodeDecodeError as error:
         raise BodyRefused(400, "malformed_json", "The body is not UTF-8.") from error
     except json.JSONDecodeError as error:
@@ -42,25 +43,38 @@ def loads(body: bytes) -> Any:
     except RecursionError as error:
         raise _too_deep() from error
     # Depth and characters need a walk through the value; most bodies need none.
-    if text.count("[") + text.count("{") > MAX_DEPTH or "\\u" in text:
-        _inspect(value)
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value)
+    if "\\u" in text:
+        _check_texts(value)
     return value
 
 
-def _inspect(value: Any) -> None:
-    level, depth = [value], 0
-    while level:
-        deeper: list[Any] = []
-        for item in level:
-            if isinstance(item, str):
-                _check_text(item)
-            elif isinstance(item, list | dict):
-                if depth == MAX_DEPTH:
-                    raise _too_deep()
-                deeper.extend(item)
-                if isinstance(item, dict):
-                    deeper.extend(item.values())
-        level, depth = deeper, depth + 1
+def _check_depth(value: Any) -> None:
+    level: list[Any] = [[value]]
+    depth = 0
+    while level := [
+        inner
+        for outer in level
+        for inner in (outer.values() if isinstance(outer, dict) else outer)
+        if isinstance(inner, list | dict)
+    ]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+
+
+def _check_texts(value: Any) -> None:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            _check_text(item)
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, dict):
+            waiting += item
+            waiting += item.values()
 
 
 def _check_text(text: str) -> None:
@@ -104,9 +118,34 @@ def _refuse_constant(name: str) -> None:
     raise BodyRefused(400, "malformed_json", f"The body is not JSON: {name}.")
 
 
-_decoder = json.JSONDecoder(
+_careful = json.JSONDecoder(
     parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
 )
+_plain = json.JSONDecoder(parse_constant=_refuse_constant)
+
+# A number with an exponent or of hundreds of digits: no other is out of bounds.
+_LARGE_NUMBER = re.compile(r"[0-9](?:[eE]|[0-9]{299})")
+_MANY = 200
+
+
+def _decoder_for(text: str) -> json.JSONDecoder:
+    """The careful one calls Python for each number; where there may be many, a look
+    whether any needs that costs less."""
+    if text.count(",") > _MANY and not _LARGE_NUMBER.search(text):
+        return _plain
+    return _careful
+
+
+async def read_bounded(request: Request, limit: int) -> bytes:
+    """The body; raises BodyRefused as soon as it is known to exceed ``limit``."""
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
 
 
 class StrictJsonRequest(Request):
@@ -122,14 +161,7 @@ class StrictJsonRequest(Request):
                 detail = "Send the body as application/json."
                 raise BodyRefused(415, "unsupported_media_type", detail)
             limit: int = self.app.state.settings.max_body_bytes
-            if int(self.headers.get("content-length", 0)) > limit:
-                raise _too_large(limit)
-            body = bytearray()
-            async for chunk in self.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise _too_large(limit)
-            self._body = bytes(body)
+            self._body = await read_bounded(self, limit)
         return self._body
 
     async def json(self) -> Any:

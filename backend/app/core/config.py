@@ -1,26 +1,32 @@
-"""Settings, read once from the environment (and ``.env`` in development).
+"""Settings, read once from the environment, ``.env`` and secret files.
 
 Each group is a class; the comment in ``.env.example`` of each variable is its
 description here. Defaults are those of ``docker-compose.yml``.
 """
 
-from typing import Literal, Self
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from app.core.environment import Group, load
 
 # Seconds between two attempts of a task, at the most.
 LONGEST_RETRY_DELAY = 30
 
-DEVELOPMENT_PASSWORDS = {"guest", "welcome1", "fastapi", "postgres", ""}
+DEVELOPMENT_PASSWORDS = {"guest", "welcome1", "fastapi", "postgres", "password", ""}
 
 
-class Group(BaseSettings):
-    """Base of the groups: the same sources for each, unknown variables ignored."""
+def _check_origin(origin: str) -> str:
+    if origin != "*" and not re.fullmatch(r"https?://[^/\s*]+", origin):
+        raise ValueError("name origins as browsers do: https://example.org, no slash")
+    return origin
 
-    model_config = SettingsConfigDict(
-        env_file=(".env", "../.env"), extra="ignore", frozen=True, env_ignore_empty=True
-    )
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
 
 
 class RabbitMQSettings(Group):
@@ -145,17 +151,49 @@ class CelerySettings(Group):
         return self
 
 
+class IdempotencySettings(Group):
+    """``Idempotency-Key``, kept in Redis."""
+
+    model_config = SettingsConfigDict(env_prefix="IDEMPOTENCY_")
+
+    paths: list[str] = Field(
+        ["/api/v1/data/process", "/api/v1/data/process-async"],
+        description="JSON list of the paths whose POSTs take the header.",
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis for the keys; CELERY_RESULT_BACKEND if unset."
+    )
+    ttl_seconds: int = Field(
+        3600, ge=1, description="How long an answer is kept for the next with its key."
+    )
+    lease_seconds: float = Field(
+        60,
+        gt=0,
+        description="After that a key whose process was killed may be worked on again; "
+        "longer than the longest request.",
+    )
+    max_stored_bytes: int = Field(
+        4 * 1024 * 1024, ge=0, description="Longer answers are not kept."
+    )
+
+
 class Settings(Group):
     """Everything one process needs to know. Build it once, pass it down."""
 
     environment: Literal["development", "test", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] | None = Field(
+        None, description="Text at a terminal and JSON elsewhere if unset."
+    )
     api_host: str = "0.0.0.0"  # nosec: containers are reached from outside
     api_port: int = Field(8000, ge=1, le=65535)
     web_concurrency: int = Field(1, ge=1, description="Number of API processes.")
     max_body_bytes: int = Field(1024 * 1024, ge=1)
-    docs_enabled: bool = True
-    cors_origins: list[str] = Field(
+    docs_enabled: bool | None = Field(
+        None,
+        description="Swagger UI, ReDoc and the schema; all but production if unset.",
+    )
+    cors_origins: list[Origin] = Field(
         [],
         description='JSON list of origins that browsers may call from: ["https://x"]',
     )
@@ -168,16 +206,73 @@ class Settings(Group):
     rpc: RpcSettings = Field(default_factory=RpcSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
+    idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
+
+    @property
+    def idempotency_redis_url(self) -> str:
+        """IDEMPOTENCY_REDIS_URL, or Celery's."""
+        url = self.idempotency.redis_url or self.celery.result_backend
+        return url.get_secret_value()
+
+    @model_validator(mode="after")
+    def outlive_requests(self) -> Self:
+        """Nobody may take over a key whose holder is still at work."""
+        longest = self.rpc.timeout_seconds + self.database.db_timeout_seconds
+        if self.idempotency.lease_seconds <= longest:
+            raise ValueError(
+                f"IDEMPOTENCY_LEASE_SECONDS must be above {longest:g}: the sum of "
+                "RPC_TIMEOUT_SECONDS and DB_TIMEOUT_SECONDS"
+            )
+        return self
+
+    @property
+    def serves_docs(self) -> bool:
+        """Whether the API shows its documentation: in production only if asked to."""
+        if self.docs_enabled is None:
+            return self.environment != "production"
+        return self.docs_enabled
 
     @model_validator(mode="after")
     def refuse_development_values_in_production(self) -> Self:
         """A password that is printed in a README must not reach production."""
         if self.environment == "production":
-            if self.rabbitmq.password.get_secret_value() in DEVELOPMENT_PASSWORDS:
-                raise ValueError("RABBITMQ_PASSWORD: set a password of your own")
-            if "*" in self.cors_origins:
-                raise ValueError("CORS_ORIGINS: name the origins instead of *")
+            faults = list(self._development_values())
+            if faults:
+                raise ValueError("\n".join(faults))
         return self
+
+    def _development_values(self) -> Iterator[str]:
+        advice = "set a password of your own; `make secrets` writes a .env with some"
+        if self.rpc.broker_url is None and _is_known(self.rabbitmq.password):
+            yield f"RABBITMQ_PASSWORD: {advice}"
+        for group in (self.rpc, self.database, self.celery, self.idempotency):
+            for name in group.secrets():
+                url = getattr(group, name)
+                if url is not None and _has_known_password(url):
+                    yield f"{group.variable(name)}: {advice}"
+        if "*" in self.cors_origins:
+            yield "CORS_ORIGINS: name the origins instead of *"
+        if "*" in self.forwarded_allow_ips:
+            yield "FORWARDED_ALLOW_IPS: name the proxies, as addresses or networks"
+        if self.database.sql_echo:
+            yield "SQL_ECHO: logs what people sent; set it to false"
+        if self.log_level == "DEBUG":
+            yield "LOG_LEVEL: DEBUG logs what people sent; set it to INFO"
+
+
+def load_settings() -> Settings:
+    """The settings of this process; ends it with a message if they are wrong."""
+    return load(Settings)
+
+
+def _is_known(password: SecretStr) -> bool:
+    return password.get_secret_value() in DEVELOPMENT_PASSWORDS
+
+
+def _has_known_password(url: SecretStr) -> bool:
+    """Without any password it may be one from elsewhere, such as a pgpass file."""
+    password = urlsplit(url.get_secret_value()).password
+    return password is not None and unquote(password) in DEVELOPMENT_PASSWORDS
 
 
 def _with_driver(url: str, driver: str) -> str:

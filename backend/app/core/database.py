@@ -7,12 +7,12 @@ loop. The Celery worker and Alembic use the sync one (psycopg2): they have no lo
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import (
     DBAPIError,
+    IntegrityError,
     InterfaceError,
     OperationalError,
     PendingRollbackError,
@@ -24,21 +24,25 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import HTTPConnection
 
 from app.core.config import DatabaseSettings
-from app.core.exceptions import DatabaseUnavailable
+from app.core.exceptions import AlreadyStored, DatabaseUnavailable
 from app.core.group_commit import GroupCommit
+from app.core.sql_tracing import trace_engine
 
 # Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
 # shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
 UNAVAILABLE_STATES = ("08", "53", "57")
 
-to_json = partial(
-    json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-)
+UNIQUE_VIOLATION = "23505"
+
+# Built once: json.dumps() with options builds one for each call.
+to_json = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode
 
 
 def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
     """Engine of the worker and of the migrations. Connects on first use."""
-    return create_engine(
+    engine = create_engine(
         settings.sync_url,
         echo=settings.sql_echo,
         pool_size=settings.db_pool_size,
@@ -52,6 +56,8 @@ def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
         },
         **options,
     )
+    trace_engine(engine)
+    return engine
 
 
 class Database:
@@ -68,6 +74,7 @@ class Database:
             json_serializer=to_json,
             connect_args={"timeout": 3, "command_timeout": settings.db_timeout_seconds},
         )
+        trace_engine(self.engine.sync_engine)
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
         )
@@ -103,9 +110,10 @@ async def get_async_session(connection: HTTPConnection) -> AsyncIterator[AsyncSe
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn "the database is not there" in all its spellings into one error.
+    """Turn "the database is not there" in all its spellings into one error, and a
+    duplicate into another.
 
-    Mistakes of ours (an unknown column, a broken constraint) pass unchanged.
+    Mistakes of ours (an unknown column, another broken constraint) pass unchanged.
     """
     try:
         yield
@@ -113,6 +121,10 @@ def translate_errors() -> Iterator[None]:
         raise DatabaseUnavailable("PostgreSQL cannot be reached.") from error
     except (OperationalError, InterfaceError, PendingRollbackError) as error:
         raise DatabaseUnavailable("PostgreSQL did not answer.") from error
+    except IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION:
+            raise AlreadyStored("A row with that id exists.") from error
+        raise
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
         if error.connection_invalidated or state.startswith(UNAVAILABLE_STATES):

@@ -3,9 +3,15 @@
     ApplicationError
     +-- Refused              the values cannot be processed
     |   +-- ServiceRefused   ... a service said so, with a code
+    |   +-- KeyReused        another request had this idempotency key
+    +-- Malformed            a header that cannot be read
     +-- NotFound             no such record
+    +-- Conflict             the present state does not allow it
+    |   +-- KeyInFlight      a request with this idempotency key is being worked on
+    |   +-- AlreadyStored    a record with that id exists
     +-- Unavailable          a part is down or full: try again later
     |   +-- DatabaseUnavailable
+    |   +-- KeyStoreUnavailable  no Redis to look an idempotency key up in
     |   +-- BrokerUnavailable    no connection to RabbitMQ, nothing was sent
     |   +-- NoConsumer           the queue does not exist: no service has declared it
     |   +-- QueueFull            the broker refused the request
@@ -47,6 +53,41 @@ class ServiceRefused(Refused):
         self.code = code
 
 
+class KeyReused(Refused):
+    """The idempotency key belongs to a request with other content."""
+
+    code = "idempotency_key_reused"
+    title = "The key belongs to another request"
+
+
+class Malformed(ApplicationError):
+    """A header that cannot be read."""
+
+    code = "malformed_header"
+    title = "Malformed header"
+
+
+class Conflict(ApplicationError):
+    """The present state does not allow it."""
+
+    code = "conflict"
+    title = "Conflict"
+
+
+class KeyInFlight(Conflict):
+    """A request with this idempotency key is being worked on."""
+
+    code = "idempotency_key_in_flight"
+    title = "The first request is still being worked on"
+    retry_after = 1
+
+
+class AlreadyStored(Conflict):
+    """A record with that id exists; nothing was stored."""
+
+    code = "already_stored"
+
+
 class NotFound(ApplicationError):
     """Nothing is stored under that id."""
 
@@ -69,6 +110,12 @@ class DatabaseUnavailable(Unavailable):
     """PostgreSQL did not answer; nothing of the request was stored."""
 
     code = "database_unavailable"
+
+
+class KeyStoreUnavailable(Unavailable):
+    """Redis did not answer; whether the key was used before cannot be said."""
+
+    code = "idempotency_unavailable"
 
 
 class BrokerUnavailable(Unavailable):

@@ -7,19 +7,29 @@ committed; a lone request never waits for company.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from contextvars import Context
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert
-from sqlalchemy.exc import DBAPIError
+from opentelemetry import trace
+from opentelemetry.trace import Span
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel
 
+from app.core import tracing
+from app.core.bulk_insert import bulk_insert
 from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
 
 MAX_BATCH = 100
 MAX_WAITING = 2000
+
+_batches = tracing.meter.create_histogram(
+    "app.group_commit.batch.size",
+    unit="{request}",
+    description="Requests whose rows were committed together.",
+    explicit_bucket_boundaries_advisory=tracing.BATCHES,
+)
 
 
 class Row(NamedTuple):
@@ -32,12 +42,13 @@ class Row(NamedTuple):
 class _Write(NamedTuple):
     rows: Sequence[Row]
     done: asyncio.Future[None]
+    origin: Span | None
 
 
 class GroupCommit:
     """Commits rows in the order in which they came.
 
-    One transaction is open at a time; at most ``MAX_BATCH`` requests share it.
+    One statement runs at a time; at most ``MAX_BATCH`` requests share it.
     """
 
     def __init__(
@@ -59,14 +70,17 @@ class GroupCommit:
         Raises:
             DatabaseUnavailable: the rows may or may not be there, if the connection
                 broke at the very commit; otherwise nothing of them is.
+            AlreadyStored: a row's unique value is taken; nothing of them is there.
             TooManyInFlight: too many requests wait for a commit already.
         """
         if len(self._waiting) >= MAX_WAITING:
             raise TooManyInFlight("Too many rows wait to be stored.")
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(rows, done))
+        origin = trace.get_current_span() if tracing.on() else None
+        self._waiting.append(_Write(rows, done, origin))
         if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all())
+            # It serves others too: nothing of this request is to follow it.
+            self._writer = asyncio.create_task(self._write_all(), context=Context())
         await done
 
     async def close(self) -> None:
@@ -85,7 +99,8 @@ class GroupCommit:
 
     async def _write(self, batch: Sequence[_Write]) -> None:
         try:
-            await self._commit([row for write in batch for row in write.rows])
+            with _traced(batch):
+                await self._commit([row for write in batch for row in write.rows])
         except DatabaseUnavailable as error:
             for write in batch:
                 _finish(write, error)
@@ -103,38 +118,48 @@ class GroupCommit:
         tables: dict[type[SQLModel], list[dict[str, Any]]] = {}
         for table, values in rows:
             tables.setdefault(table, []).append(values)
+        columns = tuple((table, tuple(many[0])) for table, many in tables.items())
+        statement = bulk_insert(columns, self._engine.dialect)
         with self._translate_errors():
+            connection = await self._connect()
             try:
-                connection = await self._insert(tables)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                # The connection died while nobody used it. Nothing was committed.
-                connection = await self._insert(tables)
-            await connection.commit()
-
-    async def _insert(
-        self, tables: Mapping[type[SQLModel], list[dict[str, Any]]]
-    ) -> AsyncConnection:
-        connection = await self._connect()
-        try:
-            for table, rows in tables.items():
-                await connection.execute(insert(table), rows)
-        except BaseException:
-            await self._disconnect()
-            raise
-        return connection
+                async with connection.begin():  # autocommit: the statement is all
+                    await connection.exec_driver_sql(
+                        statement.sql, statement.parameters(tables)
+                    )
+            except BaseException:
+                await self._disconnect()
+                raise
 
     async def _connect(self) -> AsyncConnection:
         # Kept from batch to batch: taking one from the pool costs three round trips.
-        if self._connection is None or self._connection.invalidated:
-            self._connection = await self._engine.connect()
+        if self._connection is not None and await _closed(self._connection):
+            await self._disconnect()
+        if self._connection is None:
+            connection = await self._engine.connect()
+            self._connection = await connection.execution_options(
+                isolation_level="AUTOCOMMIT"
+            )
         return self._connection
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+async def _closed(connection: AsyncConnection) -> bool:
+    raw = await connection.get_raw_connection()
+    return bool(raw.driver_connection.is_closed())  # type: ignore[union-attr]
+
+
+def _traced(batch: Sequence[_Write]) -> AbstractContextManager[object]:
+    if not tracing.on():
+        return tracing.NOTHING
+    size = len(batch)
+    _batches.record(size)
+    origins = [write.origin for write in batch]
+    return tracing.shared_span("group commit", origins, {"app.batch.size": size})
 
 
 def _finish(write: _Write, error: Exception | None = None) -> None:

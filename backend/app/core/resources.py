@@ -11,6 +11,7 @@ from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
 from app.infrastructure.celery import TaskPublisher
+from app.infrastructure.key_store import KeyStore
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.infrastructure.redis import TaskStates
@@ -32,6 +33,7 @@ class Resources:
     task_service: TaskService
     metrics_service: MetricsService
     health: HealthChecks
+    keys: KeyStore
 
 
 @asynccontextmanager
@@ -43,9 +45,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
     publisher = TaskPublisher(settings.celery)
     states = TaskStates(settings.celery)
-    data_service = DataService(
-        producer, publisher, database.commits, settings.data_queue_name
+    keys = KeyStore(
+        settings.idempotency_redis_url,
+        lease=settings.idempotency.lease_seconds,
+        keep=settings.idempotency.ttl_seconds,
     )
+    data_service = DataService(producer, publisher, database, settings.data_queue_name)
 
     async def check_database() -> None:
         async with database.session() as session:
@@ -75,10 +80,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 },
                 required=frozenset({"postgresql", "rabbitmq"}),
             ),
+            keys=keys,
         )
     finally:
         data_service.close()
         await producer.close()
         await states.close()
+        await keys.close()
         publisher.close()
         await database.close()

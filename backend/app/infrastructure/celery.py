@@ -1,6 +1,5 @@
 """Celery over Redis: the application, and the API's way to hand it work."""
 
-import contextvars
 from typing import Any
 
 from celery import Celery
@@ -9,6 +8,7 @@ from kombu.exceptions import OperationalError
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.infrastructure.celery_tracing import TracedCelery
 
 PROCESS_DATA = "app.tasks.data.process_data"
 SWEEP = "app.tasks.maintenance.sweep"
@@ -26,7 +26,7 @@ DAY = 24 * 60 * 60
 
 def create_celery(settings: CelerySettings) -> Celery:
     """The application of worker and beat. Nothing connects before the first use."""
-    app = Celery(
+    app = TracedCelery(
         "fastapi-starter",
         broker=settings.broker_url.get_secret_value(),
         backend=settings.result_backend.get_secret_value(),
@@ -53,8 +53,6 @@ def create_celery(settings: CelerySettings) -> Celery:
         heartbeat_file=settings.heartbeat_file,  # for app.tasks.liveness
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=True,
-        worker_soft_shutdown_timeout=settings.worker_grace_seconds,
-        worker_enable_soft_shutdown_on_idle=True,
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -92,7 +90,7 @@ class TaskPublisher:
     """
 
     def __init__(self, settings: CelerySettings) -> None:
-        self._celery = Celery(
+        self._celery = TracedCelery(
             "fastapi-starter-publisher",
             broker=settings.broker_url.get_secret_value(),
             set_as_current=False,
@@ -121,16 +119,12 @@ class TaskPublisher:
                 may have arrived.
         """
         arguments = {"task_id": task_id, "request": request, "request_id": request_id}
-        # A copied context: the tracing of Celery leaks a span when publishing fails.
-        contextvars.copy_context().run(self._send, task_id, arguments, priority)
-
-    def _send(self, task_id: str, arguments: dict[str, str], queue: str) -> None:
         try:
             self._celery.send_task(
                 PROCESS_DATA,
                 kwargs=arguments,
                 task_id=task_id,
-                queue=queue,
+                queue=priority,
                 retry=False,
                 **HIDDEN,
             )

@@ -9,6 +9,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from app.core.config import RabbitMQSettings, RpcSettings
 from app.core.exceptions import BrokerUnavailable
 from app.infrastructure.rpc import wire
 from app.infrastructure.rpc.client import Call, RpcClient
+from app.infrastructure.rpc.tracing import traced_call
 from app.infrastructure.rpc.wire import Reply
 
 CONNECT_WAIT = 5.0
@@ -89,6 +91,17 @@ class _Request:
         return call.reply
 
 
+def _traced(client: RpcClient, call: Call) -> AbstractContextManager[object]:
+    return traced_call(
+        client.system,
+        call.queue,
+        call.id,
+        call.timeout,
+        len(call.body),
+        call.headers,
+    )
+
+
 class EventProducer:
     """Calls services from any thread, and blocks until they answer.
 
@@ -136,12 +149,13 @@ class EventProducer:
         )
         done = threading.Event()
         call = request.call(timeout or self._timeout, lambda _: done.set())
-        if not self.client.wait_connected(min(CONNECT_WAIT, call.timeout)):
-            raise BrokerUnavailable("There is no connection to RabbitMQ.")
-        request.log("start")
-        self.client.submit(call)
-        done.wait()  # the client ends every call by its deadline
-        return request.result(call)
+        with _traced(self.client, call):
+            if not self.client.wait_connected(min(CONNECT_WAIT, call.timeout)):
+                raise BrokerUnavailable("There is no connection to RabbitMQ.")
+            request.log("start")
+            self.client.submit(call)
+            done.wait()  # the client ends every call by its deadline
+            return request.result(call)
 
     def close(self) -> None:
         """End the connection. Calls in other threads fail."""
@@ -175,6 +189,11 @@ class AsyncEventProducer:
         """As :meth:`EventProducer.call`, but fails at once without a connection."""
         request = _Request(queue_name, payload, task_id, correlation_id, on_log_event)
         call = request.call(timeout or self._timeout, self._on_done)
+        with _traced(self.client, call):
+            await self._answer(call, request)
+            return request.result(call)
+
+    async def _answer(self, call: Call, request: _Request) -> None:
         done = self._loop.create_future()
         self._waiting[call.id] = done
         try:
@@ -186,7 +205,6 @@ class AsyncEventProducer:
             raise
         finally:
             del self._waiting[call.id]
-        return request.result(call)
 
     async def close(self) -> None:
         """End the connection; pending calls fail."""

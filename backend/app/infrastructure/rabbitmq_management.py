@@ -27,6 +27,17 @@ class ManagementApi:
         """Messages in ``queue``, by the names of the API; None if it does not exist.
 
         Raises:
+            BrokerUnavailable: as :meth:`figures`.
+        """
+        figures = self.figures(queue)
+        if figures is None:
+            return None
+        return {field: figures.get(field, 0) for field in FIELDS}
+
+    def figures(self, queue: str) -> dict[str, Any] | None:
+        """All that the API says of ``queue``; None if it does not exist.
+
+        Raises:
             BrokerUnavailable: the management API did not answer within two seconds.
         """
         request = Request(  # nosec: the base URL is a setting
@@ -44,4 +55,4 @@ class ManagementApi:
             ) from error
         except (OSError, ValueError) as error:
             raise BrokerUnavailable("The management API does not answer.") from error
-        return {field: figures.get(field, 0) for field in FIELDS}
+        return figures

@@ -1,14 +1,26 @@
 """Redis, asked directly: what Celery's result backend knows of a task."""
 
 import json
+from contextlib import AbstractContextManager
 
+from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.core import tracing
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 
 TIMEOUT = 1.0
+
+
+def redis_span(operation: str) -> AbstractContextManager[object]:
+    """A span around one command, where it is part of a trace."""
+    return tracing.inner_span(
+        operation,
+        SpanKind.CLIENT,
+        {"db.system.name": "redis", "db.operation.name": operation},
+    )
 
 
 class TaskStates:
@@ -35,7 +47,8 @@ class TaskStates:
             BrokerUnavailable: Redis does not answer.
         """
         try:
-            meta = await self._redis.get(f"celery-task-meta-{task_id}")
+            with redis_span("GET"):
+                meta = await self._redis.get(f"celery-task-meta-{task_id}")
         except (RedisError, OSError) as error:
             raise BrokerUnavailable("Redis does not answer.") from error
         return None if meta is None else str(json.loads(meta)["status"])

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class TaskStatus(StrEnum):
@@ -180,4 +180,6 @@ class Problem(BaseModel):
     detail: str
     code: str
     request_id: str
-    errors: list[dict[str, JsonValue]] | None = None
+    errors: list[dict[str, Any]] | None = Field(
+        None, description="Each invalid value: where it is, and what is wrong."
+    )

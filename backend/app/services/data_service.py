@@ -1,16 +1,17 @@
 """Processing data: at once by RPC, or later by a task."""
 
 import asyncio
+import contextvars
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
-from app.core.database import to_json
-from app.core.exceptions import ApplicationError, BrokerUnavailable
-from app.core.group_commit import GroupCommit
+from app.core.database import Database, to_json
+from app.core.exceptions import AlreadyStored, ApplicationError, BrokerUnavailable
 from app.core.request_id import current_request_id
+from app.core.task_id import new_task_id
 from app.infrastructure.celery import TaskPublisher
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
 from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, TaskStatus
@@ -31,12 +32,12 @@ class DataService:
         self,
         producer: AsyncEventProducer,
         publisher: TaskPublisher,
-        commits: GroupCommit,
+        database: Database,
         queue_name: str,
     ) -> None:
         self._producer = producer
         self._publisher = publisher
-        self._commits = commits
+        self._database = database
         self._queue_name = queue_name
         self._threads = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
 
@@ -44,12 +45,13 @@ class DataService:
         """Have the data service process the request; returns (task id, outcome).
 
         When this returns, the record and the log rows of the call are committed. A
-        call that fails leaves its log rows, and no record.
+        call that fails leaves its log rows, and no record. If a record of that id is
+        there already (see ``app.core.task_id``), its outcome is the answer.
 
         Raises:
             ApplicationError: as ``AsyncEventProducer.call``, or DatabaseUnavailable.
         """
-        task_id = str(uuid4())
+        task_id = new_task_id()
         events: list[LogEvent] = []
         try:
             reply = await self._producer.call(
@@ -71,36 +73,47 @@ class DataService:
             outcome=reply.outcome,
         )
         logs = [TaskRepository.row(e, description=request.description) for e in events]
-        await self._commits.add([record, *logs])
+        try:
+            await self._database.commits.add([record, *logs])
+        except AlreadyStored:
+            await self._log(events, request.description)
+            return task_id, await self._stored_outcome(task_id, reply.outcome)
         return task_id, reply.outcome
 
+    async def _stored_outcome(self, task_id: str, otherwise: Any) -> Any:
+        async with self._database.session() as session:
+            record = await DataRepository(session).get_by_task_id(task_id)
+        return otherwise if record is None else record.outcome  # None: just deleted
+
     async def _log(self, events: list[LogEvent], description: str | None) -> None:
-        """Keep the log of a failed call; its caller is told of the failure itself."""
+        """Keep the log of a call without a record of its own, as far as possible."""
         if not events:
             return
         try:
-            await self._commits.add(
+            await self._database.commits.add(
                 [TaskRepository.row(e, description=description) for e in events]
             )
         except ApplicationError as error:
-            logger.warning("The log of a failed call was not stored: %s", error)
+            logger.warning("The log of a call was not stored: %s", error)
 
     async def accept(self, request: AsyncDataRequest) -> TaskResult:
         """Store the request as ``Processing``, then hand it to a worker.
 
         Once stored, it is accepted: a broker that does not answer delays it, no more.
+        Accepting it again under the same id publishes it again, which does no harm.
 
         Raises:
             DatabaseUnavailable: nothing was stored or published.
         """
-        task_id = str(uuid4())
+        task_id = new_task_id()
         record = DataRepository.row(
             task_id=task_id,
             payload=request.payload,
             description=request.description,
             task_status=TaskStatus.PROCESSING,
         )
-        await self._commits.add([record])
+        with suppress(AlreadyStored):
+            await self._database.commits.add([record])
         await self._publish(task_id, request)
         return TaskResult(task_id=task_id, task_status=TaskStatus.PROCESSING)
 
@@ -115,7 +128,9 @@ class DataService:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT):
-                await loop.run_in_executor(self._threads, publish)
+                # With the trace and the ids of this request, which threads lack.
+                context = contextvars.copy_context()
+                await loop.run_in_executor(self._threads, context.run, publish)
         except (BrokerUnavailable, TimeoutError) as error:
             logger.warning(
                 "Task %s waits for the sweep to publish it: %r", task_id, error

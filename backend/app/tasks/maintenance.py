@@ -9,6 +9,7 @@ from celery import Task, shared_task
 from sqlalchemy import delete, func, insert, select
 from sqlmodel import Session, col
 
+from app.core import tracing
 from app.core.database import to_json, translate_errors
 from app.infrastructure.celery import HIDDEN, PRUNE_LOGS, QUEUES, SWEEP
 from app.infrastructure.rabbitmq import LogEvent
@@ -23,6 +24,12 @@ logger = logging.getLogger(__name__)
 
 # Status of the log row that a sweep leaves for each record that it publishes again.
 REPUBLISHED = "republished"
+
+_lost = tracing.meter.create_counter(
+    "app.sweep.lost_tasks",
+    unit="{task}",
+    description="Lost tasks that the sweep found: published again, or given up.",
+)
 
 AT_ONCE = 500
 LONGEST_BACKLOG = 20_000
@@ -110,6 +117,7 @@ def _publish_again(task_id: str, seconds: float) -> None:
             row = TaskRepository.row(event, description=description)
             session.execute(insert(TaskLog), [row.values])
         session.commit()
+    _lost.add(1, {"app.sweep.outcome": "given_up" if give_up else REPUBLISHED})
     if give_up:
         ending = failure("lost", f"The task was lost {times + 1} times.")
         end_record(resources.engine, task_id, ending)

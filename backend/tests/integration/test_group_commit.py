@@ -8,7 +8,11 @@ from sqlalchemy import text
 
 from app.core import group_commit
 from app.core.database import Database
-from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
+from app.core.exceptions import (
+    AlreadyStored,
+    DatabaseUnavailable,
+    TooManyInFlight,
+)
 from app.core.group_commit import Row
 from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
@@ -59,7 +63,7 @@ async def test_one_bad_row_fails_alone(database: Database) -> None:
     writes.insert(5, database.commits.add(bad))
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert [isinstance(result, Exception) for result in results].count(True) == 1
-    assert isinstance(results[5], Exception)
+    assert isinstance(results[5], AlreadyStored)
     assert len(await stored(database, good)) == 10
     assert await stored(database, bad[:1]) == []  # all rows of a request, or none
 

@@ -22,7 +22,6 @@ from app.core.exceptions import ApplicationError
 from app.core.health import HealthChecks
 from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, TaskStatus
 
-JSON = {"Content-Type": "application/json"}
 URL = "/api/v1/data/process"
 
 
@@ -109,70 +108,13 @@ def test_values_pass_unchanged(client: TestClient, payload: Any) -> None:
     assert repr(answer.json()["outcome"]) == repr(payload)
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "status", "code"),
-    [
-        (b"{}", JSON, 422, "invalid_values"),
-        (b"[]", JSON, 422, "invalid_values"),
-        (b"null", JSON, 422, "invalid_values"),
-        (b'{"payload": 1, "description": 2}', JSON, 422, "invalid_values"),
-        (b'{"payload": 1, "unknown": 2}', JSON, 422, "invalid_values"),
-        (b'{"payload": 1, "description": "%b"}' % (b"x" * 256), JSON, 422, None),
-        (b"{", JSON, 400, "malformed_json"),
-        (b"", JSON, 422, "invalid_values"),
-        (b'{"payload": NaN}', JSON, 400, "malformed_json"),
-        (b'{"payload": 1e400}', JSON, 422, "not_finite"),
-        (rb'{"payload": "\ud800"}', JSON, 422, "unstorable_text"),
-        (b'{"payload": ' + b"9" * 5000 + b"}", JSON, 422, "too_many_digits"),
-        (b'{"payload": ' + b"[" * 2000 + b"]" * 2000 + b"}", JSON, 422, "too_deep"),
-        (b"x" * (1024 * 1024 + 1), JSON, 413, None),
-        (b'{"payload": 1}', {"Content-Type": "text/plain"}, 415, None),
-        (b'{"payload": 1}', {}, 415, None),
-        (b'{"payload": 1}', {**JSON, "X-Request-ID": "a b"}, 400, "malformed_header"),
-        (b'{"payload": 1}', {**JSON, "X-Request-ID": "é"}, 400, "malformed_header"),
-        (b'{"payload": 1}', {**JSON, "X-Request-ID": "x" * 129}, 400, None),
-    ],
-    ids=lambda value: repr(value[:25]) if isinstance(value, bytes) else None,
-)
-def test_bad_input(
-    client: TestClient,
-    body: bytes,
-    headers: dict[str, str],
-    status: int,
-    code: str | None,
-) -> None:
-    raw = {name: value.encode("latin-1") for name, value in headers.items()}
-    answer = client.post(URL, content=body, headers=raw)  # type: ignore[arg-type]
-    assert_problem(answer, status, code or answer.json()["code"])
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "data/process-async/%00",
-        "data/process-async/a%0Ab",
-        "database/records/" + "x" * 129,
-        "database/records/%F0%9F%98%80",
-        "database/records?limit=0",
-        "database/records?limit=101",
-        "database/records?limit=ten",
-        "database/records?offset=-1",
-        f"database/records?offset={10**30}",
-        "database/records?offset=" + "9" * 5000,
-        f"database/records?before={2**63}",
-        "database/records?task_status=Lost",
-        "database/records?task_type=%00",
-        "database/logs?task_id=%00",
-        "database/logs?status=a%20b",
-    ],
-)
-def test_bad_parameters(client: TestClient, path: str) -> None:
-    assert_problem(client.get(f"/api/v1/{path}"), 422, "invalid_values")
-
-
 def test_unknown_paths_and_methods(client: TestClient) -> None:
     assert_problem(client.get("/nowhere"), 404, "not_found")
-    assert_problem(client.put(URL), 405, "method_not_allowed")
+    answer = client.put(URL)
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+    answer = client.put("/api/v1/database/records/1")
+    assert answer.headers["allow"] == "GET, DELETE"
 
 
 ERRORS = [
@@ -190,9 +132,10 @@ def test_every_error_of_the_tree_has_an_answer(
     service.error = kind(*arguments)
     answer = client.post(URL, json={"payload": 1})
     assert_problem(answer, answer.status_code, service.error.code)
-    assert answer.status_code in {404, 422, 503, 504}
+    assert answer.status_code in {400, 404, 409, 422, 503, 504}
     assert answer.json()["detail"] == "why"
-    assert ("retry-after" in answer.headers) == (answer.status_code == 503)
+    again = answer.status_code == 503 or kind is exceptions.KeyInFlight
+    assert ("retry-after" in answer.headers) == again
 
 
 def test_a_bug_is_a_500_without_its_text(
@@ -238,11 +181,3 @@ def test_the_docs_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     client = TestClient(create_app(Settings()))
     for path in ("docs", "redoc", "openapi.json", "docs-assets/swagger-ui.css"):
         assert client.get(f"/api/v1/{path}").status_code == 404
-
-
-def test_the_schema_is_valid(client: TestClient) -> None:
-    from openapi_spec_validator import validate
-
-    schema = client.get("/api/v1/openapi.json").json()
-    validate(schema)
-    assert "/api/v1/data/process" in schema["paths"]

@@ -6,9 +6,34 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.core.config import DatabaseSettings, Group, Settings
+from app.core.config import DatabaseSettings, Settings, load_settings
+from app.core.environment import Group
 
 ROOT = Path(__file__).parents[3]
+
+
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "RABBITMQ_PASSWORD": "x7Gk-secret",
+    "DATABASE_URL": "postgresql+psycopg2://u:x7Gk-secret@h/d",
+}
+
+
+def variables(group: type[Group] = Settings) -> set[str]:
+    """The environment variables of a group and of the groups in it."""
+    nested = set(group.groups())
+    own = {
+        group.variable(name)
+        for name, field in group.model_fields.items()
+        if field.annotation not in nested
+    }
+    return own.union(*map(variables, nested))
+
+
+def secrets(group: type[Group] = Settings) -> set[str]:
+    """Those that hold secrets."""
+    own = {group.variable(name) for name in group.secrets()}
+    return own.union(*map(secrets, group.groups()))
 
 
 @pytest.fixture(autouse=True)
@@ -16,18 +41,19 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in variables():
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
 
 
-def variables(group: type[Group] = Settings) -> set[str]:
-    """The environment variables of a group and of the groups in it."""
-    found = set()
-    for name, field in group.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Group):
-            found |= variables(kind)
-        else:
-            found.add((group.model_config.get("env_prefix", "") + name).upper())
-    return found
+def set_all(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def message() -> str:
+    """What a process says instead of starting."""
+    with pytest.raises(SystemExit) as ended:
+        load_settings()
+    return str(ended.value)
 
 
 def test_the_defaults_are_those_of_the_containers() -> None:
@@ -60,19 +86,157 @@ def test_the_driver_is_spelled_out(url: str, monkeypatch: pytest.MonkeyPatch) ->
     assert settings.async_url == "postgresql+asyncpg://u@h/d"
 
 
-def test_production_refuses_the_password_of_the_readme(
+def test_production_starts_with_values_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    with pytest.raises(ValidationError, match="RABBITMQ_PASSWORD"):
-        Settings()
+    set_all(monkeypatch, PRODUCTION)
+    settings = load_settings()
+    assert not settings.serves_docs
+    assert settings.cors_origins == []
+    assert settings.forwarded_allow_ips == "127.0.0.1"
 
 
-def test_secrets_stay_out_of_repr() -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RABBITMQ_PASSWORD", "welcome1"),
+        ("RABBITMQ_PASSWORD", "guest"),
+        ("DATABASE_URL", "postgresql://fastapi:fastapi@h/d"),
+        ("ASYNC_DATABASE_URL", "postgresql+asyncpg://fastapi:fast%61pi@h/d"),
+        ("CELERY_BROKER_URL", "redis://:guest@h/0"),
+        ("IDEMPOTENCY_REDIS_URL", "redis://:@h/0"),
+        ("RPC_BROKER_URL", "amqp://guest:guest@h//"),
+        ("CORS_ORIGINS", '["https://a.example", "*"]'),
+        ("FORWARDED_ALLOW_IPS", "*"),
+        ("SQL_ECHO", "true"),
+        ("LOG_LEVEL", "DEBUG"),
+    ],
+)
+def test_production_refuses(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    set_all(monkeypatch, {**PRODUCTION, name: value})
+    text = message()
+    assert text.splitlines()[1].startswith(f"  {name}: ")
+    assert len(text.splitlines()) == 3
+    assert value not in text or name == "LOG_LEVEL" or value == "*"
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    load_settings()
+
+
+def test_production_names_everything_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, {"ENVIRONMENT": "production", "CORS_ORIGINS": '["*"]'})
+    text = message()
+    for name in ("RABBITMQ_PASSWORD", "DATABASE_URL", "CORS_ORIGINS"):
+        assert f"  {name}: " in text
+
+
+def test_production_shows_the_docs_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, {**PRODUCTION, "DOCS_ENABLED": "true"})
+    assert load_settings().serves_docs
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"RABBITMQ_PORT": "many"}, "RABBITMQ_PORT: Input should be a valid integer"),
+        ({"API_PORT": "0"}, "API_PORT: Input should be greater than or equal to 1"),
+        ({"ENVIRONMENT": "prod"}, "ENVIRONMENT: Input should be 'development',"),
+        ({"CORS_ORIGINS": "https://a"}, "CORS_ORIGINS: must be JSON, such as"),
+        ({"CORS_ORIGINS": '["https://a/"]'}, "CORS_ORIGINS: name origins as browsers"),
+        (
+            {"IDEMPOTENCY_LEASE_SECONDS": "40"},
+            "IDEMPOTENCY_LEASE_SECONDS must be above",
+        ),
+        ({"CELERY_TASK_TIME_LIMIT_SECONDS": "5"}, "TIME_LIMIT_SECONDS must be below"),
+        ({"RABBITMQ_PASSWORD_FILE": "/nowhere"}, "RABBITMQ_PASSWORD_FILE: /nowhere"),
+    ],
+)
+def test_a_wrong_value_is_named(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], words: str
+) -> None:
+    set_all(monkeypatch, values)
+    assert f"  {words}" in message().replace("CELERY_TASK_SOFT_", "")
+
+
+def test_several_wrong_values_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_all(monkeypatch, {"RABBITMQ_PORT": "x", "DB_POOL_SIZE": "0"})
+    assert "RABBITMQ_PORT: " in message() and "DB_POOL_SIZE: " in message()
+
+
+@pytest.mark.parametrize("name", sorted(secrets()))
+def test_every_secret_may_come_from_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    url = "redis://:x7Gk@h/0" if name.startswith("CELERY") else "amqp://u:x7Gk@h/d"
+    (tmp_path / "secret").write_text(f"{url}\n")
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    settings = load_settings()
+    found = {
+        group.variable(field): getattr(group, field)
+        for group in (
+            settings.rabbitmq,
+            settings.rpc,
+            settings.database,
+            settings.celery,
+            settings.idempotency,
+        )
+        for field in group.secrets()
+    }
+    assert found[name].get_secret_value() == url
+
+
+def test_a_file_may_be_named_in_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-file")
+    lines = f"RABBITMQ_PASSWORD=no\nRABBITMQ_PASSWORD_FILE={tmp_path / 'secret'}\n"
+    (tmp_path / ".env").write_text(lines)
+    assert load_settings().rabbitmq.password.get_secret_value() == "from-file"
+
+
+def test_a_secret_from_two_places_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("from-file")
+    monkeypatch.setenv("RABBITMQ_PASSWORD", "from-environment")
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(tmp_path / "secret"))
+    text = message()
+    assert "RABBITMQ_PASSWORD: RABBITMQ_PASSWORD_FILE is set as well" in text
+    assert "from-" not in text
+
+
+def test_secrets_stay_out_of_repr_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "welcome1" not in repr(Settings())
+    assert ":fastapi@" not in repr(Settings())
+    set_all(monkeypatch, {**PRODUCTION, "FORWARDED_ALLOW_IPS": "*"})
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    assert "x7Gk" not in str(error.value) + repr(error.value)
 
 
-def test_the_example_file_names_every_variable() -> None:
+def test_the_example_file_names_every_variable_and_no_other() -> None:
     text = (ROOT / ".env.example").read_text()
-    named = set(re.findall(r"^#? ?([A-Z][A-Z_]+)=", text, re.MULTILINE))
-    assert variables() <= named
+    named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
+    assert variables() | {f"{name}_FILE" for name in secrets()} <= named
+    others = named - variables() - {f"{name}_FILE" for name in secrets()}
+    unknown = others - elsewhere()
+    assert {name for name in unknown if not name.startswith("OTEL_")} == set()
+
+
+def elsewhere() -> set[str]:
+    """What other processes read: services, the gateway, the compose file."""
+    read = [ROOT / "nginx_config.conf", *ROOT.glob("docker-compose*.yml")]
+    read += [p for p in ROOT.glob("services/*/**/*.py") if "tests" not in p.parts]
+    read += (ROOT / "backend" / "app").rglob("*.py")
+    return set(
+        re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", " ".join(map(Path.read_text, read)))
+    )
+
+
+def test_the_example_file_has_the_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = Settings()
+    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
+    assert Settings() == plain

@@ -28,6 +28,30 @@ def test_every_storable_value_passes_unchanged(value: Any, ensure_ascii: bool) -
     assert loads(json.dumps(value, ensure_ascii=ensure_ascii).encode()) == value
 
 
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (b"1e400", "not_finite"),
+        (b"-1.5E+999", "not_finite"),
+        (b"9" * 400 + b".0", "not_finite"),
+        (b"9" * (MAX_DIGITS + 1), "too_many_digits"),
+        (b"9" * 5000, "too_many_digits"),
+    ],
+    ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
+)
+def test_one_bad_number_among_many_is_found(number: bytes, code: str) -> None:
+    """Many numbers are read in another way."""
+    with pytest.raises(BodyRefused) as refused:
+        loads(b"[" + b"1.5," * 1000 + number + b"]")
+    assert refused.value.code == code
+
+
+@given(st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_many_numbers_pass_unchanged(numbers: list[float]) -> None:
+    many = [*numbers, *range(300), 10**299, -(10**299), 0.5]
+    assert repr(loads(json.dumps(many).encode())) == repr(many)
+
+
 def nested(depth: int) -> bytes:
     return b"[" * depth + b"]" * depth
 

@@ -10,9 +10,13 @@ from app.repositories.pages import Page
 ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 
-TaskId = Annotated[str, Path(pattern=ID_PATTERN)]
-NameQuery = Annotated[str | None, Query(pattern=NAME_PATTERN)]
-IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN)]
+EQUAL = "Only rows in which it has this value."
+
+TaskId = Annotated[
+    str, Path(pattern=ID_PATTERN, description="As `Location` gave it, or a row.")
+]
+NameQuery = Annotated[str | None, Query(pattern=NAME_PATTERN, description=EQUAL)]
+IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description=EQUAL)]
 
 
 async def get_page(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+from app.core import tracing
 from app.core.config import RabbitMQSettings, RpcSettings
 from app.core.exceptions import (
     ApplicationError,
@@ -30,6 +31,7 @@ from app.infrastructure.rpc.link import Link, Outgoing
 from app.infrastructure.rpc.poller import Poller
 from app.infrastructure.rpc.redis_link import RedisLink
 from app.infrastructure.rpc.statistics import RpcStatistics
+from app.infrastructure.rpc.tracing import watch_calls
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +87,19 @@ class RpcClient:
 
     def start(self) -> None:
         """Start connecting, in the background."""
+        if tracing.on():
+            watch_calls(lambda: self.in_flight, self.system)
         self._thread.start()
 
     @property
     def connected(self) -> bool:
         """Whether a call would be sent at once."""
         return self._connected.is_set()
+
+    @property
+    def system(self) -> str:
+        """What carries the messages, by the name that OpenTelemetry has for it."""
+        return "redis" if self._rpc.broker_url else "rabbitmq"
 
     @property
     def in_flight(self) -> int:

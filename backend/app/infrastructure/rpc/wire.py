@@ -12,6 +12,9 @@ TASK_ID = "x-task-id"
 STATUS = "x-status"
 TASK_TYPE = "x-task-type"
 
+# Built once: json.dumps() with options builds one for each call.
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -23,10 +26,7 @@ class Reply:
 
 def encode(payload: dict[str, Any]) -> bytes:
     """The body of a request."""
-    text = json.dumps(
-        payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
-    return text.encode()
+    return _encoder.encode(payload).encode()
 
 
 def decode(body: str | bytes, headers: dict[str, Any]) -> Reply:

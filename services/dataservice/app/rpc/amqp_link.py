@@ -145,6 +145,7 @@ class AmqpLink(Link):
                 correlation_id=properties.get("correlation_id"),
                 tag=tag,
                 link=self,
+                expiration=properties.get("expiration"),
             )
         )
 

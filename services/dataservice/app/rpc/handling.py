@@ -5,6 +5,7 @@ from typing import Protocol
 
 from app import json_text
 from app.errors import ServiceError
+from app.logs import current_ids
 from app.rpc.message import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -34,11 +35,15 @@ class RequestHandler:
 
     def __call__(self, request: Request) -> Outcome:
         """Handles one request; `request.headers` carry its trace context."""
+        ids = {"request_id": request.request_id, "task_id": request.task_id}
+        token = current_ids.set(ids)
         try:
             return self._handle(request)
         except BaseException:
             # SystemExit too: it would end this thread and leave the message unsettled.
             return self._failed(request)
+        finally:
+            current_ids.reset(token)
 
     def _handle(self, request: Request) -> Outcome:
         if request.is_stale():

@@ -12,6 +12,7 @@ DEADLINE_HEADER = "x-deadline"
 DELIVERY_COUNT_HEADER = "x-delivery-count"
 REQUEST_ID_HEADER = "x-request-id"
 STATUS_HEADER = "x-status"
+TASK_ID_HEADER = "x-task-id"
 TASK_TYPE_HEADER = "x-task-type"
 
 INVALID_REQUEST = "invalid_request"
@@ -28,6 +29,7 @@ class Request:
     correlation_id: str | None
     tag: Any
     link: object
+    expiration: str | None = None
 
     @property
     def attempt(self) -> int:
@@ -43,6 +45,21 @@ class Request:
     def request_id(self) -> str:
         return str(self.headers.get(REQUEST_ID_HEADER, self.correlation_id))
 
+    @property
+    def task_id(self) -> str:
+        return str(self.headers.get(TASK_ID_HEADER, ""))
+
+    def waited(self) -> float | None:
+        """Seconds since the caller sent it, by the clocks of both; None if unknown.
+
+        Deadline and expiration end together, and the latter began with the sending.
+        """
+        deadline, expiration = self.headers.get(DEADLINE_HEADER), self.expiration
+        if not isinstance(deadline, int | float) or not (expiration or "").isdigit():
+            return None
+        sent = deadline - int(expiration or 0)
+        return max(0.0, time.time() - sent / 1000)
+
     def is_stale(self) -> bool:
         """Whether nobody waits for the answer any more."""
         deadline = self.headers.get(DEADLINE_HEADER)
@@ -53,6 +70,10 @@ class Request:
 class Reply:
     body: bytes
     headers: dict[str, str]
+
+    @property
+    def is_error(self) -> bool:
+        return self.headers[STATUS_HEADER] == "error"
 
 
 def ok_reply(body: str, task_type: str) -> Reply:

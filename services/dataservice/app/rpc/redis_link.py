@@ -70,6 +70,7 @@ class RedisLink(Link):
                 correlation_id=message.properties.get("correlation_id"),
                 tag=message.delivery_tag,
                 link=self,
+                expiration=message.properties.get("expiration"),
             )
         )
 

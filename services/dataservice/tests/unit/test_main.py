@@ -35,10 +35,11 @@ def test_defaults(options: dict[str, object]) -> None:
         "queue_name": "data_queue",
         "service": DataService,
         "service_name": "data",
-        "concurrency": 16,
+        "concurrency": 32,
         "shutdown_grace_seconds": 25.0,
         "heartbeat_seconds": 10,
         "heartbeat_file": None,
+        "telemetry": False,
     }
 
 
@@ -75,4 +76,5 @@ def test_every_variable(options: dict[str, object]) -> None:
         "shutdown_grace_seconds": 1.5,
         "heartbeat_seconds": 5,
         "heartbeat_file": Path("alive"),
+        "telemetry": False,
     }

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.errors import responses
+from app.api.openapi import headers
 from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import TaskId
 from app.core.dependencies import DataServiceDep, TaskServiceDep
@@ -19,7 +20,10 @@ from app.models.schemas import (
 router = APIRouter(prefix="/data", tags=["data"], route_class=StrictJsonRoute)
 
 
-@router.post("/process", responses=responses(400, 413, 415, 422, 503, 504))
+@router.post(
+    "/process",
+    responses=headers(200, "Location") | responses(413, 415, 422, 503),
+)
 async def process_data(
     request: DataRequest,
     service: DataServiceDep,
@@ -34,7 +38,11 @@ async def process_data(
     return TaskResult(task_id="-", task_status=TaskStatus.SUCCESS, outcome=outcome)
 
 
-@router.post("/process-async", status_code=202, responses=responses(400, 413, 415, 503))
+@router.post(
+    "/process-async",
+    status_code=202,
+    responses=headers(202, "Location") | responses(413, 415, 422, 503),
+)
 async def process_data_async(
     request: AsyncDataRequest,
     service: DataServiceDep,

@@ -2,10 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.errors import responses
+from app.api.openapi import headers
 from app.api.v1.parameters import (
+    EQUAL,
     IdQuery,
     NameQuery,
     TaskId,
@@ -21,13 +23,17 @@ router = APIRouter(prefix="/database", tags=["database"])
 PageDep = Annotated[Page, Depends(get_page)]
 
 
-@router.get("/records", response_model=list[Record], responses=responses(422, 503))
+@router.get(
+    "/records",
+    response_model=list[Record],
+    responses=headers(200, "Link") | responses(422, 503),
+)
 async def get_records(
     service: RecordServiceDep,
     page: PageDep,
     request: Request,
     response: Response,
-    task_status: TaskStatus | None = None,
+    task_status: Annotated[TaskStatus | None, Query(description=EQUAL)] = None,
     task_type: NameQuery = None,
 ) -> object:
     """Records, newest first. `Link` names the next page."""
@@ -54,7 +60,11 @@ async def delete_record(task_id: TaskId, service: RecordServiceDep) -> None:
     await service.delete_record(task_id)
 
 
-@router.get("/logs", response_model=list[Log], responses=responses(422, 503))
+@router.get(
+    "/logs",
+    response_model=list[Log],
+    responses=headers(200, "Link") | responses(422, 503),
+)
 async def get_logs(
     service: RecordServiceDep,
     page: PageDep,

@@ -1,0 +1,100 @@
+"""Depth, consumers and throughput of the queues, as RabbitMQ's management API has them.
+
+For one process of a deployment: what belongs to no process must not be counted twice.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, Observation
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.core import tracing
+from app.core.config import CelerySettings
+from app.core.exceptions import BrokerUnavailable
+from app.infrastructure.celery import QUEUES
+from app.infrastructure.rabbitmq_management import ManagementApi
+from app.infrastructure.redis import TIMEOUT
+
+STATE = "rabbitmq.message.state"
+STATES = {"ready": "messages_ready", "unacknowledged": "messages_unacknowledged"}
+
+Observations = Iterable[Observation]
+
+
+def watch_queues(management: ManagementApi, queues: Iterable[str]) -> None:
+    """Report on these queues with each export; runs in the exporter's thread."""
+    watched = list(queues)
+
+    def observe(
+        read: Callable[[dict[str, Any], dict[str, str]], Observations],
+    ) -> Callable[[CallbackOptions], Observations]:
+        def callback(_: CallbackOptions) -> Observations:
+            for queue in watched:
+                try:
+                    figures = management.figures(queue)
+                except BrokerUnavailable:
+                    return  # no figures are better than wrong ones
+                if figures is not None:
+                    name = {"messaging.destination.name": queue}
+                    yield from read(figures, name)
+
+        return callback
+
+    meter = tracing.meter
+    meter.create_observable_gauge(
+        "rabbitmq.queue.messages",
+        [observe(_messages)],
+        unit="{message}",
+        description="Messages in the queue, by state.",
+    )
+    meter.create_observable_gauge(
+        "rabbitmq.queue.consumers",
+        [observe(_consumers)],
+        unit="{consumer}",
+        description="Consumers of the queue.",
+    )
+    meter.create_observable_counter(
+        "rabbitmq.queue.acknowledged",
+        [observe(_acknowledged)],
+        unit="{message}",
+        description="Messages that consumers have acknowledged.",
+    )
+
+
+def watch_tasks(settings: CelerySettings) -> None:
+    """Report how many tasks wait in Redis, with each export."""
+    redis = Redis.from_url(
+        settings.broker_url.get_secret_value(),
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
+    )
+
+    def callback(_: CallbackOptions) -> Observations:
+        for queue in QUEUES:
+            try:
+                waiting = int(redis.llen(queue))
+            except (RedisError, OSError):
+                return
+            yield Observation(waiting, {"messaging.destination.name": queue})
+
+    tracing.meter.create_observable_gauge(
+        "app.tasks.waiting",
+        [callback],
+        unit="{task}",
+        description="Tasks that no worker has taken yet, by queue.",
+    )
+
+
+def _messages(figures: dict[str, Any], name: dict[str, str]) -> Observations:
+    for state, field in STATES.items():
+        yield Observation(figures.get(field, 0), {**name, STATE: state})
+
+
+def _consumers(figures: dict[str, Any], name: dict[str, str]) -> Observations:
+    yield Observation(figures.get("consumers", 0), name)
+
+
+def _acknowledged(figures: dict[str, Any], name: dict[str, str]) -> Observations:
+    yield Observation(figures.get("message_stats", {}).get("ack", 0), name)

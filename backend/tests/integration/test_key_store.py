@@ -1,0 +1,122 @@
+"""Idempotency keys in a real Redis."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from app.core.exceptions import KeyStoreUnavailable
+from app.infrastructure import key_store
+from app.infrastructure.key_store import Answer, Claim, Held, KeyStore
+from local.servers.redis import Redis
+
+ANSWER = Answer(200, [("content-type", "application/json")], b'{"a": "\xff\n"}\n')
+
+
+@pytest.fixture
+async def store(redis_server: Redis) -> AsyncIterator[KeyStore]:
+    store = KeyStore(redis_server.url(2), lease=30, keep=60)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def key() -> str:
+    return uuid4().hex
+
+
+async def taken(store: KeyStore, key: str, fingerprint: str = "f") -> Claim:
+    claim = await store.claim(key, fingerprint)
+    assert isinstance(claim, Claim)
+    return claim
+
+
+async def test_one_of_many_gets_the_key(store: KeyStore, key: str) -> None:
+    found = await asyncio.gather(*(store.claim(key, "f") for _ in range(200)))
+    assert sum(isinstance(each, Claim) for each in found) == 1
+    assert found.count(Held("f", None)) == 199
+
+
+async def test_an_answer_comes_back_as_it_was(store: KeyStore, key: str) -> None:
+    assert await store.complete(await taken(store, key), ANSWER)
+    assert await store.claim(key, "other") == Held("f", ANSWER)
+
+
+async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
+    await store.release(await taken(store, key))
+    await taken(store, key, "other")
+
+
+async def test_lives(store: KeyStore, key: str, redis_server: Redis) -> None:
+    claim = await taken(store, key)
+    with redis_server.connect(2) as redis:
+        assert 29 < redis.pttl(claim.name) / 1000 <= 30
+        await store.complete(claim, ANSWER)
+        assert 59 < redis.pttl(claim.name) / 1000 <= 60
+
+
+async def test_who_outlived_the_lease_changes_nothing(
+    store: KeyStore, key: str, redis_server: Redis
+) -> None:
+    late = await taken(store, key)
+    with redis_server.connect(2) as redis:
+        redis.delete(late.name)  # as the end of the lease does
+    assert not await store.complete(late, ANSWER)
+    owner = await taken(store, key)
+    assert not await store.complete(late, ANSWER)
+    await store.release(late)
+    assert await store.claim(key, "f") == Held("f", None)
+    assert await store.complete(owner, ANSWER)
+    await store.release(owner)
+    assert await store.claim(key, "f") == Held("f", ANSWER)
+
+
+async def test_a_lease_ends(redis_server: Redis, key: str) -> None:
+    store = KeyStore(redis_server.url(2), lease=0.05, keep=60)
+    await taken(store, key)
+    async with asyncio.timeout(5):
+        while not isinstance(await store.claim(key, "f"), Claim):
+            await asyncio.sleep(0.01)
+    await store.close()
+
+
+async def test_redis_restarted_costs_nothing(
+    store: KeyStore, key: str, redis_server: Redis
+) -> None:
+    claims = [await taken(store, f"{key}{n}") for n in range(5)]
+    await asyncio.to_thread(redis_server.restart)
+    assert await store.complete(claims[0], ANSWER)
+    assert await store.claim(f"{key}0", "f") == Held("f", ANSWER)
+
+
+@pytest.mark.parametrize("break_it", ["stop", "kill", "pause"])
+async def test_without_redis_within_a_second(
+    store: KeyStore, key: str, redis_server: Redis, break_it: str
+) -> None:
+    claim = await taken(store, key)
+    await asyncio.to_thread(getattr(redis_server, break_it))
+    try:
+        began = time.monotonic()
+        results = await asyncio.gather(
+            *(store.claim(f"{key}{n}", "f") for n in range(50)),
+            store.complete(claim, ANSWER),
+            store.release(claim),
+            return_exceptions=True,
+        )
+        assert time.monotonic() - began < 1
+        assert {type(result) for result in results} == {KeyStoreUnavailable}
+    finally:
+        redis_server.resume()
+        await asyncio.to_thread(redis_server.start)
+    await taken(store, uuid4().hex)
+
+
+async def test_the_connections_are_bounded(
+    store: KeyStore, redis_server: Redis
+) -> None:
+    await asyncio.gather(*(store.claim(uuid4().hex, "f") for _ in range(500)))
+    with redis_server.connect() as redis:
+        clients = [each for each in redis.client_list() if each["db"] == "2"]
+    assert 0 < len(clients) <= key_store.CONNECTIONS

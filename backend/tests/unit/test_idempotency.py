@@ -1,0 +1,369 @@
+"""The middleware over a store in memory, and what it reads from a request."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.types import Message, Scope
+
+from app.api.request_id import RequestIdMiddleware
+from app.core.config import IdempotencySettings, Settings
+from app.core.exceptions import KeyStoreUnavailable, Malformed
+from app.core.idempotency import IdempotencyMiddleware, fingerprint, parse_key
+from app.core.task_id import new_task_id
+from app.infrastructure.key_store import Answer, Claim, Held
+from app.models.schemas import Problem
+
+
+class MemoryStore:
+    """What the middleware asks of a key store; ``broken`` from a step on."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Held] = {}
+        self.calls: list[str] = []
+        self.broken: str | None = None
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.broken == name:
+            raise KeyStoreUnavailable("gone")
+
+    async def claim(self, key: str, digest: str) -> Claim | Held:
+        self._called("claim")
+        if key in self.entries:
+            return self.entries[key]
+        self.entries[key] = Held(digest, None)
+        return Claim(key, digest, b"")
+
+    async def complete(self, claim: Claim, answer: Answer) -> bool:
+        self._called("complete")
+        self.entries[claim.name] = Held(claim.fingerprint, answer)
+        return True
+
+    async def release(self, claim: Claim) -> None:
+        self._called("release")
+        if self.entries[claim.name].answer is None:
+            del self.entries[claim.name]
+
+
+class Endpoint:
+    """Answers as it is told, and counts."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.task_ids: list[str] = []
+        self.answer: Response | Exception = JSONResponse({"done": True})
+
+    async def serve(self, request: Request) -> Response:
+        self.bodies.append(await request.body())
+        self.task_ids.append(new_task_id())
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    return Endpoint()
+
+
+@pytest.fixture
+def client(store: MemoryStore, endpoint: Endpoint) -> TestClient:
+    settings = Settings(
+        max_body_bytes=1000,
+        idempotency=IdempotencySettings(paths=["/work"], max_stored_bytes=100),
+    )
+    routes = [
+        Route("/work", endpoint.serve, methods=["GET", "POST"]),
+        Route("/other", endpoint.serve, methods=["POST"]),
+    ]
+    app = Starlette(routes=routes)
+    app.add_middleware(IdempotencyMiddleware, settings=settings)
+    app.add_middleware(RequestIdMiddleware)
+    app.state.resources = type("Resources", (), {"keys": store})
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def post(client: TestClient, key: str = "k", content: bytes = b"{}") -> Any:
+    return client.post("/work", content=content, headers={"Idempotency-Key": key})
+
+
+def test_the_second_is_told_what_the_first_was(
+    client: TestClient, endpoint: Endpoint
+) -> None:
+    endpoint.answer = JSONResponse(
+        {"a": 1}, 201, {"Location": "/x", "Set-Cookie": "s=1", "X-Trace": "1"}
+    )
+    first, second = post(client), post(client)
+    assert len(endpoint.bodies) == 1
+    assert (second.status_code, second.content) == (201, first.content)
+    assert second.headers["location"] == "/x"
+    assert second.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    assert "set-cookie" in first.headers and "set-cookie" not in second.headers
+    assert "x-trace" not in second.headers
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]
+
+
+def test_the_endpoint_gets_the_body(client: TestClient, endpoint: Endpoint) -> None:
+    post(client, content=b"x" * 1000)
+    assert endpoint.bodies == [b"x" * 1000]
+
+
+def test_other_content_under_the_key(client: TestClient, endpoint: Endpoint) -> None:
+    post(client)
+    answer = post(client, content=b"{} ")
+    assert answer.status_code == 422
+    assert Problem(**answer.json()).code == "idempotency_key_reused"
+    assert len(endpoint.bodies) == 1
+
+
+def test_while_the_first_is_under_way(
+    client: TestClient, store: MemoryStore, endpoint: Endpoint
+) -> None:
+    scope = {"method": "POST", "path": "/work", "query_string": b""}
+    store.entries["k"] = Held(fingerprint(scope, b"{}"), None)
+    answer = post(client)
+    assert answer.status_code == 409
+    assert Problem(**answer.json()).code == "idempotency_key_in_flight"
+    assert int(answer.headers["retry-after"]) > 0
+    assert post(client, content=b"other").status_code == 422
+    assert endpoint.bodies == []
+
+
+@pytest.mark.parametrize("status", [401, 404, 409, 415, 429, 500, 503, 504, 302])
+def test_what_may_end_otherwise_is_not_kept(
+    client: TestClient, endpoint: Endpoint, status: int
+) -> None:
+    endpoint.answer = Response(status_code=status)
+    assert post(client).status_code == status
+    endpoint.answer = Response(status_code=200)
+    again = post(client)
+    assert again.status_code == 200
+    assert "idempotency-replayed" not in again.headers
+    assert endpoint.task_ids[0] == endpoint.task_ids[1]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 400, 422])
+def test_what_would_end_the_same_is_kept(
+    client: TestClient, endpoint: Endpoint, status: int
+) -> None:
+    endpoint.answer = Response(status_code=status)
+    post(client)
+    assert post(client).status_code == status
+    assert len(endpoint.bodies) == 1
+
+
+def test_a_bug_frees_the_key(client: TestClient, endpoint: Endpoint) -> None:
+    endpoint.answer = RuntimeError("bug")
+    assert post(client).status_code == 500
+    endpoint.answer = Response(status_code=200)
+    assert post(client).status_code == 200
+
+
+def test_a_request_that_is_cancelled_frees_the_key(store: MemoryStore) -> None:
+    async def cancelled(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    middleware = IdempotencyMiddleware(cancelled, Settings())
+    with pytest.raises(asyncio.CancelledError):
+        run(middleware, store)
+    assert store.entries == {}
+
+
+def test_a_client_that_leaves_while_it_sends_claims_nothing(store: MemoryStore) -> None:
+    async def never(*_: Any) -> None:
+        raise AssertionError
+
+    run(IdempotencyMiddleware(never, Settings()), store, {"type": "http.disconnect"})
+    assert store.calls == []
+
+
+def run(
+    middleware: IdempotencyMiddleware, store: MemoryStore, *messages: Message
+) -> None:
+    """Send a keyed request without a server in between."""
+    waiting = list(messages or [{"type": "http.request", "body": b""}])
+
+    async def receive() -> Message:
+        return waiting.pop(0)
+
+    async def send(_: Message) -> None:
+        raise AssertionError
+
+    state = type("State", (), {"resources": type("Resources", (), {"keys": store})})
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/data/process",
+        "query_string": b"",
+        "headers": [(b"idempotency-key", b"k")],
+        "app": type("App", (), {"state": state}),
+    }
+    asyncio.run(middleware(scope, receive, send))
+
+
+def test_an_answer_in_parts_is_kept_whole(
+    client: TestClient, endpoint: Endpoint
+) -> None:
+    endpoint.answer = StreamingResponse(iter([b"a" * 40, b"b" * 40]))
+    first = post(client)
+    assert post(client).content == first.content == b"a" * 40 + b"b" * 40
+
+
+@pytest.mark.parametrize("parts", [[b"a" * 101], [b"a" * 60] * 3])
+def test_a_long_answer_arrives_and_is_not_kept(
+    client: TestClient, endpoint: Endpoint, parts: list[bytes]
+) -> None:
+    for _ in range(2):
+        endpoint.answer = StreamingResponse(iter(parts))
+        assert post(client).content == b"".join(parts)
+    assert len(endpoint.bodies) == 2
+
+
+def test_no_key_no_store(
+    client: TestClient, store: MemoryStore, endpoint: Endpoint
+) -> None:
+    store.broken = "claim"
+    assert client.post("/work", content=b"{}").status_code == 200
+    assert client.get("/work", headers={"Idempotency-Key": "k"}).status_code == 200
+    assert client.post("/other", headers={"Idempotency-Key": "k"}).status_code == 200
+    assert store.calls == []
+    assert len(set(endpoint.task_ids)) == 3
+
+
+def test_without_redis_nothing_is_done(
+    client: TestClient, store: MemoryStore, endpoint: Endpoint
+) -> None:
+    store.broken = "claim"
+    answer = post(client)
+    assert answer.status_code == 503
+    assert Problem(**answer.json()).code == "idempotency_unavailable"
+    assert int(answer.headers["retry-after"]) > 0
+    assert endpoint.bodies == []
+
+
+@pytest.mark.parametrize(("step", "status"), [("complete", 200), ("release", 503)])
+def test_redis_lost_meanwhile_changes_no_answer(
+    client: TestClient,
+    store: MemoryStore,
+    endpoint: Endpoint,
+    step: str,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store.broken = step
+    endpoint.answer = Response(status_code=status)
+    with caplog.at_level(logging.WARNING, "app.core.idempotency"):
+        assert post(client).status_code == status
+    assert "until its lease ends" in caplog.text
+
+
+def test_a_body_too_large_claims_nothing(
+    client: TestClient, store: MemoryStore
+) -> None:
+    answer = post(client, content=b"x" * 1001)
+    assert answer.status_code == 413
+    assert Problem(**answer.json()).code == "content_too_large"
+    assert store.calls == []
+
+
+def test_a_malformed_key(client: TestClient, endpoint: Endpoint) -> None:
+    answer = post(client, key="two words")
+    assert answer.status_code == 400
+    assert Problem(**answer.json()).code == "malformed_header"
+    assert endpoint.bodies == []
+
+
+def test_the_task_id_follows_from_key_and_request(
+    client: TestClient, store: MemoryStore, endpoint: Endpoint
+) -> None:
+    for key, content in [("k", b"1"), ("k", b"1"), ("k", b"2"), ("j", b"1")]:
+        store.entries.clear()
+        post(client, key, content)
+    first, again, *others = endpoint.task_ids
+    assert first == again
+    assert len({first, *others}) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (
+            b"8e03978e-40d5-43dd-bc93-6894a57f9324",
+            "8e03978e-40d5-43dd-bc93-6894a57f9324",
+        ),
+        (b'"8e03978e-40d5"', "8e03978e-40d5"),
+        (b" order/1:x=y~ ", "order/1:x=y~"),
+        (b'"with spaces, and; more"', "with spaces, and; more"),
+        (rb'"a \"quoted\" \\ one"', 'a "quoted" \\ one'),
+        (b"x" * 255, "x" * 255),
+    ],
+)
+def test_keys(value: bytes, key: str) -> None:
+    assert parse_key([value]) == key
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b""],
+        [b'""'],
+        [b"two words"],
+        [b"a,b"],
+        [b"a;b=1"],
+        [b'"open'],
+        [b'"a"b"'],
+        [rb'"\a"'],
+        [b'"a", "b"'],
+        [b"\xc3\xa9"],
+        [b"a\tb"],
+        [b"x" * 256],
+        [b"a", b"a"],
+    ],
+)
+def test_malformed_keys(values: list[bytes]) -> None:
+    with pytest.raises(Malformed):
+        parse_key(values)
+
+
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1))
+def test_every_string_of_the_rfc_is_a_key(text: str) -> None:
+    key = text[:255]
+    quoted = key.replace("\\", r"\\").replace('"', r"\"")
+    assert parse_key([b'"%b"' % quoted.encode()]) == key
+
+
+parts = st.tuples(
+    st.sampled_from(["POST", "PUT"]), st.text(), st.binary(), st.binary(max_size=50)
+)
+
+
+def digest(method: str, path: str, query: bytes, body: bytes) -> str:
+    scope = {"method": method, "path": path, "query_string": query}
+    return fingerprint(scope, body)
+
+
+@given(parts, parts)
+def test_only_the_same_request_has_the_same_fingerprint(
+    one: tuple[str, str, bytes, bytes], other: tuple[str, str, bytes, bytes]
+) -> None:
+    assert (digest(*one) == digest(*other)) == (one == other)
+
+
+def test_parts_do_not_run_into_each_other() -> None:
+    assert digest("POST", "/a", b"b", b"") != digest("POST", "/a", b"", b"b")
+    assert digest("POST", "/a", b"", b"1:b") != digest("POST", "/a", b"1:b", b"")

@@ -1,0 +1,224 @@
+"""nginx by itself: limits, its own errors, headers."""
+
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+from httpx2 import Response
+
+from local.ports import free_port
+from local.servers.nginx import TEMPLATE, Nginx, find_binary
+from local.stack import Stack
+from local.state import State
+from tests.e2e.client import PROCESS, Api, assert_problem, wait_for
+
+TLS_EXAMPLE = TEMPLATE.parent / "docs" / "nginx-tls.example.conf"
+
+BODY = b'{"payload": 1}'
+
+
+class Gateway(Nginx):
+    """Another nginx beside the stack's."""
+
+    name = "gateway"
+
+
+NewGateway = Callable[..., Api]
+
+
+@pytest.fixture
+def new_gateway(state: State, stack: Stack) -> Iterator[NewGateway]:
+    """Starts a gateway with settings of its own; gives a client of it."""
+    if find_binary() is None:
+        pytest.skip("there is no nginx")
+    with ExitStack() as started:
+
+        def new(port: int = stack.apis[0].port, **settings: str) -> Api:
+            gateway = Gateway(state, free_port(), [port], settings=settings)
+            gateway.start()
+            started.callback(gateway.stop)
+            client = Api(gateway.url)
+            started.callback(client.close)
+            return client
+
+        yield new
+
+
+@pytest.fixture
+def orphan(new_gateway: NewGateway) -> Api:
+    """A gateway before nothing."""
+    return new_gateway(free_port())
+
+
+def test_a_flood_is_answered_429(new_gateway: NewGateway) -> None:
+    strict = new_gateway(NGINX_REQUESTS_PER_SECOND="1", NGINX_BURST="5")
+    answers = [strict.http.get("/health/live") for _ in range(10)]
+
+    assert [answer.status_code for answer in answers[:6]] == [200] * 6
+    for answer in answers[6:]:
+        assert_problem(answer, 429, "rate_limited")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_connections_of_one_address_are_bounded(new_gateway: NewGateway) -> None:
+    """A connection counts from the header of its request on."""
+    strict = new_gateway(NGINX_CONNECTIONS="2")
+    address = (strict.http.base_url.host, strict.http.base_url.port)
+    head = (
+        b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n" % PROCESS.encode()
+    )
+    slow = [socket.create_connection(address) for _ in range(2)]
+    try:
+        for each in slow:
+            each.sendall(head)
+
+        def refused() -> Response | None:
+            answer = strict.http.get("/health/live")
+            return answer if answer.status_code != 200 else None
+
+        assert_problem(wait_for(refused, "the limit"), 429, "rate_limited")
+    finally:
+        for each in slow:
+            each.close()
+
+
+def test_a_body_too_large_for_the_gateway(new_gateway: NewGateway) -> None:
+    strict = new_gateway(NGINX_MAX_BODY="1k")
+    answer = strict.send(PROCESS, b'{"payload": "%b"}' % (b"x" * 1024))
+    assert_problem(answer, 413, "content_too_large")
+
+
+def test_an_api_that_is_not_there(orphan: Api) -> None:
+    answer = orphan.send(PROCESS, BODY, **{"X-Request-ID": "my-id"})
+    assert_problem(answer, 502, "api_unavailable")
+    assert answer.headers["X-Request-ID"] == "my-id"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_what_the_api_would_refuse_is_not_repeated(orphan: Api) -> None:
+    answer = orphan.http.get("/health", headers={"X-Request-ID": 'a", "b": "c'})
+    assert_problem(answer, 502, "api_unavailable")
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
+def test_an_api_that_hangs(new_gateway: NewGateway, stack: Stack) -> None:
+    impatient = new_gateway(NGINX_READ_TIMEOUT="500ms")
+    stack.apis[0].pause()
+    try:
+        answer = impatient.send(PROCESS, BODY)
+    finally:
+        stack.apis[0].resume()
+    assert_problem(answer, 504, "api_timeout")
+
+
+def test_a_client_that_is_slow_is_left(stack: Stack) -> None:
+    """What waits for a client has a bound; here only that it is set."""
+    assert stack.nginx is not None
+    site = (stack.nginx.folder / "site.conf").read_text()
+    for name in ("client_header_timeout", "client_body_timeout", "send_timeout"):
+        assert re.search(rf"^    {name} \d+s;", site, re.MULTILINE)
+
+
+def test_a_method_that_is_not_passed_on(api: Api) -> None:
+    answer = api.http.request("TRACE", "/health")
+    assert_problem(answer, 405, "method_not_allowed")
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_over_tls(state: State, stack: Stack, tmp_path: Path) -> None:
+    """The example for TLS, with a certificate made for it."""
+    if find_binary() is None or shutil.which("openssl") is None:
+        pytest.skip("there is no nginx, or no openssl")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    command += ["-subj", "/CN=localhost", "-keyout", "tls.key", "-out", "tls.crt"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    secure, plain = free_port(), free_port()
+    example = TLS_EXAMPLE.read_text().replace("/etc/nginx/tls", str(tmp_path))
+    example = example.replace("listen 8080", f"listen 127.0.0.1:{plain}")
+    template = tmp_path / "template"
+    template.write_text(example + TEMPLATE.read_text())
+    listen = {"NGINX_PORT": f"127.0.0.1:{secure} ssl"}
+    ports = [api.port for api in stack.apis]
+    gateway = Gateway(state, secure, ports, template, listen)
+    gateway.start()
+    try:
+        url = f"https://127.0.0.1:{secure}/health/live"
+        answer = httpx2.get(url, verify=False)
+        moved = httpx2.get(f"http://127.0.0.1:{plain}/x?y=1")
+    finally:
+        gateway.stop()
+    assert answer.status_code == 200
+    assert answer.headers.get_list("Strict-Transport-Security") == ["max-age=31536000"]
+    assert moved.status_code == 308
+    assert moved.headers["Location"] == "https://127.0.0.1/x?y=1"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/" + "x" * 9000, 414, "uri_too_long"),
+        ("/%00", 400, "malformed_request"),
+        ("/../x", 400, "malformed_request"),
+    ],
+)
+def test_addresses_that_nginx_refuses(
+    stack: Stack, path: str, status: int, code: str
+) -> None:
+    assert stack.nginx is not None
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = exchange(stack.nginx.port, head.encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"application/problem+json" in answer and code.encode() in answer
+
+
+def test_a_header_that_nginx_refuses(stack: Stack) -> None:
+    assert stack.nginx is not None
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: %b\r\n\r\n" % (b"x" * 40_000)
+    answer = exchange(stack.nginx.port, head)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"header_too_large" in answer
+
+
+def exchange(port: int, request: bytes) -> bytes:
+    """Send bytes that no client library would, and read until the end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_every_answer_has_the_headers_once(api: Api) -> None:
+    for answer in (
+        api.http.get("/health"),
+        api.http.get("/nowhere"),
+        api.send(PROCESS, b"{"),
+    ):
+        names = [name.lower() for name, _ in answer.headers.multi_items()]
+        for name in ("x-request-id", "x-content-type-options"):
+            assert names.count(name) == 1
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert "Strict-Transport-Security" not in answer.headers
+        assert answer.headers["Server"] in ("nginx", "uvicorn")
+
+
+def test_a_request_id_is_made_by_the_gateway(api: Api) -> None:
+    first, second = api.http.get("/health/live"), api.http.get("/health/live")
+    assert len(first.headers["X-Request-ID"]) == 32
+    assert first.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+
+
+def test_browsers_of_other_origins_get_no_permission(api: Api) -> None:
+    headers = {"Origin": "https://evil.example"}
+    answer = api.http.get("/health", headers=headers)
+    assert not [n for n in answer.headers if n.lower().startswith("access-control")]
+    preflight = api.http.options(
+        PROCESS, headers={**headers, "Access-Control-Request-Method": "POST"}
+    )
+    assert preflight.status_code == 405

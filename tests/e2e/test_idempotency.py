@@ -1,0 +1,172 @@
+"""A POST that is sent again under its key is done once, whatever dies meanwhile."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import httpx2
+import pytest
+from httpx2 import Response
+
+from local import apps
+from local.ports import free_port
+from local.servers.redis import Redis
+from local.stack import Stack
+from local.state import State
+from tests.e2e.client import (
+    LOGS,
+    PROCESS,
+    PROCESS_ASYNC,
+    RECORDS,
+    Api,
+    assert_problem,
+    wait_for,
+)
+
+LEASE = 4.0
+
+
+@pytest.fixture
+def key() -> str:
+    """A key that was never used; also the payload, by which records are found."""
+    return str(uuid4())
+
+
+@pytest.fixture
+def impatient(state: State, stack: Stack) -> Iterator[apps.App]:
+    """An API process of its own with a short lease."""
+    env = {
+        **stack.env,
+        "RPC_TIMEOUT_SECONDS": "2",
+        "DB_TIMEOUT_SECONDS": "1",
+        "IDEMPOTENCY_LEASE_SECONDS": str(LEASE),
+    }
+    server = apps.api("api-short-lease", state, env, free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+def send(api: Api, key: str, path: str = PROCESS) -> Response:
+    body = b'{"payload": "%s", "description": "uppercase"}' % key.encode()
+    return api.send(path, body, **{"Idempotency-Key": f'"{key}"'})
+
+
+def records(api: Api, payload: str) -> list[str]:
+    """Ids of the newest records with that payload."""
+    newest = api.get_json(RECORDS, limit=100)
+    return [record["task_id"] for record in newest if record["payload"] == payload]
+
+
+def test_a_hundred_at_once_are_one(api: Api, key: str) -> None:
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: send(api, key), range(100)))
+
+    done = [answer for answer in answers if answer.status_code == 200]
+    first = [a for a in done if "Idempotency-Replayed" not in a.headers]
+    assert len(first) == 1
+    assert {answer.content for answer in done} == {first[0].content}
+    for answer in answers:
+        if answer.status_code != 200:
+            assert_problem(answer, 409, "idempotency_key_in_flight")
+            assert int(answer.headers["Retry-After"]) > 0
+    task_id = first[0].headers["Location"].rpartition("/")[2]
+    assert records(api, key) == [task_id]
+    assert len(api.get_json(LOGS, task_id=task_id, status="start")) == 1
+
+
+@pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
+def test_the_answer_is_given_again(api: Api, key: str, path: str) -> None:
+    first, second = send(api, key, path), send(api, key, path)
+
+    assert first.status_code in (200, 202)
+    assert second.status_code == first.status_code
+    assert second.content == first.content
+    for header in ("Location", "Content-Type"):
+        assert second.headers[header] == first.headers[header]
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert second.headers["X-Request-ID"] != first.headers["X-Request-ID"]
+    assert len(records(api, key)) == 1
+
+
+def test_a_refusal_is_given_again(api: Api, key: str) -> None:
+    body = b'{"payload": [1, "a"], "description": "sort"}'
+    first = api.send(PROCESS, body, **{"Idempotency-Key": key})
+    assert_problem(first, 422, "unsortable_list")
+    second = api.send(PROCESS, body, **{"Idempotency-Key": key})
+    assert (second.status_code, second.content) == (422, first.content)
+    assert second.headers["Idempotency-Replayed"] == "true"
+
+
+def test_a_key_belongs_to_one_request(api: Api, key: str) -> None:
+    assert send(api, key).status_code == 200
+    assert_problem(send(api, key, PROCESS_ASYNC), 422, "idempotency_key_reused")
+    other = api.send(PROCESS, b'{"payload": 1}', **{"Idempotency-Key": key})
+    assert_problem(other, 422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize("malformed", ["", "two words", '"open', "a,b", "x" * 256])
+def test_malformed_keys(api: Api, malformed: str) -> None:
+    answer = api.send(PROCESS, b'{"payload": 1}', **{"Idempotency-Key": malformed})
+    assert_problem(answer, 400, "malformed_header")
+
+
+@pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
+def test_stored_but_forgotten_by_redis(
+    api: Api, key: str, path: str, redis_server: Redis
+) -> None:
+    """As when a process dies between its commit and its answer, and the lease ends."""
+    first = send(api, key, path)
+    with redis_server.connect() as redis:
+        assert redis.delete(f"idempotency:{key}") == 1
+
+    second = send(api, key, path)
+
+    assert "Idempotency-Replayed" not in second.headers
+    assert (second.status_code, second.content) == (first.status_code, first.content)
+    assert second.headers["Location"] == first.headers["Location"]
+    assert len(records(api, key)) == 1
+
+
+def test_killed_while_holding_a_key(
+    api: Api, key: str, stack: Stack, impatient: apps.App, redis_server: Redis
+) -> None:
+    direct = Api(f"http://127.0.0.1:{impatient.port}")
+    with ThreadPoolExecutor(1) as pool, redis_server.connect() as redis:
+        stack.services[0].pause()
+        try:
+            lost = pool.submit(send, direct, key)
+            wait_for(lambda: redis.exists(f"idempotency:{key}") == 1, "the claim")
+            impatient.kill()
+            with pytest.raises(httpx2.TransportError):
+                lost.result()
+        finally:
+            stack.services[0].resume()
+    impatient.start()
+
+    assert_problem(send(direct, key), 409, "idempotency_key_in_flight")
+
+    def done() -> Response | None:
+        answer = send(direct, key)
+        return answer if answer.status_code != 409 else None
+
+    answer = wait_for(done, "the end of the lease", within=LEASE + 2)
+    direct.close()
+    assert answer.status_code == 200, answer.text
+    assert records(api, key) == [answer.headers["Location"].rpartition("/")[2]]
+
+
+def test_redis_stopped(api: Api, key: str, redis_server: Redis) -> None:
+    redis_server.stop()
+    try:
+        began = time.monotonic()
+        answer = send(api, key)
+        assert time.monotonic() - began < 1
+        assert_problem(answer, 503, "idempotency_unavailable")
+        assert records(api, key) == []
+        assert api.process("no key", "uppercase")["outcome"]["output"] == "NO KEY"
+        assert api.http.get("/health/ready").status_code == 200
+    finally:
+        redis_server.start()
+    assert send(api, key).status_code == 200
