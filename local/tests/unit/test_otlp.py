@@ -1,0 +1,106 @@
+"""The receiver by both protocols, and the trees that are drawn of what it gets."""
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
+    OTLPSpanExporter as GrpcExporter,
+)
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
+    OTLPSpanExporter as HttpExporter,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
+from opentelemetry.trace import SpanKind
+
+from local import traces
+from local.otlp.model import Span
+from local.otlp.receiver import Receiver
+from local.otlp.tree import draw, last_traces
+
+
+def make_span(
+    number: int, parent: int = 0, trace: str = "aa", failed: bool = False
+) -> Span:
+    ids = {"id": f"{number:016x}", "parent": f"{parent:016x}" if parent else ""}
+    milliseconds = 1_000_000
+    return Span(
+        trace=trace,
+        **ids,
+        name=f"span {number}",
+        kind="INTERNAL",
+        service="api",
+        instance="1",
+        start=number * milliseconds,
+        end=(10 - number) * milliseconds,
+        failed=failed,
+        attributes={"http.response.status_code": 200} if number == 1 else {},
+        links=[],
+    )
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http", "gzip"])
+def test_spans_arrive_as_they_were_made(protocol: str) -> None:
+    with Receiver() as receiver:
+        exporter: SpanExporter = GrpcExporter(endpoint=receiver.grpc_url)
+        if protocol != "grpc":
+            exporter = HttpExporter(
+                endpoint=f"{receiver.http_url}/v1/traces",
+                compression=Compression.Gzip if protocol == "gzip" else None,
+            )
+        provider = TracerProvider(resource=Resource({"service.name": "test"}))
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        tracer = provider.get_tracer("test")
+        with tracer.start_as_current_span("outer", kind=SpanKind.SERVER) as outer:
+            with tracer.start_as_current_span("inner", attributes={"a": [1, "x"]}):
+                pass
+        provider.shutdown()
+        spans = receiver.trace(f"{outer.get_span_context().trace_id:032x}")
+    assert [span.name for span in spans] == ["outer", "inner"]
+    assert spans[1].parent == spans[0].id
+    assert (spans[0].parent, spans[0].kind) == ("", "SERVER")
+    assert spans[0].service == "test"
+    assert spans[1].attributes == {"a": [1, "x"]}
+
+
+def test_spans_are_shown_over_http_a_line_each() -> None:
+    with Receiver() as receiver:
+        receiver.spans.extend([make_span(1), make_span(2, 1)])
+        with urllib.request.urlopen(f"{receiver.http_url}/spans") as answer:
+            lines = answer.read().decode().splitlines()
+    assert [Span.from_json(line) for line in lines] == [make_span(1), make_span(2, 1)]
+
+
+def test_a_tree_shows_depth_time_and_failure() -> None:
+    text = draw([make_span(2, 1, failed=True), make_span(1)], colours=False)
+    assert text.splitlines() == [
+        "trace aa  8.0 ms",
+        "  ━━━━━━━━━━━━━━━━━━━━━━━━       8.0 ms  api: span 1  status_code=200",
+        "  ···━━━━━━━━━━━━━━━━━━···       6.0 ms    api: span 2  FAILED",
+    ]
+
+
+def test_a_span_whose_parent_is_missing_is_a_root() -> None:
+    assert "  api: span 2" in draw([make_span(2, 1)], colours=False)
+
+
+def test_the_last_traces_are_those_that_began_last() -> None:
+    spans = [make_span(n, trace=str(n)) for n in (3, 1, 2)]
+    assert [t[0].trace for t in last_traces(spans, 2)] == ["2", "3"]
+
+
+def test_traces_shows_what_the_receiver_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert traces.show([], tmp_path) == 1
+    assert "--traces" in capsys.readouterr().err
+    with Receiver() as receiver:
+        (tmp_path / traces.PORT_FILE).write_text(str(receiver.http_port))
+        assert traces.show([], tmp_path) == 0
+        assert "No traces yet" in capsys.readouterr().out
+        receiver.spans.append(make_span(1))
+        assert traces.show(["3"], tmp_path) == 0
+    assert "api: span 1" in capsys.readouterr().out

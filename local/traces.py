@@ -1,0 +1,31 @@
+"""`traces`: the last traces of the running stack, as trees."""
+
+import sys
+import urllib.request
+from pathlib import Path
+
+from local.otlp.model import Span
+from local.otlp.tree import draw, last_traces
+from local.state import LOCAL
+
+PORT_FILE = "traces-port"  # of the run's folder; holds the receiver's HTTP port
+NOT_RUNNING = "No traces are being received: start with `make run ARGS=--traces`."
+DEFAULT_COUNT = 10
+
+
+def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
+    """Print the last traces, ten or as many as asked for; 1 if none are kept."""
+    count = int(arguments[0]) if arguments else DEFAULT_COUNT
+    try:
+        port = int((path / PORT_FILE).read_text())
+        url = f"http://127.0.0.1:{port}/spans"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            spans = [Span.from_json(line) for line in answer.read().splitlines()]
+    except OSError:
+        print(NOT_RUNNING, file=sys.stderr)
+        return 1
+    for trace in last_traces(spans, count):
+        print(draw(trace, colours=sys.stdout.isatty()), end="\n\n")
+    if not spans:
+        print("No traces yet: send a request.")
+    return 0

@@ -1,0 +1,70 @@
+"""The whole stack with telemetry on, and the receiver that it goes to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from local.otlp.receiver import Receiver
+from local.ports import free_port
+from local.servers.postgres import PostgreSQL
+from local.servers.rabbitmq import RabbitMQ
+from local.servers.redis import Redis
+from local.stack import Servers, Stack, migrate
+from local.state import State
+from tests.e2e.client import Api
+
+# Exports that do not keep the tests waiting.
+HASTE = {
+    "OTEL_BSP_SCHEDULE_DELAY": "100",
+    "OTEL_BLRP_SCHEDULE_DELAY": "100",
+    "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+}
+
+
+@dataclass
+class Traced:
+    """A running stack, a client of its gateway, and what the stack told."""
+
+    state: State
+    stack: Stack
+    api: Api
+    receiver: Receiver
+
+    def log(self, name: str) -> str:
+        """What a process has written to standard error."""
+        return self.state.log(name).read_text()
+
+
+@pytest.fixture(scope="module", params=["grpc", "http/protobuf"])
+def traced(
+    request: pytest.FixtureRequest,
+    state: State,
+    rabbitmq: RabbitMQ,
+    postgres: PostgreSQL,
+    redis_server: Redis,
+) -> Iterator[Traced]:
+    """Two API processes on one port, behind nginx, exporting by either protocol."""
+    servers = Servers(postgres, redis_server, rabbitmq)
+    with Receiver() as receiver:
+        grpc = request.param == "grpc"
+        env = {
+            **HASTE,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": (
+                receiver.grpc_url if grpc else receiver.http_url
+            ),
+            "OTEL_EXPORTER_OTLP_PROTOCOL": request.param,
+            "LOG_FORMAT": "json",
+            "WEB_CONCURRENCY": "2",
+        }
+        stack = Stack.create(
+            state, servers, env, api_ports=[free_port()], nginx_port=free_port()
+        )
+        migrate(stack.env)
+        try:
+            stack.start()
+            api = Api(stack.url)
+            yield Traced(state, stack, api, receiver)
+            api.close()
+        finally:
+            stack.stop()

@@ -1,0 +1,42 @@
+"""Dashboard and alerts ask for what the processes send, and alerts lead to a page."""
+
+import re
+from pathlib import Path
+
+from observability import signoz
+from tests.integration.test_metrics import EXPECTED
+
+ROOT = Path(__file__).parents[2]
+
+# Comes only when work was lost: tests/e2e makes that happen, without telemetry.
+RARE = {"app.sweep.lost_tasks"}
+
+ATTRIBUTES = {
+    *("http.route", "http.response.status_code", "error.type", "service.name"),
+    *("messaging.destination.name", "rabbitmq.message.state", "celery.task_name"),
+    *("celery.state", "app.sweep.outcome", "app.idempotency.outcome"),
+    "db.client.connection.state",
+}
+
+
+def test_every_query_names_metrics_that_are_sent() -> None:
+    sent = {name for metrics in EXPECTED.values() for name, _, _ in metrics} | RARE
+    panels = [panel.query for panel in signoz.PANELS]
+    for query in [*panels, *(alert.query for alert in signoz.ALERTS)]:
+        names = re.findall(r'\{"([^"]+)"', query)
+        assert names
+        for name in names:
+            plain = re.sub(r"\.(bucket|count|sum)$", "", name)
+            assert {name, plain} & sent, name
+        quoted = set(re.findall(r'"([a-z_]+\.[a-z_.]+)"', query)) - set(names)
+        assert quoted <= ATTRIBUTES
+
+
+def test_the_files_are_those_of_the_code() -> None:
+    for path, text in signoz.files().items():
+        assert path.read_text() == text, "run: python -m observability.signoz"
+
+
+def test_every_alert_has_its_page_in_the_runbook() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / signoz.RUNBOOK).read_text(), re.M)
+    assert sorted(headings) == sorted(alert.runbook for alert in signoz.ALERTS)
