@@ -29,12 +29,12 @@ def make_receiver(
     heartbeat_file = env.get("HEARTBEAT_FILE")
     return EventReceiver(
         username=env.get("RABBITMQ_USER", "guest"),
-        password=env.get("RABBITMQ_PASSWORD", "welcome1"),
+        password=_secret(env, "RABBITMQ_PASSWORD") or "welcome1",
         host=env.get("RABBITMQ_HOST", "rabbitmq"),
         port=int(env.get("RABBITMQ_PORT", "5672")),
         vhost=env.get("RABBITMQ_VHOST", "/"),
         ssl=env.get("RABBITMQ_SSL", "").lower() in ("1", "true", "yes", "on"),
-        broker_url=env.get("RPC_BROKER_URL") or None,
+        broker_url=_secret(env, "RPC_BROKER_URL"),
         queue_name=env.get("QUEUE_NAME", "data_queue"),
         service=service,
         service_name=env.get("SERVICE_NAME", "data"),
@@ -48,6 +48,12 @@ def make_receiver(
         heartbeat_file=Path(heartbeat_file) if heartbeat_file else None,
         telemetry=telemetry,
     )
+
+
+def _secret(env: Mapping[str, str], name: str) -> str | None:
+    """A variable, or the file that `NAME_FILE` names, as containers mount secrets."""
+    file = env.get(f"{name}_FILE")
+    return Path(file).read_text().strip() if file else env.get(name) or None
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ EXAMPLES = {
         "Content Too Large",
         "The body must not be larger than 1048576 bytes.",
     ),
+    414: ("uri_too_long", "URI Too Long", "The address is too long."),
     415: (
         "unsupported_media_type",
         "Unsupported Media Type",
@@ -48,6 +49,11 @@ EXAMPLES = {
         "rate_limited",
         "Too Many Requests",
         "Too many requests or connections from this address.",
+    ),
+    431: (
+        "header_too_large",
+        "Request Header Fields Too Large",
+        "The header is too large.",
     ),
     500: (
         "internal_error",
@@ -64,7 +70,7 @@ EXAMPLES = {
 }
 
 # Of every operation: a malformed header, the gateway's own answers, a bug.
-ALWAYS = (400, 429, 500, 502, 504)
+ALWAYS = (400, 414, 429, 431, 500, 502, 504)
 RETRY_AFTER = (409, 429, 502, 503)
 
 _text = {"type": "string"}

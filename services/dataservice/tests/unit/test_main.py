@@ -43,6 +43,12 @@ def test_defaults(options: dict[str, object]) -> None:
     }
 
 
+def test_secrets_from_files(options: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from a file\n")
+    main.make_receiver({"RABBITMQ_PASSWORD_FILE": str(tmp_path / "secret")})
+    assert options["password"] == "from a file"
+
+
 def test_every_variable(options: dict[str, object]) -> None:
     main.make_receiver(
         {
