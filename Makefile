@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run traces setup install-dev test unit integration e2e bench check format lock secrets audit migrate revision clean
+.PHONY: help run traces setup install-dev test unit integration e2e chaos bench check format lock secrets audit migrate revision clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ integration:  ## Tests against real servers
 
 e2e:  ## Tests of the whole stack through nginx
 	@$(PYTHON) -m local e2e $(ARGS)
+
+chaos:  ## Accepted work under minutes of faults; not part of `make test`
+	@$(PYTHON) -m local chaos $(ARGS)
 
 bench:  ## Measure the kit beside its peers; writes docs/BENCHMARKS.md (ARGS=--help)
 	@$(PYTHON) -m bench $(ARGS)

@@ -37,6 +37,7 @@ COMMANDS = {
     "unit": Command("tests that need no server", tools=True),
     "integration": Command("tests against real servers", tools=True),
     "e2e": Command("tests of the whole stack through nginx", tools=True),
+    "chaos": Command("accepted work under minutes of faults", tools=True),
     "check": Command("black, isort, flake8, mypy, import-linter, bandit", tools=True),
     "format": Command("black and isort, writing", tools=True),
     "lock": Command("compile every requirements.in, with hashes", tools=True),

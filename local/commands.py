@@ -109,6 +109,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "unit": suite.unit,
     "integration": suite.integration,
     "e2e": suite.e2e,
+    "chaos": suite.chaos,
     "check": lambda _: suite.check(),
     "format": _format,
     "lock": _lock,

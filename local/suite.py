@@ -93,6 +93,13 @@ def e2e(arguments: list[str]) -> int:
     return _report(_tests(["e2e"], arguments))
 
 
+def chaos(arguments: list[str]) -> int:
+    """Accepted work under minutes of faults."""
+    path = "tests/e2e/test_accepted_work.py"
+    arguments = ["-m", "pytest", path, "-m", "chaos", *arguments]
+    return _report([_run(Part("chaos", arguments), quiet=False)])
+
+
 def everything(arguments: list[str]) -> int:
     """Checks, then tests by cost; all run even when some fail."""
     return _report(
