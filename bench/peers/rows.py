@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 from pydantic import BaseModel
-from sqlalchemy import DateTime, func
+from sqlalchemy import DateTime, func, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlmodel import JSON, Column, Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -69,6 +69,8 @@ class Result(BaseModel):
 async def create_tables() -> None:
     """Make the tables unless they are there."""
     async with engine.begin() as connection:
+        # Peers that start together would make them at the same time.
+        await connection.execute(text("SELECT pg_advisory_xact_lock(1)"))
         await connection.run_sync(SQLModel.metadata.create_all)
 
 
