@@ -72,7 +72,8 @@ def test_stop_ends_a_paused_child_in_order(own: State) -> None:
     )
     child.wait_until(lambda: "1" in child.tail(), 10, "print")
     child.pause()
-    assert psutil.Process(child.pid).status() == psutil.STATUS_STOPPED
+    process = psutil.Process(child.pid)
+    child.wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 10, "pause")
     child.stop(timeout=10)
     assert child.returncode == 7
 
