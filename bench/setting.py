@@ -54,12 +54,12 @@ class Setting:
     def kit(self, env: Mapping[str, str] | None = None) -> Stack:
         """The kit's processes: one of each, nginx among them where it is there.
 
-        Tracing is off.
+        Tracing is off, and so is the access log, as it is for the peers.
         """
         return Stack.create(
             self.state,
             self.servers,
-            {"OTEL_SDK_DISABLED": "true", **(env or {})},
+            {"OTEL_SDK_DISABLED": "true", "LOG_LEVEL": "WARNING", **(env or {})},
             api_ports=[free_port()],
             nginx_port=free_port(),
         )

@@ -1,6 +1,7 @@
 """The API's composition root."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +13,11 @@ from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import errors, openapi, root
+from app.api import errors, openapi, root, v1
 from app.api.access_log import AccessLogMiddleware
 from app.api.request_id import RequestIdMiddleware
 from app.api.security_headers import SecurityHeadersMiddleware
 from app.api.server_tracing import TracingMiddleware
-from app.api.v1 import api_router
 from app.core.config import Settings
 from app.core.dependencies import set_event_producer
 from app.core.health import HealthChecks
@@ -70,7 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
     else:
         app = FastAPI(openapi_url=None, **options)
     app.state.settings = settings
-    app.include_router(api_router)
+    for router in v1.routers:
+        app.include_router(router, prefix=v1.PREFIX)
     app.include_router(root.router)
     errors.install(app)
     openapi.install(app, settings)
@@ -94,6 +95,8 @@ def _lifespan(settings: Settings) -> Any:
                 app.state.resources = resources
                 set_event_producer(resources.producer)
                 _drain_on_sigterm(resources.health)
+                gc.collect()
+                gc.freeze()  # what is here stays: no collection shall walk through it
                 try:
                     yield
                 finally:

@@ -1,5 +1,6 @@
 """The data service: reads the environment and serves the queue until told to stop."""
 
+import gc
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,8 +61,10 @@ def main() -> None:
     env = os.environ
     configure_logging(NAME, env.get("LOG_LEVEL", "INFO"), env.get("LOG_FORMAT") or None)
     telemetry = start_telemetry(NAME)
+    receiver = make_receiver(env, telemetry=telemetry)
+    gc.freeze()  # what is here stays: no collection shall walk through it
     try:
-        make_receiver(env, telemetry=telemetry).run()
+        receiver.run()
     finally:
         stop_telemetry()
 

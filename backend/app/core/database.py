@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Engine
 from sqlalchemy.exc import (
     DBAPIError,
@@ -130,3 +131,15 @@ def translate_errors() -> Iterator[None]:
         if error.connection_invalidated or state.startswith(UNAVAILABLE_STATES):
             raise DatabaseUnavailable("PostgreSQL did not answer.") from error
         raise
+    # What follows comes from the driver itself: group commit uses it.
+    except asyncpg.UniqueViolationError as error:
+        raise AlreadyStored("A row with that id exists.") from error
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "").startswith(UNAVAILABLE_STATES):
+            raise DatabaseUnavailable("PostgreSQL did not answer.") from error
+        raise
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # The latter if PostgreSQL says goodbye just as the statement is to be sent.
+        if isinstance(error, ValueError):  # a value that fits no column
+            raise
+        raise DatabaseUnavailable("The connection to PostgreSQL broke.") from error

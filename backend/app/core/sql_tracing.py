@@ -1,10 +1,13 @@
-"""A span for each statement that is part of a trace, by SQLAlchemy's own events.
+"""A span for each statement that is part of a trace, mostly by SQLAlchemy's events.
 
 Statements are shown with their placeholders; parameters are somebody's data. What runs
 outside of a trace (health checks, polling) makes no span.
 """
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +17,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import QueuePool
 
 from app.core import tracing
+
+echo = logging.getLogger("sqlalchemy.engine.Engine")
 
 SPAN = "span"
 LONGEST_TEXT = 2000
@@ -35,11 +40,7 @@ def trace_engine(engine: Engine) -> None:
     """Trace the statements of an engine, and watch its pool; see ``tracing.on``."""
     if not tracing.on():
         return
-    attributes = {
-        "db.system.name": "postgresql",
-        "db.namespace": engine.url.database or "",
-        "server.address": engine.url.host or "",
-    }
+    attributes = _server(engine)
 
     def begin(
         _connection: Any,
@@ -51,16 +52,7 @@ def trace_engine(engine: Engine) -> None:
     ) -> None:
         if not tracing.recording():
             return
-        operation, name = summary(statement)
-        span = tracing.tracer.start_span(
-            name,
-            kind=SpanKind.CLIENT,
-            attributes={
-                **attributes,
-                "db.operation.name": operation,
-                "db.query.text": statement[:LONGEST_TEXT],
-            },
-        )
+        span = _start(attributes, statement)
         if many and execution is not None:
             rows = len(execution.compiled_parameters or ())
             span.set_attribute("db.operation.batch.size", rows)
@@ -77,6 +69,45 @@ def trace_engine(engine: Engine) -> None:
     event.listen(engine, "handle_error", fail)
     if isinstance(engine.pool, QueuePool):
         _watch(engine.pool, attributes)
+
+
+@contextmanager
+def statement(engine: Engine, text: str) -> Iterator[None]:
+    """The same around a statement that passes SQLAlchemy by; SQL_ECHO shows it too."""
+    if engine.echo:
+        echo.info(text)
+    if not tracing.recording():
+        yield
+        return
+    span = _start(_server(engine), text)
+    try:
+        yield
+    except BaseException as error:
+        tracing.fail(span, error)
+        raise
+    finally:
+        span.end()
+
+
+def _server(engine: Engine) -> dict[str, Any]:
+    return {
+        "db.system.name": "postgresql",
+        "db.namespace": engine.url.database or "",
+        "server.address": engine.url.host or "",
+    }
+
+
+def _start(attributes: dict[str, Any], text: str) -> Span:
+    operation, name = summary(text)
+    return tracing.tracer.start_span(
+        name,
+        kind=SpanKind.CLIENT,
+        attributes={
+            **attributes,
+            "db.operation.name": operation,
+            "db.query.text": text[:LONGEST_TEXT],
+        },
+    )
 
 
 def _end(execution: Any, error: BaseException | None = None) -> None:

@@ -1,5 +1,6 @@
 """The link to RabbitMQ, over kombu and py-amqp."""
 
+import math
 import socket
 import ssl
 import time
@@ -15,6 +16,9 @@ from app.rpc.message import Outcome, Request, Settlement
 from app.rpc.topology import DELIVERY_LIMIT
 
 READ_AHEAD = 16 * 1024
+#: Seconds that an acknowledgement waits for others: each frame of them is an entry in
+#: the quorum queue's log, flushed to disk beside the rows of the request it belongs to.
+ACK_DELAY = 0.003
 
 
 class ReadAhead:
@@ -55,6 +59,8 @@ class AmqpLink(Link):
         super().__init__(*args, **kwargs)
         #: Tags delivered and not settled, in the order of their delivery.
         self._unsettled: dict[int, None] = {}
+        #: Tags whose acknowledgement waits for company.
+        self._acked: list[int] = []
         self._read: ReadAhead
 
     @property
@@ -78,18 +84,27 @@ class AmqpLink(Link):
     def send(self, outcomes: list[tuple[Request, Outcome]]) -> None:
         with self._one_write():
             self._publish_replies(outcomes)
-            acked = []
             for request, outcome in outcomes:
                 if request.link is not self:
                     continue
                 del self._unsettled[request.tag]
                 if outcome.settlement is Settlement.ACK:
-                    acked.append(request.tag)
+                    self._acked.append(request.tag)
                 else:
                     self._channel.basic_reject(
                         request.tag, requeue=outcome.settlement is Settlement.REQUEUE
                     )
-            self._ack(acked)
+            if len(self._acked) > self._prefetch // 4:
+                self.flush()
+        if self._acked and self.flush_at == math.inf:
+            self.flush_at = time.monotonic() + ACK_DELAY
+
+    def flush(self) -> None:
+        if self._acked:
+            tags, self._acked = self._acked, []
+            with self._one_write():
+                self._ack(tags)
+        self.flush_at = math.inf
 
     def cancel(self) -> None:
         self._channel.basic_cancel(self._consumer_tag, nowait=True)
@@ -98,6 +113,7 @@ class AmqpLink(Link):
         self._on_request = lambda request: None
         try:
             with self._read.within(CLOSE_TIMEOUT):
+                self.flush()
                 self._transport.close_connection(self._wire)
         finally:
             self.drop()

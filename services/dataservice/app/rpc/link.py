@@ -4,6 +4,7 @@ A link is used by the I/O thread only, and never repaired: when anything on it f
 `drop` it and open another.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Link(ABC):
 
     #: Deliveries that a message gets before it is dead-lettered.
     delivery_limit: int
+    #: When `flush` is due, by the monotonic clock.
+    flush_at = math.inf
 
     def __init__(
         self,
@@ -88,6 +91,9 @@ class Link(ABC):
         An outcome of an earlier link has only its reply sent, while somebody may still
         wait for it: the broker has given its delivery to somebody else.
         """
+
+    def flush(self) -> None:
+        """Sends what waits for company; does nothing if nothing does."""
 
     @property
     @abstractmethod

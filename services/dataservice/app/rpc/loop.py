@@ -114,10 +114,13 @@ class ReceiverLoop:
         self._poller.arm()
         if self._pool.has_finished:
             until = 0.0
+        until = min(until, link.flush_at)
         if self._poller.wait(max(0.0, until - time.monotonic())):
             link.receive()
         if finished := self._pool.collect():
             link.send(finished)
+        if time.monotonic() >= link.flush_at:
+            link.flush()
         if self._tick():
             link.heartbeat()
 

@@ -1,11 +1,13 @@
 """What the AMQP link writes, without a broker."""
 
 import logging
+import math
+import time
 from typing import Any
 
 import pytest
 
-from app.rpc.amqp_link import AmqpLink
+from app.rpc.amqp_link import ACK_DELAY, AmqpLink
 from app.rpc.link import Broker
 from app.rpc.message import Outcome, Request, Settlement
 from app.rpc.topology import RequestQueue
@@ -62,10 +64,21 @@ def settle(link: AmqpLink, settlement: Settlement, *tags: int) -> list[Any]:
 def test_a_turn_is_one_write_and_neighbours_share_an_ack(link: AmqpLink) -> None:
     link.send(settle(link, Settlement.ACK, 2, 1, 3, 5, 7))
     assert link._wire.writes == ["ack up to 3\nack 5\nack 7\n"]
-    link.send(settle(link, Settlement.ACK, 4))
-    assert link._wire.writes[1:] == ["ack up to 4\n"]
-    link.send(settle(link, Settlement.ACK, 6, 8))
-    assert link._wire.writes[2:] == ["ack up to 8\n"]
+    link.send(settle(link, Settlement.ACK, 4, 6, 8))
+    assert link._wire.writes[1:] == ["ack up to 8\n"]
+
+
+def test_few_acks_wait_a_moment_for_others(link: AmqpLink) -> None:
+    link.send(settle(link, Settlement.ACK, 1))
+    due = link.flush_at
+    assert time.monotonic() < due <= time.monotonic() + ACK_DELAY
+    link.send(settle(link, Settlement.ACK, 2))
+    assert (link._wire.writes, link.flush_at) == ([], due)
+    link.flush()
+    assert (link._wire.writes, link.flush_at) == (["ack up to 2\n"], math.inf)
+    link.send(settle(link, Settlement.ACK, 3, 4, 5))
+    assert link._wire.writes[1:] == ["ack up to 5\n"]
+    assert link.flush_at == math.inf
 
 
 def test_rejections_go_before_the_ack_that_passes_over_them(link: AmqpLink) -> None:
@@ -77,7 +90,8 @@ def test_rejections_go_before_the_ack_that_passes_over_them(link: AmqpLink) -> N
             *settle(link, Settlement.ACK, 4),
         ]
     )
-    assert link._wire.writes == ["requeue 2\nreject 3\nack up to 4\n"]
+    link.flush()
+    assert link._wire.writes == ["requeue 2\nreject 3\n", "ack up to 4\n"]
 
 
 def test_deliveries_of_an_old_link_are_not_settled(link: AmqpLink) -> None:

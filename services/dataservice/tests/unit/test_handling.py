@@ -137,7 +137,7 @@ def test_a_request_past_its_deadline_is_dropped_unanswered() -> None:
 
 
 @pytest.mark.parametrize(
-    "deadline", [int(time.time() * 1000) + 60_000, "soon", None, float("nan")]
+    "deadline", [int(time.time() * 1000) + 600_000, "soon", None, float("nan")]
 )
 def test_other_deadlines_do_not_keep_it_from_work(deadline: Any) -> None:
     outcome = handle(("1", "kind"), request(x_deadline=deadline))

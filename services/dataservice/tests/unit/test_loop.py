@@ -1,5 +1,6 @@
 """The loop with a scripted link: order of things, losses, and old results."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +20,7 @@ class FakeLink:
 
     errors = (ConnectionError,)
     descriptors: Collection[int] = ()
+    flush_at = math.inf
 
     def __init__(self, on_request: Callable[[Request], None], world: "World") -> None:
         self._on_request = on_request
@@ -39,6 +41,8 @@ class FakeLink:
             here = "" if request.link is self else " of an old link"
             self._world.log.append(f"{outcome.settlement.name} {request.tag}{here}")
         self._world.sent.set()
+
+    def flush(self) -> None: ...
 
     def heartbeat(self) -> None:
         if failure := self._world.failure:
