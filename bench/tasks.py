@@ -100,7 +100,7 @@ def _stock(setting: Setting, label: str, kind: str) -> Contender:
     number = next(setting.redis_databases)
     env = {"PEER_REDIS_URL": setting.servers.redis.url(number), "PEER_RPC": kind}
     api = setting.peer_api(f"api-{kind}", "bench.peers.stock_tasks_api", **env)
-    module = "celery -A bench.peers.stock_celery worker --loglevel INFO"
+    module = "celery -A bench.peers.stock_celery worker --loglevel WARNING"
     worker = setting.peer(f"worker-{kind}", module, **env)
     worker.arguments += CHILDREN
     worker.probe = lambda: setting.servers.redis.waiting(number) > 0

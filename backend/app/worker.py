@@ -1,6 +1,7 @@
 """The composition root of worker and beat: ``celery -A app.worker worker``."""
 
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -61,6 +62,14 @@ def close_child(**_: Any) -> None:
     """Give the child's connections back."""
     close_resources()
     stop_telemetry()
+
+
+@worker_init.connect
+def freeze(**_: Any) -> None:
+    """What is here before the children stays: no collection shall walk through it,
+    and copy its pages by doing so."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_init.connect

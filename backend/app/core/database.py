@@ -43,20 +43,19 @@ to_json = json.JSONEncoder(
 
 def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
     """Engine of the worker and of the migrations. Connects on first use."""
-    engine = create_engine(
-        settings.sync_url,
-        echo=settings.sql_echo,
-        pool_size=settings.db_pool_size,
-        max_overflow=settings.db_max_overflow,
-        pool_pre_ping=True,
-        pool_timeout=settings.db_timeout_seconds,
-        json_serializer=to_json,
-        connect_args={
+    defaults: dict[str, Any] = {
+        "echo": settings.sql_echo,
+        "pool_size": settings.db_pool_size,
+        "max_overflow": settings.db_max_overflow,
+        "pool_pre_ping": True,
+        "pool_timeout": settings.db_timeout_seconds,
+        "json_serializer": to_json,
+        "connect_args": {
             "connect_timeout": 3,
             "options": f"-c statement_timeout={settings.db_timeout_seconds:.3f}s",
         },
-        **options,
-    )
+    }
+    engine = create_engine(settings.sync_url, **defaults | options)
     trace_engine(engine)
     return engine
 

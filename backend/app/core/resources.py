@@ -10,12 +10,12 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
-from app.infrastructure.celery import TaskPublisher
 from app.infrastructure.key_store import KeyStore
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.infrastructure.redis import TaskStates
 from app.infrastructure.rpc.client import RpcClient
+from app.infrastructure.task_publisher import TaskPublisher
 from app.services.data_service import DataService
 from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
@@ -83,7 +83,6 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             keys=keys,
         )
     finally:
-        data_service.close()
         await producer.close()
         await states.close()
         await keys.close()

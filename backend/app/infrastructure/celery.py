@@ -1,13 +1,12 @@
-"""Celery over Redis: the application, and the API's way to hand it work."""
+"""Celery over Redis: the application of worker and beat."""
 
 from typing import Any
 
 from celery import Celery
 from kombu import Queue
-from kombu.exceptions import OperationalError
 
 from app.core.config import CelerySettings
-from app.core.exceptions import BrokerUnavailable
+from app.infrastructure import celery_redis
 from app.infrastructure.celery_tracing import TracedCelery
 
 PROCESS_DATA = "app.tasks.data.process_data"
@@ -32,6 +31,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         backend=settings.result_backend.get_secret_value(),
         include=["app.tasks.data", "app.tasks.maintenance"],
     )
+    celery_redis.install(app)
     app.conf.update(
         task_serializer="json",
         result_serializer="json",
@@ -40,7 +40,6 @@ def create_celery(settings: CelerySettings) -> Celery:
         task_default_queue="default",
         task_acks_late=True,
         task_retry_on_worker_lost=True,
-        task_track_started=True,
         task_annotations={
             PROCESS_DATA: {
                 "max_retries": settings.task_max_retries,
@@ -80,57 +79,3 @@ def create_celery(settings: CelerySettings) -> Celery:
         },
     )
     return app
-
-
-class TaskPublisher:
-    """Hands tasks to Celery. Blocking: keep it off the event loop.
-
-    Its application has no result backend: with one, each publish would subscribe to
-    the result.
-    """
-
-    def __init__(self, settings: CelerySettings) -> None:
-        self._celery = TracedCelery(
-            "fastapi-starter-publisher",
-            broker=settings.broker_url.get_secret_value(),
-            set_as_current=False,
-        )
-        self._celery.conf.update(
-            task_serializer="json",
-            task_queues=[Queue(name) for name in QUEUES],
-            task_default_queue="default",
-            broker_transport_options={
-                "socket_timeout": SOCKET_TIMEOUT,
-                "socket_connect_timeout": SOCKET_TIMEOUT,
-            },
-        )
-
-    def process_data(
-        self, task_id: str, *, request: str, request_id: str, priority: str
-    ) -> None:
-        """Have a worker process the record of ``task_id``.
-
-        Args:
-            request: the JSON text of payload and description.
-            priority: one of ``QUEUES``.
-
-        Raises:
-            BrokerUnavailable: Redis did not take it, or did not say so in time; it
-                may have arrived.
-        """
-        arguments = {"task_id": task_id, "request": request, "request_id": request_id}
-        try:
-            self._celery.send_task(
-                PROCESS_DATA,
-                kwargs=arguments,
-                task_id=task_id,
-                queue=priority,
-                retry=False,
-                **HIDDEN,
-            )
-        except (OperationalError, OSError) as error:
-            raise BrokerUnavailable("Redis did not take the task.") from error
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._celery.close()

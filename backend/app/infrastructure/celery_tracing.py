@@ -29,7 +29,9 @@ class TracedCelery(Celery):
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         """As Celery's; ``apply_async``, retries and beat come by here too."""
         headers = dict(options.pop("headers", None) or {})
-        with _publish(self, name, options, headers):
+        queue = options.get("queue") or self.conf.task_default_queue
+        queue = str(getattr(queue, "name", queue))
+        with publishing(name, queue, options.get("task_id"), headers):
             return super().send_task(name, *args, headers=headers, **options)
 
 
@@ -44,14 +46,13 @@ def describe(task: str, queue: str, operation: str) -> dict[str, Any]:
     }
 
 
-def _publish(
-    app: Celery, task: str, options: dict[str, Any], headers: dict[str, Any]
+def publishing(
+    task: str, queue: str, task_id: str | None, headers: dict[str, Any]
 ) -> AbstractContextManager[None]:
+    """A span for handing a task to Redis; ``headers`` get its context."""
     if not tracing.on():
         return tracing.NOTHING
-    queue = options.get("queue") or app.conf.task_default_queue
-    attributes = describe(task, str(getattr(queue, "name", queue)), "publish")
-    return _traced(task, attributes, options.get("task_id"), headers)
+    return _traced(task, describe(task, queue, "publish"), task_id, headers)
 
 
 @contextmanager

@@ -152,8 +152,8 @@ class EventProducer:
         with _traced(self.client, call):
             if not self.client.wait_connected(min(CONNECT_WAIT, call.timeout)):
                 raise BrokerUnavailable("There is no connection to RabbitMQ.")
-            request.log("start")
             self.client.submit(call)
+            request.log("start")
             done.wait()  # the client ends every call by its deadline
             return request.result(call)
 

@@ -1,28 +1,20 @@
 """Processing data: at once by RPC, or later by a task."""
 
-import asyncio
-import contextvars
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from app.core.database import Database, to_json
 from app.core.exceptions import AlreadyStored, ApplicationError, BrokerUnavailable
 from app.core.request_id import current_request_id
 from app.core.task_id import new_task_id
-from app.infrastructure.celery import TaskPublisher
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
+from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, TaskStatus
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
 
 logger = logging.getLogger(__name__)
-
-# A broker that hangs holds up an answer no longer than this, in seconds.
-PUBLISH_TIMEOUT = 1.0
-PUBLISHERS = 2
 
 
 class DataService:
@@ -39,7 +31,6 @@ class DataService:
         self._publisher = publisher
         self._database = database
         self._queue_name = queue_name
-        self._threads = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
 
     async def process(self, request: DataRequest) -> tuple[str, Any]:
         """Have the data service process the request; returns (task id, outcome).
@@ -118,27 +109,18 @@ class DataService:
         return TaskResult(task_id=task_id, task_status=TaskStatus.PROCESSING)
 
     async def _publish(self, task_id: str, request: AsyncDataRequest) -> None:
-        publish = partial(
-            self._publisher.process_data,
+        message = TaskMessage(
             task_id,
             request=to_json(_content(request)),
             request_id=current_request_id.get(),
             priority=request.priority.value,
         )
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT):
-                # With the trace and the ids of this request, which threads lack.
-                context = contextvars.copy_context()
-                await loop.run_in_executor(self._threads, context.run, publish)
-        except (BrokerUnavailable, TimeoutError) as error:
+            await self._publisher.publish(message)
+        except BrokerUnavailable as error:
             logger.warning(
                 "Task %s waits for the sweep to publish it: %r", task_id, error
             )
-
-    def close(self) -> None:
-        """Let the publishing thread end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _content(request: DataRequest) -> dict[str, Any]:

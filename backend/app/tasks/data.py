@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
+from celery.states import STARTED
 
 from app.core.config import LONGEST_RETRY_DELAY
 from app.core.exceptions import DeadlineExceeded, Refused, Unavailable
@@ -33,6 +34,12 @@ def process_data(
     current_request_id.set(request_id)
     events: list[LogEvent] = []
     content = json.loads(request)
+
+    def note(event: LogEvent) -> None:
+        events.append(event)
+        if event.status == "start":  # told while the call is under way
+            self.update_state(state=STARTED)
+
     resources = get_resources()
     try:
         try:
@@ -41,12 +48,14 @@ def process_data(
                 content,
                 task_id=task_id,
                 correlation_id=request_id,
-                on_log_event=events.append,
+                on_log_event=note,
             )
             ending = Ending(TaskStatus.SUCCESS, reply.outcome, reply.task_type)
         except Refused as error:
             ending = failure(error.code, error.detail)
-        end_record(resources.engine, task_id, ending, events, content["description"])
+        end_record(
+            resources.autocommit, task_id, ending, events, content["description"]
+        )
     except (Unavailable, DeadlineExceeded, SoftTimeLimitExceeded) as error:
         retries = self.request.retries
         if retries < resources.settings.celery.task_max_retries:
@@ -55,7 +64,9 @@ def process_data(
             getattr(error, "code", "time_limit_exceeded"),
             f"Given up after {retries + 1} attempts: {error}",
         )
-        end_record(resources.engine, task_id, ending, events, content["description"])
+        end_record(
+            resources.autocommit, task_id, ending, events, content["description"]
+        )
     return ending.status.value
 
 

@@ -3,18 +3,41 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Engine, Table, bindparam, insert, update
+from sqlalchemy import (
+    Engine,
+    Table,
+    bindparam,
+    exists,
+    insert,
+    select,
+    union_all,
+    update,
+)
 from sqlmodel import Session, SQLModel, col
 
 from app.core.database import translate_errors
+from app.core.exceptions import DatabaseUnavailable
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
 from app.repositories.task_repository import TaskRepository
 
 logger = logging.getLogger(__name__)
+
+ENDING = ("task_status", "outcome", "task_type")
+LOG = (
+    "task_id",
+    "correlation_id",
+    "queue_name",
+    "service_name",
+    "task_type",
+    "description",
+    "status",
+    "created_at",
+)
 
 
 def table(model: type[SQLModel]) -> Table:
@@ -23,14 +46,37 @@ def table(model: type[SQLModel]) -> Table:
     return found
 
 
-# Plain statements, built once: half of what a task costs its process would go into the
-# ORM's work on them.
-# The columns to set are those that the parameters name.
-END = update(table(DataProcessingRecord)).where(
-    col(DataProcessingRecord.task_id) == bindparam("ended"),
-    col(DataProcessingRecord.task_status) == TaskStatus.PROCESSING.value,
-)
-ADD_LOGS = insert(table(TaskLog))
+@lru_cache
+def _statement(logs: int) -> Any:
+    """Ends a record if it is ``Processing``, and adds that many log rows if so.
+
+    One statement, so that a task costs one round trip instead of five.
+    """
+    # The columns to set are those that are named here, and ``updated_at``.
+    end = (
+        update(table(DataProcessingRecord))
+        .where(
+            col(DataProcessingRecord.task_id) == bindparam("ended"),
+            col(DataProcessingRecord.task_status) == TaskStatus.PROCESSING.value,
+        )
+        .values({name: bindparam(name) for name in ENDING})
+    )
+    if logs == 0:
+        return end
+    ended = end.returning(col(DataProcessingRecord.id)).cte("ended")
+    columns = [table(TaskLog).c[name] for name in LOG]
+    rows = union_all(
+        *(
+            select(
+                *(
+                    bindparam(f"{c.name}_{n}", type_=c.type).label(c.name)
+                    for c in columns
+                )
+            ).where(exists(select(ended)))
+            for n in range(logs)
+        )
+    )
+    return insert(table(TaskLog)).from_select(columns, rows)
 
 
 @dataclass(frozen=True)
@@ -60,19 +106,27 @@ def end_record(
     Raises:
         DatabaseUnavailable: PostgreSQL did not answer.
     """
-    logs = [TaskRepository.row(e, description=description).values for e in events]
-    final = {
+    parameters: dict[str, Any] = {
         "ended": task_id,
         "task_status": ending.status.value,
         "outcome": ending.outcome,
         "task_type": ending.task_type,
     }
+    for number, event in enumerate(events):
+        row = TaskRepository.row(event, description=description)
+        parameters |= {f"{name}_{number}": row.values[name] for name in LOG}
+    statement = _statement(len(events))
+    try:
+        changed = _execute(engine, statement, parameters)
+    except DatabaseUnavailable:  # a connection may just have been old
+        changed = _execute(engine, statement, parameters)
+    if not changed:
+        logger.info("Task %s has ended before, or its record is gone", task_id)
+    return changed
+
+
+def _execute(engine: Engine, statement: Any, parameters: dict[str, Any]) -> bool:
     with translate_errors(), Session(engine) as session:
-        connection = session.connection()
-        if connection.execute(END, final).rowcount == 0:
-            logger.info("Task %s has ended before, or its record is gone", task_id)
-            return False
-        if logs:
-            connection.execute(ADD_LOGS, logs)
+        result: Any = session.execute(statement, parameters)
         session.commit()
-        return True
+        return bool(result.rowcount)

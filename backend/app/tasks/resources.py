@@ -11,10 +11,15 @@ from app.infrastructure.rabbitmq import EventProducer
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """A sync engine and a synchronous RPC client."""
+    """Sync engines and a synchronous RPC client.
+
+    ``autocommit`` is for lone statements: it spares the round trips of a transaction,
+    and of the look whether a connection still stands.
+    """
 
     settings: Settings
     engine: Engine
+    autocommit: Engine
     producer: EventProducer
 
 
@@ -27,6 +32,9 @@ def open_resources(settings: Settings) -> None:
     _resources = WorkerResources(
         settings,
         create_sync_engine(settings.database),
+        create_sync_engine(
+            settings.database, isolation_level="AUTOCOMMIT", pool_pre_ping=False
+        ),
         EventProducer.connect(settings.rabbitmq, settings.rpc),
     )
 
@@ -48,4 +56,5 @@ def close_resources() -> None:
     if _resources is not None:
         _resources.producer.close()
         _resources.engine.dispose()
+        _resources.autocommit.dispose()
         _resources = None

@@ -21,7 +21,8 @@ from app.core.config import (
     RpcSettings,
     Settings,
 )
-from app.infrastructure.celery import QUEUES, TaskPublisher, create_celery
+from app.infrastructure.celery import QUEUES, create_celery
+from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
 from app.tasks.data import process_data
@@ -212,10 +213,9 @@ def test_what_celery_still_holds_is_left_alone(
 ) -> None:
     queued, held = add_record(HOUR), add_record(HOUR)
     publisher = TaskPublisher(settings.celery)
-    for task_id in (held, queued):
-        publisher.process_data(
-            task_id, request="{}", request_id="r", priority="default"
-        )
+    publisher.publish_batch(
+        [TaskMessage(id_, "{}", "r", "default") for id_ in (held, queued)]
+    )
     with create_celery(settings.celery).connection_for_read() as connection:
         message = connection.SimpleQueue("default").get(timeout=5)
         assert message.headers["id"] == held
