@@ -8,7 +8,7 @@ from tests.integration.test_metrics import EXPECTED
 
 ROOT = Path(__file__).parents[2]
 
-# Comes only when work was lost: tests/e2e makes that happen, without telemetry.
+# Comes only when work was lost: test_traces.py makes that happen.
 RARE = {"app.sweep.lost_tasks"}
 
 ATTRIBUTES = {

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from local.otlp.model import Span
+from local.servers.redis import Redis
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
 from tests.integration.conftest import Traced
 
@@ -137,6 +138,30 @@ def test_the_trace_is_whole_after_a_worker_child_was_replaced(traced: Traced) ->
     )
     caller, _ = call(traced, PROCESS_ASYNC)
     wait_edges(traced, caller, ASYNCHRONOUS)
+
+
+def test_lost_work_goes_on_in_its_trace(traced: Traced, redis_server: Redis) -> None:
+    traced.stack.worker.stop()
+    caller, _ = call(traced, PROCESS_ASYNC)
+    redis_server.connect().flushall()
+    traced.stack.worker.start()
+    again = f"worker: apply_async/{TASK}"
+    expected = (ASYNCHRONOUS - {(PUBLISH_TASK, RUN_TASK)}) | {
+        (SERVER_ASYNC, again),
+        (again, RUN_TASK),
+    }
+    wait_edges(traced, caller, expected)
+
+    def counted(_: Any) -> bool:
+        metrics = traced.receiver.metrics.copy()
+        return any(
+            point["attributes"].get("app.sweep.outcome") == "republished"
+            for metric in metrics
+            if metric.name == "app.sweep.lost_tasks"
+            for point in metric.points
+        )
+
+    traced.receiver.wait(counted, "the sweep's count")
 
 
 def test_a_refusal_is_named_and_is_no_failure(traced: Traced) -> None:

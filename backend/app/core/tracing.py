@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
@@ -78,6 +78,27 @@ def parent_of(carrier: Mapping[str, Any]) -> Context:
 def inject(carrier: dict[str, Any], span: Span) -> None:
     """Have a message carry the trace context of a span."""
     propagate.inject(carrier, trace.set_span_in_context(span))
+
+
+def traceparent() -> str | None:
+    """The current span as the header of that name has it; None without a trace."""
+    carrier: dict[str, str] = {}
+    if on():
+        propagate.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def continued(parent: str | None) -> Iterator[None]:
+    """What runs inside belongs to the trace of ``parent``, a ``traceparent``."""
+    if parent is None or not on():
+        yield
+        return
+    token = context.attach(parent_of({"traceparent": parent}))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def inner_span(

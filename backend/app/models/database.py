@@ -24,7 +24,8 @@ class DataProcessingRecord(SQLModel, table=True):
     """One request to process data, and what came of it.
 
     ``payload`` and ``outcome`` are ``json``, not ``jsonb``: the text is kept as it
-    came (order of keys, spelling of numbers).
+    came (order of keys, spelling of numbers). ``priority`` and ``traceparent`` are
+    those of accepted work, for the sweep.
     """
 
     __tablename__ = "data_processing_records"
@@ -44,6 +45,8 @@ class DataProcessingRecord(SQLModel, table=True):
     task_type: str | None = None
     task_status: str
     outcome: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    priority: str | None = None
+    traceparent: str | None = Field(default=None, max_length=64)
     created_at: datetime | None = _timestamp()
     updated_at: datetime | None = _timestamp(onupdate=func.now())
 

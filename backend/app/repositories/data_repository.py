@@ -30,6 +30,8 @@ class DataRepository:
         task_status: TaskStatus,
         task_type: str | None = None,
         outcome: Any = None,
+        priority: str | None = None,
+        traceparent: str | None = None,
     ) -> Row:
         """A new record, to be stored by group commit."""
         values = {
@@ -39,6 +41,8 @@ class DataRepository:
             "task_type": task_type,
             "task_status": task_status.value,
             "outcome": outcome,
+            "priority": priority,
+            "traceparent": traceparent,
         }
         return Row(DataProcessingRecord, values)
 

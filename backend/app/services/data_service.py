@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from app.core import tracing
 from app.core.database import Database, to_json
 from app.core.exceptions import AlreadyStored, ApplicationError, BrokerUnavailable
 from app.core.request_id import current_request_id
@@ -102,6 +103,8 @@ class DataService:
             payload=request.payload,
             description=request.description,
             task_status=TaskStatus.PROCESSING,
+            priority=request.priority.value,
+            traceparent=tracing.traceparent(),
         )
         with suppress(AlreadyStored):
             await self._database.commits.add([record])

@@ -110,11 +110,12 @@ def _publish_again(task_id: str, seconds: float) -> None:
         if record is None:
             return  # ended meanwhile, or another sweep has it
         times = session.execute(attempts).scalar_one()
-        payload, description = record.payload, record.description
+        content = {"payload": record.payload, "description": record.description}
+        priority, parent = record.priority, record.traceparent
         give_up = times >= resources.settings.celery.sweep_publish_limit
         if not give_up:
             record.updated_at = func.now()
-            row = TaskRepository.row(event, description=description)
+            row = TaskRepository.row(event, description=record.description)
             session.execute(insert(TaskLog), [row.values])
         session.commit()
     _lost.add(1, {"app.sweep.outcome": "given_up" if give_up else REPUBLISHED})
@@ -123,19 +124,16 @@ def _publish_again(task_id: str, seconds: float) -> None:
         end_record(resources.engine, task_id, ending)
         logger.error("Task %s has failed: it was lost %d times", task_id, times + 1)
     else:
-        _publish(task_id, payload, description, event.correlation_id)
-
-
-def _publish(
-    task_id: str, payload: Any, description: str | None, request_id: str
-) -> None:
-    request = to_json({"payload": payload, "description": description})
-    process_data.apply_async(
-        kwargs={"task_id": task_id, "request": request, "request_id": request_id},
-        task_id=task_id,
-        **HIDDEN,
-    )
-    logger.warning("Task %s was lost and is published again", task_id)
+        arguments = {
+            "task_id": task_id,
+            "request": to_json(content),
+            "request_id": event.correlation_id,
+        }
+        with tracing.continued(parent):
+            process_data.apply_async(
+                kwargs=arguments, task_id=task_id, queue=priority, **HIDDEN
+            )
+        logger.warning("Task %s was lost and is published again", task_id)
 
 
 @shared_task(name=PRUNE_LOGS, ignore_result=True)

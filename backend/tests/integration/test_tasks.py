@@ -190,6 +190,21 @@ def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     finish(lost)
 
 
+def test_it_keeps_its_priority(redis_server: Redis) -> None:
+    task_id = add_record(HOUR)
+    with Session(get_resources().engine) as session:
+        session.exec(
+            update(DataProcessingRecord)
+            .where(col(DataProcessingRecord.task_id) == task_id)
+            .values(priority="high", updated_at=datetime.now(UTC) - HOUR)
+        )
+        session.commit()
+    sweep.apply(throw=True)
+    (message,) = redis_server.connect().lrange("high", 0, -1)
+    assert json.loads(message)["headers"]["id"] == task_id
+    finish(task_id)
+
+
 def finish(task_id: str) -> None:
     end_record(get_resources().engine, task_id, failure("test", "over"))
 
