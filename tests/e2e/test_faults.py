@@ -1,7 +1,9 @@
 """Processes and servers die under traffic; the system says so, and comes back."""
 
+import socket
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from local.servers.base import Server
@@ -9,7 +11,7 @@ from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
 from local.servers.redis import Redis
 from local.stack import Stack
-from tests.e2e.client import PROCESS_ASYNC, Api, assert_problem, wait_for
+from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, assert_problem, wait_for
 from tests.e2e.traffic import Traffic
 
 
@@ -75,6 +77,42 @@ def test_a_restarted_api_loses_nothing_that_it_answered(api: Api, stack: Stack) 
 
     assert {answer.status_code for answer in traffic.failures} <= {502, 503, 504}
     traffic.assert_nothing_lost()
+
+
+def test_clients_that_leave_in_the_middle_leave_nothing_behind(
+    api: Api, stack: Stack
+) -> None:
+    process, service = psutil.Process(stack.apis[0].pid), stack.services[0]
+    before: list[int] = []
+    for _ in range(4):
+        service.pause()  # so that all of them are under way
+        clients = [leaving(stack.apis[0].port) for _ in range(32)]
+        wait_for(lambda: in_flight(api) >= 32, "32 calls under way")
+        for client in clients:
+            client.close()
+        service.resume()
+        wait_for(lambda: in_flight(api) == 0, "no calls under way")
+        api.process("another client is served")
+        # The first round makes connections and threads that stay.
+        before = before or [process.num_fds(), process.num_threads()]
+    # Fewer more than clients have left: the gateway may keep some connections.
+    wait_for(lambda: process.num_fds() < before[0] + 16, "descriptors as before")
+    assert process.num_threads() < before[1] + 16
+
+
+def leaving(port: int | None) -> socket.socket:
+    """A client that has sent a request and will not read the answer."""
+    assert port
+    client = socket.create_connection(("127.0.0.1", port))
+    body = b'{"payload": "left behind"}'
+    head = f"POST {PROCESS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return client
+
+
+def in_flight(api: Api) -> int:
+    """Calls of the API to its data service now."""
+    return int(api.get_json("/api/v1/metrics")["rpc"]["in_flight"])
 
 
 def test_postgresql_dies(api: Api, postgres: PostgreSQL) -> None:

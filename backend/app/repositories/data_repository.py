@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -10,6 +11,14 @@ from app.core.group_commit import Row
 from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
 from app.repositories.pages import Page, newest_first
+
+
+def not_ended() -> ColumnElement[bool]:
+    """For records found by their id. Said this way, and not as ``= 'Processing'``, lest
+    PostgreSQL reads the sweep's index instead: few are ``Processing`` as a rule, so it
+    takes that for short, which in a backlog it is not."""
+    ended = (TaskStatus.SUCCESS.value, TaskStatus.FAILURE.value)
+    return col(DataProcessingRecord.task_status).not_in(ended)
 
 
 class DataRepository:
@@ -57,7 +66,7 @@ class DataRepository:
         """Those of the tasks that are not ``Processing`` any more, or deleted."""
         query = select(DataProcessingRecord.task_id).where(
             col(DataProcessingRecord.task_id).in_(task_ids),
-            DataProcessingRecord.task_status == TaskStatus.PROCESSING.value,
+            not_ended(),
         )
         processing = (await self._session.exec(query)).all()
         return set(task_ids).difference(processing)

@@ -15,6 +15,7 @@ from app.infrastructure.celery import HIDDEN, PRUNE_LOGS, QUEUES, SWEEP
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
+from app.repositories.data_repository import not_ended
 from app.repositories.task_repository import TaskRepository
 from app.tasks.data import process_data
 from app.tasks.records import end_record, failure
@@ -55,18 +56,18 @@ def sweep(self: Task[Any, Any]) -> None:
             _publish_again(task_id, settings.sweep_after_seconds)
 
 
-def _waiting(seconds: float) -> list[Any]:
+def _older(seconds: float) -> Any:
     age = timedelta(seconds=seconds)
-    return [
-        col(DataProcessingRecord.task_status) == TaskStatus.PROCESSING.value,
-        col(DataProcessingRecord.updated_at) < func.now() - age,
-    ]
+    return col(DataProcessingRecord.updated_at) < func.now() - age
 
 
 def _find_waiting(seconds: float) -> list[str]:
     query = (
         select(col(DataProcessingRecord.task_id))
-        .where(*_waiting(seconds))
+        .where(
+            col(DataProcessingRecord.task_status) == TaskStatus.PROCESSING.value,
+            _older(seconds),
+        )
         .order_by(col(DataProcessingRecord.updated_at))
         .limit(AT_ONCE)
     )
@@ -95,7 +96,11 @@ def _publish_again(task_id: str, seconds: float) -> None:
     resources = get_resources()
     lost = (
         select(DataProcessingRecord)
-        .where(col(DataProcessingRecord.task_id) == task_id, *_waiting(seconds))
+        .where(
+            col(DataProcessingRecord.task_id) == task_id,
+            not_ended(),
+            _older(seconds),
+        )
         .with_for_update(skip_locked=True)
     )
     attempts = (

@@ -23,6 +23,7 @@ from app.core.exceptions import DatabaseUnavailable
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
+from app.repositories.data_repository import not_ended
 from app.repositories.task_repository import TaskRepository
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def _statement(logs: int) -> Any:
         update(table(DataProcessingRecord))
         .where(
             col(DataProcessingRecord.task_id) == bindparam("ended"),
-            col(DataProcessingRecord.task_status) == TaskStatus.PROCESSING.value,
+            not_ended(),
         )
         .values({name: bindparam(name) for name in ENDING})
     )

@@ -3,12 +3,13 @@
 from uuid import uuid4
 
 from sqlalchemy import text
+from sqlmodel import select
 
 from app.core.database import Database
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
-from app.repositories.data_repository import DataRepository
+from app.repositories.data_repository import DataRepository, not_ended
 from app.repositories.pages import Page, newest_first
 from app.repositories.task_repository import TaskRepository
 
@@ -99,3 +100,25 @@ async def test_every_page_is_read_from_the_index(database: Database) -> None:
             rows = await session.execute(text(f"EXPLAIN {compiled}"))
         plan = "\n".join(row[0] for row in rows)
         assert "Index Scan Backward" in plan and "Sort" not in plan
+
+
+async def test_an_unfinished_record_is_found_by_the_index_of_ids(
+    database: Database,
+) -> None:
+    """Even when statistics say that next to nothing is ``Processing``."""
+    query = select(DataProcessingRecord.id).where(
+        DataProcessingRecord.task_id == "plan-7", not_ended()
+    )
+    compiled = query.compile(
+        database.engine.sync_engine, compile_kwargs={"literal_binds": True}
+    )
+    ended = (
+        "INSERT INTO data_processing_records (task_id, task_status) "
+        "SELECT 'plan-' || n, 'Success' FROM generate_series(1, 5000) AS n"
+    )
+    async with database.session() as session:  # rolled back at its end
+        await session.execute(text(ended))
+        await session.execute(text("ANALYZE data_processing_records"))
+        rows = await session.execute(text(f"EXPLAIN {compiled}"))
+        plan = "\n".join(row[0] for row in rows)
+    assert "task_id_key" in plan and "ix_records_processing" not in plan
