@@ -136,7 +136,9 @@ def test_a_lost_collector_costs_nothing(traced: Traced, collector: str) -> None:
     ]
     before = load(traced, seconds=4)
     memory = resident(processes)
-    during = load(traced, seconds=12)
+    grpc = traced.stack.env["OTEL_EXPORTER_OTLP_PROTOCOL"] == "grpc"
+    # Twelve seconds show what happens to a batch; one of the four goes on for a minute.
+    during = load(traced, seconds=60 if grpc and collector == "gone" else 12)
     grown = resident(processes) - memory
     assert statistics.median(during) < 1.5 * statistics.median(before) + 0.005
     assert grown < 40e6 * len(processes)
