@@ -14,15 +14,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access_log import is_probe, route_of
 from app.core import tracing
+from app.core.histograms import Histogram
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 CARRIED = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
 
-_durations = tracing.meter.create_histogram(
+_durations = Histogram(
     "http.server.request.duration",
     unit="s",
     description="Duration of HTTP server requests.",
-    explicit_bucket_boundaries_advisory=tracing.DURATIONS,
+    bounds=tracing.DURATIONS,
 )
 
 
@@ -68,7 +69,6 @@ class TracingMiddleware:
         finally:
             self._active -= 1
             _note(scope, span, told, status, error)
-            # While the span is current, so that exemplars can name it.
             _durations.record(time.perf_counter() - began, told)
             context.detach(token)
             span.end()

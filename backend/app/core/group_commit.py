@@ -20,15 +20,16 @@ from sqlmodel import SQLModel
 from app.core import sql_tracing, tracing
 from app.core.bulk_insert import bulk_insert
 from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
+from app.core.histograms import Histogram
 
 MAX_BATCH = 100
 MAX_WAITING = 2000
 
-_batches = tracing.meter.create_histogram(
+_batches = Histogram(
     "app.group_commit.batch.size",
     unit="{request}",
     description="Requests whose rows were committed together.",
-    explicit_bucket_boundaries_advisory=tracing.BATCHES,
+    bounds=tracing.BATCHES,
 )
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from app.core import tracing
+from app.core.histograms import Histogram
 
 LOOP_CHECK = 0.5
 
-_lag = tracing.meter.create_histogram(
+_lag = Histogram(
     "app.event_loop.lag",
     unit="s",
     description="How late the event loop runs what is due.",
-    explicit_bucket_boundaries_advisory=tracing.DURATIONS,
+    bounds=tracing.DURATIONS,
 )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from app import __version__
 from app.core import tracing
 from app.core.config import Settings
+from app.core.histograms import exporting
 from app.core.runtime_metrics import watch_process
 
 logger = logging.getLogger(__name__)
@@ -134,8 +135,8 @@ def _start_metrics(resource: Any) -> None:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-    exporter = _exporters("METRICS", "metric").OTLPMetricExporter()
-    reader = PeriodicExportingMetricReader(exporter)
+    exporter = exporting(_exporters("METRICS", "metric").OTLPMetricExporter)
+    reader = PeriodicExportingMetricReader(exporter())
     provider = MeterProvider([reader], resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     _shutdowns.append(provider.shutdown)

@@ -72,7 +72,7 @@ def fail(span: Span, error: BaseException) -> None:
 def parent_of(carrier: Mapping[str, Any]) -> Context:
     """The trace context that a message carries, empty if it carries none."""
     texts = {k: v for k, v in carrier.items() if isinstance(v, str)}
-    return propagate.extract(texts, Context())
+    return propagate.extract(texts, Context()) if texts else Context()
 
 
 def inject(carrier: dict[str, Any], span: Span) -> None:

@@ -14,12 +14,13 @@ from celery import Celery
 from opentelemetry.trace import SpanKind
 
 from app.core import tracing
+from app.core.histograms import Histogram
 
-_publishing = tracing.meter.create_histogram(
+_publishing = Histogram(
     "messaging.client.operation.duration",
     unit="s",
     description="Duration of handing a task to Redis.",
-    explicit_bucket_boundaries_advisory=tracing.DURATIONS,
+    bounds=tracing.DURATIONS,
 )
 
 

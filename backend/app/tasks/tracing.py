@@ -16,15 +16,16 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Span, SpanKind
 
 from app.core import tracing
+from app.core.histograms import Histogram
 from app.core.request_id import current_request_id
 from app.core.task_id import current_task_id
 from app.infrastructure.celery_tracing import describe
 
-_durations = tracing.meter.create_histogram(
+_durations = Histogram(
     "messaging.process.duration",
     unit="s",
     description="Duration of one run of a task.",
-    explicit_bucket_boundaries_advisory=tracing.DURATIONS,
+    bounds=tracing.DURATIONS,
 )
 
 # What a task returned is somebody's data: Celery's line on its success goes without.
@@ -83,7 +84,6 @@ def _end(task_id: str, state: str | None = None, retval: Any = None, **_: Any) -
             attributes["error.type"] = tracing.error_type(retval)
         elif isinstance(retval, Retry) and retval.exc is not None:
             run.span.set_attribute("error.type", tracing.error_type(retval.exc))
-        # While the span is current, so that exemplars can name it.
         _durations.record(time.perf_counter() - run.began, attributes)
         context.detach(run.token)
         run.span.end()

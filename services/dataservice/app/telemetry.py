@@ -13,6 +13,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from app.histograms import exporting
+
 VERSION = "0.1.0"
 NAMESPACE = "fastapi-starter"
 STOP_TIMEOUT = 3.0
@@ -113,8 +115,8 @@ def _start_metrics(resource: Any) -> None:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-    exporter = _exporters("METRICS", "metric").OTLPMetricExporter()
-    reader = PeriodicExportingMetricReader(exporter)
+    exporter = exporting(_exporters("METRICS", "metric").OTLPMetricExporter)
+    reader = PeriodicExportingMetricReader(exporter())
     provider = MeterProvider([reader], resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     _shutdowns.append(provider.shutdown)

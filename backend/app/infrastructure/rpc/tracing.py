@@ -16,13 +16,14 @@ from opentelemetry.trace import Span, SpanKind
 
 from app.core import tracing
 from app.core.exceptions import Refused
+from app.core.histograms import Histogram
 from app.infrastructure.rpc import wire
 
-_durations = tracing.meter.create_histogram(
+_durations = Histogram(
     "rpc.client.call.duration",
     unit="s",
     description="Duration of a call to a service, from request to answer.",
-    explicit_bucket_boundaries_advisory=tracing.DURATIONS,
+    bounds=tracing.DURATIONS,
 )
 
 

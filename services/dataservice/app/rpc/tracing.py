@@ -9,6 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from app import json_text
+from app.histograms import Histogram
 from app.rpc.message import INTERNAL_ERROR, Outcome, Request, Settlement
 from app.telemetry import VERSION
 
@@ -34,17 +35,17 @@ class TracedHandler:
         }
         self._tracer = trace.get_tracer("app.rpc", VERSION)
         meter = metrics.get_meter("app.rpc", VERSION)
-        self._durations = meter.create_histogram(
+        self._durations = Histogram(
             "messaging.process.duration",
             unit="s",
             description="Duration of handling one request.",
-            explicit_bucket_boundaries_advisory=DURATIONS,
+            bounds=DURATIONS,
         )
-        self._waits = meter.create_histogram(
+        self._waits = Histogram(
             "app.rpc.queue.duration",
             unit="s",
             description="Time of a request between its caller and its handler.",
-            explicit_bucket_boundaries_advisory=DURATIONS,
+            bounds=DURATIONS,
         )
         self._dead_letters = meter.create_counter(
             "app.rpc.dead_letters",
@@ -67,7 +68,6 @@ class TracedHandler:
                     span.set_status(Status(StatusCode.ERROR))
             if outcome.settlement is Settlement.DEAD_LETTER:
                 self._dead_letters.add(1, attributes)
-            # While the span is current, so that exemplars can name it.
             self._durations.record(time.perf_counter() - began, attributes)
         return outcome
 
