@@ -101,8 +101,7 @@ class GroupCommit:
 
     async def _write(self, batch: Sequence[_Write]) -> None:
         try:
-            with _traced(batch):
-                await self._commit([row for write in batch for row in write.rows])
+            await self._commit(batch)
         except DatabaseUnavailable as error:
             for write in batch:
                 _finish(write, error)
@@ -116,22 +115,37 @@ class GroupCommit:
             for write in batch:
                 _finish(write)
 
-    async def _commit(self, rows: Sequence[Row]) -> None:
+    async def _commit(self, batch: Sequence[_Write]) -> None:
         tables: dict[type[SQLModel], list[dict[str, Any]]] = {}
-        for table, values in rows:
-            tables.setdefault(table, []).append(values)
+        for write in batch:
+            for table, values in write.rows:
+                tables.setdefault(table, []).append(values)
         columns = tuple((table, tuple(many[0])) for table, many in tables.items())
         statement = bulk_insert(columns, self._engine.dialect)
-        with self._translate_errors():
+        with self._traced(batch, statement.sql), self._translate_errors():
             driver = await self._connect()
             try:
-                with sql_tracing.statement(self._engine.sync_engine, statement.sql):
-                    # Without a transaction the statement is one. Not by SQLAlchemy:
-                    # its part would be a quarter of the time of a lone commit.
-                    await driver.execute(statement.sql, *statement.parameters(tables))
+                # Without a transaction the statement is one. Not by SQLAlchemy: its
+                # part would be a quarter of the time of a lone commit.
+                await driver.execute(statement.sql, *statement.parameters(tables))
             except BaseException:
                 await self._disconnect()
                 raise
+
+    def _traced(
+        self, batch: Sequence[_Write], statement: str
+    ) -> AbstractContextManager[object]:
+        """One span is that of the commit and of its statement."""
+        sql_tracing.show(self._engine.sync_engine, statement)
+        if not tracing.on():
+            return tracing.NOTHING
+        _batches.record(len(batch))
+        origins = [write.origin for write in batch if write.origin is not None]
+        if not (kept := [origin for origin in origins if origin.is_recording()]):
+            return tracing.NOTHING
+        attributes = sql_tracing.attributes_of(self._engine.sync_engine, statement)
+        attributes["app.batch.size"] = len(batch)
+        return tracing.shared_span("group commit", kept, attributes)
 
     async def _connect(self) -> Any:
         """asyncpg's connection within one of the pool, kept from batch to batch."""
@@ -147,15 +161,6 @@ class GroupCommit:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-
-def _traced(batch: Sequence[_Write]) -> AbstractContextManager[object]:
-    if not tracing.on():
-        return tracing.NOTHING
-    size = len(batch)
-    _batches.record(size)
-    origins = [write.origin for write in batch]
-    return tracing.shared_span("group commit", origins, {"app.batch.size": size})
 
 
 def _finish(write: _Write, error: Exception | None = None) -> None:

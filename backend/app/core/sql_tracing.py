@@ -6,8 +6,6 @@ outside of a trace (health checks, polling) makes no span.
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -71,22 +69,15 @@ def trace_engine(engine: Engine) -> None:
         _watch(engine.pool, attributes)
 
 
-@contextmanager
-def statement(engine: Engine, text: str) -> Iterator[None]:
-    """The same around a statement that passes SQLAlchemy by; SQL_ECHO shows it too."""
+def show(engine: Engine, text: str) -> None:
+    """Log a statement that passes SQLAlchemy by, if SQL_ECHO is set."""
     if engine.echo:
         echo.info(text)
-    if not tracing.recording():
-        yield
-        return
-    span = _start(_server(engine), text)
-    try:
-        yield
-    except BaseException as error:
-        tracing.fail(span, error)
-        raise
-    finally:
-        span.end()
+
+
+def attributes_of(engine: Engine, text: str) -> dict[str, Any]:
+    """What a span says of such a statement."""
+    return _described(_server(engine), text)
 
 
 def _server(engine: Engine) -> dict[str, Any]:
@@ -97,17 +88,18 @@ def _server(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _start(attributes: dict[str, Any], text: str) -> Span:
-    operation, name = summary(text)
+def _start(server: dict[str, Any], text: str) -> Span:
     return tracing.tracer.start_span(
-        name,
-        kind=SpanKind.CLIENT,
-        attributes={
-            **attributes,
-            "db.operation.name": operation,
-            "db.query.text": text[:LONGEST_TEXT],
-        },
+        summary(text)[1], kind=SpanKind.CLIENT, attributes=_described(server, text)
     )
+
+
+def _described(server: dict[str, Any], text: str) -> dict[str, Any]:
+    return {
+        **server,
+        "db.operation.name": summary(text)[0],
+        "db.query.text": text[:LONGEST_TEXT],
+    }
 
 
 def _end(execution: Any, error: BaseException | None = None) -> None:

@@ -126,18 +126,16 @@ def _failing(span: Span) -> Iterator[Span]:
 
 
 def shared_span(
-    name: str, origins: Sequence[Span | None], attributes: Mapping[str, Any]
+    name: str, origins: Sequence[Span], attributes: Mapping[str, Any]
 ) -> AbstractContextManager[object]:
-    """One span for the work of several: below the first of ``origins`` that is kept,
-    linked to the others, and they to it."""
-    kept = [o for o in origins if o is not None and o.is_recording()]
-    if not kept:
-        return NOTHING
-    first, others = kept[0], kept[1:]
+    """One span for the work of several: below the first of ``origins``, which are all
+    kept, linked to the others, and they to it."""
+    first, *others = origins
     span = tracer.start_span(
         name,
         trace.set_span_in_context(first, Context()),
-        attributes=attributes,
+        SpanKind.CLIENT,
+        attributes,
         links=[Link(other.get_span_context()) for other in others],
     )
     for other in others:
