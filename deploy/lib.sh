@@ -1,0 +1,115 @@
+# shellcheck shell=bash
+# What kubectl-setup.sh and kubectl-remove.sh share. They set these:
+# shellcheck disable=SC2154
+# context, namespace, work, yes, dry_run
+
+say() { printf '%s\n' "$*" >&2; }
+note() { say "note: $*"; }
+fail() {
+    say "error: $*"
+    exit 1
+}
+
+k() { kubectl ${context:+--context "$context"} "$@"; }
+n() { k --namespace "$namespace" "$@"; }
+
+check_name() { # value, option
+    [[ $1 =~ ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$ ]] || fail "$2: not a name: $1"
+}
+
+check_number() { # value, option
+    [[ $1 =~ ^[1-9][0-9]{0,5}$ ]] || fail "$2: not a number: $1"
+}
+
+choose_context() { # what will be done there
+    command -v kubectl >/dev/null || fail "kubectl is not on PATH"
+    [ -n "$context" ] || context=$(kubectl config current-context 2>/dev/null) ||
+        fail "there is no current context: name one with --context"
+    say "$1"
+    say "Context: $context"
+    if [ -n "$yes$dry_run" ]; then return; fi
+    [ -t 0 ] || fail "nobody is here to confirm the context: use --yes"
+    local answer
+    read -r -p "Go on? [y/N] " answer
+    [[ $answer =~ ^[yY] ]] || fail "nothing was done"
+}
+
+cluster_version() {
+    local version
+    version=$(k get --raw /version) || fail "the cluster does not answer"
+    sed -n 's/.*"gitVersion": *"v\([0-9]*\.[0-9]*\)[^"]*".*/\1/p' <<<"$version"
+}
+
+is_at_least_1_31() { # 1.31
+    [[ $1 =~ ^([0-9]+)\.([0-9]+)$ ]] || return 1
+    ((BASH_REMATCH[1] > 1 || BASH_REMATCH[2] >= 31))
+}
+
+has_crd() { k get crd "$1" >/dev/null 2>&1; }
+has_secret() { n get secret "$1" >/dev/null 2>&1; }
+
+# Letters and digits only: they stand in URLs and configuration files.
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# By way of files: arguments of a process can be seen by others.
+create_secret() { # name, then key and value by turns
+    local name=$1 arguments=()
+    shift
+    mkdir -p "$work/secret"
+    while [ $# -gt 0 ]; do
+        printf %s "$2" >"$work/secret/$1"
+        arguments+=("--from-file=$work/secret/$1")
+        shift 2
+    done
+    n create secret generic "$name" "${arguments[@]}" >/dev/null
+    rm -rf "$work/secret"
+    n label secret "$name" app.kubernetes.io/part-of=fastapi-starter >/dev/null
+    say "made secret $name"
+}
+
+replace_secret() { # as create_secret
+    n delete secret "$1" --ignore-not-found >/dev/null
+    create_secret "$@"
+}
+
+# The documents of standard input that belong to a stage; the first has no label.
+documents() { # first, migration or application
+    awk -v wanted="$1" '
+        function flush() {
+            if (stage == wanted) printf "---\n%s", text
+            text = ""
+            stage = "first"
+        }
+        BEGIN { stage = "first" }
+        /^---$/ { flush(); next }
+        /^    fastapi-starter\/stage: / { stage = $2 }
+        { text = text $0 "\n" }
+        END { flush() }
+    '
+}
+
+# Names of the objects of a kind on standard input.
+names() { # kind
+    awk -v wanted="$1" '
+        /^---$/ { kind = "" }
+        /^kind: / { kind = $2 }
+        /^[a-z]/ { inside = ($1 == "metadata:") }
+        inside && kind == wanted && /^  name: / { print $2 }
+    '
+}
+
+# Why a workload is not ready: its pods, their events, the end of their logs.
+explain() { # value of app.kubernetes.io/name
+    local selector=app.kubernetes.io/name=$1
+    {
+        say ""
+        say "--- $1: pods"
+        n get pods -l "$selector" -o wide
+        say "--- $1: what happened"
+        n describe pods -l "$selector" | sed -n '/^Events:/,$p' | tail -n 20
+        n get events --field-selector type=Warning --sort-by=.lastTimestamp | tail -n 10
+        say "--- $1: log"
+        n logs -l "$selector" --all-containers --tail=20 --prefix
+        say ""
+    } >&2 || true
+}

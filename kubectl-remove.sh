@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Removes what kubectl-setup.sh has put into a namespace. Data and secrets stay, and the
+# next kubectl-setup.sh finds them again, unless --delete-data is given.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/lib.sh
+source "$root/deploy/lib.sh"
+
+usage() {
+    cat <<'TEXT'
+Usage: ./kubectl-remove.sh [options]
+
+  --namespace NAME   default fastapi-starter
+  --context NAME     of the kubeconfig; default: the current one
+  --delete-data      also the volumes of RabbitMQ, Redis and PostgreSQL, and the secrets
+  --timeout SECONDS  for each wait; default 600
+  --dry-run          print what would be removed, change nothing
+  --yes              do not ask
+TEXT
+}
+
+namespace=fastapi-starter context="" timeout=600 delete_data="" dry_run="" yes=""
+part=app.kubernetes.io/part-of=fastapi-starter
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --delete-data) delete_data=1 && shift && continue ;;
+        --dry-run) dry_run=1 && shift && continue ;;
+        --yes) yes=1 && shift && continue ;;
+        -h | --help) usage && exit 0 ;;
+        --*) [ $# -ge 2 ] || fail "$1 needs a value" ;;
+        *) fail "unknown argument $1; --help lists the options" ;;
+        esac
+        case $1 in
+        --namespace) namespace=$2 ;;
+        --context) context=$2 ;;
+        --timeout) timeout=$2 ;;
+        *) fail "unknown option $1; --help lists them" ;;
+        esac
+        shift 2
+    done
+    check_name "$namespace" --namespace
+    check_number "$timeout" --timeout
+}
+
+remove() { # kinds, selector
+    local found
+    found=$(n get "$1" -l "$2" -o name --ignore-not-found)
+    [ -n "$found" ] || return 0
+    if [ -n "$dry_run" ]; then
+        say "would delete:"
+        printf '%s\n' "$found"
+        return
+    fi
+    # In the foreground: the pods of a workload are gone when it is.
+    n delete "$1" -l "$2" --cascade=foreground --timeout="${timeout}s" || {
+        n get pods -l "$part" >&2
+        fail "not everything is gone within $timeout s; run this again"
+    }
+}
+
+# A node waits before it stops until the others can do without it; here none stays.
+release_rabbitmq() {
+    local pod
+    for pod in $(n get pods -l app.kubernetes.io/name=rabbitmq -o name); do
+        n exec "$pod" -c rabbitmq -- touch /tmp/stop-all >/dev/null 2>&1 || true
+    done
+}
+
+custom() { # those of these kinds that the cluster has, each after a comma
+    local kind
+    for kind in "$@"; do
+        ! has_crd "$kind" || printf ',%s' "$kind"
+    done
+}
+
+main() {
+    local what="Remove what runs in namespace $namespace; keep data and secrets"
+    local routes scalers clusters
+    parse "$@"
+    [ -z "$delete_data" ] || what="Remove ALL in namespace $namespace, DATA INCLUDED"
+    choose_context "$what"
+    if ! k get namespace "$namespace" >/dev/null 2>&1; then
+        say "There is no namespace $namespace: nothing to do."
+        return
+    fi
+    # Intake first, then those who finish what was taken, then the servers.
+    routes=$(custom httproutes.gateway.networking.k8s.io)
+    scalers=$(custom scaledobjects.keda.sh triggerauthentications.keda.sh)
+    remove "ingresses,horizontalpodautoscalers$routes$scalers" "$part"
+    remove deployments "$part,app.kubernetes.io/name in (nginx,fastapi-api)"
+    remove deployments "$part,app.kubernetes.io/name notin (data-service,otel-collector)"
+    remove deployments "$part"
+    [ -n "$dry_run" ] || release_rabbitmq
+    remove statefulsets,jobs "$part"
+    remove services,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies "$part"
+    if [ -n "$delete_data" ]; then
+        # Its volumes go with it.
+        clusters=$(custom rabbitmqclusters.rabbitmq.com)
+        remove "persistentvolumeclaims,secrets$clusters" "$part"
+    else
+        say "Volumes and secrets are kept; --delete-data removes them."
+    fi
+    say "Done. The namespace stays: kubectl delete namespace $namespace"
+}
+
+main "$@"

@@ -1,0 +1,281 @@
+#!/usr/bin/env bash
+# Brings everything into a Kubernetes cluster, and up to date: run it again after a
+# change, or after a failure. docs/DEPLOYMENT.md tells the whole way.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/lib.sh
+source "$root/deploy/lib.sh"
+
+usage() {
+    cat <<'TEXT'
+Usage: ./kubectl-setup.sh [options]
+
+  --environment NAME        development (default: PostgreSQL and Redis in the cluster,
+                            one of each) or production (managed ones, autoscaling)
+  --namespace NAME          default fastapi-starter
+  --tag TAG                 tag of our three images; default 0.1.0
+  --registry HOST/PATH      where our images are; default: on the nodes
+  --database-url-file FILE  DATABASE_URL of a managed PostgreSQL (production)
+  --redis-url-file FILE     URL of a managed Redis (production)
+  --host NAME               host name of the Ingress or HTTPRoute
+  --gateway NAMESPACE/NAME  an HTTPRoute at this Gateway instead of an Ingress
+  --context NAME            of the kubeconfig; default: the current one
+  --timeout SECONDS         for each wait; default 600
+  --dry-run                 print what would be applied, change nothing
+  --yes                     do not ask
+TEXT
+}
+
+environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
+gateway="" context="" timeout=600 dry_run="" yes="" database_url="" redis_url=""
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --dry-run) dry_run=1 && shift && continue ;;
+        --yes) yes=1 && shift && continue ;;
+        -h | --help) usage && exit 0 ;;
+        --*) [ $# -ge 2 ] || fail "$1 needs a value" ;;
+        *) fail "unknown argument $1; --help lists the options" ;;
+        esac
+        case $1 in
+        --environment) environment=$2 ;;
+        --namespace) namespace=$2 ;;
+        --tag) tag=$2 ;;
+        --registry) registry=${2%/} ;;
+        --database-url-file) database_url=$2 ;;
+        --redis-url-file) redis_url=$2 ;;
+        --host) host=$2 ;;
+        --gateway) gateway=$2 ;;
+        --context) context=$2 ;;
+        --timeout) timeout=$2 ;;
+        *) fail "unknown option $1; --help lists them" ;;
+        esac
+        shift 2
+    done
+    case $environment in
+    development | production) ;;
+    *) fail "--environment is development or production" ;;
+    esac
+    [ "$tag" != latest ] || fail "--tag latest cannot be rolled back: name a version"
+    case $gateway in
+    "" | ?*/?*) ;;
+    *) fail "--gateway takes NAMESPACE/NAME" ;;
+    esac
+    check_name "$namespace" --namespace
+    check_number "$timeout" --timeout
+    for file in "$database_url" "$redis_url"; do
+        [ -n "$file" ] || continue
+        [ "$environment" = production ] || fail "development has servers of its own"
+        [ -s "$file" ] || fail "$file cannot be read, or is empty"
+    done
+}
+
+# --- Before anything is changed -----------------------------------------------------
+
+preflight() {
+    local version
+    choose_context "Set up $environment in namespace $namespace, images $tag"
+    version=$(cluster_version)
+    is_at_least_1_31 "$version" || fail "Kubernetes $version: 1.31 or newer is needed"
+    say "Kubernetes $version"
+    overlay=development
+    if [ "$environment" = production ]; then
+        overlay=production
+        if ! has_crd scaledobjects.keda.sh; then
+            overlay=production-cpu
+            note "KEDA is not installed (CRD scaledobjects.keda.sh): scaling on CPU only"
+        fi
+        k get apiservice v1beta1.metrics.k8s.io >/dev/null 2>&1 ||
+            note "there is no metrics server: CPU cannot be measured, nothing will scale"
+        need_url database-credentials "$database_url" --database-url-file
+        need_url redis-credentials "$redis_url" --redis-url-file
+    fi
+    if [ -n "$gateway" ]; then
+        has_crd httproutes.gateway.networking.k8s.io ||
+            fail "--gateway needs the Gateway API (CRD httproutes.gateway.networking.k8s.io)"
+    elif [ -z "$(k get ingressclass -o name 2>/dev/null)" ]; then
+        note "there is no ingress controller: reach nginx by kubectl port-forward"
+    fi
+    case $(k get storageclass -o yaml 2>/dev/null) in
+    *'is-default-class: "true"'*) ;;
+    *) note "there is no default StorageClass: volumes will stay Pending" ;;
+    esac
+}
+
+need_url() { # secret, file, option
+    [ -n "$2" ] || has_secret "$1" ||
+        fail "production uses a managed server: name its URL with $3"
+}
+
+# --- What is applied -----------------------------------------------------------------
+
+render() {
+    local image
+    mkdir -p "$root/.local"
+    work=$(mktemp -d "$root/.local/deploy.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    chmod 700 "$work"
+    {
+        echo "namespace: $namespace"
+        echo "resources: [../../deploy/overlays/$overlay]"
+        [ -z "$gateway" ] || echo "components: [../../backend/gateway-api]"
+        echo "images:"
+        for image in fastapi-starter-api data-service rabbitmq-service; do
+            echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
+        done
+        patches
+    } >"$work/kustomization.yaml"
+    kubectl kustomize "$work" >"$work/all.yaml" || fail "kustomize failed"
+    stage() { documents "$1" <"$work/all.yaml" >"$work/$1.yaml"; }
+    stage first
+    stage migration
+    stage application
+}
+
+patches() {
+    [ -n "$host$gateway" ] || return 0
+    echo "patches:"
+    if [ -n "$gateway" ]; then
+        echo "  - target: {kind: HTTPRoute, name: fastapi-api}"
+        echo "    patch: |"
+        echo "      - {op: replace, path: /spec/parentRefs/0/name, value: \"${gateway#*/}\"}"
+        echo "      - {op: add, path: /spec/parentRefs/0/namespace, value: \"${gateway%%/*}\"}"
+        [ -z "$host" ] || echo "      - {op: add, path: /spec/hostnames, value: [\"$host\"]}"
+        return
+    fi
+    echo "  - target: {kind: Ingress, name: fastapi-api}"
+    echo "    patch: |"
+    echo "      - {op: add, path: /spec/rules/0/host, value: \"$host\"}"
+    [ "$environment" != production ] ||
+        echo "      - {op: replace, path: /spec/tls/0/hosts/0, value: \"$host\"}"
+}
+
+# --- Secrets: made once, kept, never printed -----------------------------------------
+
+make_secrets() {
+    local password
+    umask 077
+    if ! has_secret rabbitmq-credentials; then
+        password=$(random)
+        create_secret rabbitmq-credentials username app password "$password" \
+            default_user.conf "default_user = app
+default_pass = $password" \
+            erlang-cookie "$(random)" \
+            management-url "http://rabbitmq.$namespace.svc:15672/"
+    fi
+    if [ -n "$database_url" ]; then
+        replace_secret database-credentials url "$(cat "$database_url")"
+    elif ! has_secret database-credentials; then
+        password=$(random)
+        create_secret database-credentials password "$password" \
+            url "postgresql+psycopg2://fastapi:$password@postgres:5432/fastapi_db"
+    fi
+    if [ -n "$redis_url" ]; then
+        redis_secret "$(cat "$redis_url")"
+    elif ! has_secret redis-credentials; then
+        password=$(random)
+        create_secret redis-credentials password "$password" \
+            url "redis://:$password@redis:6379/0" \
+            redis.conf "requirepass $password" \
+            address "redis.$namespace.svc:6379"
+    fi
+}
+
+# KEDA wants the parts of redis://user:password@host:port/0.
+redis_secret() {
+    local authority=${1#*://}
+    authority=${authority%%/*}
+    local address=${authority##*@} password=""
+    case $authority in *@*) password=${authority%@*} && password=${password#*:} ;; esac
+    case $address in *:*) ;; *) address=$address:6379 ;; esac
+    replace_secret redis-credentials url "$1" password "$password" address "$address"
+}
+
+# --- The steps -----------------------------------------------------------------------
+
+ensure_namespace() {
+    k get namespace "$namespace" >/dev/null 2>&1 && return
+    k create namespace "$namespace"
+    for mode in enforce audit warn; do
+        k label namespace "$namespace" "pod-security.kubernetes.io/$mode=restricted"
+    done
+}
+
+apply() { # stage
+    n apply -f "$work/$1.yaml" >"$work/applied" || {
+        cat "$work/applied" >&2
+        fail "applying failed; run this again when the cause is gone"
+    }
+    grep -v ' unchanged$' "$work/applied" || true
+}
+
+migrate() {
+    local state="" deadline=$((SECONDS + timeout))
+    n delete job fastapi-migrations --ignore-not-found --wait=true >/dev/null
+    apply migration
+    while [ $SECONDS -lt $deadline ]; do
+        state=$(n get job fastapi-migrations \
+            -o 'jsonpath={.status.conditions[?(@.status=="True")].type}') || true
+        case $state in
+        *Complete*) return ;;
+        *Failed*) break ;;
+        esac
+        sleep 2
+    done
+    explain fastapi-migrations
+    fail "the migration did not complete${state:+ ($state)}; the old version still runs"
+}
+
+roll_out() { # kind name ...
+    local kind=$1 name
+    shift
+    for name in "$@"; do
+        say "waiting for $name"
+        n rollout status "$kind/$name" --timeout="${timeout}s" || {
+            explain "$name"
+            fail "$name did not become ready; run this again when the cause is gone"
+        }
+    done
+}
+
+# What an earlier run may have left, with other options or before KEDA was there.
+forget_alternatives() {
+    [ "$overlay" != production ] || n delete --ignore-not-found >/dev/null \
+        horizontalpodautoscaler data-service fastapi-celery-worker
+    if [ -n "$gateway" ]; then
+        n delete ingress fastapi-api --ignore-not-found >/dev/null
+    elif has_crd httproutes.gateway.networking.k8s.io; then
+        n delete httproute fastapi-api --ignore-not-found >/dev/null
+    fi
+}
+
+main() {
+    parse "$@"
+    preflight
+    render
+    if [ -n "$dry_run" ]; then
+        say "dry run: nothing is changed; secrets that are missing would be made"
+        cat "$work/all.yaml"
+        return
+    fi
+    ensure_namespace
+    make_secrets
+    say "1 of 3: configuration and servers"
+    apply first
+    # shellcheck disable=SC2046  # one word for each name
+    roll_out statefulset $(names StatefulSet <"$work/first.yaml")
+    roll_out deployment otel-collector
+    say "2 of 3: migration"
+    migrate
+    say "3 of 3: application"
+    forget_alternatives
+    apply application
+    roll_out deployment data-service fastapi-celery-worker fastapi-celery-beat \
+        fastapi-api nginx
+    say "Done. Try it:"
+    say "  kubectl -n $namespace port-forward service/nginx 8081:8080"
+    say "  curl http://127.0.0.1:8081/health"
+}
+
+main "$@"

@@ -1,0 +1,190 @@
+"""Every object is what Kubernetes, KEDA, the Gateway API and the Operator take."""
+
+import json
+import re
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.unit.kubernetes.manifests import ALL, ROOT, Object, of_kind, one, rendered
+
+# The oldest that we support, and the newest that kubernetes-validate knows.
+VERSIONS = ("1.31", "1.37")
+
+# kubernetes-validate has no schema of these; the tests below say what they hold.
+CUSTOM = {
+    "keda.sh/v1alpha1": {"ScaledObject", "TriggerAuthentication"},
+    "gateway.networking.k8s.io/v1": {"HTTPRoute"},
+    "rabbitmq.com/v1beta1": {"RabbitmqCluster"},
+}
+
+
+def is_custom(each: Object) -> bool:
+    return each["kind"] in CUSTOM.get(each["apiVersion"], ())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid_in_strict_mode(version: str) -> None:
+    # Most are the same in all overlays.
+    different = {json.dumps(each): each for name in ALL for each in rendered(name)}
+    for each in different.values():
+        if not is_custom(each):
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_strict_mode_refuses_what_it_does_not_know() -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "spec": {"nodePorts": []}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(service, VERSIONS[0], strict=True)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_object_is_there_twice_and_all_are_ours(name: str) -> None:
+    keys = [(each["kind"], each["metadata"]["name"]) for each in rendered(name)]
+    assert len(keys) == len(set(keys))
+    for each in rendered(name):
+        metadata = each["metadata"]
+        assert metadata["namespace"] == "fastapi-starter", metadata["name"]
+        assert metadata["labels"]["app.kubernetes.io/part-of"] == "fastapi-starter"
+
+
+def test_no_secret_is_in_the_repository() -> None:
+    assert not [each for name in ALL for each in of_kind(name, "Secret")]
+
+
+def test_a_file_of_manifests_holds_nothing_that_no_overlay_takes() -> None:
+    taken = {
+        (each["kind"], each["metadata"]["name"])
+        for name in ALL
+        for each in rendered(name)
+    }
+    folders = ("backend", "services", "rabbitmq", "observability", "deploy")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.yaml")]
+    for file in files:
+        if file.name == "kustomization.yaml" or file.name.startswith("otel-collector-"):
+            continue
+        for each in yaml.safe_load_all(file.read_text()):
+            assert (each["kind"], each["metadata"]["name"]) in taken, file
+
+
+# What KEDA's documentation has for the fields of a ScaledObject and of its triggers.
+SCALED_OBJECT = {
+    *("scaleTargetRef", "pollingInterval", "minReplicaCount", "maxReplicaCount"),
+    *("fallback", "advanced", "triggers"),
+}
+TRIGGERS = {
+    "rabbitmq": {"protocol", "queueName", "vhostName", "mode", "value"},
+    "redis": {"listName", "listLength", "databaseIndex"},
+    "cpu": {"value"},
+}
+
+
+def test_scaled_objects_have_the_documented_fields() -> None:
+    found = of_kind("production", "ScaledObject")
+    assert {each["metadata"]["name"] for each in found} == {
+        "data-service",
+        "fastapi-celery-worker",
+    }
+    for each in found:
+        spec = each["spec"]
+        assert set(spec) == SCALED_OBJECT
+        assert spec["scaleTargetRef"] == {"name": each["metadata"]["name"]}
+        assert one("production", "Deployment", spec["scaleTargetRef"]["name"])
+        assert 1 <= spec["minReplicaCount"] < spec["maxReplicaCount"]
+        fallback = spec["fallback"]
+        assert spec["minReplicaCount"] <= fallback["replicas"]
+        assert fallback["replicas"] <= spec["maxReplicaCount"]
+        for trigger in spec["triggers"]:
+            assert set(trigger["metadata"]) == TRIGGERS[trigger["type"]]
+            # KEDA takes strings only.
+            assert all(type(value) is str for value in trigger["metadata"].values())
+            if trigger["type"] != "cpu":
+                name = trigger["authenticationRef"]["name"]
+                assert one("production", "TriggerAuthentication", name)
+        hpa = spec["advanced"]["horizontalPodAutoscalerConfig"]
+        check_behavior(hpa["behavior"])
+
+
+def check_behavior(behavior: Object) -> None:
+    """Up at once, down after minutes: by the schema of HPA v2."""
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 120
+    for direction in behavior.values():
+        for policy in direction["policies"]:
+            assert set(policy) == {"type", "value", "periodSeconds"}
+            assert policy["type"] in ("Percent", "Pods")
+
+
+@pytest.mark.parametrize("name", ["production", "production-cpu"])
+def test_every_horizontal_autoscaler_is_bounded(name: str) -> None:
+    scaled = of_kind(name, "HorizontalPodAutoscaler")
+    for each in scaled:
+        assert each["apiVersion"] == "autoscaling/v2"
+        spec = each["spec"]
+        assert 2 <= spec["minReplicas"] < spec["maxReplicas"]
+        check_behavior(spec["behavior"])
+    targets = [each["spec"]["scaleTargetRef"]["name"] for each in scaled]
+    targets += [
+        each["spec"]["scaleTargetRef"]["name"] for each in of_kind(name, "ScaledObject")
+    ]
+    # Each by one autoscaler, which then sets the replicas, so the manifest must not.
+    assert sorted(targets) == [
+        "data-service",
+        "fastapi-api",
+        "fastapi-celery-worker",
+        "nginx",
+    ]
+    for target in targets:
+        assert "replicas" not in one(name, "Deployment", target)["spec"]
+
+
+def test_keda_finds_its_parameters_in_secrets_that_the_script_makes() -> None:
+    script = (ROOT / "kubectl-setup.sh").read_text()
+    for each in of_kind("production", "TriggerAuthentication"):
+        for entry in each["spec"]["secretTargetRef"]:
+            assert set(entry) == {"parameter", "name", "key"}
+            made = re.findall(
+                rf"(?:create_secret|replace_secret) {entry['name']} (.*?)\n\s*(?:fi|el)",
+                script.replace("\\\n", " ") + "\nfi",
+                flags=re.DOTALL,
+            )
+            assert any(f"{entry['key']} " in text for text in made), entry
+
+
+def test_the_route_leads_to_a_port_of_a_service() -> None:
+    spec = one("gateway-api", "HTTPRoute", "fastapi-api")["spec"]
+    assert set(spec) == {"parentRefs", "rules"}
+    assert set(spec["parentRefs"][0]) == {"group", "kind", "name"}
+    rule = spec["rules"][0]
+    assert set(rule) == {"matches", "backendRefs", "timeouts"}
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+    backend = rule["backendRefs"][0]
+    service = one("gateway-api", "Service", backend["name"])
+    assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]
+    assert re.fullmatch(r"\d+s", rule["timeouts"]["request"])
+    assert not of_kind("gateway-api", "Ingress")
+
+
+def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
+    spec = one("operator", "RabbitmqCluster", "rabbitmq")["spec"]
+    own = one("production", "StatefulSet", "rabbitmq")["spec"]
+    assert not of_kind("operator", "StatefulSet")
+    services = [each["metadata"]["name"] for each in of_kind("operator", "Service")]
+    assert not {"rabbitmq", "rabbitmq-nodes"} & set(services)
+    pod = own["template"]["spec"]
+    assert spec["replicas"] == own["replicas"] == 3
+    assert spec["image"] == pod["containers"][0]["image"]
+    assert spec["resources"]["limits"] == {
+        "memory": pod["containers"][0]["resources"]["limits"]["memory"]
+    }
+    assert spec["terminationGracePeriodSeconds"] == pod["terminationGracePeriodSeconds"]
+    assert spec["affinity"] == pod["affinity"]
+    secret = spec["secretBackend"]["externalSecret"]["name"]
+    assert secret == "rabbitmq-credentials"
+    lines = set((ROOT / "rabbitmq/rabbitmq.conf").read_text().splitlines())
+    assert set(spec["rabbitmq"]["additionalConfig"].splitlines()) <= lines
+    override = spec["override"]["statefulSet"]["spec"]["template"]["spec"]
+    assert override["securityContext"]["runAsNonRoot"] is True
+    for container in [*override["containers"], *override["initContainers"]]:
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}

@@ -1,0 +1,271 @@
+"""Every workload is fit for a cluster: what kubesec and kube-score look for, and more."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.kubernetes.manifests import (
+    ALL,
+    Object,
+    Workload,
+    of_kind,
+    selects,
+    workloads,
+)
+
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
+
+@pytest.fixture(
+    params=list(workloads()),
+    ids=lambda workload: f"{workload.overlay}-{workload.name}",
+)
+def workload(request: pytest.FixtureRequest) -> Workload:
+    found: Workload = request.param
+    return found
+
+
+def test_there_is_a_workload_for_each_component() -> None:
+    expected = {
+        *("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat"),
+        *("fastapi-migrations", "data-service", "nginx", "otel-collector"),
+    }
+    for name in ALL:
+        found = {each.name for each in workloads() if each.overlay == name}
+        assert expected <= found
+    found = {each.name for each in workloads() if each.overlay == "development"}
+    assert found == expected | {"rabbitmq", "redis", "postgres"}
+
+
+# The restricted level of the Pod Security Standards, line by line:
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/
+def restricted_violations(pod: Object) -> Iterator[str]:
+    for name in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"):
+        if pod.get(name):
+            yield name
+    security = pod.get("securityContext", {})
+    for name in ("sysctls", "windowsOptions", "seLinuxOptions", "appArmorProfile"):
+        if security.get(name):
+            yield name
+    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"}
+    allowed |= {"persistentVolumeClaim", "projected", "secret"}
+    for volume in pod.get("volumes", []):
+        if not set(volume) - {"name"} <= allowed:
+            yield f"volume {volume['name']}"
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        own = container.get("securityContext", {})
+        seccomp = own.get("seccompProfile") or security.get("seccompProfile") or {}
+        capabilities = own.get("capabilities", {})
+        checks = {
+            "privileged": not own.get("privileged"),
+            "escalation": own.get("allowPrivilegeEscalation") is False,
+            "drop": "ALL" in capabilities.get("drop", []),
+            "add": set(capabilities.get("add", [])) <= {"NET_BIND_SERVICE"},
+            "procMount": own.get("procMount", "Default") == "Default",
+            "ports": not any("hostPort" in p for p in container.get("ports", [])),
+            "user": own.get("runAsUser", security.get("runAsUser")) != 0,
+            "non-root": own.get("runAsNonRoot", security.get("runAsNonRoot")) is True,
+            "seccomp": seccomp.get("type") in ("RuntimeDefault", "Localhost"),
+        }
+        yield from (f"{container['name']}: {k}" for k, good in checks.items() if not good)
+
+
+def test_it_passes_the_restricted_level(workload: Workload) -> None:
+    assert list(restricted_violations(workload.pod)) == []
+
+
+def test_the_check_of_the_restricted_level_finds_faults() -> None:
+    pod = {
+        "hostNetwork": True,
+        "volumes": [{"name": "v", "hostPath": {"path": "/"}}],
+        "containers": [{"name": "c", "securityContext": {"privileged": True}}],
+    }
+    found = set(restricted_violations(pod))
+    assert {"hostNetwork", "volume v", "c: privileged", "c: drop"} <= found
+    assert {"c: escalation", "c: non-root", "c: seccomp"} <= found
+
+
+def test_it_goes_beyond_the_restricted_level(workload: Workload) -> None:
+    assert workload.pod["automountServiceAccountToken"] is False
+    assert workload.pod["enableServiceLinks"] is False
+    for container in workload.containers:
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    security = workload.pod["securityContext"]
+    assert min(security[k] for k in ("runAsUser", "runAsGroup", "fsGroup")) > 0
+
+
+def test_it_has_a_service_account_of_its_own_without_token(workload: Workload) -> None:
+    assert workload.pod["serviceAccountName"] == workload.name
+    accounts = {
+        each["metadata"]["name"]: each
+        for each in of_kind(workload.overlay, "ServiceAccount")
+    }
+    assert accounts[workload.name]["automountServiceAccountToken"] is False
+
+
+def test_nobody_has_rights_in_the_cluster() -> None:
+    kinds = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    assert not [each for name in ALL for each in of_kind(name, *kinds)]
+
+
+def test_its_images_are_pinned(workload: Workload) -> None:
+    for container in workload.containers:
+        image, _, tag = container["image"].partition(":")
+        assert re.fullmatch(r"v?\d+(\.\d+)*(-[a-z0-9.]+)?", tag), container["image"]
+        assert image
+
+
+def test_its_resources_are_bounded(workload: Workload) -> None:
+    for container in workload.containers:
+        resources = container["resources"]
+        assert set(resources["requests"]) >= {"cpu", "memory"}
+        # A limit of CPU would throttle, and add latency only.
+        assert set(resources["limits"]) >= {"memory"}
+        assert "cpu" not in resources["limits"]
+    for volume in workload.pod.get("volumes", []):
+        if "emptyDir" in volume:
+            assert volume["emptyDir"]["sizeLimit"]
+
+
+def test_it_has_three_probes_that_differ_from_each_other(workload: Workload) -> None:
+    if not workload.serves:
+        assert not set(PROBES) & set(workload.main)
+        return
+    probes = [workload.main[name] for name in PROBES]
+    for probe in probes:
+        assert {"periodSeconds", "timeoutSeconds", "failureThreshold"} <= set(probe)
+        assert len({"httpGet", "exec", "tcpSocket"} & set(probe)) == 1
+    startup, readiness, liveness = probes
+    # Killing is the last resort: later than taking it out, and after a long start.
+    assert patience(liveness) > patience(readiness)
+    assert patience(startup) >= 30
+    assert startup != readiness != liveness
+
+
+def patience(probe: dict[str, Any]) -> int:
+    """Seconds of failing until something is done."""
+    return int(probe["periodSeconds"] * probe["failureThreshold"])
+
+
+def test_liveness_asks_no_other_server(workload: Workload) -> None:
+    if workload.serves:
+        liveness = str(workload.main["livenessProbe"])
+        assert "/health/ready" not in liveness
+        assert "/proc/net" not in liveness
+
+
+# What a process may take after SIGTERM, in seconds, by its settings or its nature;
+# telemetry takes 3 s at the end of ours.
+def drain_seconds(workload: Workload) -> float:
+    env = workload.environment()
+    telemetry = 3
+    match workload.name:
+        case "fastapi-api":  # backend/main.py: timeout_graceful_shutdown
+            return float(env["RPC_TIMEOUT_SECONDS"]) + 5 + telemetry
+        case "fastapi-celery-worker":
+            # After the grace the children are stopped and tasks handed back.
+            return float(env["CELERY_WORKER_GRACE_SECONDS"]) + 5 + telemetry
+        case "data-service":
+            return float(env["SHUTDOWN_GRACE_SECONDS"]) + telemetry
+        case "nginx":
+            return float(env["NGINX_READ_TIMEOUT"].removesuffix("s"))
+        case "rabbitmq":
+            return 30
+        case "postgres":
+            return 30
+        case _:
+            return 10
+
+
+def pre_stop_seconds(workload: Workload) -> float:
+    hook = workload.main["lifecycle"]["preStop"]
+    if "sleep" in hook:
+        return float(hook["sleep"]["seconds"])
+    if workload.name == "rabbitmq":
+        wait = float(workload.environment()["QUORUM_WAIT_SECONDS"])
+        drain = re.search(r"drain -t (\d+)", hook["exec"]["command"][-1])
+        assert drain
+        return wait + float(drain[1])
+    assert hook["exec"]["command"][-1] == "CHECKPOINT"
+    return 30
+
+
+def test_its_grace_is_longer_than_preStop_and_drain(workload: Workload) -> None:
+    if workload.serves:
+        needed = pre_stop_seconds(workload) + drain_seconds(workload)
+        assert workload.pod["terminationGracePeriodSeconds"] > needed
+
+
+def test_it_is_spread(workload: Workload) -> None:
+    if not workload.serves:
+        return
+    constraints = workload.pod["topologySpreadConstraints"]
+    keys = {each["topologyKey"] for each in constraints}
+    if workload.kind == "Deployment":
+        assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    for each in constraints:
+        assert selects(each["labelSelector"], workload.labels)
+
+
+def test_a_budget_bounds_what_maintenance_takes_away(workload: Workload) -> None:
+    budgets = [
+        each["spec"]
+        for each in of_kind(workload.overlay, "PodDisruptionBudget")
+        if selects(each["spec"]["selector"], workload.labels)
+    ]
+    assert len(budgets) == (1 if workload.serves else 0)
+    for budget in budgets:
+        # minAvailable would forbid to drain the node of a single replica.
+        assert "minAvailable" not in budget and budget["maxUnavailable"] != 0
+
+
+def test_network_policies_deny_all_but_what_is_named(workload: Workload) -> None:
+    policies = {
+        each["metadata"]["name"]: each["spec"]
+        for each in of_kind(workload.overlay, "NetworkPolicy")
+        if selects(each["spec"]["podSelector"], workload.labels)
+    }
+    assert policies["default-deny"]["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & set(policies["default-deny"])
+    own = policies[workload.name]
+    assert own["policyTypes"] == ["Ingress", "Egress"]
+    for spec in policies.values():
+        for rule in [*spec.get("ingress", []), *spec.get("egress", [])]:
+            assert rule["ports"], "every rule names its ports"
+
+
+def test_a_rollout_takes_nothing_away_before_its_successor_is_ready(
+    workload: Workload,
+) -> None:
+    if workload.kind != "Deployment":
+        return
+    strategy = workload.object["spec"]["strategy"]
+    if workload.name == "fastapi-celery-beat":
+        assert strategy == {"type": "Recreate"}
+        assert workload.object["spec"]["replicas"] == 1
+    else:
+        assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_rabbitmq_keeps_its_quorum() -> None:
+    (found,) = (
+        each
+        for each in workloads()
+        if each.overlay == "production" and each.name == "rabbitmq"
+    )
+    spec = found.object["spec"]
+    assert spec["replicas"] == 3
+    assert spec["podManagementPolicy"] == "Parallel"
+    assert spec["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Retain"
+    (rule,) = found.pod["affinity"]["podAntiAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert rule["topologyKey"] == "kubernetes.io/hostname"
+    assert selects(rule["labelSelector"], found.labels)
+    hook = found.main["lifecycle"]["preStop"]["exec"]["command"][-1]
+    assert hook.index("await_online_quorum_plus_one") < hook.index("drain")
+    budgets = of_kind("production", "PodDisruptionBudget")
+    (budget,) = (each for each in budgets if each["metadata"]["name"] == "rabbitmq")
+    assert budget["spec"]["maxUnavailable"] == 1
