@@ -69,7 +69,9 @@ def restricted_violations(pod: Object) -> Iterator[str]:
             "non-root": own.get("runAsNonRoot", security.get("runAsNonRoot")) is True,
             "seccomp": seccomp.get("type") in ("RuntimeDefault", "Localhost"),
         }
-        yield from (f"{container['name']}: {k}" for k, good in checks.items() if not good)
+        yield from (
+            f"{container['name']}: {k}" for k, good in checks.items() if not good
+        )
 
 
 def test_it_passes_the_restricted_level(workload: Workload) -> None:

@@ -1,0 +1,397 @@
+"""kubectl-setup.sh and kubectl-remove.sh, against a kubectl that records its calls."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.kubernetes.fake_kubectl import FakeKubectl
+from tests.unit.kubernetes.manifests import ROOT, kubectl, rendered
+
+SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
+KEDA = ("scaledobjects.keda.sh", "triggerauthentications.keda.sh")
+NOTHING = "$^"
+GATEWAY = ("httproutes.gateway.networking.k8s.io",)
+
+
+class Cluster(FakeKubectl):
+    """A fake cluster, and a way to run the scripts against it."""
+
+    def run(
+        self, script: str, *arguments: str, yes: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        self.calls.clear()
+        return subprocess.run(
+            [str(ROOT / script), *(["--yes"] if yes else []), *arguments],
+            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def setup(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run("kubectl-setup.sh", *arguments)
+
+    def remove(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run("kubectl-remove.sh", *arguments)
+
+    @property
+    def said(self) -> list[str]:
+        """The calls of the last run, without what is the same in each."""
+        calls = (" ".join(call) for call in self.calls)
+        return [re.sub(r"--(context|namespace) \S+ ", "", call) for call in calls]
+
+    def place(self, pattern: str) -> int:
+        """Where in the last run a call stands that has the pattern."""
+        places = [n for n, call in enumerate(self.said) if re.search(pattern, call)]
+        assert places, f"no call has {pattern}: {self.said}"
+        return places[0]
+
+    def secrets(self) -> dict[str, dict[str, str]]:
+        return {
+            key.removeprefix("secret/"): value["data"]
+            for key, value in self.objects.items()
+            if key.startswith("secret/")
+        }
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    cluster = Cluster(folder, kubectl())
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def urls(tmp_path: Path) -> list[str]:
+    """Options that name the managed servers."""
+    database, redis = tmp_path / "database", tmp_path / "redis"
+    database.write_text("postgresql+psycopg2://u:Sekret1@pg.example.org/fastapi_db\n")
+    redis.write_text("rediss://default:Sekret2@redis.example.org:6390/0")
+    files = ("--database-url-file", str(database), "--redis-url-file", str(redis))
+    return ["--environment", "production", *files]
+
+
+def ok(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+def test_the_scripts_are_clean() -> None:
+    files = [*SCRIPTS, "deploy/lib.sh"]
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    result = subprocess.run(
+        [str(shellcheck), "-x", *files], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_first_run_goes_step_by_step(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    steps = [
+        r"^get --raw /version",
+        r"^create namespace fastapi-starter",
+        r"^label namespace .*enforce=restricted",
+        r"^create secret generic rabbitmq-credentials",
+        r"^apply -f .*/first.yaml",
+        r"^rollout status statefulset/rabbitmq",
+        r"^rollout status statefulset/postgres",
+        r"^rollout status statefulset/redis",
+        r"^delete job fastapi-migrations",
+        r"^apply -f .*/migration.yaml",
+        r"^get job fastapi-migrations",
+        r"^apply -f .*/application.yaml",
+        r"^rollout status deployment/fastapi-api",
+    ]
+    places = [cluster.place(step) for step in steps]
+    assert places[:6] == sorted(places[:6])
+    assert max(places[5:8]) < places[8] and places[8:] == sorted(places[8:])
+    applied = {key for key in cluster.objects if not key.startswith(("secret", "pers"))}
+    expected = {
+        f"{each['kind'].lower()}/{each['metadata']['name']}"
+        for each in rendered("development")
+    }
+    assert applied == expected | {"namespace/fastapi-starter"}
+
+
+def test_every_call_goes_to_the_context_that_was_shown(cluster: Cluster) -> None:
+    assert "Context: kind-test" in ok(cluster.setup())
+    for call in cluster.calls:
+        if call[0] not in ("config", "kustomize"):
+            assert call[:2] == ["--context", "kind-test"], call
+
+
+def test_secrets_are_made_once_and_never_shown(cluster: Cluster) -> None:
+    first = cluster.setup()
+    made = cluster.secrets()
+    calls = cluster.said
+    second = cluster.setup()
+    assert cluster.secrets() == made
+    assert not [call for call in cluster.said if call.startswith("create")]
+    values = [value for data in made.values() for value in data.values()]
+    values = [value for value in values if re.search("[0-9a-f]{48}", value)]
+    assert len(values) >= 7
+    for value in values:
+        hidden = re.findall("[0-9a-f]{48}", value)[0]
+        for text in (ok(first), first.stdout, ok(second), second.stdout, *calls):
+            assert hidden not in text
+    assert not list((ROOT / ".local").glob("deploy.*"))
+
+
+def test_secrets_fit_together(cluster: Cluster) -> None:
+    ok(cluster.setup("--namespace", "other"))
+    made = cluster.secrets()
+    rabbitmq, redis = made["rabbitmq-credentials"], made["redis-credentials"]
+    password = rabbitmq["password"]
+    assert rabbitmq["username"] == "app"
+    assert rabbitmq["default_user.conf"] == (
+        f"default_user = app\ndefault_pass = {password}"
+    )
+    assert rabbitmq["management-url"] == "http://rabbitmq.other.svc:15672/"
+    assert redis["url"] == f"redis://:{redis['password']}@redis:6379/0"
+    assert redis["redis.conf"] == f"requirepass {redis['password']}"
+    assert redis["address"] == "redis.other.svc:6379"
+    database = made["database-credentials"]
+    assert f":{database['password']}@postgres:5432/fastapi_db" in database["url"]
+    assert len({password, redis["password"], database["password"]}) == 3
+
+
+def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    before = dict(cluster.objects)
+    result = cluster.setup()
+    ok(result)
+    assert cluster.objects == before
+    # The job was deleted and made again: Jobs cannot be changed.
+    assert "created" not in result.stdout.replace("job/fastapi-migrations created", "")
+
+
+@pytest.mark.parametrize(
+    ("step", "explained"),
+    [
+        ("create secret generic redis", False),
+        ("apply -f .*first", False),
+        ("rollout status statefulset/rabbitmq", True),
+        ("apply -f .*migration", False),
+        ("rollout status deployment/fastapi-api", True),
+    ],
+)
+def test_after_a_failure_half_way_the_next_run_goes_on(
+    cluster: Cluster, step: str, explained: bool
+) -> None:
+    cluster.fail = step
+    result = cluster.setup()
+    assert result.returncode != 0
+    cluster.fail = NOTHING
+    kept = cluster.secrets()
+    if explained:
+        name = step.rpartition("/")[2]
+        assert f"error: {name} did not become ready; run this again" in result.stderr
+        assert cluster.place(rf"^logs -l app.kubernetes.io/name={name} ")
+        assert cluster.place(r"^describe pods -l ")
+    ok(cluster.setup())
+    assert kept.items() <= cluster.secrets().items()
+    assert len(cluster.secrets()) == 3
+    assert "deployment/nginx" in cluster.objects
+
+
+def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> None:
+    cluster.job = "Failed"
+    result = cluster.setup()
+    assert result.returncode == 1
+    assert "the migration did not complete (Failed)" in result.stderr
+    assert cluster.place("^logs -l app.kubernetes.io/name=fastapi-migrations")
+    assert "deployment/fastapi-api" not in cluster.objects
+    cluster.job = "Complete"
+    ok(cluster.setup())
+
+
+def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
+    options = (
+        "--namespace",
+        "shop",
+        "--tag",
+        "1.2.3",
+        "--registry",
+        "reg.example.org/",
+    )
+    cluster.crds = KEDA
+    ok(cluster.setup(*urls, *options, "--host", "shop.example.org"))
+    objects = [value.get("object", {}) for value in cluster.objects.values()]
+    text = json.dumps(objects)
+    assert "fastapi-starter-api:0.1.0" not in text
+    for image in ("fastapi-starter-api", "data-service", "rabbitmq-service"):
+        assert f'"reg.example.org/{image}:1.2.3"' in text
+    assert all(each["metadata"]["namespace"] == "shop" for each in objects if each)
+    (ingress,) = (each for each in objects if each.get("kind") == "Ingress")
+    assert ingress["spec"]["rules"][0]["host"] == "shop.example.org"
+    assert ingress["spec"]["tls"][0]["hosts"] == ["shop.example.org"]
+    assert "scaledobject/data-service" in cluster.objects
+    assert "statefulset/postgres" not in cluster.objects
+
+
+def test_managed_servers_are_told_to_everybody(
+    cluster: Cluster, urls: list[str]
+) -> None:
+    cluster.crds = KEDA
+    result = cluster.setup(*urls)
+    assert "Sekret" not in ok(result) + result.stdout + "".join(cluster.said)
+    made = cluster.secrets()
+    assert made["database-credentials"]["url"].endswith("@pg.example.org/fastapi_db")
+    assert made["redis-credentials"] == {
+        "url": "rediss://default:Sekret2@redis.example.org:6390/0",
+        "password": "Sekret2",
+        "address": "redis.example.org:6390",
+    }
+    # From now on they are there.
+    cluster.crds = KEDA
+    ok(cluster.setup("--environment", "production"))
+    assert cluster.secrets() == made
+
+
+def test_production_needs_managed_servers(cluster: Cluster) -> None:
+    result = cluster.setup("--environment", "production")
+    assert result.returncode == 1
+    assert "name its URL with --database-url-file" in result.stderr
+    assert not cluster.objects
+
+
+def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
+    told = ok(cluster.setup(*urls))
+    assert "KEDA is not installed" in told
+    assert "horizontalpodautoscaler/data-service" in cluster.objects
+    # KEDA comes later: two autoscalers must not pull at one Deployment.
+    cluster.crds = KEDA
+    ok(cluster.setup(*urls))
+    assert "horizontalpodautoscaler/data-service" not in cluster.objects
+    assert "scaledobject/data-service" in cluster.objects
+
+
+def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    refused = cluster.setup("--gateway", "infra/public")
+    assert "CRD httproutes.gateway.networking.k8s.io" in refused.stderr
+    gateway = ("--gateway", "infra/public", "--host", "api.example.org")
+    cluster.crds = GATEWAY
+    ok(cluster.setup(*gateway))
+    spec = cluster.objects["httproute/fastapi-api"]["object"]["spec"]
+    assert spec["parentRefs"][0]["name"] == "public"
+    assert spec["parentRefs"][0]["namespace"] == "infra"
+    assert spec["hostnames"] == ["api.example.org"]
+    assert "ingress/fastapi-api" not in cluster.objects
+
+
+def test_a_dry_run_changes_nothing_and_shows_all(cluster: Cluster) -> None:
+    result = cluster.run("kubectl-setup.sh", "--dry-run", yes=False)
+    ok(result)
+    assert not cluster.objects
+    assert result.stdout.count("\nkind: ") == len(rendered("development"))
+    changing = ("apply", "create", "delete", "label", "rollout")
+    assert not [call for call in cluster.said if call.startswith(changing)]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_nothing_happens_unconfirmed(cluster: Cluster, script: str) -> None:
+    result = cluster.run(script, yes=False)
+    assert result.returncode == 1
+    assert "nobody is here to confirm the context" in result.stderr
+    assert cluster.said == ["config current-context"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tag", "latest"], "cannot be rolled back"),
+        (["--environment", "staging"], "development or production"),
+        (["--namespace", "a b"], "not a name"),
+        (["--namespace"], "needs a value"),
+        (["--timeout", "soon"], "not a number"),
+        (["--redis-url-file", "/nowhere"], "servers of its own"),
+        (["--gateway", "public"], "NAMESPACE/NAME"),
+        (["now"], "unknown argument now"),
+        (["--now", "1"], "unknown option --now"),
+    ],
+)
+def test_wrong_options_are_refused(
+    cluster: Cluster, arguments: list[str], message: str
+) -> None:
+    result = cluster.setup(*arguments)
+    assert result.returncode == 1
+    assert message in result.stderr
+
+
+def test_an_old_cluster_is_refused(cluster: Cluster) -> None:
+    cluster.version = "v1.30.9-gke.1"
+    result = cluster.setup()
+    assert "Kubernetes 1.30: 1.31 or newer is needed" in result.stderr
+    assert not cluster.objects
+
+
+def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    made = cluster.secrets()
+    assert "Volumes and secrets are kept" in ok(cluster.remove())
+    left = {key.partition("/")[0] for key in cluster.objects}
+    assert left == {"namespace", "secret", "persistentvolumeclaim"}
+    ok(cluster.remove())  # nothing left to do
+    ok(cluster.setup())
+    assert cluster.secrets() == made
+
+
+def test_remove_stops_the_intake_first(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    ok(cluster.remove())
+    deletions = [
+        cluster.place(pattern)
+        for pattern in (
+            "^delete ingresses",
+            r"^delete deployments -l .*\(nginx,fastapi-api\)",
+            r"^delete deployments -l .* notin \(data-service",
+            "^delete deployments -l [^ ]* --",
+            "^exec |^get pods -l app.kubernetes.io/name=rabbitmq",
+            "^delete statefulsets",
+            "^delete services",
+        )
+    ]
+    assert deletions == sorted(deletions)
+
+
+def test_remove_with_its_data(cluster: Cluster, urls: list[str]) -> None:
+    cluster.crds = KEDA + GATEWAY
+    ok(cluster.setup(*urls))
+    cluster.crds = KEDA + GATEWAY
+    ok(cluster.remove("--delete-data"))
+    assert set(cluster.objects) == {"namespace/fastapi-starter"}
+
+
+def test_remove_after_a_failure_half_way(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    cluster.fail = "delete statefulsets"
+    result = cluster.remove()
+    assert result.returncode == 1
+    assert "run this again" in result.stderr
+    cluster.fail = NOTHING
+    ok(cluster.remove())
+    assert "statefulset/rabbitmq" not in cluster.objects
+
+
+def test_remove_tells_in_a_dry_run(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    before = dict(cluster.objects)
+    result = cluster.run("kubectl-remove.sh", "--dry-run", "--delete-data", yes=False)
+    ok(result)
+    assert cluster.objects == before
+    assert "statefulset/rabbitmq" in result.stdout
+    assert "persistentvolumeclaim/data-postgres-0" in result.stdout
+
+
+def test_remove_without_a_namespace(cluster: Cluster) -> None:
+    assert "nothing to do" in ok(cluster.remove())
