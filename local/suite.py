@@ -143,7 +143,7 @@ def _checks() -> list[Result]:
 def _types(folder: Path) -> Part:
     names = ["app", "main.py", "rabbitmq_client.py", "tests"]
     if folder == ROOT:
-        names = ["local", "tests", "bench"]
+        names = ["local", "tests", "bench", "deploy"]
     targets = [name for name in names if _holds_python(folder / name)]
     configuration = os.path.relpath(ROOT / "pyproject.toml", folder)
     arguments = ["-m", "mypy", "--no-error-summary", "--config-file", configuration]

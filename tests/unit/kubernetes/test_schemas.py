@@ -174,7 +174,7 @@ def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     assert not {"rabbitmq", "rabbitmq-nodes"} & set(services)
     pod = own["template"]["spec"]
     assert spec["replicas"] == own["replicas"] == 3
-    assert spec["image"] == pod["containers"][0]["image"]
+    assert spec["image"].startswith("rabbitmq:4.")
     assert spec["resources"]["limits"] == {
         "memory": pod["containers"][0]["resources"]["limits"]["memory"]
     }
@@ -182,7 +182,7 @@ def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     assert spec["affinity"] == pod["affinity"]
     secret = spec["secretBackend"]["externalSecret"]["name"]
     assert secret == "rabbitmq-credentials"
-    lines = set((ROOT / "rabbitmq/rabbitmq.conf").read_text().splitlines())
+    lines = set((ROOT / "rabbitmq/rabbitmq-cluster.conf").read_text().splitlines())
     assert set(spec["rabbitmq"]["additionalConfig"].splitlines()) <= lines
     override = spec["override"]["statefulSet"]["spec"]["template"]["spec"]
     assert override["securityContext"]["runAsNonRoot"] is True

@@ -1,0 +1,228 @@
+"""How many replicas a load needs, and what gives way first.
+
+    python -m deploy.capacity --sync 2000 --accepted 500
+
+The figures of one process come from docs/BENCHMARKS.md: there everything, the load
+generator included, shares two cores, so they are what was seen, not a limit. Put in your
+own for the parts that replicas do not multiply: PostgreSQL, the queue, Redis.
+"""
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parent.parent / "docs/BENCHMARKS.md"
+
+# Rows that a request writes: a record and two of the log; an accepted one has its
+# record updated besides.
+ROWS_SYNC, ROWS_ACCEPTED = 3, 4
+
+# Connections to PostgreSQL of a worker: its two children have two engines each, and the
+# parent needs one when it ends a record that failed. Kept free: some for people.
+WORKER_CONNECTIONS, SPARE_CONNECTIONS = 5, 10
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one process each, a second; a worker is one replica of two processes."""
+
+    api_sync: float
+    api_accepted: float
+    nginx: float
+    data_service: float
+    worker: float
+    rows: float  # that PostgreSQL wrote meanwhile
+    cpu_sync: float  # seconds of CPU for one request, all processes together
+    cpu_task: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests a second, and how far a replica shall be used."""
+
+    sync: float
+    accepted: float
+    use: float = 0.6
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A part that more replicas do not make larger."""
+
+    part: str
+    needed: float
+    given: float
+    advice: str
+
+    @property
+    def share(self) -> float:
+        """Above 1 it gives way."""
+        return self.needed / self.given
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the parts that stand alone can do, a second; connections at once."""
+
+    rows: float
+    calls: float
+    tasks: float
+    connections: int
+    pool: int = 10
+
+
+def measured(page: str) -> Measured:
+    """The figures of the page. Raises ValueError if it has another form."""
+    whole = _row(_section(page, "32 connections:"), "kit")
+    gateway = _row(_section(page, "32 connections:"), "kit through nginx")
+    calls = _row(_section(page, "## Remote calls alone"), "kit, quorum queue")
+    tasks = _row(_section(page, "## Accepted work"), "kit")
+    return Measured(
+        api_sync=gateway[0],
+        api_accepted=tasks[0],
+        nginx=1000 / (gateway[4] - whole[4]),
+        data_service=calls[0],
+        worker=tasks[3],
+        rows=whole[0] * ROWS_SYNC,
+        cpu_sync=gateway[4] / 1000,
+        cpu_task=tasks[5] / 1000,
+    )
+
+
+def _section(page: str, heading: str) -> str:
+    _, found, rest = page.partition(f"\n{heading}")
+    if not found:
+        raise ValueError(f"{BENCHMARKS.name} has no {heading!r}")
+    return rest
+
+
+def _row(section: str, name: str) -> list[float]:
+    """The numbers of a table's row; 0 for what is none."""
+    row = re.search(rf"^\| {re.escape(name)} \|(.*)\|$", section, re.MULTILINE)
+    if row is None:
+        raise ValueError(f"{BENCHMARKS.name} has no row {name!r}")
+    numbers = (re.match(r"\s*([\d,.]+)", cell) for cell in row[1].split("|"))
+    return [float(n[1].replace(",", "")) if n else 0.0 for n in numbers]
+
+
+def replicas(load: Load, figures: Measured) -> dict[str, int]:
+    """Of each Deployment; two at least, since one may be restarting."""
+    requests = load.sync + load.accepted
+    use = {
+        "nginx": requests / figures.nginx,
+        "fastapi-api": load.sync / figures.api_sync
+        + load.accepted / figures.api_accepted,
+        "data-service": requests / figures.data_service,
+        "fastapi-celery-worker": load.accepted / figures.worker,
+    }
+    return {name: max(2, math.ceil(busy / load.use)) for name, busy in use.items()}
+
+
+def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
+    """The parts that stand alone, the first to give way first."""
+    connections = counts["fastapi-api"] * shared.pool + SPARE_CONNECTIONS
+    connections += counts["fastapi-celery-worker"] * WORKER_CONNECTIONS
+    calls = load.sync + load.accepted
+    queues = math.ceil(calls / (shared.calls * load.use))
+    found = [
+        Limit(
+            "PostgreSQL, rows written a second",
+            load.sync * ROWS_SYNC + load.accepted * ROWS_ACCEPTED,
+            shared.rows,
+            "a larger server with a faster disk, then shards by tenant",
+        ),
+        Limit(
+            "PostgreSQL, connections",
+            connections,
+            shared.connections,
+            "a smaller pool, or PgBouncer before it",
+        ),
+        Limit(
+            "RabbitMQ, calls a second through data_queue",
+            calls,
+            shared.calls,
+            f"{queues} queues (DATA_QUEUE_NAME, QUEUE_NAME) with consumers of their own",
+        ),
+        Limit(
+            "Redis, tasks a second",
+            load.accepted,
+            shared.tasks,
+            "a Redis for each kind of task",
+        ),
+    ]
+    return sorted(found, key=lambda limit: limit.share, reverse=True)
+
+
+def report(load: Load, figures: Measured, shared: Shared) -> str:
+    """For people."""
+    counts = replicas(load, figures)
+    connections = counts["fastapi-api"] + 2 * counts["fastapi-celery-worker"]
+    connections += counts["data-service"]
+    cores = load.sync * figures.cpu_sync + load.accepted * figures.cpu_task
+    lines = [
+        f"{load.sync:,.0f} requests/s answered at once, {load.accepted:,.0f}/s accepted "
+        f"for later; replicas used to {load.use:.0%}",
+        "",
+        *(f"  {name:24}{count:>8,} replicas" for name, count in counts.items()),
+        f"  {'all together':24}{cores / load.use:>8,.0f} cores, servers included",
+        f"  {'RabbitMQ':24}{connections:>8,} connections, as many channels",
+        "",
+    ]
+    found = limits(load, counts, shared)
+    lines += [
+        f"  {limit.part:46}{limit.needed:>11,.0f} of {limit.given:>9,.0f}  "
+        f"{limit.share:>7.0%}"
+        for limit in found
+    ]
+    first = found[0]
+    if first.share > 1:
+        at = (load.sync + load.accepted) / first.share
+        verdict = f"First bottleneck: {first.part}, from {at:,.0f} requests/s on.\n"
+        verdict += f"Then: {first.advice}."
+    else:
+        verdict = f"Nothing gives way; nearest: {first.part}, {first.share:.0%}."
+    return "\n".join([*lines, "", verdict])
+
+
+def _parse(arguments: Sequence[str], figures: Measured) -> tuple[Load, Shared]:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.capacity",
+        description="How many replicas a load needs, and what gives way first.",
+    )
+    add = parser.add_argument
+    add("--sync", type=float, default=1000, help="POST /process, requests/s")
+    add("--accepted", type=float, default=0, help="POST /process-async, requests/s")
+    add("--use", type=float, default=0.6, help="share of a replica to use")
+    add("--rows", type=float, help="rows/s that PostgreSQL can write")
+    add("--calls", type=float, help="calls/s that one quorum queue can pass")
+    add("--tasks", type=float, help="tasks/s that Redis can take")
+    add("--connections", type=int, default=200, help="max_connections of PostgreSQL")
+    add("--pool", type=int, default=10, help="DB_POOL_SIZE + DB_MAX_OVERFLOW")
+    given = parser.parse_args(arguments)
+    if min(given.sync, given.accepted) < 0 or given.sync + given.accepted <= 0:
+        parser.error("name a load above 0")
+    if not 0 < given.use <= 1:
+        parser.error("--use is a share: above 0, at most 1")
+    shared = Shared(
+        given.rows or figures.rows,
+        given.calls or figures.data_service,
+        given.tasks or figures.api_accepted,
+        given.connections,
+        given.pool,
+    )
+    return Load(given.sync, given.accepted, given.use), shared
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the report."""
+    figures = measured(BENCHMARKS.read_text())
+    load, shared = _parse(arguments, figures)
+    print(report(load, figures, shared))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

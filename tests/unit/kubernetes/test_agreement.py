@@ -1,0 +1,435 @@
+"""Manifests, settings, nginx, compose and the other files name the same things."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+from tests.unit.kubernetes.manifests import (
+    OVERLAYS,
+    ROOT,
+    Object,
+    Workload,
+    of_kind,
+    one,
+    selects,
+    workloads,
+)
+
+BACKEND = ("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat")
+EXAMPLE = {
+    found[1]
+    for found in re.finditer(
+        r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE
+    )
+}
+README = (ROOT / "services/dataservice/README.md").read_text()
+
+# Read by probes, not by a process.
+FOR_PROBES = {"REDIS_PORT"}
+SECRETS = {
+    "rabbitmq-password": "of-your-own",
+    "database-url": "postgresql+psycopg2://fastapi:of-your-own@pg:5432/fastapi_db",
+    "redis-url": "redis://:of-your-own@redis:6379/0",
+}
+
+
+def workload(name: str, overlay: str = "production") -> Workload:
+    (found,) = (
+        each for each in workloads() if (each.overlay, each.name) == (overlay, name)
+    )
+    return found
+
+
+def python(folder: str, code: str, env: dict[str, str]) -> Any:
+    """What some code of a component prints as JSON."""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / folder), **env},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """What is mounted in /run/secrets."""
+    for name, value in SECRETS.items():
+        (tmp_path / name).write_text(value)
+    return tmp_path
+
+
+def mounted(env: dict[str, str], folder: Path) -> dict[str, str]:
+    return {k: v.replace("/run/secrets", str(folder)) for k, v in env.items()}
+
+
+# The settings themselves say whether they can be used, in production above all.
+BACKEND_CODE = """
+import json
+from app.application import create_app
+from app.core.config import load_settings
+from app.infrastructure.celery import QUEUES
+settings = load_settings()
+paths = []
+def walk(routes):
+    for route in routes:
+        if hasattr(route, "path"):
+            paths.append(route.path)
+        for name in ("routes", "original_router"):
+            inner = getattr(route, name, None)
+            if inner is not None:
+                walk(getattr(inner, "routes", inner))
+walk(create_app(settings).routes)
+print(json.dumps({
+    "environment": settings.environment,
+    "password": settings.rabbitmq.password.get_secret_value(),
+    "redis": settings.idempotency_redis_url,
+    "longest": settings.rpc.timeout_seconds + settings.database.db_timeout_seconds,
+    "queues": QUEUES,
+    "paths": paths,
+}))
+"""
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_backend_takes_its_settings(overlay: str, secrets: Path) -> None:
+    env = workload("fastapi-api", overlay).environment()
+    found = python("backend", BACKEND_CODE, mounted(env, secrets))
+    wanted = "development" if overlay == "development" else "production"
+    assert found["environment"] == wanted
+    assert found["password"] == SECRETS["rabbitmq-password"]
+    assert found["redis"] == SECRETS["redis-url"]
+    # The gateway, and the route before it, wait longer than the API itself.
+    read = workload("nginx", overlay).environment()["NGINX_READ_TIMEOUT"]
+    route = one("gateway-api", "HTTPRoute", "fastapi-api")["spec"]["rules"][0]
+    request = route["timeouts"]["request"]
+    assert found["longest"] < _seconds(read) < _seconds(request)
+    # Celery's queues are what KEDA looks at.
+    triggers = one("production", "ScaledObject", "fastapi-celery-worker")["spec"][
+        "triggers"
+    ]
+    lists = [
+        each["metadata"]["listName"] for each in triggers if each["type"] == "redis"
+    ]
+    assert lists == found["queues"]
+    # Probes ask paths that exist.
+    main = workload("fastapi-api", overlay).main
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert main[name]["httpGet"]["path"] in found["paths"]
+
+
+def _seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+DATA_SERVICE_CODE = """
+import json, os
+from main import make_receiver
+receiver = make_receiver(os.environ)
+broker = receiver._broker
+print(json.dumps({
+    "host": broker.host, "port": broker.port, "user": broker.username,
+    "password": broker.password, "queue": receiver._queue.name,
+    "arguments": receiver._queue.arguments,
+}))
+"""
+
+
+def test_the_data_service_takes_its_settings(secrets: Path) -> None:
+    env = mounted(workload("data-service").environment(), secrets)
+    found = python("services/dataservice", DATA_SERVICE_CODE, env)
+    api = workload("fastapi-api").environment()
+    assert found["password"] == SECRETS["rabbitmq-password"]
+    assert found["host"] == api["RABBITMQ_HOST"]
+    assert found["port"] == int(api["RABBITMQ_PORT"])
+    assert found["user"] == api["RABBITMQ_USER"]
+    assert found["queue"] == api["DATA_QUEUE_NAME"]
+    # One queue, in definitions.json and for KEDA too.
+    scaled = one("production", "ScaledObject", "data-service")["spec"]["triggers"]
+    queues = {
+        each["metadata"]["queueName"] for each in scaled if each["type"] == "rabbitmq"
+    }
+    assert queues == {found["queue"]}
+    definitions = json.loads((ROOT / "rabbitmq/definitions.json").read_text())
+    declared = {queue["name"]: queue["arguments"] for queue in definitions["queues"]}
+    assert declared[found["queue"]] == found["arguments"]
+
+
+@pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", "data-service"])
+def test_variables_are_documented(name: str) -> None:
+    known = EXAMPLE | FOR_PROBES
+    if name == "data-service":
+        known |= set(re.findall(r"`([A-Z_]+)`", README))
+    for variable in workload(name).environment():
+        assert variable in known or variable.removesuffix("_FILE") in known, variable
+
+
+def test_every_secret_file_is_mounted_and_made() -> None:
+    script = (ROOT / "kubectl-setup.sh").read_text()
+    for each in workloads():
+        for variable, path in each.environment().items():
+            if not variable.endswith("_FILE") or "HEARTBEAT" in variable:
+                continue
+            (mount,) = (
+                mount
+                for mount in each.main["volumeMounts"]
+                if mount["mountPath"] == "/run/secrets"
+            )
+            (volume,) = (
+                volume
+                for volume in each.pod["volumes"]
+                if volume["name"] == mount["name"]
+            )
+            items = _secret_items(volume)
+            assert Path(path).name in items, (each.name, variable)
+            assert re.search(rf"[ (]{items[Path(path).name]} ", script)
+
+
+def _secret_items(volume: Object) -> dict[str, str]:
+    """The files of a volume, with the keys of the secrets they come from."""
+    sources = volume.get("projected", {}).get("sources", [volume])
+    return {
+        item["path"]: item["key"]
+        for each in sources
+        for item in each["secret"]["items"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("fastapi-celery-worker", "CELERY_HEARTBEAT_FILE"),
+        ("fastapi-celery-beat", "CELERY_HEARTBEAT_FILE"),
+        ("data-service", "HEARTBEAT_FILE"),
+    ],
+)
+def test_probes_look_at_the_file_that_is_touched(name: str, variable: str) -> None:
+    found = workload(name)
+    file = found.environment()[variable]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert f" {file}" in found.main[probe]["exec"]["command"][-1]
+    assert file.startswith("/tmp/")
+
+
+def test_the_gateway_is_the_one_of_the_root() -> None:
+    copy = (ROOT / "deploy/nginx/nginx_config.conf").read_text()
+    own = (ROOT / "nginx_config.conf").read_text()
+    assert copy == own, "run: cp nginx_config.conf deploy/nginx/"
+    env = workload("nginx").environment()
+    assert set(re.findall(r"\$\{(\w+)}", own)) <= set(env)
+    for name in re.findall(r"\$\{(\w+)}", own):
+        assert re.search(env["NGINX_ENVSUBST_FILTER"], name)
+    defaults = dotenv_values(ROOT / ".env.example")
+    for name, value in env.items():
+        assert defaults.get(name, value) == value, name
+
+
+def test_ports_agree() -> None:
+    env = workload("fastapi-api").environment()
+    assert _port("fastapi-api", "http") == int(env["API_PORT"]) == 8000
+    gateway = workload("nginx").environment()
+    assert gateway["API_UPSTREAM"] == f"fastapi-api:{env['API_PORT']}"
+    assert _port("nginx", "http") == int(gateway["NGINX_PORT"]) == 8080
+    assert _port("rabbitmq", "amqp") == int(env["RABBITMQ_PORT"])
+    assert env["RABBITMQ_MANAGEMENT_URL"] == (
+        f"http://{env['RABBITMQ_HOST']}:{_port('rabbitmq', 'management')}"
+    )
+    assert _port("redis", "redis") == int(env["REDIS_PORT"])
+    assert _port("postgres", "postgres") == 5432
+    endpoint = f"http://otel-collector:{_port('otel-collector', 'otlp-grpc')}"
+    for name in (*BACKEND, "data-service"):
+        variables = workload(name).environment()
+        assert variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
+    collector = yaml.safe_load(
+        (ROOT / "observability/otel-collector-config.yaml").read_text()
+    )
+    protocols = collector["receivers"]["otlp"]["protocols"]
+    assert protocols["grpc"]["endpoint"].endswith(":4317")
+    ports = {each["name"]: each for each in workload("otel-collector").main["ports"]}
+    health = collector["extensions"]["health_check"]["endpoint"]
+    assert health.endswith(f":{ports['health']['containerPort']}")
+    template = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
+    ports = {each["name"]: each for each in workload("nginx").main["ports"]}
+    assert f"listen {ports['probes']['containerPort']};" in template
+
+
+def _port(service: str, name: str) -> int:
+    """A port of a Service that leads to the same port of its pods."""
+    spec = one("development", "Service", service)["spec"]
+    (found,) = (each for each in spec["ports"] if each["name"] == name)
+    targets = [
+        each
+        for each in workloads()
+        if each.overlay == "development"
+        and selects({"matchLabels": spec["selector"]}, each.labels)
+    ]
+    assert [each.name for each in targets] == [service]
+    ports = {each["name"]: each["containerPort"] for each in targets[0].main["ports"]}
+    assert ports[found["targetPort"]] == found["port"]
+    return int(found["port"])
+
+
+def test_rabbitmq_agrees_with_itself() -> None:
+    found = workload("rabbitmq")
+    env = found.environment()
+    config = one("production", "ConfigMap", "rabbitmq-config")["data"]
+    lines = dict(
+        line.split(" = ")
+        for line in config["30-cluster.conf"].splitlines()
+        if " = " in line and not line.startswith("#")
+    )
+    headless = found.object["spec"]["serviceName"]
+    assert env["RABBITMQ_NODENAME"] == f"rabbit@$(POD_NAME).{headless}.$(NAMESPACE)"
+    service = one("production", "Service", headless)["spec"]
+    assert service["clusterIP"] == "None" and service["publishNotReadyAddresses"]
+    size = lines["quorum_queue.continuous_membership_reconciliation.target_group_size"]
+    assert int(size) == found.object["spec"]["replicas"]
+    limit = found.main["resources"]["limits"]["memory"]
+    assert lines["total_memory_available_override_value"] == f"{limit}B" == "2GiB"
+    assert env["RABBITMQ_DEFAULT_USER"] == (
+        workload("fastapi-api").environment()["RABBITMQ_USER"]
+    )
+    assert "rabbitmq_peer_discovery_k8s" in config["enabled_plugins"]
+    script = (ROOT / "kubectl-setup.sh").read_text()
+    assert f"username {env['RABBITMQ_DEFAULT_USER']} " in script
+    stop = (ROOT / "kubectl-remove.sh").read_text()
+    hook = found.main["lifecycle"]["preStop"]["exec"]["command"][-1]
+    assert "test -e /tmp/stop-all ||" in hook and "touch /tmp/stop-all" in stop
+
+
+def test_versions_agree() -> None:
+    source = (ROOT / "backend/app/__init__.py").read_text()
+    (version,) = re.findall(r'__version__ = "(.*)"', source)
+    for each in workloads():
+        for container in each.containers:
+            image, _, tag = container["image"].partition(":")
+            if image in ("fastapi-starter-api", "data-service", "rabbitmq-service"):
+                assert tag == version
+    assert f"tag={version} " in (ROOT / "kubectl-setup.sh").read_text()
+
+
+# Who talks to whom, and on which ports; nobody else does.
+FLOWS = {
+    ("nginx", "fastapi-api"): {8000},
+    ("fastapi-api", "rabbitmq"): {5672, 15672},
+    ("fastapi-api", "redis"): {6379},
+    ("fastapi-api", "postgres"): {5432},
+    ("fastapi-api", "otel-collector"): {4317},
+    ("fastapi-celery-worker", "rabbitmq"): {5672},
+    ("fastapi-celery-worker", "redis"): {6379},
+    ("fastapi-celery-worker", "postgres"): {5432},
+    ("fastapi-celery-worker", "otel-collector"): {4317},
+    ("fastapi-celery-beat", "rabbitmq"): {15672},
+    ("fastapi-celery-beat", "redis"): {6379},
+    ("fastapi-celery-beat", "otel-collector"): {4317},
+    ("fastapi-migrations", "postgres"): {5432},
+    ("data-service", "rabbitmq"): {5672},
+    ("data-service", "otel-collector"): {4317},
+    ("rabbitmq", "rabbitmq"): {4369, 25672, 35672},
+}
+PORTS = {port for ports in FLOWS.values() for port in ports} | {8080, 53}
+
+
+def test_network_policies_open_what_is_needed_and_no_more() -> None:
+    found = [each for each in workloads() if each.overlay == "development"]
+    policies = [each["spec"] for each in of_kind("development", "NetworkPolicy")]
+    for source in found:
+        for target in found:
+            open_ports = {
+                port
+                for port in PORTS
+                if _passes(policies, "egress", source, target, port)
+                and _passes(policies, "ingress", target, source, port)
+            }
+            expected = FLOWS.get((source.name, target.name), set())
+            assert open_ports == expected, f"{source.name} to {target.name}"
+
+
+def _passes(
+    policies: list[Object], way: str, own: Workload, other: Workload, port: int
+) -> bool:
+    """Whether a policy of one side lets a connection through."""
+    end = "to" if way == "egress" else "from"
+    rules = [
+        rule
+        for policy in policies
+        if selects(policy["podSelector"], own.labels)
+        for rule in policy.get(way, [])
+    ]
+    return any(_covers(rule, port) and _names(rule.get(end), other) for rule in rules)
+
+
+def _covers(rule: Object, port: int) -> bool:
+    return any(
+        each["port"] <= port <= each.get("endPort", each["port"])
+        for each in rule["ports"]
+    )
+
+
+def _names(peers: list[Object] | None, other: Workload) -> bool:
+    """Peers of our own namespace; None means everybody."""
+    if peers is None:
+        return True
+    return any(
+        "namespaceSelector" not in peer
+        and "podSelector" in peer
+        and selects(peer["podSelector"], other.labels)
+        for peer in peers
+    )
+
+
+COMPOSE = ROOT / "docker-compose.yml"
+
+# Container names of the brief, and the workloads that run the same.
+CONTAINERS = {
+    "fastapi-api": "fastapi-api",
+    "fastapi-celery-worker": "fastapi-celery-worker",
+    "data-service": "data-service",
+    "rabbitmq-service": "rabbitmq",
+    "redis": "redis",
+    "postgres": "postgres",
+}
+# What compose and Kubernetes must say alike where both say something.
+SAME = (
+    *("DATA_QUEUE_NAME", "QUEUE_NAME", "RABBITMQ_HOST", "RABBITMQ_PORT", "API_PORT"),
+    *("CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("NGINX_PORT", "POSTGRES_DB", "POSTGRES_USER"),
+)
+
+
+@pytest.mark.skipif(not COMPOSE.exists(), reason="there is no docker-compose.yml")
+def test_compose_runs_the_same() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    by_container = {each.get("container_name"): each for each in services.values()}
+    for container, name in CONTAINERS.items():
+        service, own = by_container[container], workload(name, "development")
+        assert _image(service) == own.main["image"].partition(":")[0]
+        theirs, ours = _compose_environment(service), own.environment()
+        for variable in SAME:
+            said = re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", theirs.get(variable, ""))
+            if said and variable in ours:
+                assert said == ours[variable], (container, variable)
+
+
+def _image(service: Object) -> str:
+    """The image's name, without registry, tag and digest."""
+    image = re.sub(r"\$\{\w+:?-?(.*?)\}", r"\1", str(service["image"]))
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _compose_environment(service: Object) -> dict[str, str]:
+    """Compose takes a list of NAME=value or a mapping."""
+    given = service.get("environment", {})
+    if isinstance(given, list):
+        given = dict(each.partition("=")[::2] for each in given)
+    return {name: "" if value is None else str(value) for name, value in given.items()}
