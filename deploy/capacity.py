@@ -3,8 +3,8 @@
     python -m deploy.capacity --sync 2000 --accepted 500
 
 The figures of one process come from docs/BENCHMARKS.md: there everything, the load
-generator included, shares two cores, so they are what was seen, not a limit. Put in your
-own for the parts that replicas do not multiply: PostgreSQL, the queue, Redis.
+generator included, shares two cores, so they are what was seen, not a limit. Put in
+your own for the parts that replicas do not multiply: PostgreSQL, the queue, Redis.
 """
 
 import argparse
@@ -145,7 +145,7 @@ def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
             "RabbitMQ, calls a second through data_queue",
             calls,
             shared.calls,
-            f"{queues} queues (DATA_QUEUE_NAME, QUEUE_NAME) with consumers of their own",
+            f"{queues} queues (DATA_QUEUE_NAME, QUEUE_NAME), each with its consumers",
         ),
         Limit(
             "Redis, tasks a second",
@@ -164,8 +164,8 @@ def report(load: Load, figures: Measured, shared: Shared) -> str:
     connections += counts["data-service"]
     cores = load.sync * figures.cpu_sync + load.accepted * figures.cpu_task
     lines = [
-        f"{load.sync:,.0f} requests/s answered at once, {load.accepted:,.0f}/s accepted "
-        f"for later; replicas used to {load.use:.0%}",
+        f"{load.sync:,.0f} requests/s answered at once, {load.accepted:,.0f}/s "
+        f"accepted for later; replicas used to {load.use:.0%}",
         "",
         *(f"  {name:24}{count:>8,} replicas" for name, count in counts.items()),
         f"  {'all together':24}{cores / load.use:>8,.0f} cores, servers included",

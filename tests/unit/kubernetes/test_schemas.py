@@ -145,7 +145,7 @@ def test_keda_finds_its_parameters_in_secrets_that_the_script_makes() -> None:
         for entry in each["spec"]["secretTargetRef"]:
             assert set(entry) == {"parameter", "name", "key"}
             made = re.findall(
-                rf"(?:create_secret|replace_secret) {entry['name']} (.*?)\n\s*(?:fi|el)",
+                rf"(?:create|replace)_secret {entry['name']} (.*?)\n\s*(?:fi|el)",
                 script.replace("\\\n", " ") + "\nfi",
                 flags=re.DOTALL,
             )

@@ -1,4 +1,4 @@
-"""Every workload is fit for a cluster: what kubesec and kube-score look for, and more."""
+"""Every workload is fit for a cluster: what kubesec and kube-score ask, and more."""
 
 import re
 from collections.abc import Iterator

@@ -1,0 +1,230 @@
+"""The probes of the Kubernetes manifests, on the processes that they are for."""
+
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local import apps
+from local.apps import ROOT, App
+from local.ports import free_port
+from local.servers.nginx import Nginx
+from local.servers.postgres import PostgreSQL
+from local.servers.rabbitmq import RabbitMQ
+from local.servers.redis import Redis
+from local.stack import Servers
+from local.state import State
+from tests.e2e.client import wait_for
+from tests.integration.relay import Relay
+
+STALE = 31  # seconds: the probes allow 30
+
+
+def container(file: str) -> dict[str, Any]:
+    """The container of the Deployment in a file of manifests."""
+    for each in yaml.safe_load_all((ROOT / file).read_text()):
+        if each["kind"] == "Deployment":
+            found: dict[str, Any] = each["spec"]["template"]["spec"]["containers"][0]
+            return found
+    raise AssertionError(f"no Deployment in {file}")
+
+
+@dataclass
+class Probed:
+    """A process, and the probes of its container."""
+
+    app: App
+    file: str
+    env: dict[str, str]
+    heartbeat: Path
+
+    def passes(self, name: str) -> bool:
+        """What the kubelet would find: the command ends with 0 in time."""
+        probe = container(self.file)[f"{name}Probe"]
+        command = [
+            word.replace("/tmp/heartbeat", str(self.heartbeat))
+            for word in probe["exec"]["command"]
+        ]
+        result = subprocess.run(
+            command, env={**os.environ, **self.env}, timeout=probe["timeoutSeconds"]
+        )
+        return result.returncode == 0
+
+    def grow_old(self) -> None:
+        """As if the file had not been touched for longer than the probes allow."""
+        old = time.time() - STALE
+        os.utime(self.heartbeat, (old, old))
+
+
+Start = Callable[[str, Relay], Probed]
+
+
+@pytest.fixture
+def env(
+    rabbitmq: RabbitMQ,
+    redis_server: Redis,
+    postgres: PostgreSQL,
+    vhost: str,
+    database_url: str,
+) -> dict[str, str]:
+    variables = Servers(postgres, redis_server, rabbitmq).environment(vhost=vhost)
+    return {**variables, "DATABASE_URL": database_url}
+
+
+@pytest.fixture
+def start(state: State, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Starts a process whose broker is behind a relay."""
+    with ExitStack() as running:
+
+        def start(name: str, relay: Relay) -> Probed:
+            port, heartbeat = str(relay.port), tmp_path / "heartbeat"
+            if name == "data-service":
+                own = {"RABBITMQ_PORT": port, "HEARTBEAT_FILE": str(heartbeat)}
+                folder = ROOT / "services/dataservice"
+                app = apps.service("probed-service", folder, state, {**env, **own})
+                file = "services/dataservice/dataservice-pod.yaml"
+            else:
+                url = f"redis://127.0.0.1:{port}/0"
+                own = {
+                    "CELERY_BROKER_URL": url,
+                    "CELERY_HEARTBEAT_FILE": str(heartbeat),
+                }
+                make = _worker if name == "worker" else apps.beat
+                app = make(state, {**env, **own})
+                kind = "celery" if name == "worker" else "beat"
+                file = f"backend/backend-{kind}-pod.yaml"
+            running.callback(app.kill)
+            app.start()
+            return Probed(app, file, {**own, "REDIS_PORT": port}, heartbeat)
+
+        yield start
+
+
+def _worker(state: State, env: dict[str, str]) -> App:
+    return apps.worker(state, env, lambda: True)
+
+
+def target(name: str, rabbitmq: RabbitMQ, redis_server: Redis) -> int:
+    return rabbitmq.port if name == "data-service" else redis_server.port
+
+
+@pytest.mark.parametrize("name", ["data-service", "worker"])
+def test_probes_tell_starting_ready_hung_and_alive(
+    name: str, start: Start, rabbitmq: RabbitMQ, redis_server: Redis
+) -> None:
+    with Relay(target(name, rabbitmq, redis_server)) as relay:
+        probed = start(name, relay)
+        assert not probed.heartbeat.exists() or probed.passes("startup")
+        wait_for(lambda: probed.passes("startup"), "it has started")
+        wait_for(lambda: probed.passes("readiness"), "it has its connection")
+        assert probed.passes("liveness")
+
+        probed.app.pause()
+        probed.grow_old()
+        assert not probed.passes("liveness"), "a process that hangs is found"
+        probed.app.resume()
+        wait_for(lambda: probed.passes("liveness"), "it lives again")
+
+
+def test_without_rabbitmq_a_service_is_not_ready_and_lives(
+    start: Start, rabbitmq: RabbitMQ
+) -> None:
+    with Relay(rabbitmq.port) as relay:
+        probed = start("data-service", relay)
+        wait_for(lambda: probed.passes("startup"), "it has started")
+        wait_for(lambda: probed.passes("readiness"), "it has its connection")
+        relay.close()
+        wait_for(lambda: not probed.passes("readiness"), "the loss is seen")
+        probed.grow_old()
+        wait_for(lambda: probed.passes("liveness"), "it goes on touching its file")
+        relay.open()
+        wait_for(lambda: probed.passes("readiness"), "it has connected again")
+
+
+def test_without_redis_a_worker_is_not_ready(start: Start, redis_server: Redis) -> None:
+    with Relay(redis_server.port) as relay:
+        probed = start("worker", relay)
+        wait_for(lambda: probed.passes("readiness"), "it has its connection")
+        relay.close()
+        wait_for(lambda: not probed.passes("readiness"), "the loss is seen")
+
+
+def test_probes_of_beat(start: Start, redis_server: Redis) -> None:
+    source = (ROOT / "backend/app/worker.py").read_text()
+    if "heartbeat_file" not in source + (ROOT / "local/apps.py").read_text():
+        pytest.skip("beat touches no file yet")
+    with Relay(redis_server.port) as relay:
+        probed = start("beat", relay)
+        wait_for(lambda: probed.passes("startup"), "it has started")
+        wait_for(lambda: probed.passes("readiness"), "it ticks")
+        probed.app.pause()
+        probed.grow_old()
+        assert not probed.passes("liveness") and not probed.passes("readiness")
+        probed.app.resume()
+        wait_for(lambda: probed.passes("liveness"), "it lives again")
+
+
+def test_probes_of_the_api(
+    state: State, env: dict[str, str], rabbitmq: RabbitMQ
+) -> None:
+    with Relay(rabbitmq.port) as relay:
+        own = {**env, "RABBITMQ_PORT": str(relay.port)}
+        api = apps.api("probed-api", state, own, free_port())
+        try:
+            api.start()
+            assert status(api.port, "liveness") == status(api.port, "readiness") == 200
+            relay.close()
+            wait_for(lambda: status(api.port, "readiness") == 503, "the loss is seen")
+            assert status(api.port, "liveness") == status(api.port, "startup") == 200
+            relay.open()
+            wait_for(lambda: status(api.port, "readiness") == 200, "it is back")
+            api.pause()
+            assert status(api.port, "liveness") is None, "a loop that hangs is found"
+        finally:
+            api.kill()
+
+
+def status(port: int, name: str) -> int | None:
+    """The status of the probe's answer; None if none comes in time."""
+    probe = container("backend/backend-pod.yaml")[f"{name}Probe"]
+    url = f"http://127.0.0.1:{port}{probe['httpGet']['path']}"
+    try:
+        with urllib.request.urlopen(url, timeout=probe["timeoutSeconds"]) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+def test_probes_of_nginx(state: State, tmp_path: Path) -> None:
+    """Also: nginx takes what the cluster adds to the root's configuration."""
+    probes = free_port()
+    added = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
+    assert "listen 8090;" in added
+    template = tmp_path / "template"
+    template.write_text(
+        (ROOT / "nginx_config.conf").read_text()
+        + added.replace("listen 8090;", f"listen 127.0.0.1:{probes};")
+    )
+    nginx = Nginx(state, free_port(), [free_port()], template)
+    nginx.name = "probed-nginx"
+    try:
+        nginx.start()
+        file = "deploy/nginx/nginx-pod.yaml"
+        path = container(file)["readinessProbe"]["httpGet"]["path"]
+        # The API is not there: nginx answers all the same.
+        assert apps.answers(f"http://127.0.0.1:{probes}{path}")
+        assert apps.answers(f"{nginx.url}/", 502)
+        assert apps.answers(f"http://127.0.0.1:{probes}/", 404)
+    finally:
+        nginx.kill()
