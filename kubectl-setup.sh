@@ -21,19 +21,21 @@ Usage: ./kubectl-setup.sh [options]
   --gateway NAMESPACE/NAME  an HTTPRoute at this Gateway instead of an Ingress
   --context NAME            of the kubeconfig; default: the current one
   --timeout SECONDS         for each wait; default 600
+  --no-migration            leave the schema as it is: to go back to an older tag
   --dry-run                 print what would be applied, change nothing
   --yes                     do not ask
 TEXT
 }
 
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
-gateway="" context="" timeout=600 dry_run="" yes="" database_url="" redis_url=""
+gateway="" context="" timeout=600 dry_run="" yes="" no_migration="" database_url="" redis_url=""
 
 parse() {
     while [ $# -gt 0 ]; do
         case $1 in
         --dry-run) dry_run=1 && shift && continue ;;
         --yes) yes=1 && shift && continue ;;
+        --no-migration) no_migration=1 && shift && continue ;;
         -h | --help) usage && exit 0 ;;
         --*) [ $# -ge 2 ] || fail "$1 needs a value" ;;
         *) fail "unknown argument $1; --help lists the options" ;;
@@ -266,8 +268,12 @@ main() {
     # shellcheck disable=SC2046  # one word for each name
     roll_out statefulset $(names StatefulSet <"$work/first.yaml")
     roll_out deployment otel-collector
-    say "2 of 3: migration"
-    migrate
+    if [ -n "$no_migration" ]; then
+        say "2 of 3: no migration"
+    else
+        say "2 of 3: migration"
+        migrate
+    fi
     say "3 of 3: application"
     forget_alternatives
     apply application

@@ -152,6 +152,14 @@ def workloads() -> Iterator[Workload]:
             yield Workload(name, each)
 
 
+def workload(name: str, overlay: str = "production") -> Workload:
+    """The one of that name."""
+    (found,) = (
+        each for each in workloads() if (each.overlay, each.name) == (overlay, name)
+    )
+    return found
+
+
 def selects(selector: Object, labels: dict[str, str]) -> bool:
     """Whether a label selector means something with these labels."""
     for key, value in selector.get("matchLabels", {}).items():

@@ -16,10 +16,9 @@ from tests.unit.kubernetes.manifests import (
     OVERLAYS,
     ROOT,
     Object,
-    Workload,
-    of_kind,
     one,
     selects,
+    workload,
     workloads,
 )
 
@@ -39,13 +38,6 @@ SECRETS = {
     "database-url": "postgresql+psycopg2://fastapi:of-your-own@pg:5432/fastapi_db",
     "redis-url": "redis://:of-your-own@redis:6379/0",
 }
-
-
-def workload(name: str, overlay: str = "production") -> Workload:
-    (found,) = (
-        each for each in workloads() if (each.overlay, each.name) == (overlay, name)
-    )
-    return found
 
 
 def python(folder: str, code: str, env: dict[str, str]) -> Any:
@@ -305,131 +297,3 @@ def test_rabbitmq_agrees_with_itself() -> None:
     stop = (ROOT / "kubectl-remove.sh").read_text()
     hook = found.main["lifecycle"]["preStop"]["exec"]["command"][-1]
     assert "test -e /tmp/stop-all ||" in hook and "touch /tmp/stop-all" in stop
-
-
-def test_versions_agree() -> None:
-    source = (ROOT / "backend/app/__init__.py").read_text()
-    (version,) = re.findall(r'__version__ = "(.*)"', source)
-    for each in workloads():
-        for container in each.containers:
-            image, _, tag = container["image"].partition(":")
-            if image in ("fastapi-starter-api", "data-service", "rabbitmq-service"):
-                assert tag == version
-    assert f"tag={version} " in (ROOT / "kubectl-setup.sh").read_text()
-
-
-# Who talks to whom, and on which ports; nobody else does.
-FLOWS = {
-    ("nginx", "fastapi-api"): {8000},
-    ("fastapi-api", "rabbitmq"): {5672, 15672},
-    ("fastapi-api", "redis"): {6379},
-    ("fastapi-api", "postgres"): {5432},
-    ("fastapi-api", "otel-collector"): {4317},
-    ("fastapi-celery-worker", "rabbitmq"): {5672},
-    ("fastapi-celery-worker", "redis"): {6379},
-    ("fastapi-celery-worker", "postgres"): {5432},
-    ("fastapi-celery-worker", "otel-collector"): {4317},
-    ("fastapi-celery-beat", "rabbitmq"): {15672},
-    ("fastapi-celery-beat", "redis"): {6379},
-    ("fastapi-celery-beat", "otel-collector"): {4317},
-    ("fastapi-migrations", "postgres"): {5432},
-    ("data-service", "rabbitmq"): {5672},
-    ("data-service", "otel-collector"): {4317},
-    ("rabbitmq", "rabbitmq"): {4369, 25672, 35672},
-}
-PORTS = {port for ports in FLOWS.values() for port in ports} | {8080, 53}
-
-
-def test_network_policies_open_what_is_needed_and_no_more() -> None:
-    found = [each for each in workloads() if each.overlay == "development"]
-    policies = [each["spec"] for each in of_kind("development", "NetworkPolicy")]
-    for source in found:
-        for target in found:
-            open_ports = {
-                port
-                for port in PORTS
-                if _passes(policies, "egress", source, target, port)
-                and _passes(policies, "ingress", target, source, port)
-            }
-            expected = FLOWS.get((source.name, target.name), set())
-            assert open_ports == expected, f"{source.name} to {target.name}"
-
-
-def _passes(
-    policies: list[Object], way: str, own: Workload, other: Workload, port: int
-) -> bool:
-    """Whether a policy of one side lets a connection through."""
-    end = "to" if way == "egress" else "from"
-    rules = [
-        rule
-        for policy in policies
-        if selects(policy["podSelector"], own.labels)
-        for rule in policy.get(way, [])
-    ]
-    return any(_covers(rule, port) and _names(rule.get(end), other) for rule in rules)
-
-
-def _covers(rule: Object, port: int) -> bool:
-    return any(
-        each["port"] <= port <= each.get("endPort", each["port"])
-        for each in rule["ports"]
-    )
-
-
-def _names(peers: list[Object] | None, other: Workload) -> bool:
-    """Peers of our own namespace; None means everybody."""
-    if peers is None:
-        return True
-    return any(
-        "namespaceSelector" not in peer
-        and "podSelector" in peer
-        and selects(peer["podSelector"], other.labels)
-        for peer in peers
-    )
-
-
-COMPOSE = ROOT / "docker-compose.yml"
-
-# Container names of the brief, and the workloads that run the same.
-CONTAINERS = {
-    "fastapi-api": "fastapi-api",
-    "fastapi-celery-worker": "fastapi-celery-worker",
-    "data-service": "data-service",
-    "rabbitmq-service": "rabbitmq",
-    "redis": "redis",
-    "postgres": "postgres",
-}
-# What compose and Kubernetes must say alike where both say something.
-SAME = (
-    *("DATA_QUEUE_NAME", "QUEUE_NAME", "RABBITMQ_HOST", "RABBITMQ_PORT", "API_PORT"),
-    *("CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-    *("NGINX_PORT", "POSTGRES_DB", "POSTGRES_USER"),
-)
-
-
-@pytest.mark.skipif(not COMPOSE.exists(), reason="there is no docker-compose.yml")
-def test_compose_runs_the_same() -> None:
-    services = yaml.safe_load(COMPOSE.read_text())["services"]
-    by_container = {each.get("container_name"): each for each in services.values()}
-    for container, name in CONTAINERS.items():
-        service, own = by_container[container], workload(name, "development")
-        assert _image(service) == own.main["image"].partition(":")[0]
-        theirs, ours = _compose_environment(service), own.environment()
-        for variable in SAME:
-            said = re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", theirs.get(variable, ""))
-            if said and variable in ours:
-                assert said == ours[variable], (container, variable)
-
-
-def _image(service: Object) -> str:
-    """The image's name, without registry, tag and digest."""
-    image = re.sub(r"\$\{\w+:?-?(.*?)\}", r"\1", str(service["image"]))
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
-def _compose_environment(service: Object) -> dict[str, str]:
-    """Compose takes a list of NAME=value or a mapping."""
-    given = service.get("environment", {})
-    if isinstance(given, list):
-        given = dict(each.partition("=")[::2] for each in given)
-    return {name: "" if value is None else str(value) for name, value in given.items()}

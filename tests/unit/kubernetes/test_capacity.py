@@ -11,7 +11,7 @@ from deploy.capacity import (
     measured,
     replicas,
 )
-from tests.unit.kubernetes.manifests import of_kind, one, workloads
+from tests.unit.kubernetes.manifests import of_kind, one, workload
 
 FIGURES = measured(BENCHMARKS.read_text())
 SHARED = Shared(FIGURES.rows, FIGURES.data_service, FIGURES.api_accepted, 200)
@@ -82,12 +82,7 @@ def test_nonsense_is_refused(wrong: list[str]) -> None:
 
 def test_the_autoscalers_stay_below_the_connections() -> None:
     """What docs/DEPLOYMENT.md says of 350 connections, by the manifests."""
-    (api,) = (
-        each
-        for each in workloads()
-        if (each.overlay, each.name) == ("production", "fastapi-api")
-    )
-    env = api.environment()
+    env = workload("fastapi-api").environment()
     pool = int(env["DB_POOL_SIZE"]) + int(env["DB_MAX_OVERFLOW"])
     assert pool == SHARED.pool
     most = _largest("fastapi-api") * pool + _largest("fastapi-celery-worker") * 5
@@ -103,9 +98,5 @@ def _largest(name: str) -> int:
 
 
 def test_a_worker_has_the_processes_that_were_measured() -> None:
-    (worker,) = (
-        each
-        for each in workloads()
-        if (each.overlay, each.name) == ("production", "fastapi-celery-worker")
-    )
+    worker = workload("fastapi-celery-worker")
     assert "--concurrency=2" in worker.main["args"]

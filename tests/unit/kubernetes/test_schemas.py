@@ -7,7 +7,15 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.unit.kubernetes.manifests import ALL, ROOT, Object, of_kind, one, rendered
+from tests.unit.kubernetes.manifests import (
+    ALL,
+    ROOT,
+    Object,
+    of_kind,
+    one,
+    rendered,
+    workloads,
+)
 
 # The oldest that we support, and the newest that kubernetes-validate knows.
 VERSIONS = ("1.31", "1.37")
@@ -188,3 +196,14 @@ def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     assert override["securityContext"]["runAsNonRoot"] is True
     for container in [*override["containers"], *override["initContainers"]]:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_versions_agree() -> None:
+    source = (ROOT / "backend/app/__init__.py").read_text()
+    (version,) = re.findall(r'__version__ = "(.*)"', source)
+    for each in workloads():
+        for container in each.containers:
+            image, _, tag = container["image"].partition(":")
+            if image in ("fastapi-starter-api", "data-service", "rabbitmq-service"):
+                assert tag == version
+    assert f"tag={version} " in (ROOT / "kubectl-setup.sh").read_text()

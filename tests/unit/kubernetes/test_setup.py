@@ -1,88 +1,17 @@
-"""kubectl-setup.sh and kubectl-remove.sh, against a kubectl that records its calls."""
+"""kubectl-setup.sh, against a kubectl that records its calls."""
 
 import json
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.kubernetes.fake_kubectl import FakeKubectl
-from tests.unit.kubernetes.manifests import ROOT, kubectl, rendered
+from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok
+from tests.unit.kubernetes.manifests import ROOT, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
-KEDA = ("scaledobjects.keda.sh", "triggerauthentications.keda.sh")
-NOTHING = "$^"
-GATEWAY = ("httproutes.gateway.networking.k8s.io",)
-
-
-class Cluster(FakeKubectl):
-    """A fake cluster, and a way to run the scripts against it."""
-
-    def run(
-        self, script: str, *arguments: str, yes: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        self.calls.clear()
-        return subprocess.run(
-            [str(ROOT / script), *(["--yes"] if yes else []), *arguments],
-            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    def setup(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("kubectl-setup.sh", *arguments)
-
-    def remove(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("kubectl-remove.sh", *arguments)
-
-    @property
-    def said(self) -> list[str]:
-        """The calls of the last run, without what is the same in each."""
-        calls = (" ".join(call) for call in self.calls)
-        return [re.sub(r"--(context|namespace) \S+ ", "", call) for call in calls]
-
-    def place(self, pattern: str) -> int:
-        """Where in the last run a call stands that has the pattern."""
-        places = [n for n, call in enumerate(self.said) if re.search(pattern, call)]
-        assert places, f"no call has {pattern}: {self.said}"
-        return places[0]
-
-    def secrets(self) -> dict[str, dict[str, str]]:
-        return {
-            key.removeprefix("secret/"): value["data"]
-            for key, value in self.objects.items()
-            if key.startswith("secret/")
-        }
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    cluster = Cluster(folder, kubectl())
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture
-def urls(tmp_path: Path) -> list[str]:
-    """Options that name the managed servers."""
-    database, redis = tmp_path / "database", tmp_path / "redis"
-    database.write_text("postgresql+psycopg2://u:Sekret1@pg.example.org/fastapi_db\n")
-    redis.write_text("rediss://default:Sekret2@redis.example.org:6390/0")
-    files = ("--database-url-file", str(database), "--redis-url-file", str(redis))
-    return ["--environment", "production", *files]
-
-
-def ok(result: subprocess.CompletedProcess[str]) -> str:
-    assert result.returncode == 0, result.stderr
-    return result.stderr
 
 
 def test_the_scripts_are_clean() -> None:
@@ -214,6 +143,15 @@ def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> No
     ok(cluster.setup())
 
 
+def test_back_to_an_older_version_without_its_migrations(cluster: Cluster) -> None:
+    ok(cluster.setup("--tag", "1.5.0"))
+    ok(cluster.setup("--tag", "1.4.0", "--no-migration"))
+    assert not [call for call in cluster.said if "migration" in call]
+    api = cluster.objects["deployment/fastapi-api"]["object"]
+    image = api["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == "fastapi-starter-api:1.4.0"
+
+
 def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
     options = (
         "--namespace",
@@ -333,65 +271,3 @@ def test_an_old_cluster_is_refused(cluster: Cluster) -> None:
     result = cluster.setup()
     assert "Kubernetes 1.30: 1.31 or newer is needed" in result.stderr
     assert not cluster.objects
-
-
-def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
-    ok(cluster.setup())
-    made = cluster.secrets()
-    assert "Volumes and secrets are kept" in ok(cluster.remove())
-    left = {key.partition("/")[0] for key in cluster.objects}
-    assert left == {"namespace", "secret", "persistentvolumeclaim"}
-    ok(cluster.remove())  # nothing left to do
-    ok(cluster.setup())
-    assert cluster.secrets() == made
-
-
-def test_remove_stops_the_intake_first(cluster: Cluster) -> None:
-    ok(cluster.setup())
-    ok(cluster.remove())
-    deletions = [
-        cluster.place(pattern)
-        for pattern in (
-            "^delete ingresses",
-            r"^delete deployments -l .*\(nginx,fastapi-api\)",
-            r"^delete deployments -l .* notin \(data-service",
-            "^delete deployments -l [^ ]* --",
-            "^exec |^get pods -l app.kubernetes.io/name=rabbitmq",
-            "^delete statefulsets",
-            "^delete services",
-        )
-    ]
-    assert deletions == sorted(deletions)
-
-
-def test_remove_with_its_data(cluster: Cluster, urls: list[str]) -> None:
-    cluster.crds = KEDA + GATEWAY
-    ok(cluster.setup(*urls))
-    cluster.crds = KEDA + GATEWAY
-    ok(cluster.remove("--delete-data"))
-    assert set(cluster.objects) == {"namespace/fastapi-starter"}
-
-
-def test_remove_after_a_failure_half_way(cluster: Cluster) -> None:
-    ok(cluster.setup())
-    cluster.fail = "delete statefulsets"
-    result = cluster.remove()
-    assert result.returncode == 1
-    assert "run this again" in result.stderr
-    cluster.fail = NOTHING
-    ok(cluster.remove())
-    assert "statefulset/rabbitmq" not in cluster.objects
-
-
-def test_remove_tells_in_a_dry_run(cluster: Cluster) -> None:
-    ok(cluster.setup())
-    before = dict(cluster.objects)
-    result = cluster.run("kubectl-remove.sh", "--dry-run", "--delete-data", yes=False)
-    ok(result)
-    assert cluster.objects == before
-    assert "statefulset/rabbitmq" in result.stdout
-    assert "persistentvolumeclaim/data-postgres-0" in result.stdout
-
-
-def test_remove_without_a_namespace(cluster: Cluster) -> None:
-    assert "nothing to do" in ok(cluster.remove())

@@ -1,0 +1,54 @@
+"""Compose and Kubernetes run the same."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.unit.kubernetes.manifests import ROOT, Object, workload
+
+COMPOSE = ROOT / "docker-compose.yml"
+
+# Container names of the brief, and the workloads that run the same.
+CONTAINERS = {
+    "fastapi-api": "fastapi-api",
+    "fastapi-celery-worker": "fastapi-celery-worker",
+    "data-service": "data-service",
+    "rabbitmq-service": "rabbitmq",
+    "redis": "redis",
+    "postgres": "postgres",
+}
+# What compose and Kubernetes must say alike where both say something.
+SAME = (
+    *("DATA_QUEUE_NAME", "QUEUE_NAME", "RABBITMQ_HOST", "RABBITMQ_PORT", "API_PORT"),
+    *("CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("NGINX_PORT", "POSTGRES_DB", "POSTGRES_USER"),
+)
+
+
+@pytest.mark.skipif(not COMPOSE.exists(), reason="there is no docker-compose.yml")
+def test_compose_runs_the_same() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    by_container = {each.get("container_name"): each for each in services.values()}
+    for container, name in CONTAINERS.items():
+        service, own = by_container[container], workload(name, "development")
+        assert _image(service) == own.main["image"].partition(":")[0]
+        theirs, ours = _compose_environment(service), own.environment()
+        for variable in SAME:
+            said = re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", theirs.get(variable, ""))
+            if said and variable in ours:
+                assert said == ours[variable], (container, variable)
+
+
+def _image(service: Object) -> str:
+    """The image's name, without registry, tag and digest."""
+    image = re.sub(r"\$\{\w+:?-?(.*?)\}", r"\1", str(service["image"]))
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _compose_environment(service: Object) -> dict[str, str]:
+    """Compose takes a list of NAME=value or a mapping."""
+    given = service.get("environment", {})
+    if isinstance(given, list):
+        given = dict(each.partition("=")[::2] for each in given)
+    return {name: "" if value is None else str(value) for name, value in given.items()}

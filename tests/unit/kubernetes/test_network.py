@@ -1,0 +1,78 @@
+"""Network policies open what is needed, and no more."""
+
+from tests.unit.kubernetes.manifests import (
+    Object,
+    Workload,
+    of_kind,
+    selects,
+    workloads,
+)
+
+# Who talks to whom, and on which ports; nobody else does.
+FLOWS = {
+    ("nginx", "fastapi-api"): {8000},
+    ("fastapi-api", "rabbitmq"): {5672, 15672},
+    ("fastapi-api", "redis"): {6379},
+    ("fastapi-api", "postgres"): {5432},
+    ("fastapi-api", "otel-collector"): {4317},
+    ("fastapi-celery-worker", "rabbitmq"): {5672},
+    ("fastapi-celery-worker", "redis"): {6379},
+    ("fastapi-celery-worker", "postgres"): {5432},
+    ("fastapi-celery-worker", "otel-collector"): {4317},
+    ("fastapi-celery-beat", "rabbitmq"): {15672},
+    ("fastapi-celery-beat", "redis"): {6379},
+    ("fastapi-celery-beat", "otel-collector"): {4317},
+    ("fastapi-migrations", "postgres"): {5432},
+    ("data-service", "rabbitmq"): {5672},
+    ("data-service", "otel-collector"): {4317},
+    ("rabbitmq", "rabbitmq"): {4369, 25672, 35672},
+}
+PORTS = {port for ports in FLOWS.values() for port in ports} | {8080, 53}
+
+
+def test_network_policies_open_what_is_needed_and_no_more() -> None:
+    found = [each for each in workloads() if each.overlay == "development"]
+    policies = [each["spec"] for each in of_kind("development", "NetworkPolicy")]
+    for source in found:
+        for target in found:
+            open_ports = {
+                port
+                for port in PORTS
+                if _passes(policies, "egress", source, target, port)
+                and _passes(policies, "ingress", target, source, port)
+            }
+            expected = FLOWS.get((source.name, target.name), set())
+            assert open_ports == expected, f"{source.name} to {target.name}"
+
+
+def _passes(
+    policies: list[Object], way: str, own: Workload, other: Workload, port: int
+) -> bool:
+    """Whether a policy of one side lets a connection through."""
+    end = "to" if way == "egress" else "from"
+    rules = [
+        rule
+        for policy in policies
+        if selects(policy["podSelector"], own.labels)
+        for rule in policy.get(way, [])
+    ]
+    return any(_covers(rule, port) and _names(rule.get(end), other) for rule in rules)
+
+
+def _covers(rule: Object, port: int) -> bool:
+    return any(
+        each["port"] <= port <= each.get("endPort", each["port"])
+        for each in rule["ports"]
+    )
+
+
+def _names(peers: list[Object] | None, other: Workload) -> bool:
+    """Peers of our own namespace; None means everybody."""
+    if peers is None:
+        return True
+    return any(
+        "namespaceSelector" not in peer
+        and "podSelector" in peer
+        and selects(peer["podSelector"], other.labels)
+        for peer in peers
+    )

@@ -1,0 +1,65 @@
+"""kubectl-remove.sh, against a kubectl that records its calls."""
+
+from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok
+
+
+def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    made = cluster.secrets()
+    assert "Volumes and secrets are kept" in ok(cluster.remove())
+    left = {key.partition("/")[0] for key in cluster.objects}
+    assert left == {"namespace", "secret", "persistentvolumeclaim"}
+    ok(cluster.remove())  # nothing left to do
+    ok(cluster.setup())
+    assert cluster.secrets() == made
+
+
+def test_remove_stops_the_intake_first(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    ok(cluster.remove())
+    deletions = [
+        cluster.place(pattern)
+        for pattern in (
+            "^delete ingresses",
+            r"^delete deployments -l .*\(nginx,fastapi-api\)",
+            r"^delete deployments -l .* notin \(data-service",
+            "^delete deployments -l [^ ]* --",
+            "^exec |^get pods -l app.kubernetes.io/name=rabbitmq",
+            "^delete statefulsets",
+            "^delete services",
+        )
+    ]
+    assert deletions == sorted(deletions)
+
+
+def test_remove_with_its_data(cluster: Cluster, urls: list[str]) -> None:
+    cluster.crds = KEDA + GATEWAY
+    ok(cluster.setup(*urls))
+    cluster.crds = KEDA + GATEWAY
+    ok(cluster.remove("--delete-data"))
+    assert set(cluster.objects) == {"namespace/fastapi-starter"}
+
+
+def test_remove_after_a_failure_half_way(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    cluster.fail = "delete statefulsets"
+    result = cluster.remove()
+    assert result.returncode == 1
+    assert "run this again" in result.stderr
+    cluster.fail = NOTHING
+    ok(cluster.remove())
+    assert "statefulset/rabbitmq" not in cluster.objects
+
+
+def test_remove_tells_in_a_dry_run(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    before = dict(cluster.objects)
+    result = cluster.run("kubectl-remove.sh", "--dry-run", "--delete-data", yes=False)
+    ok(result)
+    assert cluster.objects == before
+    assert "statefulset/rabbitmq" in result.stdout
+    assert "persistentvolumeclaim/data-postgres-0" in result.stdout
+
+
+def test_remove_without_a_namespace(cluster: Cluster) -> None:
+    assert "nothing to do" in ok(cluster.remove())
