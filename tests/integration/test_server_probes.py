@@ -1,0 +1,137 @@
+"""The probes and hooks of RabbitMQ, Redis and PostgreSQL, on real servers."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.apps import ROOT
+from local.ports import accepts, free_port
+from local.process import Child
+from local.servers.postgres import PostgreSQL
+from local.servers.rabbitmq import RabbitMQ, find_script
+from local.servers.redis import find_binary
+from local.state import State
+from tests.e2e.client import wait_for
+
+
+def container(file: str) -> dict[str, Any]:
+    """The container of the StatefulSet in a file of manifests."""
+    for each in yaml.safe_load_all((ROOT / file).read_text()):
+        if each["kind"] == "StatefulSet":
+            found: dict[str, Any] = each["spec"]["template"]["spec"]["containers"][0]
+            return found
+    raise AssertionError(f"no StatefulSet in {file}")
+
+
+def run(
+    hook: Mapping[str, Any], env: Mapping[str, str], folder: Path, within: float = 30
+) -> int | None:
+    """The exit code of a probe's or hook's command; None if it takes too long."""
+    command = hook["exec"]["command"]
+    try:
+        result = subprocess.run(
+            command, env=env, cwd=folder, timeout=within, stdout=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return result.returncode
+
+
+@pytest.fixture
+def own_rabbitmq(state: State) -> Iterator[RabbitMQ]:
+    """A node that may be drained and paused."""
+    if find_script() is None:
+        pytest.skip("rabbitmq-server is missing")
+    server = RabbitMQ(state, free_port(), free_port())
+    server.name = "probed-rabbitmq"
+    server.child = Child(server.name, state)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def test_rabbitmq(own_rabbitmq: RabbitMQ) -> None:
+    node = own_rabbitmq
+    script = find_script()
+    assert script is not None
+    env = {**node.command().env, "QUORUM_WAIT_SECONDS": "60"}
+    env["PATH"] = f"{Path(script).parent}:{os.environ['PATH']}"
+    spec = container("rabbitmq/rabbitmq-statefulset.yaml")
+    # Kubernetes asks whether the port is open, to start with and from then on.
+    assert spec["startupProbe"]["tcpSocket"] == {"port": "amqp"}
+    assert spec["readinessProbe"]["tcpSocket"] == {"port": "amqp"}
+    assert accepts(node.port)
+    assert run(spec["livenessProbe"], env, node.folder) == 0
+    node.pause()
+    assert run(spec["livenessProbe"], env, node.folder) != 0, "a node that hangs"
+    node.resume()
+    with node.connect() as connection:
+        arguments = {"x-queue-type": "quorum"}
+        connection.channel().queue_declare(
+            "q", durable=True, auto_delete=False, arguments=arguments
+        )
+    # A lone node waits for nobody, and then serves nobody any more.
+    assert run(spec["lifecycle"]["preStop"], env, node.folder) == 0
+    assert not accepts(node.port)
+    assert run(spec["livenessProbe"], env, node.folder) == 0
+
+
+def test_redis(state: State, tmp_path: Path) -> None:
+    binary = find_binary()
+    if binary is None:
+        pytest.skip("there is no Redis")
+    port = str(free_port())
+    configuration, password = tmp_path / "redis.conf", tmp_path / "password"
+    configuration.write_text("requirepass of-your-own")
+    password.write_text("of-your-own")
+    # redis-cli knows no variable for its port.
+    client = tmp_path / "redis-cli"
+    found = binary.with_name("redis-cli")
+    client.write_text(f'#!/bin/sh\nexec {found} -p {port} "$@"\n')
+    client.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    env["REDIS_PASSWORD_FILE"] = str(password)
+    spec = container("deploy/redis/redis.yaml")
+    replaced = {
+        "redis-server": str(binary),
+        "/run/secrets/redis.conf": str(configuration),
+        "/data": str(tmp_path),
+    }
+    arguments = [replaced.get(word, word) for word in spec["args"]]
+    server = Child("probed-redis", state)
+    assert run(spec["readinessProbe"], env, tmp_path) != 0
+    try:
+        server.start([*arguments, "--port", port], cwd=tmp_path, env=env)
+        wait_for(lambda: run(spec["startupProbe"], env, tmp_path) == 0, "it starts")
+        assert run(spec["readinessProbe"], env, tmp_path) == 0
+        assert run(spec["livenessProbe"], env, tmp_path) == 0
+        password.write_text("another")
+        assert run(spec["readinessProbe"], env, tmp_path) != 0
+        assert run(spec["livenessProbe"], env, tmp_path) == 0
+        server.pause()
+        assert run(spec["livenessProbe"], env, tmp_path, within=1) is None
+    finally:
+        server.kill()
+
+
+def test_postgres(postgres: PostgreSQL, tmp_path: Path) -> None:
+    if shutil.which("pg_isready") is None or shutil.which("psql") is None:
+        pytest.skip("postgresql-client is missing")
+    spec = container("deploy/postgres/postgres.yaml")
+    env = {**os.environ, "PGPORT": str(postgres.port)}
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert run(spec[name], env, tmp_path) == 0
+    # In the container by its socket, without a password.
+    hook = {**env, "PGHOST": "127.0.0.1", "PGPASSWORD": "fastapi"}
+    assert run(spec["lifecycle"]["preStop"], hook, tmp_path) == 0
+    nobody = {**env, "PGPORT": str(free_port())}
+    assert run(spec["readinessProbe"], nobody, tmp_path) != 0
+    assert run(spec["livenessProbe"], nobody, tmp_path) != 0
