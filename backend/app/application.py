@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 from app import __version__
 from app.api import errors, openapi, root, v1
 from app.api.access_log import AccessLogMiddleware
+from app.api.head import HeadMiddleware
 from app.api.request_id import RequestIdMiddleware
 from app.api.security_headers import SecurityHeadersMiddleware
 from app.api.server_tracing import TracingMiddleware
@@ -31,11 +32,12 @@ DOCS = {
     "openapi_url": "/api/v1/openapi.json",
     "docs_url": "/api/v1/docs",
     "redoc_url": "/api/v1/redoc",
+    "swagger_ui_oauth2_redirect_url": "/api/v1/docs/oauth2-redirect",
     "static_url": "/api/v1/docs-assets",
 }
 
 CORS: dict[str, Any] = {
-    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
     "allow_headers": ["Content-Type", "Idempotency-Key", "X-Request-ID"]
     + ["traceparent", "tracestate"],
     "expose_headers": ["X-Request-ID", "Location", "Link", "Retry-After"]
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(root.router)
     errors.install(app)
     openapi.install(app, settings)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(IdempotencyMiddleware, settings=settings)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)

@@ -34,7 +34,7 @@ STATUS_CODES: Mapping[type[ApplicationError], int] = {
 }
 
 MEDIA_TYPE = "application/problem+json"
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def problem(
@@ -104,6 +104,8 @@ def _allowed_methods(request: Request) -> list[str]:
         scope = {**request.scope, "method": method}
         if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes):
             found.append(method)
+    if "GET" in found:
+        found.insert(1, "HEAD")  # app.api.head
     return found
 
 

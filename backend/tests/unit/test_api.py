@@ -1,6 +1,7 @@
 """The HTTP edge alone: services are replaced, no server is asked."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -114,7 +115,22 @@ def test_unknown_paths_and_methods(client: TestClient) -> None:
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
     answer = client.put("/api/v1/database/records/1")
-    assert answer.headers["allow"] == "GET, DELETE"
+    assert answer.headers["allow"] == "GET, HEAD, DELETE"
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/", "/api/v1/docs", "/health"])
+def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert whole.content and not head.content
+    assert head.status_code == whole.status_code
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == whole.headers[name]
+
+
+def test_head_is_refused_where_get_is(client: TestClient) -> None:
+    answer = client.head(URL)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert client.head("/nowhere").status_code == 404
 
 
 ERRORS = [
@@ -176,8 +192,24 @@ def test_the_docs_need_no_internet(client: TestClient) -> None:
     assert script.status_code == 200
 
 
+def test_every_address_in_the_docs_page_is_served(client: TestClient) -> None:
+    """Also the one that a login would come back to, which no one has to ask for."""
+    html = client.get("/api/v1/docs").text
+    addresses = re.findall(r"[\"'](/[^\"'\s]+)[\"']", html)
+    assert "/api/v1/docs/oauth2-redirect" in addresses
+    for address in addresses:
+        assert address.startswith("/api/v1/")
+        assert client.get(address).status_code == 200, address
+
+
 def test_the_docs_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCS_ENABLED", "false")
     client = TestClient(create_app(Settings()))
-    for path in ("docs", "redoc", "openapi.json", "docs-assets/swagger-ui.css"):
+    for path in (
+        "docs",
+        "redoc",
+        "openapi.json",
+        "docs-assets/swagger-ui.css",
+        "docs/oauth2-redirect",
+    ):
         assert client.get(f"/api/v1/{path}").status_code == 404
