@@ -15,7 +15,7 @@ from app.api.errors import MEDIA_TYPE
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency, request_id
 from app.core.config import Settings
-from app.models.schemas import Problem
+from app.models.schemas import TASK_ID, Problem
 
 TAGS = [
     {"name": "data", "description": "Have data processed: at once, or later."},
@@ -127,6 +127,14 @@ def operation_id(route: APIRoute) -> str:
 def headers(status_code: int, *names: str) -> dict[int | str, dict[str, Any]]:
     """The headers of an answer, for ``responses=``."""
     return {status_code: {"headers": {name: HEADERS[name] for name in names}}}
+
+
+def accepted() -> dict[int | str, dict[str, Any]]:
+    """A 202 is not what the schema's example shows: its outcome is still to come."""
+    answer = headers(202, "Location")
+    body = {"task_id": TASK_ID, "task_status": "Processing", "outcome": None}
+    answer[202]["content"] = {"application/json": {"example": body}}
+    return answer
 
 
 def describe(settings: Settings) -> str:

@@ -6,6 +6,24 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+OUTCOME = {
+    "status": "success",
+    "processed_at": "2026-01-01T12:00:00.010000+00:00",
+    "input": "hello world",
+    "output": "HELLO WORLD",
+    "metadata": {
+        "input_length": 11,
+        "operation": "uppercase",
+        "processing_time_ms": 0.02,
+    },
+}
+TASK_ID = "4f214618-ff05-47bd-b7b7-0c3270b8de88"
+
+
+def example(**fields: Any) -> ConfigDict:
+    """The configuration of a model that shows an example of itself."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
 
 class TaskStatus(StrEnum):
     """The three states that a caller sees."""
@@ -18,11 +36,8 @@ class TaskStatus(StrEnum):
 class DataRequest(BaseModel):
     """Data to process, and the operation to apply."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"payload": "hello world", "description": "uppercase"}]
-        },
+    model_config = ConfigDict(extra="forbid") | example(
+        payload="hello world", description="uppercase"
     )
 
     payload: Any = Field(description="Any JSON value.")
@@ -45,29 +60,15 @@ class Priority(StrEnum):
 class AsyncDataRequest(DataRequest):
     """Data to process later, and how urgent it is."""
 
+    model_config = example(payload=[3, 1, 2], description="sort", priority="high")
+
     priority: Priority = Priority.DEFAULT
 
 
 class TaskResult(BaseModel):
     """The state of a piece of work, and its outcome once there is one."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "task_id": "-",
-                    "task_status": "Success",
-                    "outcome": {
-                        "status": "success",
-                        "processed_at": "2026-01-01T12:00:00+00:00",
-                        "input": "hello world",
-                        "output": "HELLO WORLD",
-                        "metadata": {"input_length": 11, "processing_time_ms": 0.02},
-                    },
-                }
-            ]
-        },
-    )
+    model_config = example(task_id="-", task_status="Success", outcome=OUTCOME)
 
     task_id: str = Field(description="`-` for synchronous work; its id otherwise.")
     task_status: TaskStatus
@@ -79,6 +80,8 @@ class TaskResult(BaseModel):
 class TaskState(TaskResult):
     """The state of accepted work, in more detail while it is under way."""
 
+    model_config = example(task_id=TASK_ID, task_status="Success", outcome=OUTCOME)
+
     detail: str | None = Field(
         None,
         description="While `Processing`: `queued`, `started` or `retrying`, as far as "
@@ -89,7 +92,17 @@ class TaskState(TaskResult):
 class Record(BaseModel):
     """A stored request with its outcome."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True) | example(
+        id=1,
+        task_id=TASK_ID,
+        payload="hello world",
+        description="uppercase",
+        task_type="string",
+        task_status="Success",
+        outcome=OUTCOME,
+        created_at="2026-01-01T12:00:00Z",
+        updated_at="2026-01-01T12:00:00.012000Z",
+    )
 
     id: int
     task_id: str
@@ -105,7 +118,17 @@ class Record(BaseModel):
 class Log(BaseModel):
     """The start or the end of one call to a service."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True) | example(
+        id=2,
+        task_id=TASK_ID,
+        correlation_id="order-1/attempt-2",
+        queue_name="data_queue",
+        service_name="data",
+        task_type="string",
+        description="uppercase",
+        status="end",
+        created_at="2026-01-01T12:00:00.011000Z",
+    )
 
     id: int
     task_id: str
@@ -146,6 +169,28 @@ class RpcMetrics(BaseModel):
 class Metrics(BaseModel):
     """Figures for tuning backpressure."""
 
+    model_config = example(
+        instance="api-1:17",
+        queues={
+            "data_queue": {
+                "messages": 3,
+                "messages_ready": 1,
+                "messages_unacknowledged": 2,
+            },
+            "data_queue_dlq": {
+                "messages": 0,
+                "messages_ready": 0,
+                "messages_unacknowledged": 0,
+            },
+        },
+        queues_error=None,
+        rpc={
+            "latency": {"count": 250, "avg": 0.0031, "p50": 0.0029, "p95": 0.0035},
+            "timeouts_total": 0,
+            "in_flight": 2,
+        },
+    )
+
     instance: str = Field(description="The API process that these RPC figures are of.")
     queues: dict[str, QueueDepth | None] | None = Field(
         description="Depth of each queue, null for a queue that does not exist; "
@@ -164,6 +209,15 @@ class DependencyState(BaseModel):
 
 class Health(BaseModel):
     """Whether the API can do its main job, and what each part says."""
+
+    model_config = example(
+        status="degraded",
+        dependencies={
+            "postgresql": {"status": "up", "detail": None},
+            "rabbitmq": {"status": "up", "detail": None},
+            "redis": {"status": "down", "detail": "no answer"},
+        },
+    )
 
     status: str = Field(description="`ok`, `degraded` or `unavailable`.")
     dependencies: dict[str, DependencyState]

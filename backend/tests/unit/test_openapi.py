@@ -1,8 +1,10 @@
 """The schema that clients are made from."""
 
+import re
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from app.api.openapi import TAGS
@@ -80,6 +82,37 @@ def test_every_error_has_its_schema_and_an_example(operation: dict[str, Any]) ->
         assert ("Retry-After" in answer["headers"]) == (
             code in {"409", "429", "502", "503"}
         )
+
+
+def shown(content: dict[str, Any]) -> tuple[Any, Any]:
+    """The example that Swagger UI shows for a body, and the body's own schema."""
+    schema = resolve(content["schema"])
+    if "example" in content:
+        return content["example"], schema
+    if schema.get("type") == "array":
+        items = resolve(schema["items"])
+        return [items["examples"][0]], schema
+    return schema["examples"][0], schema
+
+
+@pytest.mark.parametrize("operation", operations())
+def test_every_body_has_an_example_that_fits(operation: dict[str, Any]) -> None:
+    bodies = [
+        answer["content"]["application/json"]
+        for code, answer in operation["responses"].items()
+        if int(code) < 300 and code != "204"
+    ]
+    if "requestBody" in operation:
+        bodies.append(operation["requestBody"]["content"]["application/json"])
+    assert bodies or operation["operationId"] == "delete_record"
+    for body in bodies:
+        value, schema = shown(body)
+        validator = Draft202012Validator({**SCHEMA, **schema})
+        assert not list(validator.iter_errors(value))
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "path":
+            examples = parameter["schema"]["examples"]
+            assert re.fullmatch(parameter["schema"]["pattern"], examples[0])
 
 
 @pytest.mark.parametrize("operation", operations())

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
 
+from app.models.schemas import TASK_ID
 from app.repositories.pages import Page
 
 ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
@@ -13,7 +14,12 @@ NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 EQUAL = "Only rows in which it has this value."
 
 TaskId = Annotated[
-    str, Path(pattern=ID_PATTERN, description="As `Location` gave it, or a row.")
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        description="As `Location` gave it, or a row.",
+        examples=[TASK_ID],
+    ),
 ]
 NameQuery = Annotated[str | None, Query(pattern=NAME_PATTERN, description=EQUAL)]
 IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description=EQUAL)]

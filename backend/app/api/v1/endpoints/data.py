@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.errors import responses
-from app.api.openapi import headers
+from app.api.openapi import accepted, headers
 from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import TaskId
 from app.core.dependencies import DataServiceDep, TaskServiceDep
@@ -41,7 +41,7 @@ async def process_data(
 @router.post(
     "/process-async",
     status_code=202,
-    responses=headers(202, "Location") | responses(413, 415, 422, 503),
+    responses=accepted() | responses(413, 415, 422, 503),
 )
 async def process_data_async(
     request: AsyncDataRequest,
