@@ -1,4 +1,4 @@
-"""Installs the servers that no wheel holds, with apt, where that asks nothing."""
+"""Installs what no wheel holds (servers, a browser) with apt, where that asks nothing."""
 
 import os
 import shutil
@@ -21,8 +21,12 @@ def missing_packages() -> list[str]:
 
 
 def install_missing(say: Callable[[str], None]) -> None:
-    """Install what is missing if apt and root's rights are there; never asks."""
-    packages = missing_packages()
+    """Install the servers that are missing."""
+    install(missing_packages(), say)
+
+
+def install(packages: list[str], say: Callable[[str], None]) -> None:
+    """Install packages if apt and root's rights are there; never asks."""
     become_root = _become_root()
     if not packages or become_root is None:
         return

@@ -10,10 +10,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
-from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import errors, openapi, root, v1
+from app.api import docs, errors, openapi, root, v1
 from app.api.access_log import AccessLogMiddleware
 from app.api.head import HeadMiddleware
 from app.api.request_id import RequestIdMiddleware
@@ -27,14 +26,6 @@ from app.core.logs import configure_logging
 from app.core.resources import open_resources
 from app.core.runtime_metrics import watched_loop
 from app.core.telemetry import start_telemetry, stop_telemetry
-
-DOCS = {
-    "openapi_url": "/api/v1/openapi.json",
-    "docs_url": "/api/v1/docs",
-    "redoc_url": "/api/v1/redoc",
-    "swagger_ui_oauth2_redirect_url": "/api/v1/docs/oauth2-redirect",
-    "static_url": "/api/v1/docs-assets",
-}
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
@@ -57,20 +48,20 @@ TELEMETRY: TelemetryConfig = {
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the API. Connections open when it starts serving, not here."""
-    options: dict[str, Any] = {
-        "title": "FastAPI microservices starter",
-        "version": __version__,
-        "lifespan": _lifespan(settings),
-        "openapi_tags": openapi.TAGS,
-        "description": openapi.describe(settings),
-        "generate_unique_id_function": openapi.operation_id,
-        "telemetry": TELEMETRY,
-    }
+    app = FastAPI(
+        title="FastAPI microservices starter",
+        version=__version__,
+        lifespan=_lifespan(settings),
+        openapi_tags=openapi.TAGS,
+        description=openapi.describe(settings),
+        generate_unique_id_function=openapi.operation_id,
+        telemetry=TELEMETRY,
+        openapi_url=docs.OPENAPI_URL if settings.serves_docs else None,
+        docs_url=None,  # those of app.api.docs need no internet
+        redoc_url=None,
+    )
     if settings.serves_docs:
-        # Swagger UI and ReDoc with assets of our own: they work without internet.
-        app = FastAPIOffline(**DOCS, **options)
-    else:
-        app = FastAPI(openapi_url=None, **options)
+        docs.install(app)
     app.state.settings = settings
     for router in v1.routers:
         app.include_router(router, prefix=v1.PREFIX)

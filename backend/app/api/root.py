@@ -4,15 +4,25 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from app import __version__
+from app.api import docs
 from app.core.dependencies import ResourcesDep
 from app.core.health import Report
-from app.models.schemas import DependencyState, Health
+from app.models.schemas import DependencyState, Health, example
 
 router = APIRouter(tags=["root"])
 
 
 class Signpost(BaseModel):
     """Where things are."""
+
+    model_config = example(
+        name="FastAPI microservices starter",
+        version=__version__,
+        docs=docs.DOCS_URL,
+        redoc=docs.REDOC_URL,
+        openapi=docs.OPENAPI_URL,
+        health="/health",
+    )
 
     name: str
     version: str
@@ -25,19 +35,21 @@ class Signpost(BaseModel):
 class Liveness(BaseModel):
     """The event loop answers."""
 
+    model_config = example(status="ok")
+
     status: str
 
 
 @router.get("/")
 async def read_root(resources: ResourcesDep) -> Signpost:
     """Name and version of the API, and where to read on."""
-    docs = resources.settings.serves_docs
+    shown = resources.settings.serves_docs
     return Signpost(
         name="FastAPI microservices starter",
         version=__version__,
-        docs="/api/v1/docs" if docs else None,
-        redoc="/api/v1/redoc" if docs else None,
-        openapi="/api/v1/openapi.json" if docs else None,
+        docs=docs.DOCS_URL if shown else None,
+        redoc=docs.REDOC_URL if shown else None,
+        openapi=docs.OPENAPI_URL if shown else None,
         health="/health",
     )
 
