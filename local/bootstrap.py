@@ -40,6 +40,7 @@ COMMANDS = {
     "chaos": Command("accepted work under minutes of faults", tools=True),
     "check": Command("black, isort, flake8, mypy, import-linter, bandit", tools=True),
     "format": Command("black and isort, writing", tools=True),
+    "docs": Command("write the documents that are made from code", tools=True),
     "lock": Command("compile every requirements.in, with hashes", tools=True),
     "secrets": Command("write a .env with fresh random passwords"),
     "audit": Command("look for known vulnerabilities in what is pinned", tools=True),

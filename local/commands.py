@@ -112,6 +112,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "chaos": suite.chaos,
     "check": lambda _: suite.check(),
     "format": _format,
+    "docs": lambda _: suite.docs(),
     "lock": _lock,
     "secrets": lambda _: secrets.write(),
     "audit": lambda _: suite.audit(),

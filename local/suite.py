@@ -115,6 +115,12 @@ def chaos(arguments: list[str]) -> int:
     return _report([_run(Part("chaos", arguments), quiet=False)])
 
 
+def docs() -> int:
+    """Have the tests that hold a document against the code write it."""
+    os.environ["UPDATE_DOCS"] = "1"
+    return unit(["-q", "-k", "test_the_document_is_up_to_date"])
+
+
 def everything(arguments: list[str]) -> int:
     """Checks, then tests by cost; all run even when some fail."""
     return _report(

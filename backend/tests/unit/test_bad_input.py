@@ -210,7 +210,7 @@ def test_the_document_is_up_to_date(client: TestClient) -> None:
     text = document(client)
     if os.environ.get("UPDATE_DOCS"):
         DOCUMENT.write_text(text)
-    assert DOCUMENT.read_text() == text, "write it with: UPDATE_DOCS=1 make unit"
+    assert DOCUMENT.read_text() == text, "write it with: make docs"
 
 
 def document(client: TestClient) -> str:
