@@ -30,6 +30,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "run": Command("start the whole stack; Ctrl-C stops it; --traces keeps traces"),
+    "dev": Command("as `run`, and take over changes of the code as they are saved"),
     "traces": Command("show the last traces of a stack run with --traces"),
     "setup": Command("install what `run` needs, and nothing else"),
     "install-dev": Command("install what tests and checks need", tools=True),

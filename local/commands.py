@@ -102,6 +102,7 @@ def _clean(_: list[str]) -> int:
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
+    "dev": lambda arguments: launcher.run(traces="--traces" in arguments, reload=True),
     "traces": traces.show,
     "setup": lambda _: 0,
     "install-dev": lambda _: 0,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -10,8 +11,9 @@ from types import FrameType
 from dotenv import dotenv_values
 
 from local import install
-from local.apps import ROOT
+from local.apps import ROOT, App
 from local.process import Cancelled, ProcessFailed
+from local.reload import watch_code
 from local.servers.base import Server
 from local.servers.otlp import TraceReceiver
 from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop_all
@@ -43,10 +45,13 @@ Ctrl-C stops everything.
 """
 
 
-def run(path: Path = LOCAL / "run", *, traces: bool = False) -> int:
+def run(
+    path: Path = LOCAL / "run", *, traces: bool = False, reload: bool = False
+) -> int:
     """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure.
 
-    With `traces` our processes send theirs to a receiver that `make traces` shows.
+    With `traces` our processes send theirs to a receiver that `make traces` shows,
+    with `reload` they start again when their code changes.
     """
     state = State(path)
     try:
@@ -54,7 +59,7 @@ def run(path: Path = LOCAL / "run", *, traces: bool = False) -> int:
     except AlreadyRunning as error:
         print(error)
         return 1
-    launcher = Launcher(state, traces)
+    launcher = Launcher(state, traces, reload)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, launcher.on_signal)
     try:
@@ -66,9 +71,10 @@ def run(path: Path = LOCAL / "run", *, traces: bool = False) -> int:
 class Launcher:
     """Start in order, watch, stop in order."""
 
-    def __init__(self, state: State, traces: bool) -> None:
+    def __init__(self, state: State, traces: bool, reload: bool) -> None:
         self.state = state
         self.traces = traces
+        self.reload = reload
         self.terminal = Terminal()
         self._began = time.monotonic()
         self._servers: list[Server] = []
@@ -155,11 +161,21 @@ class Launcher:
         return {"LOG_FORMAT": "text", **own, **os.environ, **needed}
 
     def _watch(self) -> None:
-        supervisor = Supervisor(self._all(), self.terminal.say)
+        cancelled = self.state.cancelled
+        apps = [each for each in self._all() if isinstance(each, App) and self.reload]
+        supervisor = Supervisor(self._all(), self.terminal.say, apps)
+        reloading = threading.Thread(
+            target=watch_code, args=(apps, supervisor, cancelled)
+        )
+        if apps:
+            reloading.start()
+            self.terminal.say("saved changes of the code are taken over at once")
         try:
-            supervisor.watch(self.state.cancelled)
+            supervisor.watch(cancelled)
         finally:
-            self.state.cancelled.set()
+            cancelled.set()
+            if apps:
+                reloading.join()
             supervisor.close()
 
     def _stop(self) -> None:

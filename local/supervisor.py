@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from local.process import Cancelled, ProcessFailed
@@ -17,11 +17,21 @@ class GaveUp(Exception):
 
 
 class Supervisor:
-    """Watches in the caller's thread; restarts in threads of its own."""
+    """Watches in the caller's thread; restarts in threads of its own.
 
-    def __init__(self, servers: list[Server], say: Callable[[str], None]) -> None:
+    Those that are `reloaded` when their code changes are never given up: one that
+    keeps dying is left alone until the next change.
+    """
+
+    def __init__(
+        self,
+        servers: list[Server],
+        say: Callable[[str], None],
+        reloaded: Collection[Server] = (),
+    ) -> None:
         self._servers = servers
         self._say = say
+        self._reloaded = reloaded
         self._deaths = dict.fromkeys(servers, 0)
         self._restarting: set[Server] = set()
         self._failure: GaveUp | None = None
@@ -36,6 +46,24 @@ class Supervisor:
                 if not server.alive and server not in self._restarting:
                     self._on_death(server)
 
+    def reload(self, servers: Collection[Server]) -> None:
+        """Stop and start again; returns when all are ready, or have failed to be."""
+        self._restarting.update(servers)
+        for future in [self._pool.submit(self._reload, each) for each in servers]:
+            future.result()
+
+    def _reload(self, server: Server) -> None:
+        try:
+            server.restart()
+        except ProcessFailed as error:
+            self._say(f"{error}\n{server.name} waits for the next change")
+        except Cancelled:
+            return
+        else:
+            self._deaths[server] = 0
+            self._restarting.discard(server)
+            self._say(f"{server.name} runs the changed code")
+
     def close(self) -> None:
         """Wait for restarts under way; with the state cancelled they end at once."""
         self._pool.shutdown()
@@ -47,7 +75,12 @@ class Supervisor:
         reason = f"{server.name} died (exit code {code})"
         if self._deaths[server] >= LIMIT:
             reason = f"{reason} {LIMIT} times, each within {SOON:.0f} s of its start"
-            raise GaveUp(str(server.child.failure(reason)))
+            failure = str(server.child.failure(reason))
+            if server not in self._reloaded:
+                raise GaveUp(failure)
+            self._say(f"{failure}\n{server.name} waits for the next change")
+            self._restarting.add(server)
+            return
         self._say(f"{reason}; starting it again")
         self._restarting.add(server)
         self._pool.submit(self._restart, server)

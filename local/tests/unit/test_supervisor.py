@@ -69,3 +69,37 @@ def test_a_server_that_keeps_dying_is_given_up(own: State) -> None:
         supervisor.watch(own.cancelled)
     supervisor.close()
     assert server.starts == 3
+
+
+def test_changed_code_runs_after_a_reload(own: State) -> None:
+    server = Sleeper(own, "import time; time.sleep(60)")
+    server.start()
+    before = server.pid
+    said: list[str] = []
+    supervisor = Supervisor([server], said.append, reloaded=[server])
+    supervisor.reload([server])
+    assert said == ["sleeper runs the changed code"]
+    assert server.alive and server.pid != before
+    server.kill()
+    supervisor.close()
+
+
+def test_broken_code_waits_for_the_next_change(own: State) -> None:
+    server = Sleeper(own, "print('SyntaxError'); raise SystemExit(1)")
+    server.launch()
+    said: list[str] = []
+    supervisor = Supervisor([server], said.append, reloaded=[server])
+    watching = threading.Thread(target=supervisor.watch, args=(own.cancelled,))
+    watching.start()
+    deadline = time.monotonic() + 10
+    while not (said and "waits" in said[-1]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "SyntaxError" in said[-1] and "waits for the next change" in said[-1]
+    server.code = "import time; time.sleep(60)"
+    supervisor.reload([server])
+    assert said[-1] == "sleeper runs the changed code"
+    assert server.alive and watching.is_alive()
+    own.cancelled.set()
+    watching.join()
+    server.kill()
+    supervisor.close()

@@ -1,0 +1,29 @@
+"""For `dev`: our processes start again when their code is saved."""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from watchfiles import PythonFilter, watch
+
+from local.apps import App
+from local.supervisor import Supervisor
+
+
+def watch_code(
+    apps: list[App], supervisor: Supervisor, stopped: threading.Event
+) -> None:
+    """Reload what a change is about; returns when `stopped` is set."""
+    folders = {app.cwd for app in apps}
+    # Changes during a reload are kept and come with the next round.
+    for changes in watch(
+        *folders, watch_filter=PythonFilter(), debounce=400, stop_event=stopped
+    ):
+        if chosen := affected((Path(path) for _, path in changes), apps):
+            supervisor.reload(chosen)
+
+
+def affected(paths: Iterable[Path], apps: list[App]) -> list[App]:
+    """The processes in whose folder a file has changed, tests left out."""
+    paths = [path for path in paths if "tests" not in path.parts]
+    return [app for app in apps if any(path.is_relative_to(app.cwd) for path in paths)]
