@@ -1,4 +1,4 @@
-"""Installs what no wheel holds (servers, a browser) with apt, where that asks nothing."""
+"""Installs what no wheel holds with apt, where that asks nothing."""
 
 import os
 import shutil

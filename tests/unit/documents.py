@@ -1,0 +1,73 @@
+"""The project's Markdown, taken apart: what it says is there, and is not prose."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from local.apps import ROOT
+
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def tracked() -> list[str]:
+    """The project's files, also those that git is yet to be told of."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+
+
+def documents() -> list[Path]:
+    """Every Markdown file, but no templates of one."""
+    names = [name for name in tracked() if name.endswith(".md")]
+    return [ROOT / name for name in names if not name.endswith(".template.md")]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced blocks in one language."""
+    return [
+        text for name, text in FENCE.findall(document.read_text()) if name == language
+    ]
+
+
+def prose(document: Path) -> str:
+    """The text without its fenced blocks."""
+    return FENCE.sub("", document.read_text())
+
+
+def links(document: Path) -> Iterator[str]:
+    """The targets of links and pictures, within the project."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+def anchors(document: Path) -> set[str]:
+    """The names of its headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        name = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        while name in found:
+            name += "-1"
+        found.add(name)
+    return found
+
+
+def code(document: Path) -> list[str]:
+    """What stands in backticks in a line."""
+    return re.findall(r"`([^`\n]+)`", prose(document))
+
+
+def commands(document: Path) -> list[str]:
+    """Lines of shell blocks, and what stands in backticks."""
+    lines = [
+        line.strip().removeprefix("$ ")
+        for language in ("bash", "console", "sh", "")
+        for block in blocks(document, language)
+        for line in block.splitlines()
+    ]
+    return [*lines, *code(document)]

@@ -1,0 +1,148 @@
+"""What documents name is there: links, commands, files, variables, diagrams."""
+
+import json
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import quickjs
+
+from local.apps import ROOT
+from local.bootstrap import COMMANDS
+from tests.unit.documents import (
+    anchors,
+    blocks,
+    code,
+    commands,
+    documents,
+    links,
+    tracked,
+)
+
+EACH = pytest.mark.parametrize(
+    "document", documents(), ids=lambda path: str(path.relative_to(ROOT))
+)
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+
+# Where a document may leave off the beginning of a path.
+BASES = (
+    "",
+    "backend",
+    "backend/app",
+    "services/dataservice",
+    "services/dataservice/app",
+)
+# What is made while the system runs, and the service that a reader is shown how to add.
+MADE = re.compile(r"\.local|\.venv|\.env$|.*pricing")
+PATH = re.compile(
+    r"\.?[\w-]+(/[\w.*-]+)*/|([\w.*-]+/)*[\w.*-]*[\w*]\."
+    r"(py|md|sh|yaml|yml|json|conf|toml|ini|txt|in|svg|png|js|lua)"
+)
+VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+_?")
+
+
+@EACH
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in links(document):
+        place, _, anchor = link.partition("#")
+        target = (document.parent / place).resolve() if place else document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@EACH
+def test_commands_exist(document: Path) -> None:
+    for command in commands(document):
+        if found := re.match(r"make ([a-z0-9-]+)", command):
+            assert found[1] in TARGETS, command
+        if found := re.match(r"(?:\S*python3?) -m local ([a-z0-9-]+)", command):
+            assert found[1] in COMMANDS, command
+
+
+@EACH
+def test_files_exist(document: Path) -> None:
+    for name in code(document):
+        if PATH.fullmatch(name) and not MADE.match(name):
+            assert any(exists(base, name) for base in (here(document), *BASES)), name
+
+
+def here(document: Path) -> str:
+    return str(document.parent.relative_to(ROOT))
+
+
+def exists(base: str, name: str) -> bool:
+    """Names without a folder are looked for by themselves, wherever they are."""
+    if "/" not in name:
+        return any(Path(file).match(name) for file in tracked())
+    return any((ROOT / base).glob(name.removesuffix("/")))
+
+
+@cache
+def words() -> set[str]:
+    """The names of variables in everything that is no document."""
+    found: set[str] = set()
+    for name in tracked():
+        if not name.endswith((".md", ".png", ".txt")):
+            found.update(VARIABLE.findall((ROOT / name).read_text()))
+    return found
+
+
+@EACH
+def test_variables_exist(document: Path) -> None:
+    for name in code(document):
+        for variable in VARIABLE.findall(name):
+            known = variable in words()
+            if variable.endswith("_"):  # a prefix, before * or ...
+                known = any(word.startswith(variable) for word in words())
+            assert known, variable
+
+
+@pytest.fixture(scope="module")
+def mermaid() -> quickjs.Context:
+    """Mermaid itself, over the part of a browser that its parsers ask for."""
+    spec = find_spec("mermaidx")
+    assert spec is not None and spec.origin is not None
+    assets = Path(spec.origin).with_name("assets")
+    context = quickjs.Context()
+    context.set_max_stack_size(4 * 1024 * 1024)
+    context.eval("globalThis.__log = () => {}; globalThis.__measureText = () => 10;")
+    for name in ("path_bbox.js", "dom_shim.js", "mermaid.js"):
+        context.eval((assets / name).read_text())
+    return context
+
+
+def fault(mermaid: quickjs.Context, diagram: str) -> str:
+    """What is wrong with a diagram; empty for a good one."""
+    mermaid.eval(f"""
+        globalThis.fault = "the parser did not end";
+        mermaid.parse({json.dumps(diagram)}).then(
+            () => {{ fault = "" }}, error => {{ fault = String(error.message) }});
+        """)
+    while mermaid.execute_pending_job():
+        pass
+    return str(mermaid.eval("fault.slice(0)"))
+
+
+@EACH
+def test_diagrams_parse(document: Path, mermaid: quickjs.Context) -> None:
+    for diagram in blocks(document, "mermaid"):
+        assert not fault(mermaid, diagram), diagram
+
+
+@pytest.mark.parametrize(
+    "diagram", ["flowchat LR\n a --> b", "sequenceDiagram\n a->>", "flowchart LR\n a[b"]
+)
+def test_a_broken_diagram_is_found(mermaid: quickjs.Context, diagram: str) -> None:
+    assert fault(mermaid, diagram)
+
+
+def test_help_names_every_target_and_every_command_has_one() -> None:
+    phony = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
+    assert phony is not None
+    described = set(re.findall(r"^([a-z0-9-]+):.*## \S", MAKEFILE, re.MULTILINE))
+    assert described == TARGETS == set(phony[1].split())
+    assert set(COMMANDS) <= TARGETS
