@@ -64,18 +64,23 @@ def create_celery(settings: CelerySettings) -> Celery:
             "socket_connect_timeout": SOCKET_TIMEOUT,
             "health_check_interval": 5,
         },
-        beat_schedule={
-            "sweep": {
-                "task": SWEEP,
-                "schedule": settings.sweep_every_seconds,
-                # One that waited until the next is due has nothing to add.
-                "options": {"queue": "high", "expires": settings.sweep_every_seconds},
-            },
-            "prune logs": {
-                "task": PRUNE_LOGS,
-                "schedule": min(DAY, settings.log_retention_days * DAY / 10),
-                "options": {"queue": "low", "expires": DAY},
-            },
-        },
+        beat_schedule=_schedule(settings),
     )
     return app
+
+
+def _schedule(settings: CelerySettings) -> dict[str, Any]:
+    """What beat has done from time to time."""
+    return {
+        "sweep": {
+            "task": SWEEP,
+            "schedule": settings.sweep_every_seconds,
+            # One that waited until the next is due has nothing to add.
+            "options": {"queue": "high", "expires": settings.sweep_every_seconds},
+        },
+        "prune logs": {
+            "task": PRUNE_LOGS,
+            "schedule": min(DAY, settings.log_retention_days * DAY / 10),
+            "options": {"queue": "low", "expires": DAY},
+        },
+    }
