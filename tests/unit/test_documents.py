@@ -146,3 +146,13 @@ def test_help_names_every_target_and_every_command_has_one() -> None:
     described = set(re.findall(r"^([a-z0-9-]+):.*## \S", MAKEFILE, re.MULTILINE))
     assert described == TARGETS == set(phony[1].split())
     assert set(COMMANDS) <= TARGETS
+
+
+def test_every_dependency_has_its_reason() -> None:
+    named = (ROOT / "docs" / "DEPENDENCIES.md").read_text()
+    for file in tracked():
+        if file.endswith(".in"):
+            for line in (ROOT / file).read_text().splitlines():
+                if found := re.match(r"[a-z][\w.-]*(\[\w+\])?", line):
+                    row = rf"^\| (?:.*, )?{re.escape(found[0])}(?:,.*)? \| \S"
+                    assert re.search(row, named, re.MULTILINE), f"{file}: {found[0]}"
