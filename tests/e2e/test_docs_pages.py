@@ -18,14 +18,6 @@ from tests.e2e.browser import Browser, find_chromium
 # No name of this machine: for "localhost" Swagger UI leaves out what asks the internet.
 HOST = "kit.example"
 
-# Milliseconds from the navigation until the first operation is there.
-FIRST_RENDER = """new MutationObserver((_, observer) => {
-    if (!document.querySelector(".opblock")) return;
-    observer.disconnect();
-    const note = () => { document.body.dataset.firstRender = performance.now() };
-    requestAnimationFrame(note);
-}).observe(document, {subtree: true, childList: true})"""
-
 PROCESS = "#operations-data-process_data"
 ANSWER = f"{PROCESS} .live-responses-table"
 
@@ -87,19 +79,6 @@ def _keep(browser: Browser) -> None:
 def test_swagger_ui_shows_every_operation(browser: Browser, site: str) -> None:
     browser.call("Page.navigate", url=f"{site}/api/v1/docs")
     browser.wait("document.querySelectorAll('.opblock').length == 12")
-
-
-def test_swagger_ui_renders_within_a_second(browser: Browser, site: str) -> None:
-    """The best of three without a cache: the machine may have other work to do."""
-    browser.call("Page.addScriptToEvaluateOnNewDocument", source=FIRST_RENDER)
-    browser.call("Network.setCacheDisabled", cacheDisabled=True)
-    took = []
-    for _ in range(3):
-        browser.call("Page.navigate", url=f"{site}/api/v1/docs")
-        browser.wait("document.body.dataset.firstRender")
-        took.append(float(browser.evaluate("document.body.dataset.firstRender")))
-    print(f"first render of /api/v1/docs: {', '.join(f'{ms:.0f} ms' for ms in took)}")
-    assert min(took) < 1000
 
 
 def test_redoc_shows_every_operation(browser: Browser, site: str) -> None:

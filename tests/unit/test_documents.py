@@ -35,8 +35,9 @@ BASES = (
     "services/dataservice",
     "services/dataservice/app",
 )
-# What is made while the system runs, and the service that a reader is shown how to add.
-MADE = re.compile(r"\.local|\.venv|\.env$|.*pricing")
+# What is made while the system runs, keys of secrets, and the service that a reader is
+# shown how to add.
+MADE = re.compile(r"\.local|\.venv|\.env$|(default_user|redis)\.conf$|.*pricing")
 PATH = re.compile(
     r"\.?[\w-]+(/[\w.*-]+)*/|([\w.*-]+/)*[\w.*-]*[\w*]\."
     r"(py|md|sh|yaml|yml|json|conf|toml|ini|txt|in|svg|png|js|lua)"
