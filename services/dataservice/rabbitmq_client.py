@@ -24,7 +24,7 @@ from app.rpc.workers import WorkerPool
 DEFAULT_CONCURRENCY = 32
 #: Below the 30 s that Kubernetes waits between SIGTERM and SIGKILL.
 DEFAULT_GRACE_SECONDS = 25.0
-DEFAULT_HEARTBEAT_SECONDS = 10
+DEFAULT_HEARTBEAT_SECONDS = 5
 
 
 class EventReceiver:

@@ -37,7 +37,7 @@ def test_defaults(options: dict[str, object]) -> None:
         "service_name": "data",
         "concurrency": 32,
         "shutdown_grace_seconds": 25.0,
-        "heartbeat_seconds": 10,
+        "heartbeat_seconds": 5,
         "heartbeat_file": None,
         "telemetry": False,
     }
