@@ -131,7 +131,8 @@ class CelerySettings(Group):
     )
     log_retention_days: float = Field(30, gt=0, description="Older log rows go.")
     heartbeat_file: str | None = Field(
-        None, description="A file that the worker touches every second while it works."
+        None,
+        description="A file that worker or beat touches every second while it works.",
     )
 
     @model_validator(mode="after")
