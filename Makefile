@@ -1,8 +1,12 @@
-# Every target is one command of `python3 -m local`, which also works without make.
+# Every target is one command, of `python3 -m local` or of Docker Compose; all work
+# without make.
 PYTHON ?= python3
 ARGS ?=
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e chaos bench check format docs lock secrets audit migrate revision clean
+.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit migrate revision clean \
+        up down logs ps shell psql up-dev scale rolling-restart
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -46,6 +50,9 @@ e2e:  ## Tests of the whole stack through nginx
 chaos:  ## Accepted work under minutes of faults; not part of `make test`
 	@$(PYTHON) -m local chaos $(ARGS)
 
+compose:  ## Build the containers, run them and break them; not part of `make test`
+	@$(PYTHON) -m local compose $(ARGS)
+
 bench:  ## Measure the kit beside its peers; writes docs/BENCHMARKS.md (ARGS=--help)
 	@$(PYTHON) -m bench $(ARGS)
 
@@ -54,7 +61,7 @@ bench:  ## Measure the kit beside its peers; writes docs/BENCHMARKS.md (ARGS=--h
 install-dev:  ## Install what tests and checks need into .venv
 	@$(PYTHON) -m local install-dev
 
-check:  ## black, isort, flake8, mypy, import-linter, bandit
+check:  ## black, isort, flake8, mypy, import-linter, bandit, hadolint
 	@$(PYTHON) -m local check
 
 format:  ## black and isort, writing
@@ -71,8 +78,38 @@ audit:  ## Look for known vulnerabilities in what is pinned (needs the internet)
 
 ##@ Database
 
-migrate:  ## Bring the local database to the newest schema
-	@$(PYTHON) -m local migrate
+migrate:  ## Bring the database to the newest schema: the containers' if they run, else the local one
+	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
+	  $(COMPOSE) run --rm api alembic upgrade head; else $(PYTHON) -m local migrate; fi
 
 revision:  ## Write a migration from the models: make revision M="add a column"
 	@$(PYTHON) -m local revision -m "$(M)"
+
+##@ Containers
+
+up:  ## Start the containers and wait until they are healthy (ARGS=--build after changes)
+	@$(COMPOSE) up -d $(ARGS)
+
+down:  ## Stop the containers; data stays (ARGS=-v removes it too)
+	@$(COMPOSE) down $(ARGS)
+
+logs:  ## Follow the containers' logs (ARGS=api for one)
+	@$(COMPOSE) logs -f --tail=100 $(ARGS)
+
+ps:  ## State of the containers
+	@$(COMPOSE) ps $(ARGS)
+
+shell:  ## A shell in the API's container
+	@$(COMPOSE) exec api bash
+
+psql:  ## SQL in the database of the containers
+	@$(COMPOSE) exec postgres psql -U fastapi fastapi_db $(ARGS)
+
+up-dev:  ## The containers with the code of this folder, reloaded when it changes
+	@$(COMPOSE) -f docker-compose.yml -f docker-compose.dev.yml up $(ARGS)
+
+scale:  ## Several APIs, workers and data services (ARGS="--scale api=5")
+	@$(SCALED) up -d $(ARGS)
+
+rolling-restart:  ## Restart scaled APIs one by one (ARGS=--recreate for a new image)
+	@COMPOSE="$(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml" compose/rolling-restart.sh $(ARGS)

@@ -39,7 +39,10 @@ COMMANDS = {
     "integration": Command("tests against real servers", tools=True),
     "e2e": Command("tests of the whole stack through nginx", tools=True),
     "chaos": Command("accepted work under minutes of faults", tools=True),
-    "check": Command("black, isort, flake8, mypy, import-linter, bandit", tools=True),
+    "compose": Command("the containers, built and run (needs Docker)", tools=True),
+    "check": Command(
+        "black, isort, flake8, mypy, import-linter, bandit, hadolint", tools=True
+    ),
     "format": Command("black and isort, writing", tools=True),
     "docs": Command("write the documents that are made from code", tools=True),
     "lock": Command("compile every requirements.in, with hashes", tools=True),

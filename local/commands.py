@@ -111,6 +111,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "integration": suite.integration,
     "e2e": suite.e2e,
     "chaos": suite.chaos,
+    "compose": suite.compose,
     "check": lambda _: suite.check(),
     "format": _format,
     "docs": lambda _: suite.docs(),

@@ -19,6 +19,8 @@ from local.bootstrap import requirement_files
 
 # Its console script by name is not reliable: a moved venv keeps the old path in it.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
+# The wheel holds a program and no module.
+HADOLINT = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 NO_TESTS = 5  # pytest's exit code
 
 # What runs in production, for bandit.
@@ -121,6 +123,12 @@ def docs() -> int:
     return unit(["-q", "-k", "test_the_document_is_up_to_date"])
 
 
+def compose(arguments: list[str]) -> int:
+    """The containers: images, compose files and what they make, run."""
+    arguments = ["-m", "pytest", "tests/compose", *arguments]
+    return _report([_run(Part("compose", arguments), quiet=False)])
+
+
 def everything(arguments: list[str]) -> int:
     """Checks, then tests by cost; all run even when some fail."""
     return _report(
@@ -139,6 +147,7 @@ def _checks() -> list[Result]:
         Part("flake8", ["-m", "flake8"]),
         Part("import-linter", ["-c", LINT_IMPORTS], own_path=False),
         Part("bandit", ["-m", "bandit", "-q", "-ll", "-r", *SHIPPED, "-x", TESTS]),
+        Part("hadolint", ["-c", HADOLINT, *_hadolint()]),
         *(_types(folder) for folder in components()),
     ]
     # As many at once as there are cores; what failed is printed whole.
@@ -146,10 +155,16 @@ def _checks() -> list[Result]:
         return list(pool.map(lambda part: _run(part, quiet=True), parts))
 
 
+def _hadolint() -> list[str]:
+    program = Path(sys.executable).with_name("hadolint")
+    dockerfiles = [*ROOT.glob("*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]
+    return [str(program), *(str(file) for file in sorted(dockerfiles))]
+
+
 def _types(folder: Path) -> Part:
     names = ["app", "main.py", "rabbitmq_client.py", "tests"]
     if folder == ROOT:
-        names = ["local", "tests", "bench", "deploy"]
+        names = ["local", "tests", "bench", "compose", "deploy"]
     targets = [name for name in names if _holds_python(folder / name)]
     configuration = os.path.relpath(ROOT / "pyproject.toml", folder)
     arguments = ["-m", "mypy", "--no-error-summary", "--config-file", configuration]

@@ -1,5 +1,10 @@
-"""The system under test, behind nginx."""
+"""The system under test, behind its gateway.
 
+It is a stack of this session's own, or the one at `E2E_BASE_URL`. Against the latter,
+tests that stop, kill or configure processes of the local launcher are skipped.
+"""
+
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,10 +12,33 @@ import pytest
 from local.stack import Stack
 from tests.e2e.client import Api
 
+BASE_URL = os.environ.get("E2E_BASE_URL")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every fixture of the launcher begins with its folder, `state`."""
+    reason = "needs the processes of the local launcher"
+    for item in items:
+        if BASE_URL and "state" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.skip(reason))
+
 
 @pytest.fixture(scope="session")
-def api(stack: Stack) -> Iterator[Api]:
+def launched(request: pytest.FixtureRequest) -> Stack | None:
+    """The stack of this session; None where there is one already."""
+    stack: Stack | None = None if BASE_URL else request.getfixturevalue("stack")
+    return stack
+
+
+@pytest.fixture(scope="session")
+def url(launched: Stack | None) -> str:
+    """Address of the gateway."""
+    return launched.url if launched else str(BASE_URL)
+
+
+@pytest.fixture(scope="session")
+def api(url: str) -> Iterator[Api]:
     """A client of the gateway."""
-    client = Api(stack.url)
+    client = Api(url)
     yield client
     client.close()

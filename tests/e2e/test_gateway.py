@@ -169,26 +169,25 @@ def test_over_tls(state: State, stack: Stack, tmp_path: Path) -> None:
     ],
 )
 def test_addresses_that_nginx_refuses(
-    stack: Stack, path: str, status: int, code: str
+    api: Api, path: str, status: int, code: str
 ) -> None:
-    assert stack.nginx is not None
     head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer = exchange(stack.nginx.port, head.encode())
+    answer = exchange(api, head.encode())
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert b"application/problem+json" in answer and code.encode() in answer
 
 
-def test_a_header_that_nginx_refuses(stack: Stack) -> None:
-    assert stack.nginx is not None
+def test_a_header_that_nginx_refuses(api: Api) -> None:
     head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: %b\r\n\r\n" % (b"x" * 40_000)
-    answer = exchange(stack.nginx.port, head)
+    answer = exchange(api, head)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"header_too_large" in answer
 
 
-def exchange(port: int, request: bytes) -> bytes:
+def exchange(api: Api, request: bytes) -> bytes:
     """Send bytes that no client library would, and read until the end."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    address = (api.http.base_url.host, api.http.base_url.port)
+    with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 

@@ -12,26 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import Stack
 from tests.e2e.client import RECORDS, Api
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "30"))
 
 
-def test_every_answer_is_as_published(stack: Stack, tmp_path: Path) -> None:
+def test_every_answer_is_as_published(url: str, tmp_path: Path) -> None:
     """All checks of schemathesis, with examples, edge cases, chance and sequences."""
     command = [sys.executable, "-m", "schemathesis.cli"]
     command += ["--config-file", str(Path(__file__).with_name("schemathesis.toml"))]
     command += ["run", "--no-color", "--checks", "all", "--seed", "1"]
     command += ["--max-examples", str(EXAMPLES), "--request-timeout", "60"]
-    command += [f"{stack.url}/api/v1/openapi.json"]
+    command += [f"{url}/api/v1/openapi.json"]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     print(run.stdout)
 
 
 def test_a_generated_client_works(
-    api: Api, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    api: Api, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schema = tmp_path / "openapi.json"
     schema.write_bytes(api.http.get("/api/v1/openapi.json").content)
@@ -44,7 +43,7 @@ def test_a_generated_client_works(
     assert made.returncode == 0, made.stdout + made.stderr
 
     monkeypatch.syspath_prepend(str(tmp_path))
-    client = importlib.import_module("starter_client").Client(base_url=stack.url)
+    client = importlib.import_module("starter_client").Client(base_url=url)
     models = importlib.import_module("starter_client.models")
     process = importlib.import_module("starter_client.api.data.process_data")
 

@@ -1,0 +1,108 @@
+#!/bin/sh
+# Runs nginx with nginx_config.conf before every API that Docker's DNS knows, and reloads
+# it when these change. Old workers finish their requests.
+#
+#   gateway.sh             start (the container's entrypoint)
+#   gateway.sh leave IP    send that API nothing more; returns when its requests are done
+#   gateway.sh join IP     send it requests again
+#
+# nginx itself looks a name up only when it starts. `server ... resolve` would need
+# nginx 1.27.3; a variable in proxy_pass gives up kept-alive connections and the memory
+# of failing servers. This works with every version.
+set -eu
+
+TEMPLATE=/gateway/nginx_config.conf
+MAIN=/tmp/nginx.conf
+SITE=/tmp/site.conf
+APPLIED=/tmp/applied # addresses that the configuration has
+LEFT=/tmp/left       # addresses that shall get nothing
+
+write_main() {
+    cat >"$MAIN" <<END
+worker_processes auto;
+pid /tmp/nginx.pid;
+events { worker_connections 4096; }
+http {
+    default_type application/octet-stream;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    $1
+    include $SITE;
+    include /gateway/conf.d/*.conf;
+}
+END
+}
+
+addresses() { # of the APIs that take requests, one a line
+    getent ahostsv4 "$API_HOST" | awk '$2 == "STREAM" {print $1}' | sort -u |
+        grep -vxF -f "$LEFT" || true
+}
+
+render() { # ADDRESSES
+    # The template says `server ${API_UPSTREAM};`, which holds for several too.
+    API_UPSTREAM=$(for ip in $1; do printf '; server %s:%s' "$ip" "$API_PORT"; done)
+    export API_UPSTREAM="${API_UPSTREAM#; server }"
+    names=$(env | sed -n 's/^\(NGINX_[A-Z_]*\|API_UPSTREAM\)=.*/${\1}/p')
+    envsubst "$names" <"$TEMPLATE" >"$SITE"
+    echo "$1" >"$APPLIED"
+    echo "gateway: requests go to $API_UPSTREAM"
+}
+
+test_config() {
+    nginx -c "$MAIN" -e stderr -t -q
+}
+
+apply() { # what is other than it was; nginx is process 1
+    now=$(addresses)
+    # No address at all: DNS or every API is away, and will be back.
+    if [ -n "$now" ] && [ "$now" != "$(cat "$APPLIED")" ]; then
+        render "$now"
+        test_config && kill -HUP 1
+    fi
+}
+
+workers() { # process ids
+    awk '/^Name:/ {name = $2} /^PPid:/ && name == "nginx" && $2 == 1 {print FILENAME}' \
+        /proc/[0-9]*/status 2>/dev/null | tr -dc '0-9\n'
+}
+
+start() {
+    : >"$LEFT"
+    until now=$(addresses) && [ -n "$now" ]; do sleep 0.5; done
+    render "$now"
+    # Since nginx 1.27.4: idle clients are left connected for a moment after a reload,
+    # so that none sends a request into a connection that is being closed.
+    write_main "keepalive_min_timeout 5s;"
+    test_config 2>/dev/null || write_main ""
+    while sleep 1; do apply || echo "gateway: could not apply a change"; done &
+    exec nginx -c "$MAIN" -e stderr -g 'daemon off;'
+}
+
+leave() { # IP
+    echo "$1" >>"$LEFT"
+    if [ -z "$(addresses)" ]; then
+        join "$1"
+        echo "gateway: $1 is the only one, and stays" >&2
+        exit 1
+    fi
+    before=$(workers)
+    while grep -qxF "$1" "$APPLIED"; do sleep 0.1; done
+    for worker in $before; do
+        while [ -e "/proc/$worker" ]; do sleep 0.1; done
+    done
+}
+
+join() { # IP
+    others=$(grep -vxF "$1" "$LEFT" || true)
+    echo "$others" >"$LEFT"
+}
+
+case ${1:-start} in
+    start) start ;;
+    leave) leave "$2" ;;
+    join) join "$2" ;;
+    *) echo "gateway.sh: what is $1?" >&2; exit 2 ;;
+esac

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Writes what RabbitMQ imports at each start: definitions.json, and users from variables.
+#
+#   RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS         of API, worker and services
+#   RABBITMQ_MANAGEMENT_USER, RABBITMQ_MANAGEMENT_PASS   of people, for the management
+#                                                        pages; without it the first
+#                                                        user is administrator
+#
+# Either password may come from a file, by its variable's name with _FILE.
+# With definitions to import, RabbitMQ itself makes no default user.
+set -euo pipefail
+
+give_up() {
+    echo "entrypoint.sh: $1" >&2
+    exit 1
+}
+
+password() { # NAME: the value of NAME, or what the file of NAME_FILE holds
+    local file="${1}_FILE"
+    if [[ -n ${!file:-} ]]; then cat "${!file}"; else printf '%s' "${!1:-}"; fi
+}
+
+quoted() { # TEXT: as a JSON string
+    local text=${1//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
+
+user() { # NAME PASSWORD TAGS
+    printf '{"name": %s, "password": %s, "tags": %s}' \
+        "$(quoted "$1")" "$(quoted "$2")" "$(quoted "$3")"
+}
+
+permission() { # NAME
+    printf '{"user": %s, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}' \
+        "$(quoted "$1")"
+}
+
+write_definitions() {
+    local name pass admin admin_pass= users permissions topology tags=administrator
+    name=${RABBITMQ_DEFAULT_USER:-}
+    pass=$(password RABBITMQ_DEFAULT_PASS)
+    [[ -n $name && -n $pass ]] ||
+        give_up "set RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS"
+    admin=${RABBITMQ_MANAGEMENT_USER:-}
+    if [[ -n $admin ]]; then
+        admin_pass=$(password RABBITMQ_MANAGEMENT_PASS)
+        [[ -n $admin_pass ]] || give_up "RABBITMQ_MANAGEMENT_USER has no password"
+        tags=monitoring # enough for the API to read the depth of the queues
+    fi
+    [[ $name$pass$admin$admin_pass != *[[:cntrl:]]* ]] ||
+        give_up "users and passwords must be plain text"
+    users=$(user "$name" "$pass" "$tags")
+    permissions=$(permission "$name")
+    if [[ -n $admin ]]; then
+        users+=", $(user "$admin" "$admin_pass" administrator)"
+        permissions+=", $(permission "$admin")"
+    fi
+    topology=$(</etc/rabbitmq/definitions.json)
+    umask 077
+    printf '{"users": [%s], "permissions": [%s],%s\n' \
+        "$users" "$permissions" "${topology#*\{}" >/tmp/definitions.json
+}
+
+if [[ ${1:-} == rabbitmq-server ]]; then
+    write_definitions
+fi
+unset "${!RABBITMQ_DEFAULT_@}" "${!RABBITMQ_MANAGEMENT_@}"
+
+# Erlang shall be process 1, so that SIGTERM reaches it. The command that Debian's own
+# package puts on the PATH would stand in between; elsewhere there is no such folder.
+export PATH=/usr/lib/rabbitmq/bin:$PATH RUNNING_UNDER_SYSTEMD=true
+exec docker-entrypoint.sh "$@"

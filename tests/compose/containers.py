@@ -1,0 +1,132 @@
+"""Docker Compose, as a person uses it: by its command."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.apps import ROOT
+from local.ports import standard_or_free
+from tests.e2e.client import wait_for
+
+# Of its own, so that nobody's data is touched.
+PROJECT = "starter-test"
+
+BASE = "docker-compose.yml"
+SCALE = "docker-compose.scale.yml"
+DEV = "docker-compose.dev.yml"
+
+# Instead of a person's .env.
+DEFAULTS = "tests/compose/defaults.env"
+
+NAMES = "{{.Repository}}:{{.Tag}}"
+
+# What is published to the host, by the variable that moves it.
+PORTS = {
+    "GATEWAY_PORT": 8081,
+    "API_HOST_PORT": 8000,
+    "POSTGRES_HOST_PORT": 5432,
+    "REDIS_HOST_PORT": 6379,
+    "RABBITMQ_HOST_PORT": 5672,
+    "RABBITMQ_MANAGEMENT_HOST_PORT": 15672,
+    "OTEL_GRPC_HOST_PORT": 4317,
+    "OTEL_HTTP_HOST_PORT": 4318,
+}
+
+
+def run(*command: str, env: dict[str, str] | None = None, check: bool = True) -> str:
+    """Standard output of a command; fails with all that it said."""
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    said = f"{' '.join(command)}\n{result.stdout}{result.stderr}"
+    assert not check or result.returncode == 0, said
+    return result.stdout.strip() if check else said
+
+
+def compose_command() -> list[str]:
+    """`docker compose` where it is there, else docker-compose."""
+    probe = ["docker", "compose", "version"]
+    if subprocess.run(probe, capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    return ["docker-compose"]
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker daemon to use."""
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+
+
+@dataclass
+class Compose:
+    """The project's containers."""
+
+    env: dict[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = (BASE,)
+
+    def __post_init__(self) -> None:
+        free = {name: str(standard_or_free(port)) for name, port in PORTS.items()}
+        keep = ("PATH", "HOME", "DOCKER_", "COMPOSE_", "BUILD_NETWORK", "PIP_", "CA_")
+        own = {k: v for k, v in os.environ.items() if k.startswith(keep)}
+        self.env = {**own, **free, "COMPOSE_PROJECT_NAME": PROJECT, **self.env}
+
+    @property
+    def command(self) -> list[str]:
+        """What comes before Compose's own words."""
+        options = [word for file in self.files for word in ("-f", file)]
+        return [*compose_command(), "--env-file", DEFAULTS, *options]
+
+    def __call__(self, *words: str, check: bool = True) -> str:
+        return run(*self.command, *words, env=self.env, check=check)
+
+    @property
+    def url(self) -> str:
+        """Address of the gateway."""
+        return f"http://127.0.0.1:{self.env['GATEWAY_PORT']}"
+
+    def ids(self, service: str) -> list[str]:
+        """The containers of a service."""
+        return self("ps", "-q", service).split()
+
+    def up(self, *words: str) -> None:
+        """Start, and wait until all that has a health check is healthy."""
+        self("up", "-d", *words)
+        for service in self("config", "--services").split():
+            for container in self.ids(service):
+                wait_for(lambda: healthy(container), f"health of {service}", 60)
+
+
+def inspect(container: str) -> dict[str, Any]:
+    """What Docker knows of a container."""
+    found: dict[str, Any] = json.loads(run("docker", "inspect", container))[0]
+    return found
+
+
+def healthy(container: str) -> bool:
+    """Whether it runs and is healthy, or has ended well."""
+    state = inspect(container)["State"]
+    if state["Status"] == "exited":
+        return bool(state["ExitCode"] == 0)
+    health = state.get("Health", {"Status": "healthy"})["Status"]
+    return bool(state["Status"] == "running" and health == "healthy")
+
+
+def kill(container: str) -> None:
+    """SIGKILL to its first process, from outside: it dies as in an accident.
+    `docker kill` would count as a wish, and nothing would start it again."""
+    pid = inspect(container)["State"]["Pid"]
+    command = ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=sh"]
+    run(*command, "fastapi-starter-api", "-c", f"kill -9 {pid}")
+
+
+def size_above(image: str, base: str) -> float:
+    """Megabytes that an image adds to its base, which BuildKit does not keep itself."""
+    if f"{base}\n" not in run("docker", "image", "ls", "--format", NAMES) + "\n":
+        run("docker", "pull", "--quiet", base)
+    sizes = [
+        int(run("docker", "image", "inspect", "-f", "{{.Size}}", name))
+        for name in (image, base)
+    ]
+    return (sizes[0] - sizes[1]) / 1e6

@@ -1,0 +1,208 @@
+"""Compose files, Dockerfiles, settings and gateway agree; nothing is started."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FILES = ("docker-compose.yml", "docker-compose.scale.yml", "docker-compose.dev.yml")
+EXAMPLE = (ROOT / ".env.example").read_text()
+
+# Name in Compose: container, image.
+CONTAINERS = {
+    "api": ("fastapi-api", "fastapi-starter-api"),
+    "api-celery": ("fastapi-celery-worker", "fastapi-starter-api"),
+    "api-celery-beat": ("fastapi-celery-beat", "fastapi-starter-api"),
+    "migrations": ("fastapi-migrations", "fastapi-starter-api"),
+    "data-service": ("data-service", "data-service"),
+    "rabbitmq": ("rabbitmq-service", "rabbitmq-service"),
+    "redis": ("redis", "redis:7-alpine"),
+}
+
+# What containers are given in a fixed way, or by a way of their own.
+FIXED = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "OTEL_SERVICE_NAME"}
+FIXED |= {"FORWARDED_ALLOW_IPS"}
+
+
+def load(name: str) -> dict[str, Any]:
+    """A compose file, anchors resolved."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    return loaded
+
+
+def section(title: str) -> dict[str, str | None]:
+    """Variables of a part of .env.example; None for those without a value."""
+    text = EXAMPLE.split(f"# --- {title}")[1].split("# --- ")[0]
+    found = re.findall(r"^(# )?([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE)
+    return {name: None if unset else value for unset, name, value in found}
+
+
+SERVICES: dict[str, Any] = load("docker-compose.yml")["services"]
+BACKEND = ["api", "api-celery", "api-celery-beat", "migrations"]
+# Titles of the sections that the backend reads.
+TITLES = ["API and worker", "RabbitMQ", "Calls", "PostgreSQL", "Celery", "Idempotency"]
+TITLES += ["Telemetry"]
+
+
+def default(value: str | None) -> str | None:
+    """The default in ${NAME:-default}; the value itself where there is none."""
+    found = re.fullmatch(r"\$\{\w+:?-(.*)\}", value or "")
+    return found[1] if found else value
+
+
+def seconds(text: str) -> float:
+    """A duration such as 45s."""
+    return float(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_containers_and_images_have_their_names(name: str) -> None:
+    service = SERVICES[name]
+    assert (service["container_name"], service["image"]) == CONTAINERS[name]
+
+
+def test_ports_are_the_documented_ones_and_private() -> None:
+    published = {
+        re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", port)
+        for service in SERVICES.values()
+        for port in service.get("ports", [])
+    }
+    assert published == {
+        f"127.0.0.1:{port}"
+        for port in ("8081:8080", "8000:8000", "5432:5432", "6379:6379", "5672:5672")
+        + ("15672:15672", "4317:4317", "4318:4318")
+    }
+
+
+@pytest.mark.parametrize("name", BACKEND)
+@pytest.mark.parametrize("title", TITLES)
+def test_the_backend_is_given_every_variable(name: str, title: str) -> None:
+    environment = SERVICES[name]["environment"]
+    for variable, value in section(title).items():
+        if variable in FIXED or variable.endswith("_FILE"):
+            continue
+        assert variable in environment
+        # Without a value it is passed on if somebody sets it.
+        if environment[variable] is not None and value is not None:
+            assert default(environment[variable]) == value, variable
+
+
+def test_the_gateway_is_given_every_variable() -> None:
+    environment = SERVICES["nginx"]["environment"]
+    for variable, value in section("nginx").items():
+        assert default(environment[variable]) == value
+    template = (ROOT / "nginx_config.conf").read_text()
+    used = set(re.findall(r"\$\{(NGINX_\w+)}", template))
+    assert used <= set(environment)
+
+
+def test_one_broker_and_one_queue_for_both_sides() -> None:
+    api, data = SERVICES["api"]["environment"], SERVICES["data-service"]["environment"]
+    assert data["QUEUE_NAME"] == api["DATA_QUEUE_NAME"]
+    for name in ("HOST", "PORT", "USER", "PASSWORD", "VHOST", "SSL"):
+        assert data[f"RABBITMQ_{name}"] == api[f"RABBITMQ_{name}"]
+    broker = SERVICES["rabbitmq"]["environment"]
+    assert broker["RABBITMQ_DEFAULT_USER"] == api["RABBITMQ_USER"]
+    assert broker["RABBITMQ_DEFAULT_PASS"] == api["RABBITMQ_PASSWORD"]
+    database = SERVICES["postgres"]["environment"]
+    url = "://{user}:{password}@postgres:5432/{name}".format(
+        user=database["POSTGRES_USER"],
+        password=default(database["POSTGRES_PASSWORD"]),
+        name=database["POSTGRES_DB"],
+    )
+    assert url in api["DATABASE_URL"]
+
+
+def test_every_variable_of_the_files_is_documented() -> None:
+    text = "".join((ROOT / name).read_text() for name in FILES)
+    used = re.findall(r"\$\{([A-Z][A-Z0-9_]+)(?::?-([^}]*))?\}", text)
+    documented = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    unlike = {"LOG_FORMAT"}  # text at a terminal
+    for name, value in used:
+        assert name in documented
+        if documented[name] and name not in unlike:
+            assert value == documented[name], name
+
+
+def test_each_process_has_longer_to_stop_than_it_takes() -> None:
+    values = dict(re.findall(r"^([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    receiver = (ROOT / "services/dataservice/rabbitmq_client.py").read_text()
+    grace = re.search(r"DEFAULT_GRACE_SECONDS = ([\d.]+)", receiver)
+    assert grace
+    takes = {
+        "nginx": seconds(values["NGINX_READ_TIMEOUT"]),
+        # main.py gives running requests 5 s more than a call may take.
+        "api": float(values["RPC_TIMEOUT_SECONDS"]) + 5,
+        "api-celery": float(values["CELERY_WORKER_GRACE_SECONDS"]),
+        "data-service": float(grace[1]),
+    }
+    for name, needed in takes.items():
+        assert seconds(SERVICES[name]["stop_grace_period"]) >= needed + 5
+
+
+def test_all_is_bounded_and_comes_back() -> None:
+    for name, service in SERVICES.items():
+        assert service["mem_limit"] and service["logging"], name
+        assert service["restart"] == (
+            "no" if name == "migrations" else "unless-stopped"
+        )
+
+
+def test_ours_have_no_rights() -> None:
+    for name in [*BACKEND, "data-service", "rabbitmq", "nginx"]:
+        service = SERVICES[name]
+        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_what_is_mounted_is_there() -> None:
+    for name in FILES:
+        for service in load(name)["services"].values():
+            for volume in service.get("volumes", []):
+                if volume.startswith("./"):
+                    assert (ROOT / volume.partition(":")[0]).exists(), volume
+
+
+def test_old_and_new_compose_read_the_files() -> None:
+    for name in FILES:
+        loaded = load(name)
+        assert {key for key in loaded if not key.startswith("x-")} <= {
+            *("services", "networks", "volumes")
+        }
+        text = (ROOT / name).read_text()
+        assert not re.search(r"start_interval|develop:|!reset|!override", text)
+
+
+def test_what_is_scaled_loses_its_name() -> None:
+    for name, service in load("docker-compose.scale.yml")["services"].items():
+        assert service["scale"] > 1 and service["container_name"] == "", name
+
+
+def test_development_runs_the_same_commands() -> None:
+    """Behind the reloader, and with two processes of a worker."""
+    for name, service in load("docker-compose.dev.yml")["services"].items():
+        reloader, command = service["command"][:2], service["command"][2:]
+        assert reloader == ["python", "/reload.py"]
+        usual = SERVICES[name].get("command", ["python", "main.py"])
+        assert command[:-1] == usual[:-1] or command == usual
+
+
+@pytest.mark.parametrize("folder", ["backend", "services/dataservice"])
+def test_dockerfiles_keep_the_contract(folder: str) -> None:
+    text = (ROOT / folder / "Dockerfile").read_text()
+    assert "USER 10001:10001" in text
+    assert 'CMD ["python", "main.py"]' in text
+    assert "--require-hashes --only-binary :all:" in text
+    assert len(set(re.findall(r"^FROM (\S+)", text, re.MULTILINE))) == 1
+
+
+def test_our_images_begin_alike() -> None:
+    """One base image, one way to install: only then they share layers."""
+    first = [
+        (ROOT / folder / "Dockerfile").read_text().split("\nFROM ")[1]
+        for folder in ("backend", "services/dataservice")
+    ]
+    assert first[0] == first[1]

@@ -1,0 +1,52 @@
+"""The reloader of docker-compose.dev.yml."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import wait_for
+
+RELOAD = Path(__file__).parents[2] / "compose" / "reload.py"
+PROGRAM = """
+import pathlib, signal, sys
+with open("log", "a") as log:
+    log.write("{word}\\n")
+signal.sigwait([signal.SIGTERM])
+"""
+
+
+@pytest.fixture
+def reloader(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    write(tmp_path, "first", 1)
+    command = [sys.executable, str(RELOAD), sys.executable, "program.py"]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def write(folder: Path, word: str, time: int) -> None:
+    program = folder / "program.py"
+    program.write_text(PROGRAM.replace("{word}", word))
+    os.utime(program, (time, time))
+
+
+def log(folder: Path) -> list[str]:
+    file = folder / "log"
+    return file.read_text().split() if file.exists() else []
+
+
+def test_a_change_runs_the_program_again(
+    reloader: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    wait_for(lambda: log(tmp_path) == ["first"], "the first run")
+    write(tmp_path, "second", 2)
+    wait_for(lambda: log(tmp_path) == ["first", "second"], "the second run")
+
+    reloader.send_signal(signal.SIGTERM)
+    assert reloader.wait(10) == 0
