@@ -5,8 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit migrate revision clean \
-        up down logs ps shell psql up-dev scale rolling-restart
+.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list

@@ -6,7 +6,8 @@
 #                                                        pages; without it the first
 #                                                        user is administrator
 #
-# Either password may come from a file, by its variable's name with _FILE.
+# Either password may come from a file: RABBITMQ_DEFAULT_PASS_FILE,
+# RABBITMQ_MANAGEMENT_PASS_FILE.
 # With definitions to import, RabbitMQ itself makes no default user.
 set -euo pipefail
 

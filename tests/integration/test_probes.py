@@ -159,9 +159,6 @@ def test_without_redis_a_worker_is_not_ready(start: Start, redis_server: Redis) 
 
 
 def test_probes_of_beat(start: Start, redis_server: Redis) -> None:
-    source = (ROOT / "backend/app/worker.py").read_text()
-    if "heartbeat_file" not in source + (ROOT / "local/apps.py").read_text():
-        pytest.skip("beat touches no file yet")
     with Relay(redis_server.port) as relay:
         probed = start("beat", relay)
         wait_for(lambda: probed.passes("startup"), "it has started")
