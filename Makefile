@@ -5,12 +5,12 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
+.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run on this machine
 
@@ -74,6 +74,23 @@ lock:  ## Compile every requirements.in with hashes (ARGS=--upgrade for newer on
 
 audit:  ## Look for known vulnerabilities in what is pinned (needs the internet)
 	@$(PYTHON) -m local audit
+
+##@ Make it yours
+
+new-service:  ## Add a microservice: make new-service NAME=pricing
+	@$(PYTHON) -m local new-service "$(NAME)" $(ARGS)
+
+remove-service:  ## Take it back: make remove-service NAME=pricing (ARGS=--force)
+	@$(PYTHON) -m local remove-service "$(NAME)" $(ARGS)
+
+new-resource:  ## Add a CRUD resource: make new-resource NAME=invoice
+	@$(PYTHON) -m local new-resource "$(NAME)" $(ARGS)
+
+remove-resource:  ## Take it back: make remove-resource NAME=invoice (ARGS=--force)
+	@$(PYTHON) -m local remove-resource "$(NAME)" $(ARGS)
+
+rename:  ## Make the kit your project: make rename NAME=acme-orders
+	@$(PYTHON) -m local rename "$(NAME)"
 
 ##@ Database
 

@@ -123,7 +123,7 @@ render() {
         echo "resources: [../../deploy/overlays/$overlay]"
         [ -z "$gateway" ] || echo "components: [../../backend/gateway-api]"
         echo "images:"
-        for image in fastapi-starter-api data-service rabbitmq-service; do
+        for image in fastapi-starter-api $(services) rabbitmq-service; do
             echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
         done
         patches
@@ -243,8 +243,9 @@ roll_out() { # kind name ...
 
 # What an earlier run may have left, with other options or before KEDA was there.
 forget_alternatives() {
+    # shellcheck disable=SC2046  # one word for each name
     [ "$overlay" != production ] || n delete --ignore-not-found >/dev/null \
-        horizontalpodautoscaler data-service fastapi-celery-worker
+        horizontalpodautoscaler $(services) fastapi-celery-worker
     if [ -n "$gateway" ]; then
         n delete ingress fastapi-api --ignore-not-found >/dev/null
     elif has_crd httproutes.gateway.networking.k8s.io; then
@@ -277,7 +278,8 @@ main() {
     say "3 of 3: application"
     forget_alternatives
     apply application
-    roll_out deployment data-service fastapi-celery-worker fastapi-celery-beat \
+    # shellcheck disable=SC2046  # one word for each name
+    roll_out deployment $(services) fastapi-celery-worker fastapi-celery-beat \
         fastapi-api nginx
     say "Done. Try it:"
     say "  kubectl -n $namespace port-forward service/nginx 8081:8080"

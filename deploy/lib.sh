@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What kubectl-setup.sh and kubectl-remove.sh share. They set these:
 # shellcheck disable=SC2154
-# context, namespace, work, yes, dry_run
+# root, context, namespace, work, yes, dry_run
 
 say() { printf '%s\n' "$*" >&2; }
 note() { say "note: $*"; }
@@ -47,6 +47,9 @@ is_at_least_1_31() { # 1.31
 
 has_crd() { k get crd "$1" >/dev/null 2>&1; }
 has_secret() { n get secret "$1" >/dev/null 2>&1; }
+
+# Names of the services, which are also those of their images: services/*/*-pod.yaml.
+services() { sed -n 's/^ *image: \(.*\):.*/\1/p' "$root"/services/*/*-pod.yaml; }
 
 # Letters and digits only: they stand in URLs and configuration files.
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }

@@ -84,6 +84,16 @@ def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> Ap
     return App(name, state, ["main.py"], cwd=folder, env=env)
 
 
+def service_environment(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a service, in which QUEUE_NAME and SERVICE_NAME are its own:
+    for `services/pricing` the queue is PRICING_QUEUE_NAME, or `pricing_queue`."""
+    name = folder.name.removesuffix("service")
+    queue = env.get(f"{name.upper()}_QUEUE_NAME") or f"{name}_queue"
+    own = {"QUEUE_NAME": queue, "SERVICE_NAME": name}
+    # The first service may be told by the plain names too.
+    return {**own, **env} if folder.name == "dataservice" else {**env, **own}
+
+
 def service_folders() -> list[Path]:
     """Each folder `services/*` with a `main.py`."""
     return [main.parent for main in sorted(ROOT.glob("services/*/main.py"))]

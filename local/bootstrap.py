@@ -46,6 +46,11 @@ COMMANDS = {
     "format": Command("black and isort, writing", tools=True),
     "docs": Command("write the documents that are made from code", tools=True),
     "lock": Command("compile every requirements.in, with hashes", tools=True),
+    "new-service": Command("add a microservice: new-service NAME", tools=True),
+    "remove-service": Command("take it back; --force if changed", tools=True),
+    "new-resource": Command("add a CRUD resource: new-resource NAME", tools=True),
+    "remove-resource": Command("take it back; --force likewise", tools=True),
+    "rename": Command("make the kit your project: rename NAME", tools=True),
     "secrets": Command("write a .env with fresh random passwords"),
     "audit": Command("look for known vulnerabilities in what is pinned", tools=True),
     "migrate": Command("bring the stack's database to the newest schema"),
@@ -61,7 +66,7 @@ class SetupError(Exception):
 
 def usage() -> str:
     """The list of commands."""
-    lines = [f"  {name:12} {command.help}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:15} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join(["python3 -m local COMMAND", "", *lines])
 
 
@@ -78,9 +83,15 @@ def requirement_files(development: bool) -> list[Path]:
 def fingerprint(files: list[Path]) -> str:
     """A hash that changes with any requirement or with the venv's Python."""
     digest = hashlib.sha256(_read(VENV / "pyvenv.cfg").encode())
-    for file in files:
-        digest.update(file.read_bytes())
+    # A service with the requirements of another, or another comment, changes nothing.
+    for lines in dict.fromkeys(_requirements(file) for file in files):
+        digest.update(lines.encode())
     return digest.hexdigest()
+
+
+def _requirements(file: Path) -> str:
+    lines = file.read_text().splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def runs_in_venv() -> bool:

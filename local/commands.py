@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from local import run as launcher
 from local import secrets, suite, traces
@@ -100,6 +101,14 @@ def _clean(_: list[str]) -> int:
     return 0
 
 
+def _kit(command: str, arguments: list[str]) -> int:
+    from kit import commands  # it needs the development tools, most commands do not
+
+    return commands.run(command, arguments)
+
+
+KIT = ("new-service", "remove-service", "new-resource", "remove-resource", "rename")
+
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
     "dev": lambda arguments: launcher.run(traces="--traces" in arguments, reload=True),
@@ -121,4 +130,5 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "migrate": _migrate,
     "revision": _revision,
     "clean": _clean,
+    **{name: partial(_kit, name) for name in KIT},
 }

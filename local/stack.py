@@ -181,20 +181,27 @@ class Stack:
 def _services(
     state: State, servers: Servers, env: Mapping[str, str], instances: int
 ) -> list[App]:
-    """The processes of every service. The data service's queue tells when it is ready;
-    others are ready when they run."""
-    found = [
-        apps.service(_numbered(folder.name, number), folder, state, env)
-        for folder in apps.service_folders()
-        for number in range(1, instances + 1)
-    ]
-    data = [app for app in found if app.cwd.name == "dataservice"]
-    queue, vhost = env.get("QUEUE_NAME", "data_queue"), env.get("RABBITMQ_VHOST")
-    for app in data:
-        app.probe = lambda: (
-            servers.consumers(queue, vhost) >= sum(other.alive for other in data)
-        )
+    """The processes of every service; ready when all of them wait at their queue."""
+    found = []
+    for folder in apps.service_folders():
+        own = apps.service_environment(folder, env)
+        group = [
+            apps.service(_numbered(folder.name, number), folder, state, own)
+            for number in range(1, instances + 1)
+        ]
+        for app in group:
+            app.probe = _consumes(servers, own, group)
+        found += group
     return found
+
+
+def _consumes(
+    servers: Servers, env: Mapping[str, str], group: list[App]
+) -> Callable[[], bool]:
+    queue, vhost = env["QUEUE_NAME"], env.get("RABBITMQ_VHOST")
+    return lambda: (
+        servers.consumers(queue, vhost) >= sum(other.alive for other in group)
+    )
 
 
 def _numbered(name: str, number: int) -> str:

@@ -164,7 +164,7 @@ def _hadolint() -> list[str]:
 def _types(folder: Path) -> Part:
     names = ["app", "main.py", "rabbitmq_client.py", "tests"]
     if folder == ROOT:
-        names = ["local", "tests", "bench", "compose", "deploy"]
+        names = ["local", "tests", "bench", "compose", "deploy", "kit"]
     targets = [name for name in names if _holds_python(folder / name)]
     configuration = os.path.relpath(ROOT / "pyproject.toml", folder)
     arguments = ["-m", "mypy", "--no-error-summary", "--config-file", configuration]
@@ -174,7 +174,7 @@ def _types(folder: Path) -> Part:
 def _tests(kinds: Iterable[str], arguments: list[str]) -> list[Result]:
     parts = []
     for folder in components():
-        places = ["tests", "local/tests"] if folder == ROOT else ["tests"]
+        places = ["tests", "local/tests", "kit/tests"] if folder == ROOT else ["tests"]
         paths = [f"{place}/{kind}" for kind in kinds for place in places]
         found = [path for path in paths if (folder / path).is_dir()]
         if found:

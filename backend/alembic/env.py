@@ -7,11 +7,13 @@ from sqlmodel import SQLModel
 from app.core.config import load_settings
 from app.core.database import create_sync_engine
 from app.core.logs import configure_logging
-from app.models import database  # noqa: F401  (registers the tables)
+from app.models import import_all
 
 # Any number, the same for every migration of this database: it makes replicas that
 # start together wait for each other.
 LOCK = 7_305_021_001
+
+import_all()  # registers the tables
 
 
 def migrate() -> None:

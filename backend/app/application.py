@@ -28,7 +28,7 @@ from app.core.runtime_metrics import watched_loop
 from app.core.telemetry import start_telemetry, stop_telemetry
 
 CORS: dict[str, Any] = {
-    "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
     "allow_headers": ["Content-Type", "Idempotency-Key", "X-Request-ID"]
     + ["traceparent", "tracestate"],
     "expose_headers": ["X-Request-ID", "Location", "Link", "Retry-After"]
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="FastAPI microservices starter",
         version=__version__,
         lifespan=_lifespan(settings),
-        openapi_tags=openapi.TAGS,
+        openapi_tags=v1.tags(),
         description=openapi.describe(settings),
         generate_unique_id_function=openapi.operation_id,
         telemetry=TELEMETRY,

@@ -1,4 +1,4 @@
-"""The data service: reads the environment and serves the queue until told to stop."""
+"""The data service: serves its queue until told to stop."""
 
 import gc
 import os

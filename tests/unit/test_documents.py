@@ -35,9 +35,11 @@ BASES = (
     "services/dataservice",
     "services/dataservice/app",
 )
-# What is made while the system runs, keys of secrets, and the service that a reader is
-# shown how to add.
-MADE = re.compile(r"\.local|\.venv|\.env$|(default_user|redis)\.conf$|.*pricing")
+# What is made while the system runs, keys of secrets, and what a reader is shown how to
+# add.
+MADE = re.compile(
+    r"\.local|\.venv|\.env$|(default_user|redis)\.conf$|.*(pricing|invoice)"
+)
 PATH = re.compile(
     r"\.?[\w-]+(/[\w.*-]+)*/|([\w.*-]+/)*[\w.*-]*[\w*]\."
     r"(py|md|sh|yaml|yml|json|conf|toml|ini|txt|in|svg|png|js|lua)"

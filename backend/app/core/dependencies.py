@@ -1,6 +1,7 @@
 """What endpoints ask for, as named types, and helpers for calls to services."""
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -63,6 +64,17 @@ SessionDep = Annotated[AsyncSession, Depends(get_async_session, scope="function"
 async def get_data_service(request: Request) -> DataService:
     """The process's data service."""
     return (await get_resources(request)).data_service
+
+
+def service_for(name: str) -> Callable[[Request], Awaitable[DataService]]:
+    """What :func:`get_data_service` is for data, for the service of that name: it calls
+    that service's queue (see :func:`get_queue_name`) and keeps records likewise."""
+
+    async def get_service(request: Request) -> DataService:
+        data_service = (await get_resources(request)).data_service
+        return data_service.on_queue(get_queue_name(name))
+
+    return get_service
 
 
 async def get_task_service(resources: ResourcesDep) -> TaskService:

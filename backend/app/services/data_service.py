@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 from app.core import tracing
 from app.core.database import Database, to_json
@@ -32,6 +32,10 @@ class DataService:
         self._publisher = publisher
         self._database = database
         self._queue_name = queue_name
+
+    def on_queue(self, queue_name: str) -> Self:
+        """The same for the service behind another queue."""
+        return type(self)(self._producer, self._publisher, self._database, queue_name)
 
     async def process(self, request: DataRequest) -> tuple[str, Any]:
         """Have the data service process the request; returns (task id, outcome).

@@ -229,7 +229,8 @@ def elsewhere() -> set[str]:
     read = [ROOT / "nginx_config.conf", *ROOT.glob("docker-compose*.yml")]
     read += [p for p in ROOT.glob("services/*/**/*.py") if "tests" not in p.parts]
     read += (ROOT / "backend" / "app").rglob("*.py")
-    return set(
+    folders = {main.parent.name for main in ROOT.glob("services/*/main.py")}
+    return {f"{name.upper()}_QUEUE_NAME" for name in folders} | set(
         re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", " ".join(map(Path.read_text, read)))
     )
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
-from local.servers.postgres import PostgreSQL
+from local import apps
+from local.servers.postgres import DATABASE, PASSWORD, USER, PostgreSQL
 from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ
 from local.servers.redis import Redis
 from local.stack import Servers
 from local.state import State
+
+DATABASE_4 = f"{USER}:{PASSWORD}@127.0.0.1:4/{DATABASE}"
 
 
 def servers(tmp_path: Path, *, rabbitmq: bool) -> Servers:
@@ -21,10 +24,8 @@ def test_with_rabbitmq(tmp_path: Path) -> None:
     assert env == {
         "ENVIRONMENT": "development",
         "PYTHONUNBUFFERED": "1",
-        "DATABASE_URL": "postgresql+psycopg2://fastapi:fastapi@127.0.0.1:4/fastapi_db",
-        "ASYNC_DATABASE_URL": (
-            "postgresql+asyncpg://fastapi:fastapi@127.0.0.1:4/fastapi_db"
-        ),
+        "DATABASE_URL": f"postgresql+psycopg2://{DATABASE_4}",
+        "ASYNC_DATABASE_URL": f"postgresql+asyncpg://{DATABASE_4}",
         "CELERY_BROKER_URL": "redis://127.0.0.1:6/0",
         "CELERY_RESULT_BACKEND": "redis://127.0.0.1:6/0",
         "RABBITMQ_HOST": "127.0.0.1",
@@ -53,3 +54,17 @@ def test_rabbitmq_named_by_the_user() -> None:
     broker = ExternalRabbitMQ({"RABBITMQ_HOST": "mq", "RABBITMQ_VHOST": "a/b"})
     assert broker.url() == "amqp://guest:welcome1@mq:5672/a%2Fb"
     assert broker.management_url == "http://mq:15672"
+
+
+def test_each_service_has_a_queue_of_its_own() -> None:
+    env = {"QUEUE_NAME": "mine", "PRICING_QUEUE_NAME": "other", "X": "1"}
+
+    def told(folder: str, env: dict[str, str]) -> tuple[str, str]:
+        own = apps.service_environment(Path("services") / folder, env)
+        return own["QUEUE_NAME"], own["SERVICE_NAME"]
+
+    assert told("dataservice", {}) == ("data_queue", "data")
+    assert told("dataservice", {"DATA_QUEUE_NAME": "d"}) == ("d", "data")
+    assert told("dataservice", env) == ("mine", "data")
+    assert told("pricing", {}) == ("pricing_queue", "pricing")
+    assert told("pricing", env) == ("other", "pricing")

@@ -23,6 +23,15 @@ OPTIONS = {
 
 Object = dict[str, Any]
 
+# Folders of the services by the names of their Deployments, which are those of their
+# containers and images too.
+SERVICES = {
+    each["metadata"]["name"]: file.parent
+    for file in sorted(ROOT.glob("services/*/*-pod.yaml"))
+    for each in yaml.safe_load_all(file.read_text())
+    if each["kind"] == "Deployment"
+}
+
 
 def kubectl() -> str:
     """The real one; tests need it for Kustomize only, never a cluster."""

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from tests.unit.kubernetes.manifests import (
     OVERLAYS,
     ROOT,
+    SERVICES,
     Object,
     one,
     selects,
@@ -35,7 +36,7 @@ README = (ROOT / "services/dataservice/README.md").read_text()
 FOR_PROBES = {"REDIS_PORT"}
 SECRETS = {
     "rabbitmq-password": "of-your-own",
-    "database-url": "postgresql+psycopg2://fastapi:of-your-own@pg:5432/fastapi_db",
+    "database-url": "postgresql+psycopg2://fastapi:of-your-own@pg:5432/" "fastapi_db",
     "redis-url": "redis://:of-your-own@redis:6379/0",
 }
 
@@ -157,10 +158,10 @@ def test_the_data_service_takes_its_settings(secrets: Path) -> None:
     assert declared[found["queue"]] == found["arguments"]
 
 
-@pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", "data-service"])
+@pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", *SERVICES])
 def test_variables_are_documented(name: str) -> None:
     known = EXAMPLE | FOR_PROBES
-    if name == "data-service":
+    if name in SERVICES:
         known |= set(re.findall(r"`([A-Z_]+)`", README))
     for variable in workload(name).environment():
         assert variable in known or variable.removesuffix("_FILE") in known, variable
@@ -239,7 +240,7 @@ def test_ports_agree() -> None:
     assert _port("redis", "redis") == int(env["REDIS_PORT"])
     assert _port("postgres", "postgres") == 5432
     endpoint = f"http://otel-collector:{_port('otel-collector', 'otlp-grpc')}"
-    for name in (*BACKEND, "data-service"):
+    for name in (*BACKEND, *SERVICES):
         variables = workload(name).environment()
         assert variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
     collector = yaml.safe_load(

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from tests.unit.kubernetes.manifests import ROOT, Object, workload
+from tests.unit.kubernetes.manifests import ROOT, SERVICES, Object, workload
 
 COMPOSE = ROOT / "docker-compose.yml"
 
@@ -13,7 +13,7 @@ COMPOSE = ROOT / "docker-compose.yml"
 CONTAINERS = {
     "fastapi-api": "fastapi-api",
     "fastapi-celery-worker": "fastapi-celery-worker",
-    "data-service": "data-service",
+    **{name: name for name in SERVICES},
     "rabbitmq-service": "rabbitmq",
     "redis": "redis",
     "postgres": "postgres",

@@ -1,6 +1,7 @@
 """Network policies open what is needed, and no more."""
 
 from tests.unit.kubernetes.manifests import (
+    SERVICES,
     Object,
     Workload,
     of_kind,
@@ -23,10 +24,10 @@ FLOWS = {
     ("fastapi-celery-beat", "redis"): {6379},
     ("fastapi-celery-beat", "otel-collector"): {4317},
     ("fastapi-migrations", "postgres"): {5432},
-    ("data-service", "rabbitmq"): {5672},
-    ("data-service", "otel-collector"): {4317},
     ("rabbitmq", "rabbitmq"): {4369, 25672, 35672},
 }
+for _name in SERVICES:
+    FLOWS |= {(_name, "rabbitmq"): {5672}, (_name, "otel-collector"): {4317}}
 PORTS = {port for ports in FLOWS.values() for port in ports} | {8080, 53}
 
 

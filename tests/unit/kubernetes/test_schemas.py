@@ -10,6 +10,7 @@ import yaml
 from tests.unit.kubernetes.manifests import (
     ALL,
     ROOT,
+    SERVICES,
     Object,
     of_kind,
     one,
@@ -91,7 +92,7 @@ TRIGGERS = {
 def test_scaled_objects_have_the_documented_fields() -> None:
     found = of_kind("production", "ScaledObject")
     assert {each["metadata"]["name"] for each in found} == {
-        "data-service",
+        *SERVICES,
         "fastapi-celery-worker",
     }
     for each in found:
@@ -137,12 +138,8 @@ def test_every_horizontal_autoscaler_is_bounded(name: str) -> None:
         each["spec"]["scaleTargetRef"]["name"] for each in of_kind(name, "ScaledObject")
     ]
     # Each by one autoscaler, which then sets the replicas, so the manifest must not.
-    assert sorted(targets) == [
-        "data-service",
-        "fastapi-api",
-        "fastapi-celery-worker",
-        "nginx",
-    ]
+    others = ["fastapi-api", "fastapi-celery-worker", "nginx"]
+    assert sorted(targets) == sorted([*SERVICES, *others])
     for target in targets:
         assert "replicas" not in one(name, "Deployment", target)["spec"]
 
@@ -204,6 +201,6 @@ def test_versions_agree() -> None:
     for each in workloads():
         for container in each.containers:
             image, _, tag = container["image"].partition(":")
-            if image in ("fastapi-starter-api", "data-service", "rabbitmq-service"):
+            if image in ("fastapi-starter-api", "rabbitmq-service", *SERVICES):
                 assert tag == version
     assert f"tag={version} " in (ROOT / "kubectl-setup.sh").read_text()

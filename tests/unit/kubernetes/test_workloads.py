@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.kubernetes.manifests import (
     ALL,
+    SERVICES,
     Object,
     Workload,
     of_kind,
@@ -30,7 +31,7 @@ def workload(request: pytest.FixtureRequest) -> Workload:
 def test_there_is_a_workload_for_each_component() -> None:
     expected = {
         *("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat"),
-        *("fastapi-migrations", "data-service", "nginx", "otel-collector"),
+        *("fastapi-migrations", "nginx", "otel-collector", *SERVICES),
     }
     for name in ALL:
         found = {each.name for each in workloads() if each.overlay == name}
@@ -169,7 +170,7 @@ def drain_seconds(workload: Workload) -> float:
         case "fastapi-celery-worker":
             # After the grace the children are stopped and tasks handed back.
             return float(env["CELERY_WORKER_GRACE_SECONDS"]) + 5 + telemetry
-        case "data-service":
+        case name if name in SERVICES:
             return float(env["SHUTDOWN_GRACE_SECONDS"]) + telemetry
         case "nginx":
             return float(env["NGINX_READ_TIMEOUT"].removesuffix("s"))

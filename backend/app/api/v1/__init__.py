@@ -1,8 +1,32 @@
-"""Version 1 of the API."""
+"""Version 1 of the API: every module of `endpoints` has a `router`."""
 
-from app.api.v1.endpoints import data, database, metrics
+from importlib import import_module
+from pkgutil import iter_modules
+
+from fastapi import APIRouter
+
+from app.api import openapi
+from app.api.v1 import endpoints
 
 PREFIX = "/api/v1"
 
+# By name, so that the order is always the same.
+_modules = [
+    import_module(f"{endpoints.__name__}.{found.name}")
+    for found in iter_modules(endpoints.__path__)
+]
+
 # Included one by one: FastAPI matches a request once more for each level of nesting.
-routers = (data.router, database.router, metrics.router)
+routers: tuple[APIRouter, ...] = tuple(module.router for module in _modules)
+
+
+def tags() -> list[dict[str, str]]:
+    """The tags of the schema; those without a text there get their module's."""
+    known = {tag["name"] for tag in openapi.TAGS}
+    own = [
+        {"name": str(name), "description": (module.__doc__ or "").partition("\n")[0]}
+        for module in _modules
+        for name in module.router.tags
+        if name not in known
+    ]
+    return [*openapi.TAGS, *own]

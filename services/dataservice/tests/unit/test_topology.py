@@ -39,9 +39,9 @@ def test_the_broker_s_definitions_declare_the_same() -> None:
     defined = json.loads(file.read_text())["queues"]
     channel = Channel()
     RequestQueue("data_queue").declare(channel)
-    assert {queue["name"]: queue["arguments"] for queue in defined} == {
-        name: options["arguments"] for name, options in channel.declared.items()
-    }
+    arguments = {queue["name"]: queue["arguments"] for queue in defined}
+    for name, options in channel.declared.items():
+        assert arguments[name] == options["arguments"]
     assert all(queue["durable"] and not queue["auto_delete"] for queue in defined)
 
 

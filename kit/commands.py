@@ -1,0 +1,111 @@
+"""The commands, for `python3 -m local`; each prints what it did, or why it did not."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from kit import rename, resource, service
+from kit.edits import Edit
+from kit.names import Name
+from kit.tree import KitError, Tree
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NEW_SERVICE = """
+{title} service: services/{snake}/app/{snake}_service.py is the place for your code.
+
+  make run
+  curl -s http://127.0.0.1:8081/api/v1/{kebab}/process \\
+       -H 'Content-Type: application/json' -d '{{"payload": "hello"}}'
+
+`make remove-service NAME={kebab}` takes it back."""
+
+NEW_RESOURCE = """
+{title}: /api/v1/{plural}; the columns are in backend/app/models/{snake}.py and in the
+migration. `make run` migrates the local database, `make migrate` a running one.
+`make remove-resource NAME={kebab}` takes it back."""
+
+REMOVED_RESOURCE = """
+A database that has its table is ahead of the code now. Go back before you remove, by
+`alembic downgrade {revision}` in backend/; `make clean` empties the local one."""
+
+
+def run(command: str, arguments: list[str], root: Path = ROOT) -> int:
+    """Run one command; its exit code."""
+    words = [word for word in arguments if not word.startswith("-")]
+    force = "--force" in arguments
+    try:
+        name = Name.parse(words[0] if len(words) == 1 else "")
+        if unknown := [w for w in arguments if w not in (*words, "--force")]:
+            raise KitError(f"Unknown option {unknown[0]}")
+        print(_COMMANDS[command](Tree(root), name, force))
+    except KitError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _new_service(tree: Tree, name: Name, _: bool) -> str:
+    service.check(tree, name)
+    _do(tree, service.edits(tree, name))
+    return NEW_SERVICE.format(title=name.title, snake=name.snake, kebab=name.kebab)
+
+
+def _remove_service(tree: Tree, name: Name, force: bool) -> str:
+    folder = f"services/{name.snake}"
+    if not tree.exists(f"{folder}/main.py"):
+        raise KitError(f"There is no {folder}")
+    return _undo(tree, service.edits(tree, name), force, folder)
+
+
+def _new_resource(tree: Tree, name: Name, _: bool) -> str:
+    resource.check(tree, name)
+    _do(tree, resource.new(tree, name))
+    return NEW_RESOURCE.format(
+        title=name.plural.title,
+        plural=name.plural.kebab,
+        snake=name.snake,
+        kebab=name.kebab,
+    )
+
+
+def _remove_resource(tree: Tree, name: Name, force: bool) -> str:
+    made = resource.existing(tree, name)
+    revision = resource.previous_revision(tree, name)
+    return _undo(tree, made, force) + REMOVED_RESOURCE.format(revision=revision)
+
+
+def _rename(tree: Tree, name: Name, _: bool) -> str:
+    return rename.project(tree, name)
+
+
+def _do(tree: Tree, edits: list[Edit]) -> None:
+    for edit in edits:
+        edit.do(tree)
+    changes = tree.changes
+    tree.apply()
+    for path in sorted(changes):
+        print(path)
+
+
+def _undo(tree: Tree, edits: list[Edit], force: bool, folder: str = "") -> str:
+    for edit in reversed(edits):
+        edit.undo(tree, force)
+    removed = [path for path, text in tree.changes.items() if text is None]
+    there = tree.files(folder) if folder else ()
+    more = [path for path in there if path not in removed]
+    if more and not force:
+        raise KitError(f"{more[0]} was added to the service; --force removes it too")
+    for path in more:
+        tree.delete(path)
+    tree.apply()
+    return f"Removed {len(removed) + len(more)} files."
+
+
+_COMMANDS: dict[str, Callable[[Tree, Name, bool], str]] = {
+    "new-service": _new_service,
+    "remove-service": _remove_service,
+    "new-resource": _new_resource,
+    "remove-resource": _remove_resource,
+    "rename": _rename,
+}

@@ -1,0 +1,39 @@
+"""What can be done with speci mens: your rules belong here."""
+
+from app.core.exceptions import NotFound
+from app.models.specimen import Specimen, SpecimenContent
+from app.repositories.pages import Page
+from app.repositories.specimen_repository import SpecimenRepository
+
+
+class SpecimenService:
+    """One for each request, over that request's session. The edge commits."""
+
+    def __init__(self, specimens: SpecimenRepository) -> None:
+        self._specimens = specimens
+
+    async def create(self, content: SpecimenContent) -> Specimen:
+        """Store a new one."""
+        return await self._specimens.add(Specimen(**content.model_dump()))
+
+    async def get(self, specimen_id: int) -> Specimen:
+        """Raises NotFound if there is none of that id."""
+        found = await self._specimens.get(specimen_id)
+        if found is None:
+            raise NotFound(f"No speci men {specimen_id}")
+        return found
+
+    async def get_page(self, page: Page) -> list[Specimen]:
+        """Newest first."""
+        return await self._specimens.get_page(page)
+
+    async def replace(self, specimen_id: int, content: SpecimenContent) -> Specimen:
+        """Raises NotFound if there is none of that id."""
+        found = await self.get(specimen_id)
+        found.sqlmodel_update(content.model_dump())
+        return await self._specimens.add(found)
+
+    async def delete(self, specimen_id: int) -> None:
+        """Raises NotFound if there is none of that id."""
+        if not await self._specimens.delete(specimen_id):
+            raise NotFound(f"No speci men {specimen_id}")

@@ -1,0 +1,33 @@
+"""Speci mens in a real database."""
+
+from app.core.database import Database
+from app.models.specimen import Specimen
+from app.repositories.pages import Page
+from app.repositories.specimen_repository import SpecimenRepository
+
+
+async def test_rows_are_stored_changed_paged_and_deleted(database: Database) -> None:
+    async with database.session() as session:
+        repository = SpecimenRepository(session)
+        ids = [(await repository.add(Specimen(title=t))).id or 0 for t in "abc"]
+        await session.commit()
+    async with database.session() as session:
+        repository = SpecimenRepository(session)
+        page = await repository.get_page(Page(limit=2))
+        assert [row.id for row in page] == ids[:0:-1]
+        older = await repository.get_page(Page(limit=10, before=ids[1]))
+        assert ids[0] in [row.id for row in older]
+        first = await repository.get(ids[0])
+        assert first is not None and first.created_at == first.updated_at
+        first.title = "changed"
+        await repository.add(first)
+        await session.commit()
+    async with database.session() as session:
+        repository = SpecimenRepository(session)
+        first = await repository.get(ids[0])
+        assert first is not None and first.title == "changed"
+        assert first.created_at and first.updated_at
+        assert first.updated_at > first.created_at
+        assert [await repository.delete(each) for each in ids] == [True] * 3
+        assert not await repository.delete(ids[0])
+        await session.commit()

@@ -1,0 +1,46 @@
+"""A copy of the project for a test to change, and what it holds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from kit.commands import ROOT
+from kit.rename import project_files
+from kit.tree import SKIPPED, Tree
+
+Snapshot = dict[str, tuple[int, bytes]]
+
+
+def copy_project(target: Path) -> Path:
+    """What git would keep of the project."""
+    for path in project_files(Tree(ROOT)):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, target / path)
+    return target
+
+
+def snapshot(root: Path) -> Snapshot:
+    """Mode and bytes of every file; folders with a slash behind."""
+    found: Snapshot = {}
+    for path in Tree(root).files("."):
+        file = root / path
+        found[path] = (file.stat().st_mode, file.read_bytes())
+    for folder in root.rglob("*/"):
+        found.setdefault(f"{folder.relative_to(root)}/", (folder.stat().st_mode, b""))
+    return {p: state for p, state in found.items() if not SKIPPED & set(p.split("/"))}
+
+
+def python(root: Path, *arguments: str, **env: str) -> str:
+    """Run our Python in a copy, with its modules and our packages; what it says."""
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout

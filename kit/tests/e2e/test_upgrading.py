@@ -1,0 +1,115 @@
+"""The commands of docs/UPGRADING.md, in a clone that goes its own way."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.commands import ROOT
+from kit.tests.copies import copy_project, python
+
+TEXT = (ROOT / "docs/UPGRADING.md").read_text()
+ONCE, UPDATE, COPIES, MIGRATIONS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+RENAME = "make rename NAME=acme-orders"
+BACKOFF = "app/rpc/backoff.py"
+SWEEP = "backend/app/tasks/maintenance.py"
+MIGRATION = "backend/alembic/versions/20270101_of_the_update.py"
+
+ME = {
+    **{f"GIT_{who}_NAME": "somebody" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "somebody@example.org" for who in ("AUTHOR", "COMMITTER")},
+    "GIT_CONFIG_GLOBAL": os.devnull,
+}
+
+
+def sh(folder: Path, script: str) -> str:
+    """Run some lines of the page; without the installation that `make` would do."""
+    kit = f"{sys.executable} -m kit"
+    script = script.replace("make ", f"{kit} ").replace("NAME=", "")
+    result = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, **ME, "PYTHONPATH": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    """The kit, tagged."""
+    folder = copy_project(tmp_path / "upstream")
+    sh(folder, "git init -q -b main; git add -A; git commit -qm kit; git tag v0.1.0")
+    return folder
+
+
+@pytest.fixture
+def clone(upstream: Path) -> Path:
+    """A project that was cloned, renamed, and has a service and a resource."""
+    folder = upstream.with_name("clone")
+    sh(upstream, f"git clone -q {upstream} {folder}")
+    assert RENAME in ONCE and RENAME in UPDATE
+    sh(folder, ONCE)
+    sh(folder, "make new-service pricing; make new-resource invoice")
+    change(folder / SWEEP, "seconds", "seconds, of mine", count=1)
+    sh(folder, "git add -A; git commit -qm 'What is mine'")
+    return folder
+
+
+def change(file: Path, old: str, new: str, count: int = -1) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, count))
+
+
+def release(upstream: Path) -> None:
+    """Another version of the kit, with lines that bear its name."""
+    backoff = upstream / "services/dataservice" / BACKOFF
+    backoff.write_text(backoff.read_text() + "\n# New in the kit.\n")
+    change(upstream / "kubectl-setup.sh", "default fastapi-starter", "fastapi-starter")
+    change(upstream / ".env.example", "DATA_QUEUE_NAME=", "# Renew\nDATA_QUEUE_NAME=")
+    sh(upstream, "git commit -qam next; git tag v0.2.0")
+
+
+def test_an_update_of_a_renamed_project(upstream: Path, clone: Path) -> None:
+    release(upstream)
+    sh(clone, UPDATE)
+    assert sh(clone, "git status --porcelain") == ""
+    script = (clone / "kubectl-setup.sh").read_text()
+    assert "--namespace NAME          acme-orders" in script
+    assert "fastapi-starter" not in sh(clone, "git grep -h starter || true")
+    assert "seconds, of mine" in (clone / SWEEP).read_text()
+    assert "# New in the kit." in (clone / "services/dataservice" / BACKOFF).read_text()
+    pricing = clone / "services/pricing" / BACKOFF
+    assert "# New in the kit." not in pricing.read_text()
+    sh(clone, COPIES)
+    assert "# New in the kit." in pricing.read_text()
+    sh(clone, "git commit -qam 'Take it to pricing'")
+    # The next update begins where this one ended.
+    (upstream / "NEWS").write_text("fastapi-starter\n")
+    sh(upstream, "git add -A; git commit -qm more; git tag v0.3.0")
+    sh(clone, UPDATE.replace("v0.2.0", "v0.3.0"))
+    assert (clone / "NEWS").read_text() == "acme-orders\n"
+
+
+def test_migrations_of_both_sides_are_joined(upstream: Path, clone: Path) -> None:
+    newest = max((upstream / "backend/alembic/versions").glob("*.py"))
+    revision = re.search(r'^revision = "(\w+)"', newest.read_text(), re.MULTILINE)
+    assert revision
+    text = newest.read_text().replace(f'"{revision[1]}"', '"9999"')
+    text = re.sub(r"down_revision = .*", f'down_revision = "{revision[1]}"', text)
+    (upstream / MIGRATION).write_text(text)
+    sh(upstream, "git add -A; git commit -qm next; git tag v0.2.0")
+    sh(clone, UPDATE)
+    backend = clone / "backend"
+    assert python(backend, "-m", "alembic", "heads").count("(head)") == 2
+    join = MIGRATIONS.replace("alembic", f"{sys.executable} -m alembic")
+    sh(clone, join)
+    assert python(backend, "-m", "alembic", "heads").count("(head)") == 1
+    sh(clone, "make new-resource customer")

@@ -1,0 +1,56 @@
+"""All or nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kit.tests.copies import snapshot
+from kit.tree import KitError, Tree
+
+
+def test_nothing_is_written_before_all_is_known(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("a/b.txt", "x")
+    assert tree.exists("a/b.txt") and tree.read("a/b.txt") == "x"
+    assert snapshot(tmp_path) == {}
+    tree.apply()
+    assert (tmp_path / "a/b.txt").read_text() == "x"
+
+
+def test_a_failure_in_the_middle_puts_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "script").write_text("old\r\n")
+    (tmp_path / "script").chmod(0o755)
+    (tmp_path / "gone").write_text("here")
+    before = snapshot(tmp_path)
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "last":
+            raise OSError(28, os.strerror(28))
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    tree = Tree(tmp_path)
+    tree.write("script", "new")
+    tree.delete("gone")
+    tree.write("deep/down/new", "new")
+    tree.write("last", "new")
+    with pytest.raises(KitError, match="Nothing was changed.*No space left"):
+        tree.apply()
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_goes_with_its_last_file(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("a/b/c", "x")
+    tree.write("a/d", "x")
+    tree.apply()
+    for cache in ("__pycache__", ".mypy_cache/3.11"):
+        (tmp_path / "a/b" / cache).mkdir(parents=True)
+        (tmp_path / "a/b" / cache / "c").write_bytes(b"\xff")
+    tree.delete("a/b/c")
+    tree.apply()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["d"]

@@ -1,0 +1,127 @@
+"""The files of a project, and changes to them that are made together or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+# What tools leave; .gitignore has the same.
+CACHES = {
+    *("__pycache__", ".mypy_cache", ".pytest_cache", ".hypothesis"),
+    ".import_linter_cache",
+}
+# Never part of the project.
+SKIPPED = {".git", ".venv", ".local", *CACHES}
+
+
+class KitError(Exception):
+    """The command cannot be done; nothing was changed. The message is for people."""
+
+
+class NotText(KitError):
+    """A file is an image or the like."""
+
+
+class Tree:
+    """A project's folder with changes on top, which `apply` writes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._changes: dict[str, str | None] = {}
+        self._modes: dict[str, int] = {}
+
+    def exists(self, path: str) -> bool:
+        """Whether the file is, or will be, there."""
+        if path in self._changes:
+            return self._changes[path] is not None
+        return (self.root / path).is_file()
+
+    def read(self, path: str) -> str:
+        """The text that the file has, or will have. Raises KitError."""
+        text = self._changes.get(path)
+        if text is not None:
+            return text
+        if not self.exists(path):
+            raise KitError(f"{path} is missing: was it moved or removed?")
+        # Not read_text(): line ends shall stay as they are.
+        try:
+            return (self.root / path).read_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise NotText(f"{path} is no text: remove it, or move it away") from error
+
+    def write(self, path: str, text: str, like: str | None = None) -> None:
+        """Change or add a file, executable if the file `like` is."""
+        if self.exists(path) and self.read(path) == text:
+            return
+        self._changes[path] = text
+        if like is not None:
+            self._modes[path] = (self.root / like).stat().st_mode & 0o777
+
+    def delete(self, path: str) -> None:
+        """Delete a file, and its folder when that is empty then."""
+        self._changes[path] = None
+
+    def files(self, folder: str) -> Iterator[str]:
+        """The files on disk below a folder, in order."""
+        for path in sorted((self.root / folder).rglob("*")):
+            relative = path.relative_to(self.root)
+            if path.is_file() and not SKIPPED.intersection(relative.parts):
+                yield relative.as_posix()
+
+    @property
+    def changes(self) -> dict[str, str | None]:
+        """The texts to be written; None for files to be deleted."""
+        return dict(self._changes)
+
+    def apply(self) -> None:
+        """Write everything. On a failure put all back, and raise KitError."""
+        before: dict[Path, tuple[bytes, int] | None] = {}
+        folders: list[Path] = []
+        try:
+            for name, text in self._changes.items():
+                path = self.root / name
+                before[path] = _state(path)
+                if text is None:
+                    path.unlink()
+                    continue
+                folders += _make_folders(path.parent)
+                path.write_bytes(text.encode())
+                if name in self._modes:
+                    path.chmod(self._modes[name])
+        except OSError as error:
+            _restore(before, folders)
+            raise KitError(f"Nothing was changed: {error}") from error
+        for name, text in self._changes.items():
+            if text is None:
+                _remove_empty((self.root / name).parent, self.root)
+        self._changes.clear()
+
+
+def _state(path: Path) -> tuple[bytes, int] | None:
+    return (path.read_bytes(), path.stat().st_mode & 0o777) if path.exists() else None
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _restore(before: dict[Path, tuple[bytes, int] | None], folders: list[Path]) -> None:
+    for path, state in before.items():
+        if state is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(state[0])
+            path.chmod(state[1])
+    for folder in sorted(set(folders), reverse=True):
+        folder.rmdir()
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove the folder and those above that hold nothing but caches."""
+    while folder != root:
+        if folder.is_dir():
+            if any(entry.name not in CACHES for entry in folder.iterdir()):
+                return
+            shutil.rmtree(folder)
+        folder = folder.parent
