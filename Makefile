@@ -103,7 +103,7 @@ revision:  ## Write a migration from the models: make revision M="add a column"
 
 ##@ Containers
 
-up:  ## Start the containers and wait until they are healthy (ARGS=--build after changes)
+up:  ## Start the containers, each when what it needs is healthy (ARGS=--build after changes)
 	@$(COMPOSE) up -d $(ARGS)
 
 down:  ## Stop the containers; data stays (ARGS=-v removes it too)
