@@ -28,6 +28,7 @@ from app.core.telemetry import start_telemetry, stop_telemetry
 from app.infrastructure.celery import PROCESS_DATA, create_celery
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
+from app.tasks.consumer import PromptConsumer
 from app.tasks.liveness import Liveness, LivingScheduler
 from app.tasks.records import end_record, failure
 from app.tasks.resources import close_resources, open_resources
@@ -43,6 +44,7 @@ celery = create_celery(settings.celery)
 trace_tasks()
 celery.steps["worker"].add(Liveness)
 celery.conf.beat_scheduler = LivingScheduler
+celery.conf.worker_consumer = PromptConsumer
 
 
 @setup_logging.connect

@@ -24,7 +24,7 @@ from local.servers.redis import Redis
 from local.stack import Servers
 from local.state import State
 from tests.e2e.client import wait_for
-from tests.integration.relay import Relay
+from tests.relay import Relay
 
 STALE = 31  # seconds: the probes allow 30
 
@@ -58,6 +58,10 @@ class Probed:
             command, env={**os.environ, **self.env}, timeout=probe["timeoutSeconds"]
         )
         return result.returncode == 0
+
+    def said(self, words: str) -> int:
+        """How often its log has the words."""
+        return self.app.child.log.read_text().count(words)
 
     def grow_old(self) -> None:
         """As if the file had not been touched for longer than the probes allow."""
@@ -103,6 +107,7 @@ def start(state: State, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
                 kind = "celery" if name == "worker" else "beat"
                 file = f"backend/backend-{kind}-pod.yaml"
             running.callback(app.kill)
+            app.child.log.unlink(missing_ok=True)  # another test's
             app.start()
             return Probed(app, file, {**own, "REDIS_PORT": port}, heartbeat)
 
@@ -156,6 +161,29 @@ def test_without_redis_a_worker_is_not_ready(start: Start, redis_server: Redis) 
         wait_for(lambda: probed.passes("readiness"), "it has its connection")
         relay.close()
         wait_for(lambda: not probed.passes("readiness"), "the loss is seen")
+
+
+def test_a_worker_finds_redis_again_soon(start: Start, redis_server: Redis) -> None:
+    with Relay(redis_server.port) as relay:
+        probed = start("worker", relay)
+        wait_for(lambda: probed.passes("readiness"), "it has its connection")
+        relay.close()
+        wait_for(lambda: probed.said("Trying again in") >= 5, "several attempts")
+        relay.open()
+        wait_for(lambda: probed.passes("readiness"), "it has connected", within=5)
+
+
+def test_beat_says_in_a_line_that_redis_is_away(
+    start: Start, redis_server: Redis
+) -> None:
+    with Relay(redis_server.port) as relay:
+        probed = start("beat", relay)
+        wait_for(lambda: probed.said("Sending due task sweep") > 0, "its work")
+        relay.close()
+        wait_for(
+            lambda: probed.said("Couldn't apply scheduled task sweep") > 0, "its line"
+        )
+    assert not probed.said("Traceback")
 
 
 def test_probes_of_beat(start: Start, redis_server: Redis) -> None:

@@ -57,6 +57,12 @@ class TaskPublisher:
         self._celery.conf.broker_transport_options = {
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": SOCKET_TIMEOUT,
+            # One more attempt to connect, and at once: kombu's own would hold the
+            # thread for seconds, and tasks back when Redis has long returned.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0,
+            "interval_max": 0,
         }
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._waiting: deque[tuple[TaskMessage, asyncio.Future[None]]] = deque()

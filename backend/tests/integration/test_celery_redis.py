@@ -88,6 +88,24 @@ async def test_a_redis_that_hangs_holds_nobody_up(
     publisher.close()
 
 
+async def test_a_redis_that_is_gone_is_found_again_at_once(
+    settings: CelerySettings, redis_server: Redis
+) -> None:
+    publisher = TaskPublisher(settings)
+    await publisher.publish(message())
+    redis_server.kill()
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(BrokerUnavailable, match="did not take"):
+                await publisher.publish(message())
+            assert time.monotonic() - began < 0.5
+    finally:
+        redis_server.start()
+    await publisher.publish(message())
+    publisher.close()
+
+
 def test_a_state_is_kept_for_a_while(celery: Celery, redis_server: Redis) -> None:
     backend, task_id = celery.backend, str(uuid4())
     assert isinstance(backend, ResultBackend)

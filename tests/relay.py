@@ -1,4 +1,4 @@
-"""A port of one's own in front of a server, which can be closed and opened again."""
+"""A port of one's own in front of a server, for faults of the network between."""
 
 import socket
 import threading
@@ -10,11 +10,17 @@ from local.ports import free_port
 
 class Relay:
     """Passes on what arrives. Who connects to `port` is known by it, and by nobody
-    else's connections to the same server."""
+    else's connections to the same server.
+
+    While `requests` or `answers` is cleared, nothing passes in that direction. It is
+    kept back, not lost: TCP would send it again when the network is whole.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
         self.port = free_port()
+        self.requests, self.answers = threading.Event(), threading.Event()
+        self.mend()
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -27,6 +33,7 @@ class Relay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.mend()
         self.close()
 
     def open(self) -> None:
@@ -44,22 +51,42 @@ class Relay:
                 pass  # has ended by itself
             each.close()
 
+    def mend(self) -> None:
+        """Lets everything pass."""
+        self.requests.set()
+        self.answers.set()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                client.close()  # the server is gone, which the client shall see
+                continue
+            self._open = [each for each in self._open if each.fileno() >= 0]
             self._open += [client, server]
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=_copy, args=pair, daemon=True).start()
+            for way in (
+                (client, server, self.requests),
+                (server, client, self.answers),
+            ):
+                threading.Thread(target=_copy, args=way, daemon=True).start()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, may: threading.Event) -> None:
     try:
         while data := source.recv(65536):
+            may.wait()
             target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+        may.wait()
     except OSError:
         pass  # the other direction has ended it
+    for each in (source, target):
+        try:
+            each.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # likewise
+    source.close()
