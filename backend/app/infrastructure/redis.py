@@ -1,10 +1,15 @@
 """Redis, asked directly: what Celery's result backend knows of a task."""
 
+import asyncio
 import json
+from collections.abc import Awaitable
 from contextlib import AbstractContextManager
+from typing import Any
 
 from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.core import tracing
@@ -29,16 +34,15 @@ class TaskStates:
     def __init__(self, settings: CelerySettings) -> None:
         self._redis = Redis.from_url(
             settings.result_backend.get_secret_value(),
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
+            # `_ask` is the time-out: redis-py's own may swallow a cancellation on
+            # Python 3.11, and its retries would take longer.
+            socket_timeout=None,
+            retry=Retry(NoBackoff(), 1),
         )
 
     async def check(self) -> None:
         """Raises BrokerUnavailable if Redis does not answer."""
-        try:
-            await self._redis.ping()
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable("Redis does not answer.") from error
+        await self._ask(self._redis.ping())
 
     async def get(self, task_id: str) -> str | None:
         """Celery's state of a task, such as ``STARTED``; None if it has none.
@@ -46,12 +50,16 @@ class TaskStates:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        try:
-            with redis_span("GET"):
-                meta = await self._redis.get(f"celery-task-meta-{task_id}")
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable("Redis does not answer.") from error
+        with redis_span("GET"):
+            meta = await self._ask(self._redis.get(f"celery-task-meta-{task_id}"))
         return None if meta is None else str(json.loads(meta)["status"])
+
+    async def _ask(self, answer: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await answer
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            raise BrokerUnavailable("Redis does not answer.") from error
 
     async def close(self) -> None:
         """Give the connection back."""
