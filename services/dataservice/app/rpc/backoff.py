@@ -9,7 +9,7 @@ class Backoff:
     The jitter keeps replicas that lost one broker together from returning together.
     """
 
-    def __init__(self, first: float = 0.2, longest: float = 5.0) -> None:
+    def __init__(self, first: float = 0.2, longest: float = 2.0) -> None:
         self._first = first
         self.longest = longest
         self._next = first
