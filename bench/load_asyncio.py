@@ -30,7 +30,7 @@ async def post(url: str, connections: int, seconds: float) -> Load:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         while (sent := time.perf_counter()) < began + seconds:
             writer.write(request)
-            failed += await _status(reader) >= 400
+            failed += await answered(reader) >= 400
             latencies.append(time.perf_counter() - sent)
         writer.close()
 
@@ -38,8 +38,8 @@ async def post(url: str, connections: int, seconds: float) -> Load:
     return Load.of(latencies, time.perf_counter() - began, failed)
 
 
-async def _status(reader: asyncio.StreamReader) -> int:
-    """Read one answer, which has a Content-Length, to its end."""
+async def answered(reader: asyncio.StreamReader) -> int:
+    """The status of one answer, which has a Content-Length; reads it to its end."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
     await reader.readexactly(int(length))
