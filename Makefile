@@ -46,8 +46,8 @@ integration:  ## Tests against real servers
 e2e:  ## Tests of the whole stack through nginx
 	@$(PYTHON) -m local e2e $(ARGS)
 
-chaos:  ## Accepted work under minutes of faults; not part of `make test`
-	@$(PYTHON) -m local chaos $(ARGS)
+chaos:  ## Break every part under load and account for all work (SHORT=1, SEED=7)
+	@$(PYTHON) -m local chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 compose:  ## Build the containers, run them and break them; not part of `make test`
 	@$(PYTHON) -m local compose $(ARGS)

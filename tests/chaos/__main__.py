@@ -1,0 +1,134 @@
+"""`python -m tests.chaos`: break everything in turn, then look whether all is there."""
+
+import argparse
+import secrets
+import sys
+import time
+from pathlib import Path
+
+from local.apps import ROOT
+from local.process import ProcessFailed
+from local.state import LOCAL, State, remove_abandoned
+from tests.chaos import held, ledger, logs, report, stored
+from tests.chaos.clients import Clients, Poisoner
+from tests.chaos.faults import schedule
+from tests.chaos.record import Broken, Run
+from tests.chaos.system import System
+from tests.e2e.client import wait_for
+
+PAGE = ROOT / "docs" / "RESILIENCE.md"
+WARM_UP = 8.0  # seconds
+SETTLE = 3.0  # seconds after each recovery: what fails later is seen
+DRAIN = 150.0  # seconds: above the visibility timeout and the retries' delays
+QUEUE = "data_queue"
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 1 if anything is missing."""
+    options = _parser().parse_args(arguments)
+    seed = secrets.randbelow(10_000) if options.seed is None else options.seed
+    print(f"seed {seed}", flush=True)
+    remove_abandoned("chaos-")
+    state = State(LOCAL / f"chaos-{secrets.token_hex(3)}")
+    state.acquire()
+    failed = True
+    try:
+        with System.create(state) as system:
+            run = _run(system, seed, options.short)
+        failed = bool(run.findings)
+    finally:
+        state.release(remove=not failed)
+    _show(run)
+    if options.write:
+        report.write(run, PAGE, f"make chaos SEED={seed} ARGS=--write")
+    if failed:
+        print(f"logs: {state.path / 'logs'}")
+    return int(failed)
+
+
+def _run(system: System, seed: int, short: bool) -> Run:
+    run = Run(seed, short, began=time.monotonic())
+    clients = Clients(system.nginx.url, seed)
+    poisoner = Poisoner(system.rabbitmq, clients.mark)
+    with clients, poisoner:
+        clients.recovered()
+        system.pause(WARM_UP)
+        run.before = held.processes(system)
+        run.clients_before = held.connections(system)
+        for fault, seconds in schedule(seed, short):
+            broken = Broken(fault.name, fault.planned, time.monotonic())
+            run.faults.append(broken)
+            fault.act(system, seconds)
+            broken.back = time.monotonic()
+            broken.worked = clients.recovered()
+            system.pause(SETTLE)
+            broken.ended = time.monotonic()
+            lasted, recovery = broken.back - broken.began, broken.worked - broken.back
+            print(
+                f"{fault.name}: {lasted:.1f} s, back after {recovery:.2f} s", flush=True
+            )
+    run.attempts = clients.attempts
+    _settle(system, run)
+    _audit(system, run, clients, poisoner)
+    return run
+
+
+def _settle(system: System, run: Run) -> None:
+    """Wait until all accepted work has ended."""
+    began = time.monotonic()
+    try:
+        wait_for(
+            lambda: stored.unfinished(system.postgres) == 0,
+            "the end of all work",
+            DRAIN,
+        )
+    except AssertionError as error:
+        run.findings.append(str(error))
+    stored.wait_empty(system.rabbitmq, QUEUE)
+    run.drained = time.monotonic() - began
+
+
+def _audit(system: System, run: Run, clients: Clients, poisoner: Poisoner) -> None:
+    run.after = held.processes(system)
+    run.clients_after = held.connections(system)
+    letters = stored.dead_letters(system.rabbitmq, f"{QUEUE}_dlq")
+    run.counts = ledger.count(clients.works)
+    run.poison = len(poisoner.sent)
+    run.expired = sum(reason == "expired" for reason, _ in letters)
+    run.findings += [
+        *clients.breaches,
+        *ledger.audit(clients.works, stored.rows(system.postgres)),
+        *ledger.audit_dead_letters(
+            poisoner.sent, poisoner.tried, letters, clients.works
+        ),
+        *(finding for fault in run.faults for finding in fault.judge(run.attempts)),
+        *held.grown(run.before, run.after),
+        *logs.audit(system, clients.mark),
+    ]
+
+
+def _show(run: Run) -> None:
+    parts = report.tables(run)
+    for name in ("faults", "work", "answers", "held"):
+        print(f"\n{parts[name]}")
+    print(f"\nclients: {parts['clients']}\n{len(run.findings)} findings:")
+    print(parts["findings"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="of the order and of the clients")
+    parser.add_argument(
+        "--short", action="store_true", help="break each part once, not in every way"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help=f"write {Path('docs', PAGE.name)}"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ProcessFailed as failure:
+        sys.exit(str(failure))

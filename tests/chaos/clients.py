@@ -1,0 +1,275 @@
+"""Clients as the contract has them: steady, patient, and telling what they saw.
+
+A request with a key is sent again until it is answered well, and so is one that only
+reads. Any other POST is sent once: whether it was done cannot be known.
+"""
+
+import itertools
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import amqp
+import httpx2
+from httpx2 import Response
+
+from local.servers.rabbitmq import RabbitMQ
+from tests.chaos.ledger import Attempt, Work
+from tests.chaos.system import READ_TIMEOUT
+from tests.e2e.client import LOGS, PROCESS, PROCESS_ASYNC, RECORDS
+
+PATIENCE = 90.0  # seconds for which something is sent again
+PAUSE = 0.5  # seconds before that, where the answer names none
+# nginx waits for an API to take the connection, then for its answer; some slack.
+DEADLINE = READ_TIMEOUT + 2 * 2 + 1
+CONTRACT = {400, 404, 405, 409, 413, 415, 422, 429, 502, 503, 504}
+
+SYNC, ASYNC, KEYED, READERS, FAULTY = 5, 3, 4, 2, 1  # threads
+PERIOD = 0.12  # seconds between two requests of one of them
+POISON_PERIOD = 4.0
+
+BAD_INPUT: list[tuple[str, bytes, int]] = [
+    (PROCESS, b'{"payload": ', 400),
+    (PROCESS, b'{"payload": 1, "other": 2}', 422),
+    (PROCESS, b'{"payload": [1, "a"], "description": "sort"}', 422),
+    (PROCESS_ASYNC, b'{"payload": "\\ud800"}', 422),
+    (PROCESS_ASYNC, b'{"payload": "x", "priority": "none"}', 422),
+]
+
+
+class Clients:
+    """Ask from entry to exit; `attempts` and `works` grow meanwhile."""
+
+    def __init__(self, url: str, seed: int) -> None:
+        self.attempts: list[Attempt] = []
+        self.works: list[Work] = []
+        self.breaches: list[str] = []
+        self.mark = f"chaos-{seed}"
+        self._numbers = itertools.count(1)
+        self._stopped = threading.Event()
+        limits = httpx2.Limits(max_connections=100)
+        self._http = httpx2.Client(base_url=url, timeout=2 * DEADLINE, limits=limits)
+        kinds: list[tuple[Callable[[random.Random], None], int]] = [
+            (self._sync, SYNC),
+            (self._async, ASYNC),
+            (self._keyed, KEYED),
+            (self._read, READERS),
+            (self._bad_input, FAULTY),
+        ]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(act, random.Random(seed + n)))
+            for act, count in kinds
+            for n in range(count)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def recovered(self) -> float:
+        """Have something done in both ways; the moment when both are.
+
+        Raises:
+            AssertionError: not within PATIENCE.
+        """
+        until = time.monotonic() + PATIENCE
+        while not self._post(self._new(later=False)):
+            assert time.monotonic() < until, "no request succeeds"
+            time.sleep(PAUSE / 5)
+        while not self._post(task := self._new(later=True)):
+            assert time.monotonic() < until, "nothing is accepted"
+            time.sleep(PAUSE / 5)
+        while self._state(task) == "Processing":
+            assert time.monotonic() < until, "an accepted task does not end"
+        return time.monotonic()
+
+    def _ask(self, act: Callable[[random.Random], None], chance: random.Random) -> None:
+        while not self._stopped.wait(PERIOD * chance.uniform(0.5, 1.5)):
+            act(chance)
+
+    def _new(self, later: bool, **more: Any) -> Work:
+        work = Work(f"{self.mark}-{next(self._numbers)}", later, **more)
+        self.works.append(work)
+        return work
+
+    def _sync(self, _: random.Random) -> None:
+        self._post(self._new(later=False))
+
+    def _async(self, chance: random.Random) -> None:
+        work = self._new(later=True, refused=chance.random() < 0.1)
+        if self._post(work) and chance.random() < 0.1:
+            self._state(work)
+
+    def _keyed(self, chance: random.Random) -> None:
+        key = f"key-{chance.getrandbits(64):x}"
+        work = self._new(later=chance.random() < 0.3, key=key)
+        if self._until_answered(lambda: self._send(work)) is None:
+            self.breaches.append(f"never answered well: {work.payload}, with a key")
+        elif chance.random() < 0.1:
+            self._repeat(work)
+
+    def _repeat(self, work: Work) -> None:
+        """Send the same once more: the answer is the first one's."""
+        first = work.answer
+        answer = self._send(work)
+        if answer is None or answer.status_code >= 400:
+            return  # only that it may fail: Redis may just be gone
+        if answer.json() != first:
+            self.breaches.append(f"another answer for the same key: {work.task_id}")
+
+    def _read(self, chance: random.Random) -> None:
+        done = [work for work in self.works[-200:] if work.answer]
+        paths = [f"{RECORDS}?limit=5", f"{LOGS}?limit=5", "/health", "/api/v1/metrics"]
+        if done:
+            paths += [f"{RECORDS}/{chance.choice(done).task_id}"] * 4
+        path = chance.choice(paths)
+        answer = self._until_answered(lambda: self._attempt("GET", path))
+        if answer is None and path != "/health":  # which is 503 for as long as it is so
+            self.breaches.append(f"GET {path} was not answered well")
+
+    def _bad_input(self, chance: random.Random) -> None:
+        path, body, expected = chance.choice(BAD_INPUT)
+        answer = self._attempt("POST", path, body)
+        if answer is None or answer.status_code >= 500:
+            return
+        if answer.status_code != expected:
+            self.breaches.append(f"{body!r} was answered {answer.status_code}")
+
+    def _state(self, work: Work) -> str:
+        """Of accepted work; waits a few seconds for its end."""
+        path = f"{PROCESS_ASYNC}/{work.task_id}?wait=5"
+        answer = self._until_answered(lambda: self._attempt("GET", path))
+        if answer is None:
+            self.breaches.append(f"accepted work is not known: {work.task_id}")
+            return "Unknown"
+        return str(answer.json()["task_status"])
+
+    def _post(self, work: Work) -> bool:
+        answer = self._send(work)
+        return answer is not None and answer.status_code < 300
+
+    def _send(self, work: Work) -> Response | None:
+        path = PROCESS_ASYNC if work.later else PROCESS
+        description = "sort" if work.refused else "reverse"
+        body = json.dumps({"payload": work.sent, "description": description})
+        headers = {"Idempotency-Key": work.key} if work.key else {}
+        answer = self._attempt("POST", path, body.encode(), **headers)
+        work.statuses.append(None if answer is None else answer.status_code)
+        if answer is not None and answer.status_code < 300 and work.answer is None:
+            work.task_id = answer.headers["Location"].rpartition("/")[2]
+            work.answer = answer.json()
+        return answer
+
+    def _until_answered(self, send: Callable[[], Response | None]) -> Response | None:
+        """The success; None if there is none within PATIENCE, or can be none."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            answer = send()
+            if answer is not None and answer.status_code < 300:
+                return answer
+            pause = PAUSE
+            if answer is not None:
+                if answer.status_code < 500 and answer.status_code not in (409, 429):
+                    return None
+                pause = min(2.0, float(answer.headers.get("Retry-After", PAUSE)))
+            if time.monotonic() > until:
+                return None
+            time.sleep(pause)
+
+    def _attempt(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> Response | None:
+        """One request, noted; None if it was not answered."""
+        what = f"{method} {path.partition('?')[0]}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        began = time.monotonic()
+        try:
+            answer = self._http.request(method, path, content=body, headers=headers)
+        except httpx2.TransportError as error:
+            seconds = time.monotonic() - began
+            self._note(began, seconds, what, None, type(error).__name__)
+            return None
+        seconds = time.monotonic() - began
+        code = "" if answer.status_code < 300 else self._problem(what, answer)
+        self._note(began, seconds, what, answer.status_code, code)
+        return answer
+
+    def _note(self, *values: Any) -> None:
+        attempt = Attempt(*values)
+        self.attempts.append(attempt)
+        if attempt.seconds > DEADLINE:
+            self.breaches.append(f"{attempt.what} took {attempt.seconds:.1f} s")
+
+    def _problem(self, what: str, answer: Response) -> str:
+        """Its code; what is no error of the contract is a breach."""
+        said = f"{what}: {answer.status_code} {answer.text[:200]}"
+        if what == "GET /health" and answer.status_code == 503:
+            return "health"  # the same body as with 200, and that is its contract
+        try:
+            problem = answer.json()
+            named = problem["request_id"] == answer.headers["X-Request-ID"] != ""
+            code = str(problem["code"])
+        except (ValueError, KeyError, TypeError):
+            self.breaches.append(f"no problem of the contract: {said}")
+            return "none"
+        kind = answer.headers["Content-Type"]
+        if not named or kind != "application/problem+json":
+            self.breaches.append(f"no problem of the contract: {said}")
+        if answer.status_code not in CONTRACT:
+            self.breaches.append(f"no status of the contract: {said}")
+        return code
+
+
+class Poisoner:
+    """Puts what is no request into the queue now and then, from entry to exit.
+
+    `sent` is what RabbitMQ confirmed; `tried` also what it may have got.
+    """
+
+    def __init__(self, rabbitmq: RabbitMQ, mark: str) -> None:
+        self.sent: set[str] = set()
+        self.tried: set[str] = set()
+        self._rabbitmq, self._mark = rabbitmq, mark
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poison)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _poison(self) -> None:
+        for number in itertools.count(1):
+            if self._stopped.wait(POISON_PERIOD):
+                return
+            body = f"{self._mark}-poison-{number}"
+            self.tried.add(body)
+            try:
+                with self._rabbitmq.connect() as connection:
+                    channel = connection.channel()
+                    message = amqp.Message(body, delivery_mode=2)
+                    channel.basic_publish_confirm(
+                        message, routing_key="data_queue", timeout=5
+                    )
+            except (OSError, amqp.AMQPError):
+                continue  # RabbitMQ is what is broken just now
+            self.sent.add(body)

@@ -1,0 +1,167 @@
+"""What is done to each part, and in which order."""
+
+import random
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from local.servers.base import Server
+from tests.chaos.system import CHILDREN, System
+from tests.e2e.client import wait_for
+from tests.relay import Relay
+
+Pick = Callable[[System], Server]
+Act = Callable[[System, float], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`act` breaks a part for some seconds and returns when it is back.
+
+    `part` is the component, of which a short run breaks each once.
+    """
+
+    part: str
+    name: str
+    act: Act
+    longest: float = 6.0  # seconds
+    planned: bool = False  # nobody shall notice
+
+    def seconds(self, chance: random.Random) -> float:
+        """How long it lasts in this run."""
+        return round(chance.uniform(self.longest / 2, self.longest), 1)
+
+
+def _kill(pick: Pick) -> Act:
+    def act(system: System, seconds: float) -> None:
+        part = pick(system)
+        with system.broken(part):
+            part.kill()
+            system.pause(seconds)
+            part.start()
+
+    return act
+
+
+def _hang(pick: Pick) -> Act:
+    def act(system: System, seconds: float) -> None:
+        part = pick(system)
+        part.pause()
+        try:
+            system.pause(seconds)
+        finally:
+            part.resume()
+
+    return act
+
+
+def _restart(pick: Pick) -> Act:
+    def act(system: System, _: float) -> None:
+        part = pick(system)
+        with system.broken(part):
+            part.restart()
+
+    return act
+
+
+def _kill_child(system: System, _: float) -> None:
+    system.children()[0].kill()
+    wait_for(lambda: len(system.children()) == CHILDREN, "a new child")
+
+
+def _hang_child(system: System, seconds: float) -> None:
+    child = system.children()[0]
+    child.suspend()
+    system.pause(seconds)
+    try:
+        child.resume()
+    except psutil.NoSuchProcess:
+        pass  # the worker has killed it, for its task took too long
+
+
+def _flush(system: System, _: float) -> None:
+    system.redis.connect().flushall()
+
+
+def _reload(system: System, _: float) -> None:
+    system.reload_gateway()
+
+
+def _partition(pick: Callable[[System], Relay], way: str) -> Act:
+    def act(system: System, seconds: float) -> None:
+        relay = pick(system)
+        getattr(relay, way).clear()
+        system.pause(seconds)
+        relay.mend()
+
+    return act
+
+
+def _roll(system: System, _: float) -> None:
+    """SIGTERM for all of ours, one after the other, as a rollout does."""
+    for api in system.stack.apis:
+        with system.broken(api):
+            system.leave_gateway(api.port)
+            api.restart()
+            system.join_gateway(api.port)
+    for part in (*system.stack.services, system.stack.worker, *system.stack.clock):
+        with system.broken(part):
+            part.restart()
+    system.nginx.child.send(signal.SIGHUP)
+
+
+def _faults() -> list[Fault]:
+    parts: list[tuple[str, Pick]] = [
+        ("API 1", lambda system: system.stack.apis[0]),
+        ("API 2", lambda system: system.stack.apis[1]),
+        ("data service 1", lambda system: system.stack.services[0]),
+        ("data service 2", lambda system: system.stack.services[1]),
+        ("worker", lambda system: system.stack.worker),
+        ("beat", lambda system: system.stack.clock[0]),
+        ("RabbitMQ", lambda system: system.rabbitmq),
+        ("Redis", lambda system: system.redis),
+        ("PostgreSQL", lambda system: system.postgres),
+        ("collector", lambda system: system.collector),
+    ]
+    found = []
+    for part, pick in parts:
+        found += [
+            Fault(part, f"{part}: kill -9", _kill(pick)),
+            Fault(part, f"{part}: SIGSTOP, SIGCONT", _hang(pick), longest=10),
+            Fault(part, f"{part}: SIGTERM, start", _restart(pick)),
+        ]
+    found += [
+        Fault("worker's child", "worker's child: kill -9", _kill_child),
+        Fault("worker's child", "worker's child: SIGSTOP", _hang_child, longest=14),
+        Fault("Redis", "Redis: FLUSHALL", _flush),
+        Fault("nginx", "nginx: reload", _reload, planned=True),
+        Fault("all of ours", "rolling restart", _roll, planned=True),
+    ]
+    relays: list[tuple[str, Callable[[System], Relay]]] = [
+        ("RabbitMQ", lambda system: system.to_rabbitmq),
+        ("PostgreSQL", lambda system: system.to_postgres),
+    ]
+    for name, relay in relays:
+        for way, arrow in (("requests", "→"), ("answers", "←")):
+            found.append(
+                Fault(
+                    f"network to {name}",
+                    f"network: API {arrow} {name} cut",
+                    _partition(relay, way),
+                    longest=12,
+                )
+            )
+    return found
+
+
+def schedule(seed: int, short: bool) -> list[tuple[Fault, float]]:
+    """Every fault and its seconds, in the order of the seed; a short schedule has one
+    of each part."""
+    chance = random.Random(seed)
+    faults = _faults()
+    chance.shuffle(faults)
+    if short:
+        faults = list({fault.part: fault for fault in faults}.values())
+    return [(fault, fault.seconds(chance)) for fault in faults]

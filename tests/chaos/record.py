@@ -1,0 +1,95 @@
+"""What a run saw: each fault with what clients noticed of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.held import Held
+from tests.chaos.ledger import Attempt
+
+LONGEST_RECOVERY = 5.0  # seconds from the return of a part
+
+
+@dataclass
+class Broken:
+    """One fault. Times are of `time.monotonic`: when it began, when the part was back,
+    when requests of both kinds had succeeded after that, and when the next one began.
+    """
+
+    name: str
+    planned: bool
+    began: float
+    back: float = 0.0
+    worked: float = 0.0
+    ended: float = 0.0
+
+    def attempts(self, attempts: Iterable[Attempt]) -> list[Attempt]:
+        """Those that ended while it could be felt: what is still under way when the
+        next fault begins is that one's."""
+        return [
+            each
+            for each in attempts
+            if self.began < each.began + each.seconds <= self.ended
+        ]
+
+    def recovery(self, attempts: Iterable[Attempt]) -> float:
+        """Seconds from the part's return until requests of both kinds succeed, and
+        until none that begins later fails."""
+        late = [
+            each.began
+            for each in self.attempts(attempts)
+            if each.failed and each.began > self.back
+        ]
+        return max([self.worked, *late]) - self.back
+
+    def row(self, attempts: Iterable[Attempt], start: float) -> list[str]:
+        """For the table."""
+        mine = self.attempts(attempts)
+        failed = Counter(_name(each) for each in mine if each.failed)
+        return [
+            self.name,
+            f"{self.began - start:.0f} s",
+            f"{self.back - self.began:.1f} s",
+            f"{len(mine):,}",
+            f"{100 * failed.total() / max(1, len(mine)):.1f}%",
+            ", ".join(f"{count} {name}" for name, count in failed.most_common()),
+            f"{max(0.0, self.recovery(mine)):.2f} s",
+        ]
+
+    def judge(self, attempts: Iterable[Attempt]) -> list[str]:
+        """What is wrong with it."""
+        mine = self.attempts(attempts)
+        findings = []
+        if (seconds := self.recovery(mine)) > LONGEST_RECOVERY:
+            findings.append(f"{self.name}: recovered only after {seconds:.1f} s")
+        # That a gateway closes an idle connection is no failed request at the gateway.
+        failed = [each for each in mine if each.failed and each.status is not None]
+        if self.planned and failed:
+            findings.append(f"{self.name}: {len(failed)} requests failed")
+        return findings
+
+
+def _name(attempt: Attempt) -> str:
+    return (
+        attempt.code if attempt.status is None else f"{attempt.status} {attempt.code}"
+    )
+
+
+@dataclass
+class Run:
+    """All of it."""
+
+    seed: int
+    short: bool
+    began: float
+    faults: list[Broken] = field(default_factory=list)
+    attempts: Sequence[Attempt] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    before: dict[str, Held] = field(default_factory=dict)
+    after: dict[str, Held] = field(default_factory=dict)
+    clients_before: dict[str, int] = field(default_factory=dict)
+    clients_after: dict[str, int] = field(default_factory=dict)
+    poison: int = 0
+    expired: int = 0
+    drained: float = 0.0
+    findings: list[str] = field(default_factory=list)

@@ -1,0 +1,176 @@
+"""The system that is broken: two APIs behind nginx, two data services, a worker, beat,
+and a collector; the APIs reach RabbitMQ and PostgreSQL through relays."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from local import install
+from local.ports import free_port
+from local.process import ProcessFailed
+from local.servers.base import Server
+from local.servers.otlp import TraceReceiver
+from local.servers.postgres import PostgreSQL
+from local.servers.rabbitmq import RabbitMQ, find_script
+from local.servers.redis import Redis
+from local.stack import Servers, Stack, migrate, start_all, stop_all
+from local.state import State
+from tests.e2e.client import wait_for
+from tests.relay import Relay
+
+# Clocks that do not delay the run; their order is that of production.
+READ_TIMEOUT = 14  # seconds: above the deadline of a call and of the database
+CLOCKS = {
+    "RPC_TIMEOUT_SECONDS": "6",
+    "DB_TIMEOUT_SECONDS": "4",
+    "IDEMPOTENCY_LEASE_SECONDS": "15",
+    "CELERY_TASK_SOFT_TIME_LIMIT_SECONDS": "8",
+    "CELERY_TASK_TIME_LIMIT_SECONDS": "10",
+    "CELERY_VISIBILITY_TIMEOUT_SECONDS": "45",
+    "CELERY_WORKER_GRACE_SECONDS": "5",
+    "CELERY_SWEEP_EVERY_SECONDS": "2",
+    "CELERY_SWEEP_AFTER_SECONDS": "5",
+}
+CHILDREN = 2
+
+
+class System:
+    """Start it with `with`; then each part may be broken, alone or not."""
+
+    def __init__(self, state: State) -> None:
+        self.postgres = PostgreSQL(state, free_port())
+        self.redis = Redis(state, free_port())
+        self.rabbitmq = RabbitMQ(state, free_port(), free_port())
+        self.collector = TraceReceiver(state, free_port(), free_port())
+        self.to_rabbitmq = Relay(self.rabbitmq.port)
+        self.to_postgres = Relay(self.postgres.port)
+        self.state = state
+        servers = Servers(self.postgres, self.redis, self.rabbitmq)
+        env = {
+            **CLOCKS,
+            **self.collector.environment,
+            # Every signal goes out, though nobody reads what is not a trace.
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "LOG_FORMAT": "json",
+        }
+        self.stack = Stack.create(
+            state,
+            servers,
+            env,
+            api_ports=[free_port(), free_port()],
+            nginx_port=free_port(),
+            instances=2,
+        )
+        if self.stack.nginx is None:
+            raise ProcessFailed("this needs nginx on this machine")
+        self.nginx = self.stack.nginx
+        self.nginx.settings = {"NGINX_READ_TIMEOUT": f"{READ_TIMEOUT}s"}
+        self.stack.worker.arguments += ["--concurrency", str(CHILDREN)]
+        for app in self.stack.apis:
+            app.env = {**app.env, **self._by_relay()}
+        self._unattended: set[Server] = set()
+        self._stopped = threading.Event()
+        self._caretaker = threading.Thread(target=self._take_care)
+
+    @classmethod
+    def create(cls, state: State) -> "System":
+        """Raises ProcessFailed where a server is missing."""
+        install.install_missing(print)
+        if find_script() is None:
+            raise ProcessFailed("this needs rabbitmq-server on this machine")
+        return cls(state)
+
+    def _by_relay(self) -> dict[str, str]:
+        direct, relayed = f":{self.postgres.port}/", f":{self.to_postgres.port}/"
+        env = self.stack.env
+        urls = ("DATABASE_URL", "ASYNC_DATABASE_URL")
+        return {
+            "RABBITMQ_PORT": str(self.to_rabbitmq.port),
+            **{name: env[name].replace(direct, relayed) for name in urls},
+        }
+
+    def __enter__(self) -> "System":
+        try:
+            start_all(self.servers)
+            migrate(self.stack.env)
+            self.to_rabbitmq.open()
+            self.to_postgres.open()
+            self.stack.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        self._caretaker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        if self._caretaker.ident is not None:
+            self._caretaker.join()
+        self.stack.stop()
+        self.to_rabbitmq.__exit__(None, None, None)
+        self.to_postgres.__exit__(None, None, None)
+        stop_all(self.servers)
+
+    @property
+    def servers(self) -> list[Server]:
+        """Those of others."""
+        return [self.rabbitmq, self.redis, self.postgres, self.collector]
+
+    @property
+    def parts(self) -> list[Server]:
+        """Every process that is watched."""
+        return [*self.servers, *self.stack.processes]
+
+    def children(self) -> list[psutil.Process]:
+        """The worker's."""
+        return psutil.Process(self.stack.worker.pid).children()
+
+    @contextmanager
+    def broken(self, part: Server) -> Iterator[None]:
+        """Leave one alone: whoever breaks it starts it again."""
+        self._unattended.add(part)
+        try:
+            yield
+        finally:
+            self._unattended.discard(part)
+
+    def pause(self, seconds: float) -> None:
+        """What is broken stays so for a while."""
+        self._stopped.wait(seconds)
+
+    def _take_care(self) -> None:
+        """As `make run`, Docker and Kubernetes do: start again what ended by itself,
+        such as Celery when Redis goes."""
+        while not self._stopped.wait(0.2):
+            for part in self.parts:
+                if part in self._unattended or part.alive:
+                    continue
+                try:
+                    part.start()
+                except ProcessFailed as error:
+                    print(str(error).splitlines()[0], flush=True)
+
+    def leave_gateway(self, port: int) -> None:
+        """Have nginx ask the other API only, and return when it does."""
+        self._reconfigure([each for each in self.nginx.api_ports if each != port])
+
+    def join_gateway(self, port: int) -> None:
+        """The opposite."""
+        self._reconfigure([*self.nginx.api_ports, port])
+
+    def _reconfigure(self, api_ports: list[int]) -> None:
+        self.nginx.api_ports = api_ports
+        self.reload_gateway()
+
+    def reload_gateway(self) -> None:
+        """SIGHUP; returns when the old processes have answered what they had."""
+        leader = psutil.Process(self.nginx.pid)
+        old = leader.children()
+        self.nginx.reload()
+        wait_for(
+            lambda: not any(process.is_running() for process in old),
+            "the end of nginx's old processes",
+        )
