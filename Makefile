@@ -46,7 +46,7 @@ integration:  ## Tests against real servers
 e2e:  ## Tests of the whole stack through nginx
 	@$(PYTHON) -m local e2e $(ARGS)
 
-chaos:  ## Accepted work under minutes of faults; not part of `make test`
+chaos:  ## Minutes of faults under load; not part of `make test`
 	@$(PYTHON) -m local chaos $(ARGS)
 
 compose:  ## Build the containers, run them and break them; not part of `make test`
