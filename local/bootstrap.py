@@ -38,7 +38,9 @@ COMMANDS = {
     "unit": Command("tests that need no server", tools=True),
     "integration": Command("tests against real servers", tools=True),
     "e2e": Command("tests of the whole stack through nginx", tools=True),
-    "chaos": Command("break every part under load, and account for all work", tools=True),
+    "chaos": Command(
+        "break every part under load, and account for all work", tools=True
+    ),
     "compose": Command("the containers, built and run (needs Docker)", tools=True),
     "check": Command(
         "black, isort, flake8, mypy, import-linter, bandit, hadolint", tools=True

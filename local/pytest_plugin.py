@@ -10,6 +10,7 @@ and is gone after the session. All fixtures last for the session:
 * `state`: the folder, for tests that start servers or processes of their own
 """
 
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -28,9 +29,13 @@ from local.state import LOCAL, State, remove_abandoned
 @pytest.fixture(scope="session")
 def state() -> Iterator[State]:
     """A folder of this session's own; what crashed sessions left is removed first."""
-    remove_abandoned("test-")
     state = State(LOCAL / f"test-{os.getpid()}-{secrets.token_hex(3)}")
-    state.acquire()
+    LOCAL.mkdir(exist_ok=True)
+    with (LOCAL / "starting").open("a") as one_at_a_time:
+        # A folder that another session has made and not yet locked looks abandoned.
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        remove_abandoned("test-")
+        state.acquire()
     yield state
     state.release(remove=True)
 

@@ -9,13 +9,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from local.apps import ROOT
 from local.bootstrap import requirement_files
+from local.install import install_missing
 
 # Its console script by name is not reliable: a moved venv keeps the old path in it.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
@@ -38,6 +40,7 @@ class Part(NamedTuple):
     arguments: list[str]  # of Python
     folder: Path = ROOT
     own_path: bool = True  # whether `folder` is importable, besides the root
+    shown: bool = False  # whether its output is, also when it passed
 
 
 class Result(NamedTuple):
@@ -97,17 +100,19 @@ def _audited(report: str) -> str:
 
 def unit(arguments: list[str]) -> int:
     """Tests without servers."""
-    return _report(_tests(["unit"], arguments))
+    return _report(_tests("unit", arguments), at_once=not arguments)
 
 
 def integration(arguments: list[str]) -> int:
     """Tests with servers."""
-    return _report(_tests(["integration"], arguments))
+    install_missing(print)
+    return _report(_tests("integration", arguments), at_once=not arguments)
 
 
 def e2e(arguments: list[str]) -> int:
     """Tests through nginx."""
-    return _report(_tests(["e2e"], arguments))
+    install_missing(print)
+    return _report(_tests("e2e", arguments), at_once=not arguments)
 
 
 def chaos(arguments: list[str]) -> int:
@@ -115,8 +120,8 @@ def chaos(arguments: list[str]) -> int:
     that take minutes."""
     parts = [Part("under fire", ["-m", "tests.chaos", *arguments])]
     if "--short" not in arguments:
-        parts.insert(0, Part("slow faults", ["-m", "pytest", "tests", "-m", "chaos"]))
-    return _report([_run(part, quiet=False) for part in parts])
+        parts.insert(0, _pytest("slow faults", ["tests", "-m", "chaos"]))
+    return _report(parts, at_once=False)
 
 
 def docs() -> int:
@@ -127,24 +132,21 @@ def docs() -> int:
 
 def compose(arguments: list[str]) -> int:
     """The containers: images, compose files and what they make, run."""
-    arguments = ["-m", "pytest", "tests/compose", *arguments]
-    return _report([_run(Part("compose", arguments), quiet=False)])
+    return _report([_pytest("compose", ["tests/compose", *arguments])], at_once=False)
 
 
 def everything(arguments: list[str]) -> int:
-    """Checks, then tests by cost; all run even when some fail."""
-    return _report(
-        [
-            *_checks(),
-            *_tests(["unit"], arguments),
-            *_tests(["integration", "e2e"], arguments),
-        ]
-    )
+    """Checks, then tests; all run even when some fail."""
+    install_missing(print)  # once: the parts would stand in each other's way
+    # The longest first: the others then share what is left of the time.
+    tests = [_tests(kind, arguments) for kind in ("unit", "e2e", "integration")]
+    return _report([*_checks(), *chain.from_iterable(tests)])
 
 
-def _checks() -> list[Result]:
-    parts = [
-        Part("black", ["-m", "black", "--check", "--quiet", "--diff", "."]),
+def _checks() -> list[Part]:
+    return [
+        # With --diff it would read again what it has seen to be well.
+        Part("black", ["-m", "black", "--check", "."]),
         Part("isort", ["-m", "isort", "--check", "--diff", "--quiet", "."]),
         Part("flake8", ["-m", "flake8"]),
         Part("import-linter", ["-c", LINT_IMPORTS], own_path=False),
@@ -152,9 +154,6 @@ def _checks() -> list[Result]:
         Part("hadolint", ["-c", HADOLINT, *_hadolint()]),
         *(_types(folder) for folder in components()),
     ]
-    # As many at once as there are cores; what failed is printed whole.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return list(pool.map(lambda part: _run(part, quiet=True), parts))
 
 
 def _hadolint() -> list[str]:
@@ -173,20 +172,28 @@ def _types(folder: Path) -> Part:
     return Part(f"mypy {_label(folder)}", [*arguments, *targets], folder)
 
 
-def _tests(kinds: Iterable[str], arguments: list[str]) -> list[Result]:
+def _tests(kind: str, arguments: list[str]) -> list[Part]:
+    groups = [
+        ("root", ROOT, ["tests", "local/tests"]),
+        # Those with servers make copies with servers of their own, and take long.
+        ("kit", ROOT, ["kit/tests"]),
+        *((folder.name, folder, ["tests"]) for folder in components()[:-1]),
+    ]
     parts = []
-    for folder in components():
-        places = ["tests", "local/tests", "kit/tests"] if folder == ROOT else ["tests"]
-        paths = [f"{place}/{kind}" for kind in kinds for place in places]
+    for label, folder, places in groups:
+        paths = [f"{place}/{kind}" for place in places]
         found = [path for path in paths if (folder / path).is_dir()]
         if found:
-            name = f"tests {_label(folder)} {'+'.join(kinds)}"
-            parts.append(Part(name, ["-m", "pytest", *found, *arguments], folder))
-    return [_run(part, quiet=False) for part in parts]
+            parts.append(_pytest(f"tests {label} {kind}", [*found, *arguments], folder))
+    return parts
 
 
-def _run(part: Part, *, quiet: bool) -> Result:
-    if not quiet:
+def _pytest(name: str, arguments: list[str], folder: Path = ROOT) -> Part:
+    return Part(name, ["-m", "pytest", *arguments], folder, shown=True)
+
+
+def _run(part: Part, *, captured: bool) -> Result:
+    if not captured:
         print(f"\n== {part.name}", flush=True)
     paths = [part.folder] if part.own_path else [ROOT / "backend"]
     path = os.pathsep.join(str(folder) for folder in dict.fromkeys([*paths, ROOT]))
@@ -195,26 +202,34 @@ def _run(part: Part, *, quiet: bool) -> Result:
         [sys.executable, *part.arguments],
         cwd=part.folder,
         env={**os.environ, "PYTHONPATH": path, "MYPYPATH": str(ROOT)},
-        stdout=subprocess.PIPE if quiet else None,
-        stderr=subprocess.STDOUT if quiet else None,
+        stdout=subprocess.PIPE if captured else None,
+        stderr=subprocess.STDOUT if captured else None,
         text=True,
     )
     passed = result.returncode in (0, NO_TESTS)
-    if quiet:
-        output = "" if passed else f"\n{result.stdout}"
+    if captured:
+        output = f"\n{result.stdout}" if part.shown or not passed else ""
         print(f"{'ok    ' if passed else 'FAILED'} {part.name}{output}", flush=True)
     return Result(part.name, passed, time.monotonic() - began)
 
 
-def _report(results: list[Result]) -> int:
+def _report(parts: list[Part], *, at_once: bool = True) -> int:
+    """Run all, and say how each ended.
+
+    As many run at once as there are cores, and what each says is printed whole when
+    it ends; or one after another, and what each says as it comes.
+    """
+    began = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count() if at_once else 1) as pool:
+        results = list(pool.map(partial(_run, captured=at_once), parts))
     print()
     for result in results:
         verdict = "ok" if result.passed else "FAILED"
         print(f"{result.name:40} {verdict:7} {result.seconds:6.1f} s")
     failed = [result.name for result in results if not result.passed]
-    total = sum(result.seconds for result in results)
+    seconds = time.monotonic() - began
     print(
-        f"{len(results) - len(failed)} of {len(results)} passed, {total:.0f} s in all"
+        f"{len(results) - len(failed)} of {len(results)} passed, {seconds:.0f} s in all"
     )
     return 1 if failed else 0
 

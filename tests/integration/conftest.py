@@ -36,7 +36,14 @@ class Traced:
         return self.state.log(name).read_text()
 
 
-@pytest.fixture(scope="module", params=["grpc", "http/protobuf"])
+# For tests of what may differ by protocol; the others run over gRPC alone. pytest
+# sorts by this parameter, so each protocol's stack is started once.
+EACH_PROTOCOL = pytest.mark.parametrize(
+    "traced", ["grpc", "http/protobuf"], indirect=True
+)
+
+
+@pytest.fixture(scope="session", params=["grpc"])
 def traced(
     request: pytest.FixtureRequest,
     state: State,
@@ -44,7 +51,7 @@ def traced(
     postgres: PostgreSQL,
     redis_server: Redis,
 ) -> Iterator[Traced]:
-    """Two API processes on one port, behind nginx, exporting by either protocol."""
+    """Two API processes on one port, behind nginx, exporting by one protocol."""
     servers = Servers(postgres, redis_server, rabbitmq)
     with Receiver() as receiver:
         grpc = request.param == "grpc"

@@ -12,7 +12,7 @@ import psutil
 from local.otlp.model import Span
 from local.servers.redis import Redis
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
-from tests.integration.conftest import Traced
+from tests.integration.conftest import EACH_PROTOCOL, Traced
 
 SECRET = "a payload that nobody may log"
 
@@ -247,6 +247,7 @@ def test_without_a_callers_trace_one_begins_at_the_gateway(traced: Traced) -> No
     assert float(line["upstream_s"]) <= float(line["duration_s"]) + 0.001
 
 
+@EACH_PROTOCOL
 def test_log_lines_carry_the_ids_and_no_payload(traced: Traced) -> None:
     caller, answer = call(traced, PROCESS_ASYNC, **{"X-Request-ID": "logged-1"})
     spans = wait_edges(traced, caller, ASYNCHRONOUS)

@@ -1,0 +1,98 @@
+"""A collector that does not answer costs nothing.
+
+The last file with a traced stack, by its name: it ends with that stack stopped.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from local.servers.base import Server
+from local.stack import each
+from tests.e2e.client import PROCESS, PROCESS_ASYNC
+from tests.integration.conftest import EACH_PROTOCOL, Traced
+
+
+@pytest.fixture(params=["hanging", "gone"])
+def collector(request: pytest.FixtureRequest, traced: Traced) -> Iterator[str]:
+    """A collector that does not answer; one that is gone stays so."""
+    name: str = request.param
+    if name == "gone":
+        traced.receiver.__exit__(None, None, None)
+        yield name
+    else:
+        with traced.receiver.hanging():
+            yield name
+
+
+@EACH_PROTOCOL
+def test_a_lost_collector_costs_nothing(traced: Traced, collector: str) -> None:
+    """Twelve seconds show what happens to a batch."""
+    assert_costs_nothing(traced, seconds=12)
+    if collector == "gone":
+        assert_stops_in_time(traced)
+
+
+@pytest.mark.chaos
+def test_a_collector_that_is_gone_for_a_minute(traced: Traced) -> None:
+    traced.receiver.__exit__(None, None, None)
+    traced.stack.start()  # another test may have stopped it
+    assert_costs_nothing(traced, seconds=60)
+    assert_stops_in_time(traced)
+
+
+def assert_costs_nothing(traced: Traced, seconds: float) -> None:
+    load(traced, seconds=2)
+    processes = [
+        process
+        for app in [*traced.stack.apis, *traced.stack.services]
+        for process in tree(app.pid)
+    ]
+    before = load(traced, seconds=4)
+    memory = resident(processes)
+    during = load(traced, seconds)
+    grown = resident(processes) - memory
+    assert statistics.median(during) < 1.5 * statistics.median(before) + 0.005
+    assert grown < 40e6 * len(processes)
+
+
+def assert_stops_in_time(traced: Traced) -> None:
+    def stop(process: Server) -> None:
+        began = time.monotonic()
+        process.stop()
+        assert time.monotonic() - began < 9, process.name
+
+    each(stop, traced.stack.processes)
+
+
+def load(traced: Traced, seconds: float) -> list[float]:
+    """Times of requests by four callers; every request must succeed."""
+    until = time.monotonic() + seconds
+    body = json.dumps({"payload": "x" * 50}).encode()
+
+    def send(number: int) -> list[float]:
+        times: list[float] = []
+        while (began := time.monotonic()) < until:
+            # Few tasks: what the worker has not done is there for the next test.
+            path = PROCESS if number or len(times) % 25 else PROCESS_ASYNC
+            answer = traced.api.send(path, body)
+            assert answer.status_code in (200, 202), answer.text
+            times.append(time.monotonic() - began)
+        return times
+
+    with ThreadPoolExecutor(4) as pool:
+        return [x for times in pool.map(send, range(4)) for x in times]
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def resident(processes: list[psutil.Process]) -> int:
+    return sum(process.memory_info().rss for process in processes)
