@@ -57,6 +57,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             "queue_order_strategy": "priority",
+            "priority_steps": [0],  # a queue is one list: sweep and metrics look there
             # Look every 10 s for tasks that no worker finished in time; kombu's own
             # throttle makes that 100 s.
             "unacked_restore_throttle": 1,

@@ -5,6 +5,8 @@ Both stand in for classes of kombu and Celery under the same URLs; see ``install
 
 import logging
 import os
+import time
+from queue import Empty
 from typing import Any
 
 from celery import Celery
@@ -12,11 +14,38 @@ from celery.backends.redis import RedisBackend
 from kombu import transport
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.json import loads
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 logger = logging.getLogger(__name__)
 
 SCHEMES = ("redis", "rediss")
+
+# Takes the oldest message of the first queue that has one, and notes in the same step
+# that a worker holds it. It does as QoS.append of kombu, which comes a round trip after
+# the pop: a worker that is killed in between has lost the message.
+# KEYS: the queues, unacked_index, unacked. ARGV: the time.
+# Answer: number of the queue, message, and 1 if it is noted: Lua's JSON is stricter
+# than Python's, and what it cannot read is left to kombu.
+TAKE = """
+local index, unacked = KEYS[#KEYS - 1], KEYS[#KEYS]
+
+local function note(message)
+    local properties = cjson.decode(message).properties
+    local tag, info = properties.delivery_tag, properties.delivery_info
+    local place = cjson.encode({info.exchange, info.routing_key})
+    redis.call('ZADD', index, ARGV[1], tag)
+    redis.call('HSET', unacked, tag, '[' .. message .. ',' .. place:sub(2))
+end
+
+for number = 1, #KEYS - 2 do
+    local message = redis.call('RPOP', KEYS[number])
+    if message then
+        return {number, message, pcall(note, message) and 1 or 0}
+    end
+end
+return false
+"""
 
 
 def install(app: Celery) -> None:
@@ -67,9 +96,20 @@ class Silent:
 
 
 class QoS(kombu_redis.QoS):
-    """Acknowledges in silence: one that is lost lets the task run once more."""
+    """Acknowledges in silence: one that is lost lets the task run once more.
 
+    ``noted`` is the tag of the message that is being delivered, if TAKE has noted it.
+    """
+
+    noted: str | None = None
     _silent: Silent | None = None
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note that this worker holds a message, unless that is done."""
+        if delivery_tag == self.noted:
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Let go of a message."""
@@ -85,10 +125,63 @@ class QoS(kombu_redis.QoS):
 
 
 class Channel(kombu_redis.Channel):
-    """Keeps its client; kombu makes a new one, of 80 µs, for each command."""
+    """Takes a message in one step; only if there is none, waits as kombu does (BRPOP).
+
+    It keeps its client; kombu makes a new one, of 80 µs, for each command.
+    """
 
     QoS = QoS
     _kept: Any = None
+    _notes = True
+    _taking: list[str] | None = None  # the queues of a TAKE that is on its way
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Consumers that acknowledge nothing hold nothing: no TAKE for them."""
+        self._notes = self._notes and not no_ack
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Called by kombu's poller when there is room for a message: send TAKE."""
+        channel: Any = self  # kombu has no types
+        queues = channel._queue_cycle.consume(len(channel.active_queues))
+        if not queues or not self._notes:
+            super()._brpop_start(timeout)  # type: ignore[misc]
+            return
+        steps = channel.priority_steps
+        keys = [channel._q_for_pri(queue, step) for step in steps for queue in queues]
+        self._taking = queues * len(steps)
+        keys += [channel.unacked_index_key, channel.unacked_key]
+        connection = channel._in_poll = channel.client.connection
+        channel._brpop_sent_at = time.monotonic()
+        # With its text each time: it is short, and Redis forgets what it had loaded.
+        connection.send_command("EVAL", TAKE, len(keys), *keys, time.time())
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """Called by kombu's poller when Redis has answered.
+
+        Raises:
+            Empty: there was no message.
+        """
+        channel: Any = self
+        queues, self._taking = self._taking, None
+        if queues is None:
+            return bool(super()._brpop_read(**options))  # type: ignore[misc]
+        connection, channel._in_poll = channel._in_poll, None
+        try:
+            answer = channel.client.parse_response(connection, "EVAL")
+        except channel.connection_errors:
+            connection.disconnect()  # the poller makes another
+            raise
+        if answer is None:
+            if not channel._closing:
+                super()._brpop_start()  # type: ignore[misc]
+            raise Empty
+        number, text, noted = answer
+        message = loads(text.decode())
+        if noted:
+            channel.qos.noted = message["properties"]["delivery_tag"]
+        channel.connection._deliver(message, queues[number - 1])
+        return True
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         create: Any = super()._create_client  # type: ignore[misc]

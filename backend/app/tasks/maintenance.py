@@ -41,8 +41,8 @@ PRUNE_AT_ONCE = 10_000
 def sweep(self: Task[Any, Any]) -> None:
     """Publish again the records that wait for long and that Celery knows no more.
 
-    Redis may lose a task: flushed, restored from an old file, or killed between
-    popping a task and noting that a worker has it. The record knows better.
+    Redis may lose a task: flushed, restored from an old file, or with a worker that
+    is killed between being given it and noting that. The record knows better.
     """
     settings = get_resources().settings.celery
     waiting = _find_waiting(settings.sweep_after_seconds)
