@@ -4,7 +4,6 @@ import argparse
 import secrets
 import sys
 import time
-from pathlib import Path
 
 from local.apps import ROOT
 from local.process import ProcessFailed
@@ -47,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(system: System, seed: int, short: bool) -> Run:
-    run = Run(seed, short, began=time.monotonic())
+    run = Run(seed, began=time.monotonic())
     clients = Clients(system.nginx.url, seed)
     poisoner = Poisoner(system.rabbitmq, clients.mark)
     with clients, poisoner:
@@ -121,9 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--short", action="store_true", help="break each part once, not in every way"
     )
-    parser.add_argument(
-        "--write", action="store_true", help=f"write {Path('docs', PAGE.name)}"
-    )
+    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
     return parser
 
 

@@ -80,7 +80,6 @@ class Run:
     """All of it."""
 
     seed: int
-    short: bool
     began: float
     faults: list[Broken] = field(default_factory=list)
     attempts: Sequence[Attempt] = ()

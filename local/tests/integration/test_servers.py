@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,11 @@ def write_rabbitmq(server: RabbitMQ) -> None:
     with server.connect() as connection:
         channel = connection.channel()
         channel.queue_declare("kept", durable=True, auto_delete=False)
+    # RabbitMQ's answer comes a moment before its table of queues is on disk.
+    look = ["grep", "-rqs", "kept", str(server.folder / "mnesia")]
+    server.child.wait_until(
+        lambda: subprocess.run(look).returncode == 0, 10, "write it down"
+    )
 
 
 def read_rabbitmq(server: RabbitMQ) -> None:
