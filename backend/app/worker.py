@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any
 
+from celery.exceptions import TimeLimitExceeded
 from celery.signals import (
     beat_init,
     setup_logging,
@@ -45,6 +46,7 @@ trace_tasks()
 celery.steps["worker"].add(Liveness)
 celery.conf.beat_scheduler = LivingScheduler
 celery.conf.worker_consumer = PromptConsumer
+celery.Task.Request = "app.tasks.consumer:NamedRequest"
 
 
 @setup_logging.connect
@@ -117,8 +119,15 @@ def close_solo(**_: Any) -> None:
 @task_failure.connect
 def end_failed(sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
     """End the record of a task that failed in a way that it could not handle itself:
-    a bug, its child lost too often, or its time limit. Rare: an engine for the once."""
+    a bug, or its child lost too often. Rare: an engine for the once.
+
+    A task at its time limit has a child that hangs, which may be no fault of its own:
+    the sweep finds it, and has it tried by another, a few times.
+    """
     if sender.name != PROCESS_DATA:
+        return
+    if isinstance(exception, TimeLimitExceeded):
+        logger.warning("Task %s hung, and is left to the sweep", task_id)
         return
     ending = failure("internal_error", f"The task failed: {type(exception).__name__}.")
     engine = create_sync_engine(settings.database)

@@ -42,6 +42,14 @@ class Ledger:
         else:
             assert answer.status_code == 503, answer.text
 
+    def count(self, detail: str) -> int:
+        """How many are in that state."""
+        states = [
+            self.api.get_json(f"{PROCESS_ASYNC}/{task_id}")
+            for task_id in list(self.accepted)
+        ]
+        return sum(state.get("detail") == detail for state in states)
+
     def check(self, within: float) -> None:
         """Every accepted task has one record, in its final state, with its outcome."""
         assert self.accepted
@@ -115,6 +123,21 @@ def test_a_process_of_ours_ends(
         breaks(stack)
         submitting.result()
     assert len(ledger.accepted) == TASKS
+    ledger.check(within=150)
+
+
+@pytest.mark.chaos
+def test_a_child_hangs_beyond_the_time_limit(ledger: Ledger, stack: Stack) -> None:
+    child = workers_children(stack)[0]
+    with ThreadPoolExecutor(1) as clients:
+        submitting = clients.submit(ledger.submit)
+        wait_for(lambda: len(ledger.accepted) > 50, "some tasks")
+        stack.services[0].pause()  # so that the child holds a task
+        wait_for(lambda: ledger.count("started") == 2, "a task for each child")
+        child.suspend()
+        stack.services[0].resume()
+        submitting.result()
+    wait_for(lambda: not child.is_running(), "the worker to kill it")
     ledger.check(within=150)
 
 

@@ -107,7 +107,9 @@ class CelerySettings(Group):
         60, ge=1, description="A task that runs longer is interrupted and retried."
     )
     task_time_limit_seconds: int = Field(
-        75, ge=1, description="A task that runs longer is killed, and has failed."
+        75,
+        ge=1,
+        description="A task that runs longer is killed, and left to the sweep.",
     )
     task_max_retries: int = Field(5, ge=0)
     visibility_timeout_seconds: int = Field(

@@ -1,9 +1,13 @@
-"""The worker's consumer, which finds Redis again soon after it is back."""
+"""What the worker's parent does otherwise than Celery: it finds Redis again soon after
+that is back, and names the task whose failure it reports."""
 
 from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
+
+from app.core.task_id import current_task_id
 
 # Seconds between attempts to connect: the first pause, and the longest. Those of Celery
 # grow to 30 s, for which accepted work would wait after Redis has long been back.
@@ -23,3 +27,15 @@ class PromptConsumer(Consumer):
             interval_max=LONGEST_PAUSE,
         )
         return super().ensure_connected(conn)
+
+
+class NamedRequest(Request):
+    """A task as the parent sees it; for ``Request`` of the app's tasks."""
+
+    def on_failure(self, *args: Any, **kwargs: Any) -> None:
+        """Called by Celery when a child has failed, hung or died with the task."""
+        token = current_task_id.set(self.id)
+        try:
+            super().on_failure(*args, **kwargs)
+        finally:
+            current_task_id.reset(token)

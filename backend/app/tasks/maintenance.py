@@ -125,7 +125,7 @@ def _publish_again(task_id: str, seconds: float) -> None:
         session.commit()
     _lost.add(1, {"app.sweep.outcome": "given_up" if give_up else REPUBLISHED})
     if give_up:
-        ending = failure("lost", f"The task was lost {times + 1} times.")
+        ending = failure("lost", f"The task was lost, or hung, {times + 1} times.")
         end_record(resources.engine, task_id, ending)
         logger.error("Task %s has failed: it was lost %d times", task_id, times + 1)
     else:
