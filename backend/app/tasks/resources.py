@@ -33,7 +33,10 @@ def open_resources(settings: Settings) -> None:
         settings,
         create_sync_engine(settings.database),
         create_sync_engine(
-            settings.database, isolation_level="AUTOCOMMIT", pool_pre_ping=False
+            settings.database,
+            isolation_level="AUTOCOMMIT",
+            pool_pre_ping=False,
+            skip_autocommit_rollback=True,
         ),
         EventProducer.connect(settings.rabbitmq, settings.rpc),
     )
