@@ -24,7 +24,8 @@ SCHEMES = ("redis", "rediss")
 # Takes the oldest message of the first queue that has one, and notes in the same step
 # that a worker holds it. It does as QoS.append of kombu, which comes a round trip after
 # the pop: a worker that is killed in between has lost the message.
-# KEYS: the queues, unacked_index, unacked. ARGV: the time.
+# KEYS: the queues, unacked_index, unacked. ARGV: the time, and maybe the tag of a
+# message that is acknowledged by the way.
 # Answer: number of the queue, message, and 1 if it is noted: Lua's JSON is stricter
 # than Python's, and what it cannot read is left to kombu.
 TAKE = """
@@ -38,6 +39,10 @@ local function note(message)
     redis.call('HSET', unacked, tag, '[' .. message .. ',' .. place:sub(2))
 end
 
+if ARGV[2] then
+    redis.call('ZREM', index, ARGV[2])
+    redis.call('HDEL', unacked, ARGV[2])
+end
 for number = 1, #KEYS - 2 do
     local message = redis.call('RPOP', KEYS[number])
     if message then
@@ -112,16 +117,18 @@ class QoS(kombu_redis.QoS):
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Let go of a message."""
+        """Let go of a message: by asking for the next, if it is time for that."""
+        channel: Any = self.channel
+        virtual.QoS.ack(self, delivery_tag)
+        if channel.take_next(delivery_tag):
+            return
         if self._silent is None:
-            channel: Any = self.channel
             with channel.conn_or_acquire() as client:
                 self._silent = Silent(client)
         self._silent.send(
             ("ZREM", self.unacked_index_key, delivery_tag),
             ("HDEL", self.unacked_key, delivery_tag),
         )
-        virtual.QoS.ack(self, delivery_tag)
 
 
 class Channel(kombu_redis.Channel):
@@ -140,13 +147,37 @@ class Channel(kombu_redis.Channel):
         self._notes = self._notes and not no_ack
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
+    def take_next(self, acked: str) -> bool:
+        """Send TAKE now instead of at the poller's next turn, with an acknowledgement.
+        Whether it was sent: not if one is on its way, or nothing is wanted.
+
+        Raises:
+            redis.ConnectionError, OSError: Redis is not there.
+        """
+        channel: Any = self
+        poller, client = channel.connection.cycle, channel.client
+        if (
+            channel._in_poll
+            or channel._closing
+            or not (self._notes and channel.active_queues)
+            or not channel.qos.can_consume()
+            or not poller._client_registered(channel, client, "BRPOP")
+        ):
+            return False
+        self._take(acked)
+        return True
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Called by kombu's poller when there is room for a message: send TAKE."""
         channel: Any = self  # kombu has no types
-        queues = channel._queue_cycle.consume(len(channel.active_queues))
-        if not queues or not self._notes:
+        if self._notes and channel.active_queues:
+            self._take()
+        else:
             super()._brpop_start(timeout)  # type: ignore[misc]
-            return
+
+    def _take(self, *acked: str) -> None:
+        channel: Any = self
+        queues = channel._queue_cycle.consume(len(channel.active_queues))
         steps = channel.priority_steps
         keys = [channel._q_for_pri(queue, step) for step in steps for queue in queues]
         self._taking = queues * len(steps)
@@ -154,7 +185,8 @@ class Channel(kombu_redis.Channel):
         connection = channel._in_poll = channel.client.connection
         channel._brpop_sent_at = time.monotonic()
         # With its text each time: it is short, and Redis forgets what it had loaded.
-        connection.send_command("EVAL", TAKE, len(keys), *keys, time.time())
+        now = time.time()
+        connection.send_command("EVAL", TAKE, len(keys), *keys, now, *acked)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Called by kombu's poller when Redis has answered.

@@ -1,8 +1,10 @@
 """How a worker takes tasks from Redis: in one step, and without asking in vain."""
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 from uuid import uuid4
@@ -137,6 +139,67 @@ def test_queues_are_looked_at_in_their_order(
     worker.run_until(lambda: len(worker.ids) == 6)
     assert worker.ids == [each for name in QUEUES for each in sent[name]]
     wait_for(lambda: not held(redis))
+
+
+def test_an_acknowledgement_brings_the_next_message_along(
+    celery: Celery, connection: Connection, redis: Any
+) -> None:
+    first, second, third = (publish(celery) for _ in range(3))
+    worker = Worker(connection)
+    redis.config_resetstat()
+    worker.run_until(lambda: worker.ids == [first])
+    wait_for(lambda: held(redis) == {second})
+    assert redis.zrange("unacked_index", 0, -1) == redis.hkeys("unacked")
+    assert redis.info("commandstats")["cmdstat_eval"]["calls"] == 2
+    worker.run_until(lambda: worker.ids == [first, second])
+    wait_for(lambda: held(redis) == {third})
+
+
+def receive(connection: Connection, messages: list[Any], task_id: str) -> None:
+    """Until that message has come; a lost connection is made again."""
+    errors: Any = (*connection.connection_errors, TimeoutError)
+    until = time.monotonic() + PATIENCE
+    while task_id not in [message.headers["id"] for message in messages]:
+        assert time.monotonic() < until
+        with suppress(errors):
+            connection.drain_events(timeout=0.1)
+
+
+def consume(connection: Connection, messages: list[Any]) -> Consumer:
+    """One message at a time, left without an acknowledgement."""
+    consumer = Consumer(
+        connection.channel(), [Queue("default")], on_message=messages.append
+    )
+    consumer.qos(prefetch_count=1)
+    consumer.consume()
+    return consumer
+
+
+def test_whoever_wants_no_more_acknowledges_without_taking(
+    celery: Celery, connection: Connection, redis: Any
+) -> None:
+    messages: list[Any] = []
+    first, _ = publish(celery), publish(celery)
+    consumer = consume(connection, messages)
+    receive(connection, messages, first)
+    consumer.cancel()
+    messages[0].ack()
+    wait_for(lambda: not held(redis))
+    assert redis.llen("default") == 1
+
+
+def test_an_acknowledgement_that_meets_a_broken_connection_stops_nothing(
+    celery: Celery, connection: Connection, redis: Any
+) -> None:
+    messages: list[Any] = []
+    first, second = publish(celery), publish(celery)
+    consume(connection, messages)
+    receive(connection, messages, first)
+    channel = messages[0].channel
+    channel.client.connection._sock.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(channel.connection_errors):
+        messages[0].ack()
+    receive(connection, messages, second)
 
 
 def test_empty_queues_are_waited_for_not_asked(
