@@ -18,7 +18,7 @@ from app.rpc.topology import DELIVERY_LIMIT
 READ_AHEAD = 16 * 1024
 #: Seconds that an acknowledgement waits for others: each frame of them is an entry in
 #: the quorum queue's log, flushed to disk beside the rows of the request it belongs to.
-ACK_DELAY = 0.003
+ACK_DELAY = 0.01
 
 
 class ReadAhead:
