@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from bench.figures import Load
-from bench.load_asyncio import BODY, HEAD, answered
+from bench.load_asyncio import BODY, HEAD, Connection
 
 DATA = "/api/v1/data"
 MIX = ["/process"] * 8 + ["/process-async"] + [""]
@@ -40,7 +40,7 @@ async def ask(url: str, connections: int, seconds: float, rate: float) -> Load:
 
     async def talk(number: int) -> None:
         nonlocal failed
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        connection = Connection(url)
         due = began + pause * number / connections
         mix = itertools.cycle(requests(parts.netloc))
         for request in itertools.islice(mix, number % len(MIX), None):
@@ -48,10 +48,9 @@ async def ask(url: str, connections: int, seconds: float, rate: float) -> Load:
             due += pause
             if (sent := time.perf_counter()) > began + seconds:
                 break
-            writer.write(request)
-            failed += await answered(reader) >= 400
+            failed += await connection.ask(request) >= 400
             latencies.append(time.perf_counter() - sent)
-        writer.close()
+        connection.close()
 
     await asyncio.gather(*(talk(number) for number in range(connections)))
     return Load.of(latencies, time.perf_counter() - began, failed)
