@@ -167,5 +167,6 @@ def test_the_heartbeat_file_moves(
 ) -> None:
     file = tmp_path / "alive"
     start(HEARTBEAT_FILE=str(file))
+    wait_until(file.exists, "it shows itself")
     first = os.stat(file).st_mtime_ns
     wait_until(lambda: os.stat(file).st_mtime_ns > first, "the loop turns", within=5)
