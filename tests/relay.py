@@ -22,6 +22,7 @@ class Relay:
         self.requests, self.answers = threading.Event(), threading.Event()
         self.mend()
         self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         self.open()
@@ -44,12 +45,13 @@ class Relay:
 
     def close(self) -> None:
         """Ends every connection, and refuses further ones."""
-        for each in self._open:
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # has ended by itself
-            each.close()
+        with self._lock:
+            for each in self._open:
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # has ended by itself
+                each.close()
 
     def mend(self) -> None:
         """Lets everything pass."""
@@ -67,8 +69,13 @@ class Relay:
             except OSError:
                 client.close()  # the server is gone, which the client shall see
                 continue
-            self._open = [each for each in self._open if each.fileno() >= 0]
-            self._open += [client, server]
+            with self._lock:
+                if listener.fileno() < 0:  # closed since it accepted this one
+                    client.close()
+                    server.close()
+                    return
+                self._open = [each for each in self._open if each.fileno() >= 0]
+                self._open += [client, server]
             for way in (
                 (client, server, self.requests),
                 (server, client, self.answers),

@@ -168,9 +168,7 @@ def test_a_worker_finds_redis_again_soon(start: Start, redis_server: Redis) -> N
         probed = start("worker", relay)
         wait_for(lambda: probed.passes("readiness"), "it has its connection")
         relay.close()
-        wait_for(
-            lambda: probed.said("Trying again in") >= 5, "several attempts", within=60
-        )
+        wait_for(lambda: probed.said("Trying again in") >= 5, "several attempts")
         relay.open()
         wait_for(lambda: probed.passes("readiness"), "it has connected", within=5)
 
