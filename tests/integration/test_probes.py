@@ -106,6 +106,8 @@ def start(state: State, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
                 app = make(state, {**env, **own})
                 kind = "celery" if name == "worker" else "beat"
                 file = f"backend/backend-{kind}-pod.yaml"
+            # pytest shows it beside a failure.
+            running.callback(lambda: print(app.child.log.read_text()))
             running.callback(app.kill)
             app.child.log.unlink(missing_ok=True)  # another test's
             app.start()
