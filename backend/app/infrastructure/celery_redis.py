@@ -155,6 +155,8 @@ class Channel(kombu_redis.Channel):
             redis.ConnectionError, OSError: Redis is not there.
         """
         channel: Any = self
+        if channel.connection is None:  # it is closed; the task ended after that
+            return False
         poller, client = channel.connection.cycle, channel.client
         if (
             channel._in_poll

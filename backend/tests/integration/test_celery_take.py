@@ -188,6 +188,18 @@ def test_whoever_wants_no_more_acknowledges_without_taking(
     assert redis.llen("default") == 1
 
 
+def test_a_task_may_end_after_its_channel_was_closed(
+    celery: Celery, connection: Connection, redis: Any
+) -> None:
+    messages: list[Any] = []
+    task_id = publish(celery)
+    consume(connection, messages)
+    receive(connection, messages, task_id)
+    connection.collect()  # as Celery does when the connection is lost
+    messages[0].ack()
+    wait_for(lambda: not held(redis))
+
+
 def test_an_acknowledgement_that_meets_a_broken_connection_stops_nothing(
     celery: Celery, connection: Connection, redis: Any
 ) -> None:
