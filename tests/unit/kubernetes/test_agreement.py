@@ -203,7 +203,7 @@ def _secret_items(volume: Object) -> dict[str, str]:
     [
         ("fastapi-celery-worker", "CELERY_HEARTBEAT_FILE"),
         ("fastapi-celery-beat", "CELERY_HEARTBEAT_FILE"),
-        ("data-service", "HEARTBEAT_FILE"),
+        *((name, "HEARTBEAT_FILE") for name in SERVICES),
     ],
 )
 def test_probes_look_at_the_file_that_is_touched(name: str, variable: str) -> None:
