@@ -102,12 +102,13 @@ def _clean(_: list[str]) -> int:
 
 
 def _kit(command: str, arguments: list[str]) -> int:
-    from kit import commands  # it needs the development tools, most commands do not
+    from kit import commands  # only here: black alone takes a while to import
 
     return commands.run(command, arguments)
 
 
-KIT = ("new-service", "remove-service", "new-resource", "remove-resource", "rename")
+KIT = ("new-service", "remove-service", "new-resource", "remove-resource")
+KIT += ("remove-demo", "rename")
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
