@@ -7,7 +7,7 @@ committed; a lone request never waits for company.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from typing import Any, NamedTuple
@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel
 
 from app.core import sql_tracing, tracing
-from app.core.bulk_insert import bulk_insert
+from app.core.database import translate_errors
 from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
 from app.core.histograms import Histogram
+from app.infrastructure.postgres.bulk_insert import bulk_insert
 
 MAX_BATCH = 100
 MAX_WAITING = 2000
@@ -52,13 +53,8 @@ class GroupCommit:
     One statement runs at a time; at most ``MAX_BATCH`` requests share it.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        translate_errors: Callable[[], AbstractContextManager[None]],
-    ) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._translate_errors = translate_errors
         self._waiting: deque[_Write] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._connection: AsyncConnection | None = None
@@ -122,7 +118,7 @@ class GroupCommit:
                 tables.setdefault(table, []).append(values)
         columns = tuple((table, tuple(many[0])) for table, many in tables.items())
         statement = bulk_insert(columns, self._engine.dialect)
-        with self._traced(batch, statement.sql), self._translate_errors():
+        with self._traced(batch, statement.sql), translate_errors():
             driver = await self._connect()
             try:
                 # Without a transaction the statement is one. Not by SQLAlchemy: its

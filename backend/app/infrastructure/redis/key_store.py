@@ -8,7 +8,6 @@ an entry replaces it: a request that outlived its lease changes nothing.
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
-from app.infrastructure.redis import redis_span
+from app.core.keys import Answer, Claim, Held
+from app.infrastructure.redis.task_states import redis_span
 
 # Seconds that a request waits for Redis, at the most, at its start and at its end.
 TIMEOUT = 0.7
@@ -33,32 +33,6 @@ if ARGV[2] == "" then return redis.call("DEL", KEYS[1]) end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A finished answer, as it is given again."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What another request left under the key; ``answer`` is None while it works."""
-
-    fingerprint: str
-    answer: Answer | None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to work on a key, until its lease ends."""
-
-    name: str
-    fingerprint: str
-    entry: bytes
 
 
 class KeyStore:

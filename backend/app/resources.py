@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from app.api.dependencies import Resources
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
-from app.infrastructure.key_store import KeyStore
+from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
-from app.infrastructure.redis import TaskStates
+from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.rpc.client import RpcClient
 from app.infrastructure.task_publisher import TaskPublisher
 from app.services.data_service import DataService
@@ -21,36 +22,25 @@ from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
 
 
-@dataclass(frozen=True)
-class Resources:
-    """The long-lived objects of an API process."""
-
-    settings: Settings
-    database: Database
-    rpc: RpcClient
-    producer: EventProducer
-    data_service: DataService
-    task_service: TaskService
-    metrics_service: MetricsService
-    health: HealthChecks
-    keys: KeyStore
-
-
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Nothing is asked of any server here: the API starts without them, says so in
     ``/health``, and serves as soon as they are there."""
     database = Database(settings.database)
+    commits = GroupCommit(database.engine)
     rpc = RpcClient(settings.rabbitmq, settings.rpc)
     producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
     publisher = TaskPublisher(settings.celery)
     states = TaskStates(settings.celery)
+    tasks = TaskService(database, states)
     keys = KeyStore(
         settings.idempotency_redis_url,
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
     )
-    data_service = DataService(producer, publisher, database, settings.data_queue_name)
+    metrics_service = MetricsService(
+        rpc, ManagementApi(settings.rabbitmq), settings.services
+    )
 
     async def check_database() -> None:
         async with database.session() as session:
@@ -65,13 +55,19 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             settings=settings,
             database=database,
-            rpc=rpc,
             producer=EventProducer(rpc, settings.rpc.timeout_seconds),
-            data_service=data_service,
-            task_service=TaskService(database, states),
-            metrics_service=MetricsService(
-                rpc, ManagementApi(settings.rabbitmq), settings.data_queue_name
-            ),
+            data_services={
+                service.name: DataService(
+                    service,
+                    producer=producer,
+                    publisher=publisher,
+                    database=database,
+                    commits=commits,
+                    tasks=tasks,
+                )
+                for service in settings.services
+            },
+            metrics_service=metrics_service,
             health=HealthChecks(
                 {
                     "postgresql": check_database,
@@ -79,6 +75,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                     "redis": states.check,
                 },
                 required=frozenset({"postgresql", "rabbitmq"}),
+                read_services=metrics_service.read_services,
             ),
             keys=keys,
         )
@@ -87,4 +84,5 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         await states.close()
         await keys.close()
         publisher.close()
+        await commits.close()
         await database.close()
