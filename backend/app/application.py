@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,19 +14,20 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import docs, errors, openapi, root, v1
-from app.api.access_log import AccessLogMiddleware
-from app.api.head import HeadMiddleware
-from app.api.request_id import RequestIdMiddleware
-from app.api.security_headers import SecurityHeadersMiddleware
+from app.api.middleware.access_log import AccessLogMiddleware
+from app.api.middleware.head import HeadMiddleware
+from app.api.middleware.request_id import RequestIdMiddleware
+from app.api.middleware.security_headers import SecurityHeadersMiddleware
 from app.api.server_tracing import TracingMiddleware
+from app.api.strict_json import read_bounded
 from app.core.config import Settings
 from app.core.dependencies import set_event_producer
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
 from app.core.logs import configure_logging
-from app.core.resources import open_resources
 from app.core.runtime_metrics import watched_loop
 from app.core.telemetry import start_telemetry, stop_telemetry
+from app.resources import open_resources
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
@@ -53,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         lifespan=_lifespan(settings),
         openapi_tags=v1.tags(),
-        description=openapi.describe(settings),
+        description=openapi.describe_api(settings),
         generate_unique_id_function=openapi.operation_id,
         telemetry=TELEMETRY,
         openapi_url=docs.OPENAPI_URL if settings.serves_docs else None,
@@ -61,15 +63,21 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     if settings.serves_docs:
-        docs.install(app)
+        docs.install_docs_pages(app)
     app.state.settings = settings
     for router in v1.routers:
         app.include_router(router, prefix=v1.PREFIX)
     app.include_router(root.router)
-    errors.install(app)
-    openapi.install(app, settings)
+    errors.install_error_handlers(app)
+    openapi.install_schema(app)
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(IdempotencyMiddleware, settings=settings)
+    app.add_middleware(
+        IdempotencyMiddleware,
+        keys=lambda: app.state.resources.keys,
+        answer_error=errors.answer_error,
+        read_body=partial(read_bounded, limit=settings.max_body_bytes),
+        max_stored_bytes=settings.idempotency.max_stored_bytes,
+    )
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(RequestIdMiddleware)
@@ -108,7 +116,7 @@ def _drain_on_sigterm(health: HealthChecks) -> None:
         return
 
     def drain(number: int, frame: Any) -> None:
-        health.draining = True
+        health.is_draining = True
         previous(number, frame)
 
     signal.signal(signal.SIGTERM, drain)

@@ -29,10 +29,10 @@ from app.core.telemetry import start_telemetry, stop_telemetry
 from app.infrastructure.celery import PROCESS_DATA, create_celery
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
+from app.repositories.data_repository import end_record, failure
 from app.tasks.consumer import PromptConsumer
 from app.tasks.liveness import Liveness, LivingScheduler
-from app.tasks.records import end_record, failure
-from app.tasks.resources import close_resources, open_resources
+from app.tasks.resources import close_worker_resources, open_worker_resources
 from app.tasks.tracing import trace_tasks
 
 logger = logging.getLogger(__name__)
@@ -59,13 +59,13 @@ def keep_logging(**_: Any) -> None:
 def open_child(**_: Any) -> None:
     """Each child of the prefork pool has connections and telemetry of its own."""
     start_telemetry(SERVICE, settings)
-    open_resources(settings)
+    open_worker_resources(settings)
 
 
 @worker_process_shutdown.connect
 def close_child(**_: Any) -> None:
     """Give the child's connections back."""
-    close_resources()
+    close_worker_resources()
     stop_telemetry()
 
 
@@ -82,15 +82,14 @@ def open_solo(sender: Any, **_: Any) -> None:
     """The pools without children (solo, threads) work in the parent."""
     if "prefork" not in str(sender.pool_cls):
         start_telemetry(SERVICE, settings)
-        open_resources(settings)
+        open_worker_resources(settings)
 
 
 @beat_init.connect
 def watch_beat(**_: Any) -> None:
     """There is one beat in a deployment: it reports what belongs to no process."""
     start_telemetry(SERVICE, settings)
-    queue = settings.data_queue_name
-    watch_queues(ManagementApi(settings.rabbitmq), [queue, f"{queue}_dlq"])
+    watch_queues(ManagementApi(settings.rabbitmq), settings.services)
     watch_tasks(settings.celery)
     atexit.register(stop_telemetry)
 
@@ -111,7 +110,7 @@ def limit_shutdown(sig: str, how: str, **_: Any) -> None:
 @worker_shutdown.connect
 def close_solo(**_: Any) -> None:
     """Give the parent's connections back, if it has any."""
-    close_resources()
+    close_worker_resources()
     stop_telemetry()
     logger.info("Stopped")
 

@@ -16,6 +16,7 @@ def test_a_record_holds_what_was_asked_and_what_came_of_it(api: Api) -> None:
     assert set(record) == {
         "id",
         "task_id",
+        "queue_name",
         "payload",
         "description",
         "task_type",
@@ -24,6 +25,7 @@ def test_a_record_holds_what_was_asked_and_what_came_of_it(api: Api) -> None:
         "created_at",
         "updated_at",
     }
+    assert record["queue_name"] == "data_queue"
     created = datetime.fromisoformat(record["created_at"])
     assert created.tzinfo is not None
     assert datetime.now(created.tzinfo) - created < timedelta(minutes=5)
@@ -165,6 +167,8 @@ def test_filters_select_rows(api: Api) -> None:
     assert number["task_id"] not in ids(RECORDS, task_type="string")
     assert failed["task_id"] in ids(RECORDS, task_status="Failure")
     assert text["task_id"] not in ids(RECORDS, task_status="Failure")
+    assert text["task_id"] in ids(RECORDS, queue_name="data_queue")
+    assert ids(RECORDS, queue_name="other_queue") == set()
     assert ids(LOGS, task_id=text["task_id"]) == {text["task_id"]}
     assert ids(LOGS, task_id=text["task_id"], status="start") == {text["task_id"]}
     assert ids(LOGS, task_id=text["task_id"], status="nope") == set()

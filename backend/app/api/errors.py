@@ -80,6 +80,13 @@ def answer(error: ApplicationError) -> Response:
     return problem(status, error.code, error.title, error.detail, headers)
 
 
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The same where middleware meets it, or an error of the framework."""
+    if isinstance(error, ApplicationError):
+        return answer(error)
+    return await on_http_error(request, error)
+
+
 async def on_application_error(_: Request, error: Exception) -> Response:
     """Errors raised by endpoints and what they call."""
     assert isinstance(error, ApplicationError)
@@ -105,7 +112,7 @@ def _allowed_methods(request: Request) -> list[str]:
         if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes):
             found.append(method)
     if "GET" in found:
-        found.insert(1, "HEAD")  # app.api.head
+        found.insert(1, "HEAD")  # app.api.middleware.head
     return found
 
 
@@ -127,7 +134,7 @@ async def on_bug(_: Request, __: Exception) -> Response:
     return problem(500, "internal_error", title, detail, request_id_header())
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Answer every error by this module."""
     app.add_exception_handler(ApplicationError, on_application_error)
     app.add_exception_handler(HTTPException, on_http_error)

@@ -18,7 +18,6 @@ from app.core.config import Settings
 from app.models.schemas import TASK_ID, Problem
 
 TAGS = [
-    {"name": "data", "description": "Have data processed: at once, or later."},
     {"name": "database", "description": "What was stored: records and log rows."},
     {"name": "observability", "description": "Figures for tuning."},
     {"name": "root", "description": "A signpost, and health for probes."},
@@ -137,7 +136,7 @@ def accepted() -> dict[int | str, dict[str, Any]]:
     return answer
 
 
-def describe(settings: Settings) -> str:
+def describe_api(settings: Settings) -> str:
     """The introduction, with the limits of this deployment."""
     return f"""Have data processed by a service, at once or later.
 
@@ -155,7 +154,7 @@ The gateway limits requests and connections of one address.
 {settings.idempotency.ttl_seconds} seconds."""
 
 
-def install(app: FastAPI, settings: Settings) -> None:
+def install_schema(app: FastAPI) -> None:
     """Complete the schema of the application, once, when it is first asked for."""
     generate = app.openapi
 
@@ -163,13 +162,13 @@ def install(app: FastAPI, settings: Settings) -> None:
         known = app.openapi_schema is not None
         schema = generate()
         if not known:
-            _complete(schema, settings)
+            _complete(schema)
         return schema
 
     app.openapi = complete  # type: ignore[method-assign]
 
 
-def _complete(schema: dict[str, Any], settings: Settings) -> None:
+def _complete(schema: dict[str, Any]) -> None:
     components = schema["components"]
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
@@ -178,8 +177,8 @@ def _complete(schema: dict[str, Any], settings: Settings) -> None:
     )
     components["responses"] = {f"Error{code}": _error(code) for code in EXAMPLES}
     components["headers"] = {request_id.HEADER: _request_id}
-    for path, method, operation in _operations(schema):
-        keyed = method == "post" and path in settings.idempotency.paths
+    for method, operation in _operations(schema):
+        keyed = method == "post"
         operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
         if keyed:
             operation["parameters"].append(KEY_PARAMETER)
@@ -187,10 +186,9 @@ def _complete(schema: dict[str, Any], settings: Settings) -> None:
         operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
-def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, methods in schema["paths"].items():
-        for method, operation in methods.items():
-            yield path, method, operation
+def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for methods in schema["paths"].values():
+        yield from methods.items()
 
 
 def _complete_answers(answers: dict[str, Any], keyed: bool) -> None:

@@ -12,7 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.access_log import is_probe, route_of
+from app.api.middleware.access_log import is_probe, route_of
 from app.core import tracing
 from app.core.histograms import Histogram
 

@@ -6,13 +6,22 @@ description here. Defaults are those of ``docker-compose.yml``.
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    create_model,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from app.core.environment import Group, load
+from app.core.services import SERVICES, ServiceRegistry
 
 # Seconds between two attempts of a task, at the most.
 LONGEST_RETRY_DELAY = 30
@@ -159,10 +168,6 @@ class IdempotencySettings(Group):
 
     model_config = SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
-    paths: list[str] = Field(
-        ["/api/v1/data/process", "/api/v1/data/process-async"],
-        description="JSON list of the paths whose POSTs take the header.",
-    )
     redis_url: SecretStr | None = Field(
         None, description="Redis for the keys; CELERY_RESULT_BACKEND if unset."
     )
@@ -178,6 +183,13 @@ class IdempotencySettings(Group):
     max_stored_bytes: int = Field(
         4 * 1024 * 1024, ge=0, description="Longer answers are not kept."
     )
+
+
+QueueNames = create_model(
+    "QueueNames",
+    __base__=Group,
+    **cast(Any, {f"{each.name}_queue_name": (str, each.queue) for each in SERVICES}),
+)
 
 
 class Settings(Group):
@@ -203,13 +215,20 @@ class Settings(Group):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="Proxies whose X-Forwarded-* headers are believed."
     )
-    data_queue_name: str = "data_queue"
-
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
     rpc: RpcSettings = Field(default_factory=RpcSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
+    queues: QueueNames = Field(default_factory=QueueNames)
+
+    @cached_property
+    def services(self) -> ServiceRegistry:
+        """The services, each with the queue that ``<NAME>_QUEUE_NAME`` names, if so."""
+        queues = self.queues.model_dump()
+        return ServiceRegistry(
+            tuple(replace(s, queue=queues[f"{s.name}_queue_name"]) for s in SERVICES)
+        )
 
     @property
     def idempotency_redis_url(self) -> str:

@@ -26,7 +26,6 @@ from starlette.requests import HTTPConnection
 
 from app.core.config import DatabaseSettings
 from app.core.exceptions import AlreadyStored, DatabaseUnavailable
-from app.core.group_commit import GroupCommit
 from app.core.sql_tracing import trace_engine
 
 # Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
@@ -61,7 +60,7 @@ def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
 
 
 class Database:
-    """The async engine of one process, its sessions and its group commit."""
+    """The async engine of one process, and its sessions."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self.engine: AsyncEngine = create_async_engine(
@@ -78,7 +77,6 @@ class Database:
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
         )
-        self.commits = GroupCommit(self.engine, translate_errors)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
@@ -92,8 +90,7 @@ class Database:
                 yield session
 
     async def close(self) -> None:
-        """Commit what is waiting, then give the connections back."""
-        await self.commits.close()
+        """Give the connections back."""
         await self.engine.dispose()
 
 

@@ -31,12 +31,13 @@ MAX_BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """One task. ``request`` is the JSON text of payload and description, ``priority``
-    one of the queues."""
+    """One task. ``request`` is the JSON text of payload and description, ``queue_name``
+    the queue of the service, ``priority`` one of Celery's queues."""
 
     task_id: str
     request: str
     request_id: str
+    queue_name: str
     priority: str
     headers: dict[str, Any] = field(default_factory=dict)
 
@@ -102,6 +103,7 @@ class TaskPublisher:
                         "task_id": message.task_id,
                         "request": message.request,
                         "request_id": message.request_id,
+                        "queue_name": message.queue_name,
                     }
                     headers, properties, body, _ = amqp.as_task_v2(
                         message.task_id, PROCESS_DATA, kwargs=arguments, **HIDDEN

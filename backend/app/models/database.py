@@ -25,7 +25,8 @@ class DataProcessingRecord(SQLModel, table=True):
 
     ``payload`` and ``outcome`` are ``json``, not ``jsonb``: the text is kept as it
     came (order of keys, spelling of numbers). ``priority`` and ``traceparent`` are
-    those of accepted work, for the sweep.
+    those of accepted work, for the sweep. ``queue_name`` is the queue of its service;
+    without one it is older than the column, and the service is the one named ``data``.
     """
 
     __tablename__ = "data_processing_records"
@@ -40,6 +41,7 @@ class DataProcessingRecord(SQLModel, table=True):
 
     id: int | None = _id()
     task_id: str = Field(unique=True, max_length=64)
+    queue_name: str | None = None
     payload: Any = Field(default=None, sa_column=Column(JSON(none_as_null=False)))
     description: str | None = None
     task_type: str | None = None

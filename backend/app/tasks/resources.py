@@ -26,7 +26,7 @@ class WorkerResources:
 _resources: WorkerResources | None = None
 
 
-def open_resources(settings: Settings) -> None:
+def open_worker_resources(settings: Settings) -> None:
     """Make the resources of this process. Connections open on first use."""
     global _resources
     _resources = WorkerResources(
@@ -42,18 +42,20 @@ def open_resources(settings: Settings) -> None:
     )
 
 
-def get_resources() -> WorkerResources:
+def get_worker_resources() -> WorkerResources:
     """The resources of this process.
 
     Raises:
         RuntimeError: outside of a worker.
     """
     if _resources is None:
-        raise RuntimeError("open_resources() has not been called in this process")
+        raise RuntimeError(
+            "open_worker_resources() has not been called in this process"
+        )
     return _resources
 
 
-def close_resources() -> None:
+def close_worker_resources() -> None:
     """Give them back; a second call does nothing."""
     global _resources
     if _resources is not None:

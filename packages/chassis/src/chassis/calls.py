@@ -1,0 +1,38 @@
+"""Calling a service from plain code: a function, where a producer is not at hand."""
+
+import os
+from typing import Any
+
+from chassis.rpc.producers import EventProducer
+
+_producer: EventProducer | None = None
+
+
+def set_event_producer(producer: EventProducer | None) -> None:
+    """Called by each process's composition root: what :func:`call_service` uses."""
+    global _producer
+    _producer = producer
+
+
+def call_service(
+    queue_name: str, payload: dict[str, Any], use_rabbitmq: bool = True
+) -> Any:
+    """Call the service behind ``queue_name`` and return its outcome. Blocks.
+
+    For plain ``def`` endpoints, services, tasks and scripts. The call carries the
+    current request's id, and ends with its deadline.
+
+    Raises:
+        ValueError: ``use_rabbitmq`` is False; there is no other transport.
+        ApplicationError: as ``EventProducer.call``.
+    """
+    if not use_rabbitmq:
+        raise ValueError("services are called over RabbitMQ only")
+    if _producer is None:
+        raise RuntimeError("set_event_producer() has not been called in this process")
+    return _producer.call(queue_name, payload).outcome
+
+
+def get_queue_name(service: str) -> str:
+    """The queue of a service: ``PRICING_QUEUE_NAME``, or ``pricing_queue``."""
+    return os.getenv(f"{service.upper()}_QUEUE_NAME") or f"{service}_queue"

@@ -1,0 +1,62 @@
+"""``serve``: all that the ``main.py`` of a service calls."""
+
+import gc
+import re
+from collections.abc import Callable
+
+from chassis.calls import set_event_producer
+from chassis.environment import load
+from chassis.logs import configure_logging
+from chassis.rpc.client import RpcClient
+from chassis.rpc.handling import Service
+from chassis.rpc.producers import EventProducer
+from chassis.rpc.receiver import EventReceiver
+from chassis.settings import ServiceSettings
+from chassis.telemetry import start_telemetry, stop_telemetry
+
+
+def serve(
+    service: Callable[[], Service],
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    settings: type[ServiceSettings] = ServiceSettings,
+) -> None:
+    """Serve the service's queue until SIGTERM or SIGINT, then drain.
+
+    Args:
+        service: the class, whose one instance is called from several threads.
+        name: what logs and spans call it; ``price_list`` for ``PriceListService``.
+        queue: ``price_list_queue`` unless said otherwise here or by QUEUE_NAME.
+        settings: a subclass of ServiceSettings, if the service has its own.
+    """
+    own = load(settings)
+    name = own.service_name or name or service_name(service)
+    configure_logging(name, own.log_level, own.log_format)
+    start_telemetry(name, own.environment)
+    # Connects when this service calls another, if it ever does.
+    producer = EventProducer(RpcClient(own.rabbitmq, own.rpc), own.rpc.timeout_seconds)
+    receiver = EventReceiver(
+        queue_name=own.queue_name or queue or f"{name}_queue",
+        service=service,
+        service_name=name,
+        rabbitmq=own.rabbitmq,
+        rpc=own.rpc,
+        concurrency=own.concurrency,
+        shutdown_grace_seconds=own.shutdown_grace_seconds,
+        heartbeat_file=own.heartbeat_file,
+    )
+    set_event_producer(producer)
+    gc.freeze()  # what is here stays: no collection shall walk through it
+    try:
+        receiver.run()
+    finally:
+        set_event_producer(None)
+        producer.close()
+        stop_telemetry()
+
+
+def service_name(service: Callable[[], Service]) -> str:
+    """``price_list`` for the class ``PriceListService``."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", getattr(service, "__name__", "service"))
+    return words.lower().removesuffix("_service")
