@@ -28,7 +28,10 @@ class Service:
         return queue == self.queue or (queue is None and self.name == UNNAMED)
 
 
-SERVICES: tuple[Service, ...] = (Service("data", "data_queue"),)
+SERVICES: tuple[Service, ...] = (
+    # A line for each; `make new-service` adds one.
+    Service("data", "data_queue"),
+)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.core import tracing
 from app.core.database import Database, to_json
 from app.core.exceptions import AlreadyStored, ApplicationError, BrokerUnavailable
@@ -16,6 +18,7 @@ from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from app.models.schemas import (
     AsyncDataRequest,
     DataRequest,
+    Priority,
     TaskResult,
     TaskState,
     TaskStatus,
@@ -57,12 +60,12 @@ class DataService:
         Raises:
             ApplicationError: as ``AsyncEventProducer.call``, or DatabaseUnavailable.
         """
-        task_id = new_task_id()
+        task_id, content = new_task_id(), _content(request)
         events: list[LogEvent] = []
         try:
             reply = await self._producer.call(
                 self._service.queue,
-                _content(request),
+                content,
                 task_id=task_id,
                 correlation_id=current_request_id.get(),
                 on_log_event=events.append,
@@ -74,8 +77,7 @@ class DataService:
             task_id=task_id,
             task_status=TaskStatus.SUCCESS,
             queue_name=self._service.queue,
-            payload=request.payload,
-            description=request.description,
+            **content,
             task_type=reply.task_type,
             outcome=reply.outcome,
         )
@@ -112,28 +114,29 @@ class DataService:
         Raises:
             DatabaseUnavailable: nothing was stored or published.
         """
-        task_id = new_task_id()
+        task_id, content = new_task_id(), _content(request)
         record = DataRepository.row(
             task_id=task_id,
             task_status=TaskStatus.PROCESSING,
             queue_name=self._service.queue,
-            payload=request.payload,
-            description=request.description,
+            **content,
             priority=request.priority.value,
             traceparent=tracing.traceparent(),
         )
         with suppress(AlreadyStored):
             await self._commits.add([record])
-        await self._publish(task_id, request)
+        await self._publish(task_id, content, request.priority)
         return TaskResult(task_id=task_id, task_status=TaskStatus.PROCESSING)
 
-    async def _publish(self, task_id: str, request: AsyncDataRequest) -> None:
+    async def _publish(
+        self, task_id: str, content: dict[str, Any], priority: Priority
+    ) -> None:
         message = TaskMessage(
             task_id,
-            request=to_json(_content(request)),
+            request=to_json(content),
             request_id=current_request_id.get(),
             queue_name=self._service.queue,
-            priority=request.priority.value,
+            priority=priority.value,
         )
         try:
             await self._publisher.publish(message)
@@ -148,5 +151,8 @@ class DataService:
 
 
 def _content(request: DataRequest) -> dict[str, Any]:
-    """What a service gets to see."""
-    return {"payload": request.payload, "description": request.description}
+    """What a service gets to see, and what is stored of a request: plain values."""
+    payload = request.payload
+    if isinstance(payload, BaseModel):
+        payload = payload.model_dump(mode="json")
+    return {"payload": payload, "description": request.description}

@@ -1,23 +1,18 @@
 """Speci mens: the table, and what the API takes and gives."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import BigInteger, Column, DateTime, func
+from sqlalchemy import func
 from sqlmodel import Field as TableField
 from sqlmodel import SQLModel
 
+from app.models.columns import id_column, timestamp_column
 from app.models.schemas import example
 
 SpecimenTitle = Annotated[str, Field(min_length=1, max_length=200)]
 SpecimenNote = Annotated[str | None, Field(max_length=10_000)]
-
-
-def _timestamp(**column: Any) -> Any:
-    kind = DateTime(timezone=True)
-    now = Column(kind, server_default=func.now(), nullable=False, **column)
-    return TableField(default=None, sa_column=now)
 
 
 class Specimen(SQLModel, table=True):
@@ -25,13 +20,11 @@ class Specimen(SQLModel, table=True):
 
     __tablename__ = "specimens"
 
-    id: int | None = TableField(
-        default=None, sa_column=Column(BigInteger, primary_key=True)
-    )
+    id: int | None = id_column()
     title: str = TableField(max_length=200)
     note: str | None = None
-    created_at: datetime | None = _timestamp()
-    updated_at: datetime | None = _timestamp(onupdate=func.now())
+    created_at: datetime | None = timestamp_column()
+    updated_at: datetime | None = timestamp_column(onupdate=func.now())
 
 
 class SpecimenContent(BaseModel):

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from app.api.dependencies import SessionDep
 from app.api.errors import responses
 from app.api.openapi import headers
 from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import get_page, link_next
-from app.core.dependencies import SessionDep
 from app.models.specimen import SpecimenContent, SpecimenRead
 from app.repositories.pages import Page
 from app.repositories.specimen_repository import SpecimenRepository
