@@ -89,7 +89,7 @@ def test_from_start_to_end_through_kills(launcher: Launcher) -> None:
     launcher.start()
     assert answers(launcher.url() + "/health/ready")
 
-    for name in ("redis", "dataservice"):
+    for name in ("redis", "beat"):
         os.kill(launcher.named(name), signal.SIGKILL)
         launcher.wait_for(rf"({name} is back)")
     os.kill(launcher.named("worker"), signal.SIGSTOP)

@@ -6,44 +6,8 @@ from typing import Any
 
 from tests.e2e.client import PROCESS, PROCESS_ASYNC
 from tests.integration.conftest import EACH_PROTOCOL, Traced
-from tests.integration.test_traces import call
-
-# Name, unit and kind, by the process that reports it.
-EXPECTED = {
-    "api": {
-        ("http.server.request.duration", "s", "histogram"),
-        ("http.server.active_requests", "{request}", "sum"),
-        ("rpc.client.call.duration", "s", "histogram"),
-        ("rpc.client.active_calls", "{call}", "sum"),
-        ("messaging.client.operation.duration", "s", "histogram"),
-        ("app.group_commit.batch.size", "{request}", "histogram"),
-        ("app.idempotency.requests", "{request}", "sum"),
-        ("app.event_loop.lag", "s", "histogram"),
-        ("db.client.connection.count", "{connection}", "sum"),
-        ("process.cpu.time", "s", "sum"),
-        ("process.memory.usage", "By", "sum"),
-    },
-    "worker": {
-        ("messaging.process.duration", "s", "histogram"),
-        ("rpc.client.call.duration", "s", "histogram"),
-        ("rpc.client.active_calls", "{call}", "sum"),
-        ("db.client.connection.count", "{connection}", "sum"),
-        ("process.cpu.time", "s", "sum"),
-        ("process.memory.usage", "By", "sum"),
-    },
-    "beat": {
-        ("rabbitmq.queue.messages", "{message}", "gauge"),
-        ("rabbitmq.queue.consumers", "{consumer}", "gauge"),
-        ("rabbitmq.queue.acknowledged", "{message}", "sum"),
-        ("app.tasks.waiting", "{task}", "gauge"),
-        ("messaging.client.operation.duration", "s", "histogram"),
-    },
-    "dataservice": {
-        ("messaging.process.duration", "s", "histogram"),
-        ("app.rpc.queue.duration", "s", "histogram"),
-        ("app.rpc.dead_letters", "{message}", "sum"),
-    },
-}
+from tests.integration.data.test_traces import call
+from tests.integration.reported import METRICS
 
 
 @EACH_PROTOCOL
@@ -53,12 +17,12 @@ def test_every_metric_arrives_with_its_unit(traced: Traced) -> None:
     spoil(traced)
 
     def told(_: Any) -> bool:
-        return all(found(traced, name) >= metrics for name, metrics in EXPECTED.items())
+        return all(found(traced, name) >= metrics for name, metrics in METRICS.items())
 
     try:
         traced.receiver.wait(told, "all metrics")
     except AssertionError:
-        for name, metrics in EXPECTED.items():
+        for name, metrics in METRICS.items():
             assert not metrics - found(traced, name), name
         raise
 
