@@ -91,6 +91,13 @@ def registered() -> dict[str, str]:
     return {service.name: service.queue for service in module["SERVICES"]}
 
 
+def lacks_demo(command: str) -> bool:
+    """Whether the data service was taken out; says so for a command that asks it."""
+    if lacks := "data" not in registered():
+        print(f"{command} asks the data service, which is not here: nothing is done.")
+    return lacks
+
+
 def service_environment(
     folder: Path, env: Mapping[str, str], queues: Mapping[str, str]
 ) -> dict[str, str]:

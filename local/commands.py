@@ -10,6 +10,7 @@ from functools import partial
 from local import run as launcher
 from local import secrets, suite, traces
 from local.apps import ROOT
+from local.bootstrap import COMMANDS
 from local.ports import free_port
 from local.process import ProcessFailed
 from local.servers.postgres import PostgreSQL
@@ -107,8 +108,7 @@ def _kit(command: str, arguments: list[str]) -> int:
     return commands.run(command, arguments)
 
 
-KIT = ("new-service", "remove-service", "new-resource", "remove-resource")
-KIT += ("remove-demo", "rename")
+KIT = [command for command in COMMANDS if command.startswith(("new-", "remove-"))]
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
@@ -131,5 +131,5 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "migrate": _migrate,
     "revision": _revision,
     "clean": _clean,
-    **{name: partial(_kit, name) for name in KIT},
+    **{name: partial(_kit, name) for name in (*KIT, "rename")},
 }

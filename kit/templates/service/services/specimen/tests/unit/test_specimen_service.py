@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from chassis.errors import ServiceError
 
 from app.specimen_service import SpecimenService
+from chassis.errors import ServiceError
 
 
 def request(text: str, times: int) -> str:
