@@ -7,9 +7,8 @@ import posixpath
 import re
 
 from kit import documents, service
-from kit.edits import Add
 from kit.names import Name, from_specimen
-from kit.rendering import render
+from kit.rendering import entries
 from kit.tree import KitError, Tree
 
 NAME = Name(("data",))
@@ -44,9 +43,8 @@ def remove(tree: Tree) -> str:
         "services/specimen": FOLDER,
         "specimen/specimen": "dataservice/dataservice",
     }
-    for edit in render(tree, service.TEMPLATES, from_specimen(NAME, words)):
-        if isinstance(edit, Add):
-            edit.undo(tree, force=True)
+    for edit in entries(tree, service.TEMPLATES, from_specimen(NAME, words)):
+        edit.undo(tree, force=True)
     for path in tree.files("."):
         if path.endswith(".md") and path not in own:
             tree.write(path, _without(path, tree.read(path), own))

@@ -4,6 +4,7 @@ A file whose path names the specimen is a new one. Any other is a fragment of a 
 that the project has already, and is there for the entries in it.
 """
 
+from collections.abc import Iterator
 from pathlib import PurePath
 
 from kit.edits import FORMATS, Add, Create, Edit
@@ -19,17 +20,25 @@ ENDPOINTS = f"{PACKAGE}/api/v1/endpoints"
 def render(tree: Tree, folder: str, rename: Rename) -> list[Edit]:
     """Every file and every entry. Raises KitError."""
     made: list[Edit] = []
-    for source in tree.files(folder):
-        path, text = source.removeprefix(f"{folder}/"), tree.read(source)
+    for source, path in _templates(tree, folder):
         if is_specimen(path):
-            path, text = rename(path), rename(text)
+            path, text = rename(path), rename(tree.read(source))
             if path.endswith(".py"):
                 check(path, text)
             made.append(Create(path, formatted(tree.root, path, text)))
-        else:
-            for entry in FORMATS[PurePath(path).suffix].entries(text):
-                made.append(Add(path, Entry(entry.place, rename(entry.text))))
-    return made
+    return [*made, *entries(tree, folder, rename)]
+
+
+def entries(tree: Tree, folder: str, rename: Rename) -> Iterator[Add]:
+    """Those in shared files alone."""
+    for source, path in _templates(tree, folder):
+        if not is_specimen(path):
+            for entry in FORMATS[PurePath(path).suffix].entries(tree.read(source)):
+                yield Add(path, Entry(entry.place, rename(entry.text)))
+
+
+def _templates(tree: Tree, folder: str) -> Iterator[tuple[str, str]]:
+    return ((path, path.removeprefix(f"{folder}/")) for path in tree.files(folder))
 
 
 def check_names(tree: Tree, made: list[Edit]) -> None:
