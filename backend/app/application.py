@@ -18,16 +18,16 @@ from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.head import HeadMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.security_headers import SecurityHeadersMiddleware
-from app.api.server_tracing import TracingMiddleware
 from app.api.strict_json import read_bounded
 from app.core.config import Settings
-from app.core.dependencies import set_event_producer
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
-from app.core.logs import configure_logging
-from app.core.runtime_metrics import watched_loop
-from app.core.telemetry import start_telemetry, stop_telemetry
+from app.infrastructure.instrumentation import instrument_api
 from app.resources import open_resources
+from chassis.calls import set_event_producer
+from chassis.logs import configure_logging
+from chassis.telemetry import start_telemetry, stop_telemetry
+from chassis.telemetry.process import watched_loop
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
@@ -39,7 +39,7 @@ CORS: dict[str, Any] = {
 
 SERVICE = "api"
 
-# FastAPI's own, which costs more: app.api.server_tracing stands in for it.
+# FastAPI's own: OpenTelemetry's instrumentation stands in for it.
 TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -83,15 +83,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware)
-    app.add_middleware(TracingMiddleware)
     return app
 
 
 def _lifespan(settings: Settings) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        configure_logging(settings, SERVICE)
-        start_telemetry(SERVICE, settings, edge=True)
+        configure_logging(SERVICE, settings.log_level, settings.log_format)
+        if start_telemetry(SERVICE, settings.environment, is_edge=True):
+            instrument_api(app)
         try:
             async with watched_loop(), open_resources(settings) as resources:
                 app.state.resources = resources

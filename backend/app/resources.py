@@ -11,15 +11,16 @@ from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
 from app.infrastructure.postgres.group_commit import GroupCommit
+from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.task_states import TaskStates
-from app.infrastructure.rpc.client import RpcClient
 from app.infrastructure.task_publisher import TaskPublisher
 from app.services.data_service import DataService
 from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
+from chassis.rpc.client import RpcClient
 
 
 @asynccontextmanager
@@ -50,6 +51,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         if not rpc.connected:
             raise BrokerUnavailable("There is no connection.")
 
+    watch_pool(database.engine.sync_engine)
     rpc.start()
     try:
         yield Resources(

@@ -22,7 +22,7 @@ from app.core.exceptions import (
     Refused,
     Unavailable,
 )
-from app.core.request_id import HEADER, current_request_id
+from chassis.context import REQUEST_ID_HEADER, current_request_id
 
 STATUS_CODES: Mapping[type[ApplicationError], int] = {
     Malformed: 400,
@@ -67,7 +67,7 @@ def problem(
 
 def request_id_header() -> dict[str, str]:
     """For answers given outside of the middleware that names the others."""
-    return {HEADER: current_request_id.get()}
+    return {REQUEST_ID_HEADER: current_request_id.get()}
 
 
 def answer(error: ApplicationError) -> Response:

@@ -13,9 +13,10 @@ from fastapi.routing import APIRoute
 
 from app.api.errors import MEDIA_TYPE
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
-from app.core import idempotency, request_id
+from app.core import idempotency
 from app.core.config import Settings
 from app.models.schemas import TASK_ID, Problem
+from chassis.context import REQUEST_ID_HEADER, REQUEST_ID_PATTERN
 
 TAGS = [
     {"name": "database", "description": "What was stored: records and log rows."},
@@ -94,10 +95,10 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 
 REQUEST_ID_PARAMETER = {
-    "name": request_id.HEADER,
+    "name": REQUEST_ID_HEADER,
     "in": "header",
     "description": "A name for this request, kept and returned. Made if there is none.",
-    "schema": {"type": "string", "pattern": f"^({request_id.PATTERN.pattern})?$"},
+    "schema": {"type": "string", "pattern": f"^({REQUEST_ID_PATTERN.pattern})?$"},
     "example": "order-1/attempt-2",
 }
 KEY_PARAMETER = {
@@ -176,7 +177,7 @@ def _complete(schema: dict[str, Any]) -> None:
         ref_template="#/components/schemas/{model}"
     )
     components["responses"] = {f"Error{code}": _error(code) for code in EXAMPLES}
-    components["headers"] = {request_id.HEADER: _request_id}
+    components["headers"] = {REQUEST_ID_HEADER: _request_id}
     for method, operation in _operations(schema):
         keyed = method == "post"
         operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
@@ -199,8 +200,8 @@ def _complete_answers(answers: dict[str, Any], keyed: bool) -> None:
             answers[code] = {"$ref": f"#/components/responses/Error{code}"}
             continue
         own = answer.setdefault("headers", {})
-        own[request_id.HEADER] = {
-            "$ref": f"#/components/headers/{request_id.HEADER}",
+        own[REQUEST_ID_HEADER] = {
+            "$ref": f"#/components/headers/{REQUEST_ID_HEADER}",
         }
         if keyed:
             own[idempotency.REPLAYED] = HEADERS[idempotency.REPLAYED]
@@ -226,7 +227,7 @@ def _error(code: int) -> dict[str, Any]:
     return {
         "description": HTTPStatus(code).phrase,
         "headers": {
-            request_id.HEADER: {"$ref": f"#/components/headers/{request_id.HEADER}"},
+            REQUEST_ID_HEADER: {"$ref": f"#/components/headers/{REQUEST_ID_HEADER}"},
             **own,
         },
         "content": {

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Self, cast
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -20,8 +20,9 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from app.core.environment import Group, load
 from app.core.services import SERVICES, ServiceRegistry
+from chassis.environment import Group, load
+from chassis.settings import ProcessSettings
 
 # Seconds between two attempts of a task, at the most.
 LONGEST_RETRY_DELAY = 30
@@ -36,43 +37,6 @@ def _check_origin(origin: str) -> str:
 
 
 Origin = Annotated[str, AfterValidator(_check_origin)]
-
-
-class RabbitMQSettings(Group):
-    """The connection to RabbitMQ."""
-
-    model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
-
-    host: str = "rabbitmq"
-    port: int = Field(5672, ge=1, le=65535)
-    user: str = "guest"
-    password: SecretStr = SecretStr("welcome1")
-    vhost: str = "/"
-    ssl: bool = Field(False, description="Connect with TLS and verify the broker.")
-    ssl_ca_file: str | None = Field(
-        None, description="CA certificates to trust instead of the system's."
-    )
-    heartbeat_seconds: int = Field(5, ge=1, description="AMQP heartbeat interval.")
-    management_url: str | None = Field(
-        None, description="Base URL of the management API; http://HOST:15672 if unset."
-    )
-
-
-class RpcSettings(Group):
-    """Calls to services."""
-
-    model_config = SettingsConfigDict(env_prefix="RPC_")
-
-    broker_url: SecretStr | None = Field(
-        None,
-        description="A kombu URL that replaces RABBITMQ_*, such as redis://host/1.",
-    )
-    timeout_seconds: float = Field(
-        30, gt=0, description="Deadline of a call, from request to answer."
-    )
-    max_in_flight: int = Field(
-        500, ge=1, description="Calls that one process may wait for at a time."
-    )
 
 
 class DatabaseSettings(Group):
@@ -192,14 +156,9 @@ QueueNames = create_model(
 )
 
 
-class Settings(Group):
+class Settings(ProcessSettings):
     """Everything one process needs to know. Build it once, pass it down."""
 
-    environment: Literal["development", "test", "production"] = "development"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["json", "text"] | None = Field(
-        None, description="Text at a terminal and JSON elsewhere if unset."
-    )
     api_host: str = "0.0.0.0"  # nosec: containers are reached from outside
     api_port: int = Field(8000, ge=1, le=65535)
     web_concurrency: int = Field(1, ge=1, description="Number of API processes.")
@@ -215,8 +174,6 @@ class Settings(Group):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="Proxies whose X-Forwarded-* headers are believed."
     )
-    rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
-    rpc: RpcSettings = Field(default_factory=RpcSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)

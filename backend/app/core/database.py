@@ -26,7 +26,6 @@ from starlette.requests import HTTPConnection
 
 from app.core.config import DatabaseSettings
 from app.core.exceptions import AlreadyStored, DatabaseUnavailable
-from app.core.sql_tracing import trace_engine
 
 # Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
 # shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
@@ -54,9 +53,7 @@ def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
             "options": f"-c statement_timeout={settings.db_timeout_seconds:.3f}s",
         },
     }
-    engine = create_engine(settings.sync_url, **defaults | options)
-    trace_engine(engine)
-    return engine
+    return create_engine(settings.sync_url, **defaults | options)
 
 
 class Database:
@@ -73,7 +70,6 @@ class Database:
             json_serializer=to_json,
             connect_args={"timeout": 3, "command_timeout": settings.db_timeout_seconds},
         )
-        trace_engine(self.engine.sync_engine)
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
         )

@@ -32,7 +32,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core import tracing
 from app.core.exceptions import (
     ApplicationError,
     KeyInFlight,
@@ -40,8 +39,9 @@ from app.core.exceptions import (
     KeyStoreUnavailable,
     Malformed,
 )
+from app.core.ids import given_task_id
 from app.core.keys import Answer, Claim, Held, Keys
-from app.core.task_id import given_task_id
+from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.core import tracing
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 from app.core.services import ServiceRegistry
 from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq_management import ManagementApi, QueueFigures
 from app.infrastructure.redis.task_states import TIMEOUT
+from chassis.telemetry import tracing
 
 STATE = "rabbitmq.message.state"
 STATES = {"ready": "messages_ready", "unacknowledged": "messages_unacknowledged"}

@@ -8,8 +8,8 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from app.core.config import RabbitMQSettings
 from app.core.exceptions import BrokerUnavailable
+from chassis.settings import RabbitMQSettings
 
 TIMEOUT = 2.0
 COLUMNS = (

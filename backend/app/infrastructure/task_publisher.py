@@ -20,7 +20,6 @@ from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 from app.infrastructure import celery_redis
 from app.infrastructure.celery import HIDDEN, PROCESS_DATA
-from app.infrastructure.celery_tracing import publishing
 
 # A broker that hangs holds up an answer no longer than this, in seconds; and the
 # thread that publishes, until it is to be tried again.
@@ -77,17 +76,14 @@ class TaskPublisher:
                 may have arrived.
         """
         done = asyncio.get_running_loop().create_future()
-        with publishing(
-            PROCESS_DATA, message.priority, message.task_id, message.headers
-        ):
-            self._waiting.append((message, done))
-            if self._sender is None:
-                self._sender = asyncio.create_task(self._send_all(), context=Context())
-            try:
-                async with asyncio.timeout(TIMEOUT):
-                    await done
-            except TimeoutError as error:
-                raise BrokerUnavailable("Redis did not answer in time.") from error
+        self._waiting.append((message, done))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all(), context=Context())
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await done
+        except TimeoutError as error:
+            raise BrokerUnavailable("Redis did not answer in time.") from error
 
     def publish_batch(self, messages: Sequence[TaskMessage]) -> None:
         """The same for several at once, from any thread; blocks.

@@ -6,12 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.core import tracing
 from app.core.database import Database, to_json
 from app.core.exceptions import AlreadyStored, ApplicationError, BrokerUnavailable
-from app.core.request_id import current_request_id
+from app.core.ids import new_task_id
 from app.core.services import Service
-from app.core.task_id import new_task_id
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
@@ -26,6 +24,8 @@ from app.models.schemas import (
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
 from app.services.task_service import TaskService
+from chassis.context import current_request_id
+from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class DataService:
 
         When this returns, the record and the log rows of the call are committed. A
         call that fails leaves its log rows, and no record. If a record of that id is
-        there already (see ``app.core.task_id``), its outcome is the answer.
+        there already (see ``app.core.ids``), its outcome is the answer.
 
         Raises:
             ApplicationError: as ``AsyncEventProducer.call``, or DatabaseUnavailable.

@@ -9,8 +9,8 @@ from app.core.exceptions import BrokerUnavailable
 from app.core.health import CHECK_TIMEOUT, PartState
 from app.core.services import Service, ServiceRegistry
 from app.infrastructure.rabbitmq_management import ManagementApi, QueueFigures
-from app.infrastructure.rpc.client import RpcClient
 from app.models.schemas import Metrics, QueueDepth, RpcLatency, RpcMetrics
+from chassis.rpc.client import RpcClient
 
 
 class MetricsService:

@@ -15,13 +15,13 @@ from celery.states import STARTED
 
 from app.core.config import LONGEST_RETRY_DELAY
 from app.core.exceptions import DeadlineExceeded, Refused, Unavailable
-from app.core.request_id import current_request_id
 from app.core.services import UNNAMED
 from app.infrastructure.celery import PROCESS_DATA
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import Ending, end_record, failure
 from app.tasks.resources import get_worker_resources
+from chassis.context import current_request_id
 
 
 @shared_task(bind=True, name=PROCESS_DATA)

@@ -8,7 +8,6 @@ from typing import Any
 from celery import Task, shared_task
 from sqlmodel import Session
 
-from app.core import tracing
 from app.core.database import to_json, translate_errors
 from app.infrastructure.celery import HIDDEN, PRUNE_LOGS, QUEUES, SWEEP
 from app.infrastructure.rabbitmq import LogEvent
@@ -24,6 +23,7 @@ from app.repositories.data_repository import (
 from app.repositories.task_repository import add_log, count_logs, delete_old_logs
 from app.tasks.data import process_accepted, unknown_service
 from app.tasks.resources import get_worker_resources
+from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.core.config import DatabaseSettings, RabbitMQSettings, RpcSettings
+from app.core.config import DatabaseSettings
 from app.core.database import Database
 from app.infrastructure.postgres.group_commit import GroupCommit
-from app.infrastructure.rpc.client import RpcClient
+from chassis.rpc.client import RpcClient
+from chassis.settings import RabbitMQSettings, RpcSettings
 from local.servers.rabbitmq import RabbitMQ
 from tests.integration.responder import Responder
 

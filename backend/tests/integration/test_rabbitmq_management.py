@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.core.config import RabbitMQSettings
 from app.core.exceptions import BrokerUnavailable
 from app.infrastructure.rabbitmq_management import ManagementApi
+from chassis.settings import RabbitMQSettings
 from tests.integration.responder import Responder, wait_until
 
 

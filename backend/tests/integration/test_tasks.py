@@ -14,13 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from app.core.config import (
-    CelerySettings,
-    DatabaseSettings,
-    RabbitMQSettings,
-    RpcSettings,
-    Settings,
-)
+from app.core.config import CelerySettings, DatabaseSettings, Settings
 from app.core.services import Service, ServiceRegistry
 from app.infrastructure.celery import QUEUES, create_celery
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
@@ -34,6 +28,7 @@ from app.tasks.resources import (
     get_worker_resources,
     open_worker_resources,
 )
+from chassis.settings import RabbitMQSettings, RpcSettings
 from local.servers.redis import Redis
 from tests.echo import EchoSettings
 from tests.integration.responder import Responder

@@ -139,7 +139,7 @@ ERRORS = [
 def test_every_error_of_the_tree_has_an_answer(
     client: TestClient, service: EchoService, kind: type[ApplicationError]
 ) -> None:
-    arguments = ("odd", "why") if kind is exceptions.ServiceRefused else ("why",)
+    arguments = ("odd", "why") if kind is exceptions.ServiceError else ("why",)
     service.error = kind(*arguments)
     answer = client.post(PROCESS, json={"payload": 1})
     assert_problem(answer, answer.status_code, service.error.code)

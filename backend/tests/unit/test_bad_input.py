@@ -252,9 +252,9 @@ def own_errors() -> list[str]:
             status = [c for base, c in STATUS_CODES.items() if issubclass(kind, base)]
             if status and not kind.__subclasses__():
                 code = f"`{kind.code}`"
-                if kind is exceptions.ServiceRefused:
-                    code = "the service's"
                 meaning = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+                if kind is exceptions.ServiceError:
+                    code, meaning = "the service's", f"{kind.title}."
                 rows.append(f"| {status[0]} | {code} | {meaning} |")
     return sorted(rows)
 

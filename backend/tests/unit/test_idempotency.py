@@ -20,8 +20,8 @@ from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.strict_json import read_bounded
 from app.core.exceptions import KeyStoreUnavailable, Malformed
 from app.core.idempotency import IdempotencyMiddleware, fingerprint, parse_key
+from app.core.ids import new_task_id
 from app.core.keys import Answer, Claim, Held
-from app.core.task_id import new_task_id
 from app.models.schemas import Problem
 
 

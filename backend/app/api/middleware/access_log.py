@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.logs import ACCESS, FIELDS
+from chassis.logs import ACCESS
 
 logger = logging.getLogger(ACCESS)
 
@@ -71,4 +71,4 @@ def _log(level: int, scope: Scope, status: int, seconds: float) -> None:
         "client.address": client[0] if client else None,
     }
     text = "%s %s %d %.1f ms"
-    logger.log(level, text, method, path, status, milliseconds, extra={FIELDS: fields})
+    logger.log(level, text, method, path, status, milliseconds, extra=fields)

@@ -3,9 +3,14 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import problem, request_id_header
-from app.core.request_id import HEADER, PATTERN, current_request_id, new_request_id
+from chassis.context import (
+    REQUEST_ID_HEADER,
+    REQUEST_ID_PATTERN,
+    current_request_id,
+    new_request_id,
+)
 
-_RAW_HEADER = HEADER.lower().encode()
+_RAW_HEADER = REQUEST_ID_HEADER.lower().encode()
 
 
 class RequestIdMiddleware:
@@ -21,9 +26,10 @@ class RequestIdMiddleware:
             return
         given = [value for name, value in scope["headers"] if name == _RAW_HEADER]
         request_id = given[0].decode("latin-1") if any(given) else new_request_id()
-        if not PATTERN.fullmatch(request_id) or len(given) > 1:
+        if not REQUEST_ID_PATTERN.fullmatch(request_id) or len(given) > 1:
             current_request_id.set(new_request_id())
-            detail = f"{HEADER} must be one word of at most 128 letters and ._:/+=@-"
+            rule = "must be one word of at most 128 letters and ._:/+=@-"
+            detail = f"{REQUEST_ID_HEADER} {rule}"
             title, headers = "Malformed header", request_id_header()
             refusal = problem(400, "malformed_header", title, detail, headers)
             await refusal(scope, receive, send)

@@ -6,6 +6,7 @@ committed; a lone request never waits for company.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,20 +18,22 @@ from opentelemetry.trace import Span
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel
 
-from app.core import sql_tracing, tracing
 from app.core.database import translate_errors
 from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
-from app.core.histograms import Histogram
 from app.infrastructure.postgres.bulk_insert import bulk_insert
+from chassis.telemetry import tracing
 
 MAX_BATCH = 100
 MAX_WAITING = 2000
 
-_batches = Histogram(
+# SQLAlchemy's, for SQL_ECHO: the driver is given the statement past it.
+echo = logging.getLogger("sqlalchemy.engine.Engine")
+
+_batches = tracing.histogram(
     "app.group_commit.batch.size",
+    "Requests whose rows were committed together.",
     unit="{request}",
-    description="Requests whose rows were committed together.",
-    bounds=tracing.BATCHES,
+    bounds=(1, 2, 5, 10, 20, 50, 100),
 )
 
 
@@ -74,7 +77,7 @@ class GroupCommit:
         if len(self._waiting) >= MAX_WAITING:
             raise TooManyInFlight("Too many rows wait to be stored.")
         done = asyncio.get_running_loop().create_future()
-        origin = trace.get_current_span() if tracing.on() else None
+        origin = trace.get_current_span() if tracing.is_enabled() else None
         self._waiting.append(_Write(rows, done, origin))
         if self._writer is None:
             # It serves others too: nothing of this request is to follow it.
@@ -118,7 +121,9 @@ class GroupCommit:
                 tables.setdefault(table, []).append(values)
         columns = tuple((table, tuple(many[0])) for table, many in tables.items())
         statement = bulk_insert(columns, self._engine.dialect)
-        with self._traced(batch, statement.sql), translate_errors():
+        if self._engine.echo:
+            echo.info(statement.sql)
+        with _traced_batch(batch), translate_errors():
             driver = await self._connect()
             try:
                 # Without a transaction the statement is one. Not by SQLAlchemy: its
@@ -127,21 +132,6 @@ class GroupCommit:
             except BaseException:
                 await self._disconnect()
                 raise
-
-    def _traced(
-        self, batch: Sequence[_Write], statement: str
-    ) -> AbstractContextManager[object]:
-        """One span is that of the commit and of its statement."""
-        sql_tracing.show(self._engine.sync_engine, statement)
-        if not tracing.on():
-            return tracing.NOTHING
-        _batches.record(len(batch))
-        origins = [write.origin for write in batch if write.origin is not None]
-        if not (kept := [origin for origin in origins if origin.is_recording()]):
-            return tracing.NOTHING
-        attributes = sql_tracing.attributes_of(self._engine.sync_engine, statement)
-        attributes["app.batch.size"] = len(batch)
-        return tracing.shared_span("group commit", kept, attributes)
 
     async def _connect(self) -> Any:
         """asyncpg's connection within one of the pool, kept from batch to batch."""
@@ -157,6 +147,18 @@ class GroupCommit:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _traced_batch(batch: Sequence[_Write]) -> AbstractContextManager[object]:
+    """A span around the commit, where one of its requests is traced."""
+    if not tracing.is_enabled():
+        return tracing.NOTHING
+    _batches.record(len(batch))
+    origins = [write.origin for write in batch if write.origin is not None]
+    if not (kept := [origin for origin in origins if origin.is_recording()]):
+        return tracing.NOTHING
+    attributes = {"app.batch.size": len(batch)}
+    return tracing.shared_span("group commit", kept, attributes)
 
 
 def _finish(write: _Write, error: Exception | None = None) -> None:

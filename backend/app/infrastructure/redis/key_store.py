@@ -18,7 +18,6 @@ from redis.exceptions import ConnectionError, RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
-from app.infrastructure.redis.task_states import redis_span
 
 # Seconds that a request waits for Redis, at the most, at its start and at its end.
 TIMEOUT = 0.7
@@ -106,9 +105,8 @@ class KeyStore:
     async def _ask(self, *command: Any) -> Any:
         """One command, in bounded time. Every command here may run twice."""
         try:
-            with redis_span(command[0]):
-                async with asyncio.timeout(TIMEOUT), self._places:
-                    return await self._try_twice(command)
+            async with asyncio.timeout(TIMEOUT), self._places:
+                return await self._try_twice(command)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             detail = "Redis, which keeps idempotency keys, does not answer."
             raise KeyStoreUnavailable(detail) from error

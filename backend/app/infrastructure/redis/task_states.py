@@ -3,29 +3,17 @@
 import asyncio
 import json
 from collections.abc import Awaitable
-from contextlib import AbstractContextManager
 from typing import Any
 
-from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.core import tracing
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 
 TIMEOUT = 1.0
-
-
-def redis_span(operation: str) -> AbstractContextManager[object]:
-    """A span around one command, where it is part of a trace."""
-    return tracing.inner_span(
-        operation,
-        SpanKind.CLIENT,
-        {"db.system.name": "redis", "db.operation.name": operation},
-    )
 
 
 class TaskStates:
@@ -50,8 +38,7 @@ class TaskStates:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        with redis_span("GET"):
-            meta = await self._ask(self._redis.get(f"celery-task-meta-{task_id}"))
+        meta = await self._ask(self._redis.get(f"celery-task-meta-{task_id}"))
         return None if meta is None else str(json.loads(meta)["status"])
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:

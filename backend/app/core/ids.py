@@ -4,17 +4,12 @@ Usually a fresh one. Work under an idempotency key has an id that follows from k
 request, so that doing it twice finds the same record.
 """
 
-import contextvars
+from contextvars import ContextVar
 from uuid import uuid4
 
-given_task_id: contextvars.ContextVar[str | None] = contextvars.ContextVar(
-    "given_task_id", default=None
-)
+from chassis.context import current_task_id
 
-# What this request or task works on, for log lines.
-current_task_id: contextvars.ContextVar[str | None] = contextvars.ContextVar(
-    "current_task_id", default=None
-)
+given_task_id: ContextVar[str | None] = ContextVar("given_task_id", default=None)
 
 
 def new_task_id() -> str:
