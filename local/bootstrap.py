@@ -53,6 +53,7 @@ COMMANDS = {
     "remove-service": Command("take it back; --force if changed"),
     "new-resource": Command("add a CRUD resource: new-resource NAME"),
     "remove-resource": Command("take it back; --force likewise"),
+    "remove-demo": Command("take out the data service and what belongs to it"),
     "rename": Command("make the kit your project: rename NAME"),
     "secrets": Command("write a .env with fresh random passwords"),
     "audit": Command("look for known vulnerabilities in what is pinned", tools=True),

@@ -10,6 +10,7 @@ from functools import partial
 from local import run as launcher
 from local import secrets, suite, traces
 from local.apps import ROOT
+from local.bootstrap import COMMANDS
 from local.lock import lock
 from local.ports import free_port
 from local.process import ProcessFailed
@@ -79,12 +80,12 @@ def _clean(_: list[str]) -> int:
 
 
 def _kit(command: str, arguments: list[str]) -> int:
-    from kit import commands  # it needs the development tools, most commands do not
+    from kit import commands  # only here: black alone takes a while to import
 
     return commands.run(command, arguments)
 
 
-KIT = ("new-service", "remove-service", "new-resource", "remove-resource", "rename")
+KIT = [command for command in COMMANDS if command.startswith(("new-", "remove-"))]
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
@@ -107,5 +108,5 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "migrate": _migrate,
     "revision": _revision,
     "clean": _clean,
-    **{name: partial(_kit, name) for name in KIT},
+    **{name: partial(_kit, name) for name in (*KIT, "rename")},
 }

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from local.apps import ROOT
+from local.apps import ROOT, lacks_demo
 from local.bootstrap import requirement_files
 from local.install import install_missing
 
@@ -119,7 +119,9 @@ def e2e(arguments: list[str]) -> int:
 def chaos(arguments: list[str]) -> int:
     """Everything broken in turn, under load; before that, if not `--short`, the tests
     that take minutes."""
-    parts = [Part("under fire", ["-m", "tests.chaos", *arguments])]
+    parts = []
+    if not lacks_demo("make chaos"):
+        parts.append(Part("under fire", ["-m", "tests.chaos", *arguments]))
     if "--short" not in arguments:
         parts.insert(0, _pytest("slow faults", ["tests", "-m", "chaos"]))
     return _report(parts, at_once=False)

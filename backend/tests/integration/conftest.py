@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.core.config import DatabaseSettings, RabbitMQSettings, RpcSettings
+from app.core.config import DatabaseSettings
 from app.core.database import Database
-from app.infrastructure.rpc.client import RpcClient
+from app.infrastructure.postgres.group_commit import GroupCommit
+from chassis.rpc.client import RpcClient
+from chassis.settings import RabbitMQSettings, RpcSettings
 from local.servers.rabbitmq import RabbitMQ
 from tests.integration.responder import Responder
 
@@ -92,7 +94,15 @@ def database_settings(migrated_url: str) -> DatabaseSettings:
 
 @pytest.fixture
 async def database(database_settings: DatabaseSettings) -> AsyncIterator[Database]:
-    """The async engine and group commit."""
+    """The async engine."""
     database = Database(database_settings)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def commits(database: Database) -> AsyncIterator[GroupCommit]:
+    """Group commit over that engine."""
+    commits = GroupCommit(database.engine)
+    yield commits
+    await commits.close()

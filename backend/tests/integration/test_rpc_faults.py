@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from app.core.config import RabbitMQSettings
 from app.core.exceptions import ApplicationError, OutcomeUnknown, Unavailable
 from app.infrastructure.rabbitmq import EventProducer
-from app.infrastructure.rpc.client import RpcClient
+from chassis.rpc.client import RpcClient
+from chassis.settings import RabbitMQSettings
 from local.servers.rabbitmq import RabbitMQ
 from tests.integration.proxy import SlowProxy
 from tests.integration.responder import Responder, wait_until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Scope
 
-from app.api.access_log import AccessLogMiddleware
+from app.api.middleware.access_log import AccessLogMiddleware
 from app.core.logs import ACCESS, FIELDS, JsonFormatter, TextFormatter
 from app.core.request_id import current_request_id
 from app.core.task_id import current_task_id

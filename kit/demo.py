@@ -1,0 +1,73 @@
+"""The data service, which shows what the kit can do: what `make remove-demo` takes out.
+
+The machinery stays: a service of your own is called, accepted for and watched by it.
+"""
+
+import posixpath
+import re
+
+from kit import documents, service
+from kit.names import Name, from_specimen
+from kit.rendering import entries
+from kit.tree import KitError, Tree
+
+NAME = Name(("data",))
+FOLDER = "services/dataservice"
+
+# What is the demo's own, and the tests that are about it or need an operation of it.
+OWN = (
+    FOLDER,
+    "backend/app/api/v1/endpoints/data.py",
+    "backend/tests/data",
+    "tests/e2e/data",
+    "tests/integration/data",
+)
+
+# In documents, what is about the demo alone, or shows the kit by it.
+PASSAGE = re.compile(r"<!-- demo -->\n.*?<!-- /demo -->\n", re.DOTALL)
+
+DONE = """Removed {files} files, and what named the data service in others.
+
+`make new-service NAME=pricing` adds a service of your own; until then the API answers
+everything but work."""
+
+
+def remove(tree: Tree) -> str:
+    """Take it out; what was done, in words. Raises KitError."""
+    if NAME.snake not in service.registered(tree):
+        raise KitError("The data service is not there: nothing to do")
+    own = [path for place in OWN for path in _files(tree, place)]
+    for path in own:
+        tree.delete(path)
+    words = {
+        "services/specimen": FOLDER,
+        "specimen/specimen": "dataservice/dataservice",
+    }
+    for edit in entries(tree, service.TEMPLATES, from_specimen(NAME, words)):
+        edit.undo(tree, force=True)
+    for path in tree.files("."):
+        if path.endswith(".md") and path not in own:
+            tree.write(path, _without(path, tree.read(path), own))
+    documents.update(tree)
+    tree.apply()
+    return DONE.format(files=len(own))
+
+
+def _files(tree: Tree, place: str) -> list[str]:
+    return [place] if tree.exists(place) else list(tree.files(place))
+
+
+def _without(document: str, text: str, gone: list[str]) -> str:
+    """Without passages about the demo, and table rows that lead to what is gone."""
+    lines = PASSAGE.sub("", text).splitlines(keepends=True)
+    return "".join(line for line in lines if not _is_row_of(document, line, gone))
+
+
+def _is_row_of(document: str, line: str, gone: list[str]) -> bool:
+    if not line.startswith("|"):
+        return False
+    for link in re.findall(r"\]\(([^)#\s]+)", line):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(document), link))
+        if any(path == target or path.startswith(f"{target}/") for path in gone):
+            return True
+    return False

@@ -1,0 +1,38 @@
+"""The metrics that processes report."""
+
+# Name, unit and kind, by the process that reports it.
+METRICS = {
+    "api": {
+        ("http.server.request.duration", "s", "histogram"),
+        ("http.server.active_requests", "{request}", "sum"),
+        ("rpc.client.call.duration", "s", "histogram"),
+        ("rpc.client.active_calls", "{call}", "sum"),
+        ("messaging.client.operation.duration", "s", "histogram"),
+        ("app.group_commit.batch.size", "{request}", "histogram"),
+        ("app.idempotency.requests", "{request}", "sum"),
+        ("app.event_loop.lag", "s", "histogram"),
+        ("db.client.connection.count", "{connection}", "sum"),
+        ("process.cpu.time", "s", "sum"),
+        ("process.memory.usage", "By", "sum"),
+    },
+    "worker": {
+        ("messaging.process.duration", "s", "histogram"),
+        ("rpc.client.call.duration", "s", "histogram"),
+        ("rpc.client.active_calls", "{call}", "sum"),
+        ("db.client.connection.count", "{connection}", "sum"),
+        ("process.cpu.time", "s", "sum"),
+        ("process.memory.usage", "By", "sum"),
+    },
+    "beat": {
+        ("rabbitmq.queue.messages", "{message}", "gauge"),
+        ("rabbitmq.queue.consumers", "{consumer}", "gauge"),
+        ("rabbitmq.queue.acknowledged", "{message}", "sum"),
+        ("app.tasks.waiting", "{task}", "gauge"),
+        ("messaging.client.operation.duration", "s", "histogram"),
+    },
+    "dataservice": {
+        ("messaging.process.duration", "s", "histogram"),
+        ("app.rpc.queue.duration", "s", "histogram"),
+        ("app.rpc.dead_letters", "{message}", "sum"),
+    },
+}
