@@ -69,7 +69,7 @@ format:  ## black and isort, writing
 docs:  ## Write the documents that are made from code
 	@$(PYTHON) -m local docs
 
-lock:  ## Compile every requirements.in with hashes (ARGS=--upgrade for newer ones)
+lock:  ## Compile every requirements.txt with hashes (ARGS=--upgrade for newer ones)
 	@$(PYTHON) -m local lock $(ARGS)
 
 audit:  ## Look for known vulnerabilities in what is pinned (needs the internet)

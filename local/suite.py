@@ -26,7 +26,7 @@ HADOLINT = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 NO_TESTS = 5  # pytest's exit code
 
 # What runs in production, for bandit.
-SHIPPED = ["backend", "services"]
+SHIPPED = ["backend", "packages", "services"]
 TESTS = "*/tests/*"
 
 # What pip-audit says when the database of vulnerabilities is out of reach.
@@ -53,7 +53,8 @@ class Result(NamedTuple):
 
 def components() -> list[Path]:
     """The folders that stand for themselves."""
-    return [ROOT / "backend", *sorted(ROOT.glob("services/*/")), ROOT]
+    rest = [*ROOT.glob("packages/*/"), *ROOT.glob("services/*/")]
+    return [ROOT / "backend", *sorted(rest), ROOT]
 
 
 def check() -> int:
@@ -165,7 +166,7 @@ def _hadolint() -> list[str]:
 
 
 def _types(folder: Path) -> Part:
-    names = ["app", "main.py", "rabbitmq_client.py", "tests"]
+    names = ["app", "src", "main.py", "rabbitmq_client.py", "tests"]
     if folder == ROOT:
         names = ["local", "tests", "bench", "compose", "deploy", "kit"]
     targets = [name for name in names if _holds_python(folder / name)]
@@ -203,7 +204,12 @@ def _run(part: Part, *, captured: bool) -> Result:
     result = subprocess.run(
         [sys.executable, *part.arguments],
         cwd=part.folder,
-        env={**os.environ, "PYTHONPATH": path, "MYPYPATH": str(ROOT)},
+        # For mypy a module's name begins at one of these.
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "MYPYPATH": os.pathsep.join([str(ROOT), str(part.folder / "src")]),
+        },
         stdout=subprocess.PIPE if captured else None,
         stderr=subprocess.STDOUT if captured else None,
         text=True,

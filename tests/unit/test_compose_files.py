@@ -222,19 +222,30 @@ def test_development_runs_the_same_commands() -> None:
         assert command[:-1] == usual[:-1] or command == usual
 
 
+def test_development_has_the_code_of_the_chassis() -> None:
+    """Before the copy that is in the image."""
+    for name, service in load("docker-compose.dev.yml")["services"].items():
+        mounted = dict(volume.split(":")[:2] for volume in service["volumes"])
+        assert mounted["./packages/chassis/src"] == service["environment"]["PYTHONPATH"]
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_dockerfiles_keep_the_contract(folder: str) -> None:
     text = (ROOT / folder / "Dockerfile").read_text()
     assert "USER 10001:10001" in text
     assert 'CMD ["python", "main.py"]' in text
-    assert "--require-hashes --only-binary :all:" in text
     assert len(set(re.findall(r"^FROM (\S+)", text, re.MULTILINE))) == 1
 
 
-def test_our_images_begin_alike() -> None:
-    """One base image, one way to install: only then they share layers."""
-    first = [
-        (ROOT / folder / "Dockerfile").read_text().split("\nFROM ")[1]
+def test_our_images_are_built_alike() -> None:
+    """One base image, one script: the first steps of one build serve the next."""
+    first = {
+        (ROOT / folder / "Dockerfile")
+        .read_text()
+        .split("\nFROM ")[1]
+        .replace(folder, "")
         for folder in FOLDERS
-    ]
-    assert len(set(first)) == 1
+    }
+    assert len(first) == 1
+    script = (ROOT / "deploy/image.sh").read_text()
+    assert "--require-hashes --only-binary :all:" in script
