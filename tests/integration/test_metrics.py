@@ -15,7 +15,6 @@ EXPECTED = {
         ("http.server.active_requests", "{request}", "sum"),
         ("rpc.client.call.duration", "s", "histogram"),
         ("rpc.client.active_calls", "{call}", "sum"),
-        ("messaging.client.operation.duration", "s", "histogram"),
         ("app.group_commit.batch.size", "{request}", "histogram"),
         ("app.idempotency.requests", "{request}", "sum"),
         ("app.event_loop.lag", "s", "histogram"),
@@ -24,7 +23,8 @@ EXPECTED = {
         ("process.memory.usage", "By", "sum"),
     },
     "worker": {
-        ("messaging.process.duration", "s", "histogram"),
+        ("flower.task.runtime.seconds", "seconds", "histogram"),
+        ("app.tasks.ended", "{task}", "sum"),
         ("rpc.client.call.duration", "s", "histogram"),
         ("rpc.client.active_calls", "{call}", "sum"),
         ("db.client.connection.count", "{connection}", "sum"),
@@ -36,9 +36,8 @@ EXPECTED = {
         ("rabbitmq.queue.consumers", "{consumer}", "gauge"),
         ("rabbitmq.queue.acknowledged", "{message}", "sum"),
         ("app.tasks.waiting", "{task}", "gauge"),
-        ("messaging.client.operation.duration", "s", "histogram"),
     },
-    "dataservice": {
+    "data": {
         ("messaging.process.duration", "s", "histogram"),
         ("app.rpc.queue.duration", "s", "histogram"),
         ("app.rpc.dead_letters", "{message}", "sum"),
