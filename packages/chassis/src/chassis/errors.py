@@ -10,6 +10,7 @@
     |   +-- TooManyInFlight      this process has enough calls pending
     |   +-- OutcomeUnknown       the connection broke after the request was sent
     |   +-- ServiceFailed        the service failed on every delivery
+    |   +-- ServiceUnavailable   the service could not reach what it needs
     +-- DeadlineExceeded     no answer in time; the service may still have worked
 
 Names of vendors (kombu, py-amqp) end where these are raised.
@@ -101,6 +102,12 @@ class ServiceFailed(Unavailable):
     code = "internal_error"
     title = "The service failed"
     retry_after = 30
+
+
+class ServiceUnavailable(Unavailable):
+    """The service could not reach what it needs, and has not done the work."""
+
+    code = "service_unavailable"
 
 
 class DeadlineExceeded(ApplicationError):

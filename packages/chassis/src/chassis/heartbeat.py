@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 class HeartbeatFile:
     """A file whose modification time is the last sign of life.
 
-    A probe looks at its age, and asks no server. The time may stand still for up to 15
+    A probe looks at its age, and asks no server. The time may stand still for up to 10
     seconds while a connection is being made, so a probe should allow 30.
     """
 

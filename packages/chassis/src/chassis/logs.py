@@ -1,8 +1,8 @@
 """Log lines of every process: JSON for machines, text for people at a terminal.
 
-Every line has the request id, the task id and the ids of trace and span, where there
-are any; more by ``extra=``, under the names of OpenTelemetry. Payloads are never
-logged.
+Every line has the request id and the task id, in JSON the ids of trace and span too,
+where there are any. JSON also has the fields of ``extra=``, for which OpenTelemetry has
+names. Payloads are never logged.
 """
 
 import json
@@ -15,14 +15,16 @@ from opentelemetry import trace
 
 from chassis.context import current_request_id, current_task_id
 
-TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(shown_id)s] %(message)s"
+TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
+
+#: The logger of served requests, one line for each.
 ACCESS = "app.access"
 
 # What every record has; the rest came by ``extra=``, or from the context.
-_STANDARD = {
-    *vars(logging.makeLogRecord({})),
-    *("message", "asctime", "taskName", "shown_id"),
-}
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+
+# What libraries add for handlers of their own: Celery's is a task's arguments.
+_UNWANTED = {"celery": "data", "uvicorn": "color_message"}
 
 
 def configure_logging(service: str, level: str, log_format: str | None) -> None:
@@ -34,31 +36,37 @@ def configure_logging(service: str, level: str, log_format: str | None) -> None:
     """
     chosen = log_format or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()
+    handler.addFilter(add_context)
     handler.setFormatter(
-        TextFormatter(TEXT) if chosen == "text" else JsonFormatter(service)
+        logging.Formatter(TEXT, defaults={"request_id": "-"})
+        if chosen == "text"
+        else JsonFormatter(service)
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.setLogRecordFactory(_new_record)
     logging.getLogger("amqp").setLevel(logging.WARNING)
 
 
-def _new_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-    """A record that names what it belongs to; what there is none of is left out."""
-    record = logging.LogRecord(*args, **kwargs)
+def add_context(record: logging.LogRecord) -> bool:
+    """A filter for handlers: the record names the request and the task it belongs to.
+
+    What there is none of is left out, and ``extra=`` wins.
+    """
+    fields = vars(record)
     if (request_id := current_request_id.get()) != "-":
-        record.request_id = request_id
+        fields.setdefault("request_id", request_id)
     if task_id := current_task_id.get():
-        record.task_id = task_id
-    return record
+        fields.setdefault("task_id", task_id)
+    fields.pop(_UNWANTED.get(record.name.partition(".")[0], ""), None)
+    return True
 
 
-class TextFormatter(logging.Formatter):
-    """One line for people, and a traceback below it."""
+def is_worth_exporting(record: logging.LogRecord) -> bool:
+    """A filter for the handler that exports by OTLP.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        record.shown_id = getattr(record, "request_id", "-")
-        return super().format(record)
+    Not the exporter's own complaints, which would feed on themselves, and not the
+    access log: the span of the request says the same, and more.
+    """
+    return not record.name.startswith("opentelemetry") and record.name != ACCESS
 
 
 class JsonFormatter(logging.Formatter):
@@ -77,8 +85,10 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "logger": record.name,
             "message": record.getMessage(),
-            **{k: v for k, v in vars(record).items() if k not in _STANDARD},
         }
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                line.setdefault(name, value)
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
             line["trace_id"] = f"{span.trace_id:032x}"
@@ -88,12 +98,3 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             line["stack"] = record.stack_info
         return json.dumps(line, default=str)
-
-
-def worth_exporting(record: logging.LogRecord) -> bool:
-    """Whether a record goes out by OTLP.
-
-    Not the exporter's own complaints, which would feed on themselves, and not the
-    access log: the server's span says the same, and more.
-    """
-    return not record.name.startswith("opentelemetry") and record.name != ACCESS

@@ -26,20 +26,22 @@ def serve(
 
     Args:
         service: the class, whose one instance is called from several threads.
-        name: what logs and spans call it; ``price_list`` for ``PriceListService``.
+        name: ``price_list`` for ``PriceListService`` if None. Logs, spans and RabbitMQ
+            know the process by it, unless SERVICE_NAME says otherwise.
         queue: ``price_list_queue`` unless said otherwise here or by QUEUE_NAME.
         settings: a subclass of ServiceSettings, if the service has its own.
     """
     own = load(settings)
-    name = own.service_name or name or service_name(service)
-    configure_logging(name, own.log_level, own.log_format)
-    start_telemetry(name, own.environment)
+    name = name or service_name(service)
+    shown = own.service_name or name
+    configure_logging(shown, own.log_level, own.log_format)
+    start_telemetry(shown, own.environment)
     # Connects when this service calls another, if it ever does.
     producer = EventProducer(RpcClient(own.rabbitmq, own.rpc), own.rpc.timeout_seconds)
     receiver = EventReceiver(
         queue_name=own.queue_name or queue or f"{name}_queue",
         service=service,
-        service_name=name,
+        service_name=shown,
         rabbitmq=own.rabbitmq,
         rpc=own.rpc,
         concurrency=own.concurrency,
@@ -58,5 +60,6 @@ def serve(
 
 def service_name(service: Callable[[], Service]) -> str:
     """``price_list`` for the class ``PriceListService``."""
-    words = re.sub(r"(?<!^)(?=[A-Z])", "_", getattr(service, "__name__", "service"))
+    own = getattr(service, "__name__", "service")
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", own)
     return words.lower().removesuffix("_service")

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.environment import Group
+
+BROKERS = ("amqp://", "amqps://", "redis://", "rediss://")
 
 
 class RabbitMQSettings(Group):
@@ -44,6 +46,13 @@ class RpcSettings(Group):
     max_in_flight: int = Field(
         500, ge=1, description="Calls that one process may wait for at a time."
     )
+
+    @field_validator("broker_url")
+    @classmethod
+    def _names_a_broker(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(BROKERS):
+            raise ValueError(f"must begin with {', '.join(BROKERS)}")
+        return url
 
 
 class ProcessSettings(Group):

@@ -4,9 +4,18 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from app import json_text
-from tests.unit.strategies import values
+from chassis import json_text
+
+text = st.text(st.characters(exclude_categories=["Cs"]))  # UTF-8 has no lone surrogates
+integers = st.integers() | st.integers(min_value=-(10**1000), max_value=10**1000)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | integers | floats | text,
+    lambda children: st.lists(children) | st.dictionaries(text, children),
+    max_leaves=20,
+)
 
 
 @given(values)

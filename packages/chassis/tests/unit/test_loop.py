@@ -1,4 +1,4 @@
-"""The loop with a scripted link: order of things, losses, and old results."""
+"""The loop with a scripted intake: order of things, losses, and old results."""
 
 import math
 import threading
@@ -8,15 +8,17 @@ from typing import Any, cast
 
 import pytest
 
-from app.rpc.link import Link
-from app.rpc.loop import ReceiverLoop
-from app.rpc.message import Outcome, Request, Settlement, ok_reply
-from app.rpc.poller import Poller
-from app.rpc.workers import WorkerPool
+from chassis.rpc.intake import Intake
+from chassis.rpc.loop import ReceiverLoop
+from chassis.rpc.poller import Poller
+from chassis.rpc.wire import Outcome, Request
+from chassis.rpc.workers import WorkerPool
+from tests.unit.deliveries import make_request
 
 
-class FakeLink:
-    """Delivers `inbox` at the first `receive`; then fails if `fails` is set."""
+class FakeIntake:
+    """Intake and connection in one: delivers `inbox` as it is opened; fails with
+    `failure` at the next heartbeat."""
 
     errors = (ConnectionError,)
     descriptors: Collection[int] = ()
@@ -25,21 +27,23 @@ class FakeLink:
     def __init__(self, on_request: Callable[[Request], None], world: "World") -> None:
         self._on_request = on_request
         self._world = world
+        self.connection = self
 
     def open(self) -> None:
         self._world.log.append("open")
         if self._world.refusals:
             raise self._world.refusals.pop(0)
-
-    def receive(self) -> None:
         for tag in self._world.inbox:
-            self._on_request(Request(b"", {}, "replies", str(tag), tag, self))
+            self._on_request(make_request(tag=tag, intake=self))
         self._world.inbox = []
+
+    def receive(self) -> None: ...
 
     def send(self, outcomes: list[tuple[Request, Outcome]]) -> None:
         for request, outcome in outcomes:
-            here = "" if request.link is self else " of an old link"
-            self._world.log.append(f"{outcome.settlement.name} {request.tag}{here}")
+            old = "" if request.intake is self else " of an old one"
+            tag = request.delivery.tag
+            self._world.log.append(f"{outcome.settlement.name} {tag}{old}")
         self._world.sent.set()
 
     def flush(self) -> None: ...
@@ -74,7 +78,7 @@ class World:
         self.poller = Poller()
         self.pool = WorkerPool(self._handle, 2, self.poller.wake)
         self.loop = ReceiverLoop(
-            lambda on_request: cast(Link, FakeLink(on_request, self)),
+            lambda on_request: cast(Intake, FakeIntake(on_request, self)),
             self.pool,
             self.poller,
             grace_seconds=1,
@@ -85,7 +89,7 @@ class World:
     def _handle(self, request: Request) -> Outcome:
         self.began.release()
         self.gate.wait(10)
-        return Outcome(Settlement.ACK, ok_reply("1", "kind"))
+        return Outcome.answer("1", "kind")
 
     def _tick(self) -> None:
         self.ticks += 1
@@ -163,7 +167,7 @@ def test_a_failure_nobody_expected_is_reported_with_its_trace(
     assert warnings[0].exc_info
 
 
-def test_results_of_a_lost_link_go_to_the_next(world: World) -> None:
+def test_results_of_a_lost_connection_go_to_the_next(world: World) -> None:
     world.start(1, 2, 3)
     for _ in range(2):
         assert world.began.acquire(timeout=10)
@@ -178,8 +182,8 @@ def test_results_of_a_lost_link_go_to_the_next(world: World) -> None:
         time.sleep(0.01)
     assert world.log[:3] == ["open", "drop", "open"]
     assert sorted(world.log[3:]) == [
-        "ACK 1 of an old link",
-        "ACK 2 of an old link",
+        "ACK 1 of an old one",
+        "ACK 2 of an old one",
         "ACK 4",
     ]
 

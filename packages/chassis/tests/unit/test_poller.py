@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.rpc.poller import Poller
+from chassis.rpc.poller import Poller
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.infrastructure.rpc.statistics import WINDOW, RpcStatistics
+from chassis.rpc.statistics import WINDOW, RpcStatistics
 
 
 def test_nothing_answered_yet() -> None:

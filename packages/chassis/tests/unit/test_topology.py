@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from amqp import PreconditionFailed
 
-from app.rpc.topology import QueueMismatch, RequestQueue
+from chassis.rpc.topology import QueueMismatch, RequestQueue
 
 
 class Channel:

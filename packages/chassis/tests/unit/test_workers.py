@@ -3,12 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.rpc.message import Outcome, Request, Settlement
-from app.rpc.workers import Finished, WorkerPool
-
-
-def request(tag: int) -> Request:
-    return Request(b"", {}, "replies", None, tag, None)
+from chassis.rpc.wire import Outcome, Request, Settlement
+from chassis.rpc.workers import Finished, WorkerPool
+from tests.unit.deliveries import make_request
 
 
 class Bench:
@@ -41,24 +38,24 @@ def bench() -> Iterator[Bench]:
 
 def test_every_request_comes_back_with_its_outcome(bench: Bench) -> None:
     bench.gate.set()
-    requests = [request(tag) for tag in range(50)]
+    requests = [make_request(tag=tag) for tag in range(50)]
     for one in requests:
         bench.pool.submit(one)
     finished = bench.collect(50)
-    assert {one.tag for one, _ in finished} == set(range(50))
+    assert {one.delivery.tag for one, _ in finished} == set(range(50))
     assert bench.pool.unfinished == 0
     assert not bench.pool.has_finished
 
 
 def test_withdraws_only_what_no_thread_has_begun(bench: Bench) -> None:
     for tag in range(5):
-        bench.pool.submit(request(tag))
+        bench.pool.submit(make_request(tag=tag))
     for _ in range(2):
         assert bench.began.acquire(timeout=10)
-    assert [one.tag for one in bench.pool.withdraw()] == [2, 3, 4]
+    assert [one.delivery.tag for one in bench.pool.withdraw()] == [2, 3, 4]
     assert bench.pool.unfinished == 2
     bench.gate.set()
-    assert {one.tag for one, _ in bench.collect(2)} == {0, 1}
+    assert {one.delivery.tag for one, _ in bench.collect(2)} == {0, 1}
     assert bench.pool.unfinished == 0
 
 

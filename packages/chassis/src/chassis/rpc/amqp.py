@@ -2,8 +2,8 @@
 
 import socket
 import ssl
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -33,31 +33,31 @@ class AmqpConnection(BrokerConnection):
 
     @property
     def descriptors(self) -> Collection[int]:
-        return (self._wire.sock.fileno(),)
+        return (self._driver.sock.fileno(),)
 
-    def open(self, set_up: Any) -> None:
+    def open(self, set_up: Callable[[Any], None]) -> None:
         super().open(partial(self._set_up, set_up))
-        self._wire.sock.settimeout(IO_TIMEOUT)
 
-    def _set_up(self, set_up: Any, channel: Any) -> None:
+    def _set_up(self, set_up: Callable[[Any], None], channel: Any) -> None:
         # Otherwise py-amqp looks for a `connection.blocked` by reading before each
         # publish. The broker has been told already, and keeps sending its notices.
-        self._wire.client_properties["capabilities"]["connection.blocked"] = False
-        self._wire.on_blocked = partial(setattr, self, "blocked")
-        self._wire.on_unblocked = partial(setattr, self, "blocked", None)
+        capabilities = self._driver.client_properties.get("capabilities", {})
+        capabilities["connection.blocked"] = False
+        self._driver.on_blocked = partial(setattr, self, "blocked")
+        self._driver.on_unblocked = partial(setattr, self, "blocked", None)
         channel.auto_decode = False  # bodies stay bytes
         set_up(channel)
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
-        bounded: AbstractContextManager[None] = self._wire.transport.within(seconds)
+        bounded: AbstractContextManager[None] = self._driver.transport.within(seconds)
         return bounded
 
     def one_write(self) -> AbstractContextManager[None]:
-        gathered: AbstractContextManager[None] = self._wire.transport.one_write()
+        gathered: AbstractContextManager[None] = self._driver.transport.one_write()
         return gathered
 
     def receive(self) -> None:
-        transport, dispatch = self._wire.transport, self._wire.on_inbound_frame
+        transport, dispatch = self._driver.transport, self._driver.on_inbound_frame
         transport.sock.settimeout(0)
         while True:
             try:
@@ -68,22 +68,23 @@ class AmqpConnection(BrokerConnection):
         transport.sock.settimeout(IO_TIMEOUT)
 
     def heartbeat(self) -> None:
-        self._transport.heartbeat_check(self._wire)
+        self._transport.heartbeat_check(self._driver)
 
     def close(self) -> None:
         try:
             with self.within(CLOSE_TIMEOUT):
-                self._transport.close_connection(self._wire)
+                self._transport.close_connection(self._driver)
         finally:
             self.drop()
 
     def drop(self) -> None:
-        if self._wire is None:
+        if self._driver is None:
             return
-        if self._wire.connected:
-            # The end of a TLS session would wait for the other side.
-            self._wire.sock.settimeout(0)
-        self._wire.collect()
+        with suppress(Exception):
+            if self._driver.connected:
+                # The end of a TLS session would wait for the other side.
+                self._driver.sock.settimeout(0)
+            self._driver.collect()
 
     def consume(
         self, queue: str, on_delivery: OnDelivery, *, tag: str, no_ack: bool = False

@@ -5,7 +5,7 @@ import socket
 
 from chassis.rpc.amqp import AmqpConnection
 from chassis.rpc.connection import BrokerConnection
-from chassis.rpc.redis import SCHEMES, RedisConnection
+from chassis.rpc.redis import RedisConnection
 from chassis.settings import RabbitMQSettings, RpcSettings
 
 
@@ -17,6 +17,6 @@ def new_connection(
     ``name`` is what RabbitMQ shows of this process, beside its host and number.
     """
     url = rpc.broker_url.get_secret_value() if rpc.broker_url else None
-    if url and url.partition("://")[0] in SCHEMES:
-        return RedisConnection(url)
+    if url and url.startswith(("redis:", "rediss:")):
+        return RedisConnection(url, rabbitmq.ssl_ca_file)
     return AmqpConnection(rabbitmq, url, f"{name}@{socket.gethostname()}:{os.getpid()}")

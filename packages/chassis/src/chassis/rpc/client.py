@@ -25,7 +25,7 @@ from chassis.errors import (
     TooManyInFlight,
 )
 from chassis.rpc import wire
-from chassis.rpc.backoff import Backoff
+from chassis.rpc.attempts import Attempts
 from chassis.rpc.brokers import new_connection
 from chassis.rpc.connection import BrokerConnection, Delivery
 from chassis.rpc.poller import Poller
@@ -70,12 +70,12 @@ class RpcClient:
     def __init__(self, rabbitmq: RabbitMQSettings, rpc: RpcSettings) -> None:
         self._rpc = rpc
         self._new_connection = partial(new_connection, rabbitmq, rpc, "rpc")
-        self._link = self._new_connection()
+        self._connection = self._new_connection()
         self._reply_to = ""
         self.statistics = RpcStatistics()
         self._pending: dict[str, Call] = {}
         self._unconfirmed: dict[int, Call] = {}
-        self._sent = 0  # on this link: the broker confirms by this number
+        self._sent = 0  # on this connection: the broker confirms by this number
         self._outbox: deque[Call] = deque()
         self._connected = threading.Event()
         self._closing = threading.Event()
@@ -100,7 +100,7 @@ class RpcClient:
     @property
     def system(self) -> str:
         """What carries the messages, by the name that OpenTelemetry has for it."""
-        return self._link.system
+        return self._connection.system
 
     @property
     def in_flight(self) -> int:
@@ -136,7 +136,7 @@ class RpcClient:
         if self._closing.is_set():
             return
         self._closing.set()
-        self._poller.wake()
+        self._poller.interrupt()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         if not self._thread.is_alive():
@@ -145,71 +145,73 @@ class RpcClient:
     # What follows runs in the I/O thread.
 
     def _run(self) -> None:
-        backoff = Backoff()
+        attempts = Attempts()
         while not self._closing.is_set():
-            link = self._link = self._new_connection()
+            connection = self._connection = self._new_connection()
+            pause = 0.0
+            attempts.begin()
             try:
-                link.open(partial(self._set_up, link))
-                logger.info("Connected to the message broker")
-                backoff.reset()
+                connection.open(partial(self._set_up, connection))
+                attempts.succeeded()
+                logger.info("Connected to %s", connection)
                 self._connected.set()
-                self._serve(link)
-                link.close()
-            except link.errors as error:
-                logger.warning("No connection to the message broker: %r", error)
-            except Exception:  # a bug of ours: start afresh rather than hang callers
-                logger.exception("The RPC connection failed")
+                self._serve(connection)
+                connection.close()
+            except Exception as error:  # a bug of ours too: callers must not hang
+                expected = isinstance(error, connection.errors)
+                pause = attempts.failed(connection, error, expected=expected)
             finally:
                 self._poller.watch(())
                 self._fail_all()
-                link.drop()
-            self._closing.wait(backoff.next_delay())
+                connection.drop()
+            self._closing.wait(pause)
 
-    def _set_up(self, link: BrokerConnection, channel: Any) -> None:
+    def _set_up(self, connection: BrokerConnection, channel: Any) -> None:
         self._reply_to = f"rpc.reply.{uuid4()}"
         channel.queue_declare(
             queue=self._reply_to, durable=False, exclusive=True, auto_delete=True
         )
-        link.consume(self._reply_to, self._on_reply, tag="replies", no_ack=True)
-        if link.is_reliable:
+        connection.consume(self._reply_to, self._on_reply, tag="replies", no_ack=True)
+        if connection.is_reliable:
             channel.confirm_select()
             channel.events["basic_ack"].add(partial(self._on_confirm, True))
             channel.events["basic_nack"].add(partial(self._on_confirm, False))
             channel.events["basic_return"].add(self._on_return)
 
-    def _serve(self, link: BrokerConnection) -> None:
+    def _serve(self, connection: BrokerConnection) -> None:
         next_heartbeat = next_expiry = 0.0
         while not self._closing.is_set():
-            self._poller.watch(link.descriptors)
+            self._poller.watch(connection.descriptors)
             self._poller.arm()
             if self._outbox:
-                with link.one_write():
-                    self._send_all(link)
+                with connection.one_write():
+                    self._send_all(connection)
             if self._poller.wait(EXPIRY_CHECK if self._pending else HEARTBEAT_CHECK):
-                link.receive()
+                connection.receive()
             now = time.monotonic()
             if now >= next_heartbeat:
-                link.heartbeat()
+                connection.heartbeat()
                 next_heartbeat = now + HEARTBEAT_CHECK
             if self._pending and now >= next_expiry:
                 self._expire(now)
                 next_expiry = now + EXPIRY_CHECK
 
-    def _send_all(self, link: BrokerConnection) -> None:
+    def _send_all(self, connection: BrokerConnection) -> None:
         while self._outbox:
             call = self._outbox.popleft()
             left = call.deadline - time.monotonic()
             if call.id not in self._pending or left <= 0:
                 continue  # forgotten meanwhile, or about to be ended
-            if link.blocked is not None:
-                reason = f"RabbitMQ takes no messages: {link.blocked}."
+            if connection.blocked is not None:
+                reason = f"RabbitMQ takes no messages: {connection.blocked}."
                 self._fail(call, BrokerUnavailable(reason))
                 continue
             self._sent += 1
             call.tag = self._sent
-            self._unconfirmed[call.tag] = call
+            if connection.is_reliable:
+                self._unconfirmed[call.tag] = call
             milliseconds = max(1, int(left * 1000))
-            link.publish(
+            connection.publish(
                 call.queue,
                 call.body,
                 {
@@ -224,7 +226,8 @@ class RpcClient:
             )
 
     def _on_reply(self, delivery: Delivery) -> None:
-        call = self._pending.pop(delivery.properties.get("correlation_id", ""), None)
+        call_id = delivery.properties.get("correlation_id", "")
+        call = self._pending.pop(call_id, None)
         if call is None:
             self.statistics.dropped_replies += 1  # too late, or not ours
             return

@@ -34,40 +34,42 @@ OnDelivery = Callable[[Delivery], None]
 class BrokerConnection(ABC):
     """What callers and receivers have in common.
 
-    ``blocked`` is the reason for which the broker takes no messages now, if any.
-    ``system`` is the broker's name in OpenTelemetry's conventions.
+    ``system`` is the broker's name in OpenTelemetry's conventions, ``is_reliable`` says
+    whether it confirms publishes, returns what no queue takes, drops what has expired
+    and counts the deliveries of a message. ``blocked`` is the reason for which it takes
+    no messages now, if any.
     """
 
     system: str
-    #: Whether the broker confirms publishes, returns what no queue takes, and counts
-    #: the deliveries of a message.
     is_reliable: bool
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._transport: Any = connection.transport
-        self._wire: Any = None
+    def __init__(self, kombu: Connection) -> None:
+        self._kombu = kombu
+        self._transport: Any = kombu.transport
+        self._driver: Any = None  # py-amqp's connection, or kombu's virtual one
         self.channel: Any = None
         self.blocked: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.system} at {self._connection.hostname}"
+        return f"{self.system} at {self._kombu.hostname}"
 
     @property
     def errors(self) -> tuple[type[BaseException], ...]:
         """What it fails with when that is not a bug of ours."""
-        known = (*self._connection.connection_errors, *self._connection.channel_errors)
+        known = (*self._kombu.connection_errors, *self._kombu.channel_errors)
         return (*known, OSError)
 
     def open(self, set_up: Callable[[Any], None]) -> None:
         """Connect, open the channel, and have ``set_up`` declare and consume on it.
 
         Bounded by CONNECT_TIMEOUT for the connection and IO_TIMEOUT for the rest.
+        Dispatches what has arrived meanwhile: no descriptor would tell of it.
         """
-        self._wire = self._transport.establish_connection()
+        self._driver = self._transport.establish_connection()
         with self.within(IO_TIMEOUT):
-            self.channel = self._transport.create_channel(self._wire)
+            self.channel = self._transport.create_channel(self._driver)
             set_up(self.channel)
+        self.receive()
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """Bound all waiting for the broker inside."""
@@ -92,11 +94,11 @@ class BrokerConnection(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Say goodbye within CLOSE_TIMEOUT; what is not settled returns to its queue."""
+        """Say goodbye within CLOSE_TIMEOUT; what is unsettled returns to its queue."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of a connection that failed, without waiting for the broker."""
+        """Let go of a connection that failed; never waits, never raises."""
 
     @abstractmethod
     def consume(
@@ -117,7 +119,7 @@ class BrokerConnection(ABC):
         mandatory: bool = False,
         **properties: Any,
     ) -> None:
-        """Send JSON to a queue, not persistent: an answer is worth its caller's time."""
+        """Send JSON to a queue; not persistent: its caller waits, or is gone."""
         message = self.channel.prepare_message(
             body,
             content_type="application/json",

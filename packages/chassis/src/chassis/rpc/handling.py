@@ -1,29 +1,38 @@
 """One request from its delivery to its outcome."""
 
 import logging
+import time
 from typing import Protocol
 
 from chassis import json_text
 from chassis.context import current_deadline, current_request_id, current_task_id
-from chassis.errors import DeadlineExceeded, Refused
-from chassis.rpc.wire import (
-    INTERNAL_ERROR,
-    INVALID_REQUEST,
-    Outcome,
-    Request,
-    Settlement,
-    answered,
-    refused,
+from chassis.errors import (
+    DeadlineExceeded,
+    Refused,
+    ServiceFailed,
+    ServiceUnavailable,
+    Unavailable,
 )
+from chassis.logs import ACCESS
+from chassis.rpc.wire import INVALID_REQUEST, Outcome, Request, Settlement
 
 logger = logging.getLogger(__name__)
+access = logging.getLogger(ACCESS)
 
 
 class Service(Protocol):
     """JSON in, (JSON, task type) out; called from several threads at once."""
 
     def call(self, data: str) -> tuple[str, str]:
-        """Serve one request; ``data`` is JSON. Raises ServiceError to refuse it."""
+        """Serve one request; ``data`` is JSON.
+
+        Raises:
+            ServiceError: the values are refused.
+            Unavailable: what the service needs is down or full, among it other
+                services: the caller is told to try again later.
+            Exception: the service has failed. The request is delivered again and, at
+                the limit, dead-lettered.
+        """
 
 
 class RequestHandler:
@@ -38,35 +47,46 @@ class RequestHandler:
 
     def __call__(self, request: Request) -> Outcome:
         """Handle one request, within its context."""
-        tokens = (
-            (current_request_id, current_request_id.set(request.request_id)),
-            (current_task_id, current_task_id.set(request.task_id)),
-            (current_deadline, current_deadline.set(request.deadline)),
-        )
+        began = time.perf_counter()
+        request_id = current_request_id.set(request.request_id)
+        task_id = current_task_id.set(request.task_id)
+        deadline = current_deadline.set(request.deadline)
         try:
-            return self._handle(request)
-        except BaseException:
-            # SystemExit too: it would end this thread and leave the message unsettled.
-            return self._failed(request)
+            try:
+                outcome = self._handle(request)
+            except BaseException as error:
+                # SystemExit too: it would end this thread and leave the message
+                # unsettled.
+                outcome = self._failed(request, error)
+            _log(outcome, time.perf_counter() - began)
+            return outcome
         finally:
-            for variable, token in tokens:
-                variable.reset(token)  # type: ignore[arg-type]
+            current_deadline.reset(deadline)
+            current_task_id.reset(task_id)
+            current_request_id.reset(request_id)
 
     def _handle(self, request: Request) -> Outcome:
         if request.is_late():
-            logger.info("Dropped a request: it came after its deadline")
             return Outcome(Settlement.ACK, error=DeadlineExceeded.code)
         try:
             text = _readable(request)
         except ValueError as error:
             logger.warning("Dead-lettered a message that is no request: %s", error)
-            return refused(INVALID_REQUEST, str(error), Settlement.DEAD_LETTER)
+            return Outcome.error_reply(
+                INVALID_REQUEST, str(error), Settlement.DEAD_LETTER
+            )
         try:
-            return answered(*self._service.call(text))
+            return Outcome.answer(*self._service.call(text))
         except Refused as refusal:
-            return refused(refusal.code, refusal.detail)
+            return Outcome.error_reply(refusal.code, refusal.detail)
+        except Unavailable as error:
+            logger.warning("The service lacks what it needs: %s", error.detail)
+            return Outcome.error_reply(ServiceUnavailable.code, error.detail)
 
-    def _failed(self, request: Request) -> Outcome:
+    def _failed(self, request: Request, error: BaseException) -> Outcome:
+        if isinstance(error, DeadlineExceeded) and request.is_late():
+            logger.warning("The deadline passed while a call waited: %s", error.detail)
+            return Outcome(Settlement.ACK, error=DeadlineExceeded.code)
         is_last = request.attempt >= self._delivery_limit
         logger.exception(
             "The service failed on delivery %d of %d: %s",
@@ -75,9 +95,22 @@ class RequestHandler:
             "dead-lettered" if is_last else "given back to the queue",
         )
         if not is_last:
-            return Outcome(Settlement.REQUEUE, error=INTERNAL_ERROR)
+            return Outcome(Settlement.REQUEUE, error=ServiceFailed.code)
         message = "the service failed on this request"
-        return refused(INTERNAL_ERROR, message, Settlement.DEAD_LETTER)
+        return Outcome.error_reply(ServiceFailed.code, message, Settlement.DEAD_LETTER)
+
+
+def _log(outcome: Outcome, seconds: float) -> None:
+    """One line for each request; its span says more, where traces are kept."""
+    if access.isEnabledFor(logging.INFO):
+        dropped = outcome.reply is None and outcome.settlement is Settlement.ACK
+        access.info(
+            "Dropped a late request" if dropped else "Served a request",
+            extra={
+                "duration_ms": round(seconds * 1000, 2),
+                "outcome": outcome.error or "ok",
+            },
+        )
 
 
 def _readable(request: Request) -> str:

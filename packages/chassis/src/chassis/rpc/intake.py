@@ -62,7 +62,11 @@ class Intake:
 
     def _arrived(self, delivery: Delivery) -> None:
         self._unsettled[delivery.tag] = None
-        self._on_request(Request(delivery, self))
+        request = Request(delivery, self)
+        if not self.connection.is_reliable:
+            # Redis drops nothing that waited too long: the time in the queue counts.
+            request.arrived -= request.waited() or 0.0
+        self._on_request(request)
 
     def send(self, outcomes: Sequence[tuple[Request, Outcome]]) -> None:
         """Publish the replies, then settle those deliveries that came by here.
@@ -74,7 +78,7 @@ class Intake:
             for request, outcome in outcomes:
                 self._reply(request, outcome)
             for request, outcome in outcomes:
-                if request.link is self:
+                if request.intake is self:
                     self._settle(request.delivery.tag, outcome.settlement)
             if len(self._acked) > self._prefetch // 4:
                 self._acknowledge()
@@ -84,7 +88,7 @@ class Intake:
     def _reply(self, request: Request, outcome: Outcome) -> None:
         if outcome.reply is None or not request.reply_to:
             return
-        if request.link is self or not request.is_late():
+        if request.intake is self or not request.is_late():
             self.connection.publish(
                 request.reply_to,
                 outcome.reply,

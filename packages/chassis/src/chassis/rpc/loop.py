@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from chassis.rpc.backoff import Backoff
+from chassis.rpc.attempts import Attempts
 from chassis.rpc.intake import Intake
 from chassis.rpc.poller import Poller
 from chassis.rpc.wire import Outcome, Request, Settlement
@@ -13,8 +13,6 @@ from chassis.rpc.workers import WorkerPool
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-#: A connection that held this long makes the next loss wait from the start again.
-STABLE_SECONDS = 10.0
 
 
 class ReceiverLoop:
@@ -37,8 +35,7 @@ class ReceiverLoop:
         self._poller = poller
         self._grace_seconds = grace_seconds
         self._on_tick = on_tick
-        self._backoff = Backoff()
-        self._last_failure = ""
+        self._attempts = Attempts()
         self._next_tick = 0.0
         self._stopping = False
         self._refused: list[Request] = []
@@ -52,7 +49,7 @@ class ReceiverLoop:
         """Receive until stopped; never raises for the sake of a broker."""
         while not self._stopping:
             intake = self._new_intake(self._accept)
-            opened_at = time.monotonic()
+            self._attempts.begin()
             try:
                 self._serve(intake)
             except Exception as error:
@@ -60,16 +57,14 @@ class ReceiverLoop:
                 intake.connection.drop()
                 # The broker gives to somebody else what no handler has begun.
                 self._pool.withdraw()
-                if time.monotonic() - opened_at > STABLE_SECONDS:
-                    self._backoff.reset()
-                self._pause(intake, error)
+                expected = isinstance(error, intake.errors)
+                self._pause(self._attempts.failed(intake, error, expected=expected))
         logger.info("Stopped")
 
     def _serve(self, intake: Intake) -> None:
         intake.open()
-        self._last_failure = ""
-        logger.info("Receiving on %s", intake)
-        intake.connection.receive()
+        self._attempts.succeeded()
+        logger.info("Receiving from %s", intake)
         while not self._stopping:
             self._turn(intake, until=self._next_tick)
         self._drain(intake)
@@ -132,20 +127,9 @@ class ReceiverLoop:
         self._on_tick()
         return True
 
-    def _pause(self, intake: Intake, error: Exception) -> None:
-        """Report a new kind of failure once, and wait for the next attempt."""
-        failure = f"{type(error).__name__}: {error}"
-        if failure != self._last_failure:
-            self._last_failure = failure
-            expected = isinstance(error, intake.errors)
-            logger.warning(
-                "Lost %s: %s: trying again, with up to %g s between attempts",
-                intake,
-                failure,
-                self._backoff.longest,
-                exc_info=None if expected else error,
-            )
-        until = time.monotonic() + self._backoff.next_delay()
+    def _pause(self, seconds: float) -> None:
+        """Wait for the next attempt, and show meanwhile that the process lives."""
+        until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._poller.wait(min(left, TICK_SECONDS))
             self._tick()

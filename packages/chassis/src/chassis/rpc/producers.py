@@ -139,8 +139,7 @@ class EventProducer:
             on_log_event: told about the start and the end of the call.
 
         Raises:
-            ServiceError, ServiceFailed, DeadlineExceeded, Unavailable: see
-                ``chassis.errors``.
+            ServiceError, DeadlineExceeded, Unavailable: see ``chassis.errors``.
         """
         new_id = str(uuid4())
         if correlation_id is None:
@@ -150,7 +149,8 @@ class EventProducer:
             queue_name, payload, task_id or new_id, correlation_id, on_log_event
         )
         done = threading.Event()
-        call = arguments.call(timeout or self._timeout, lambda _: done.set())
+        limit = self._timeout if timeout is None else timeout
+        call = arguments.call(limit, lambda _: done.set())
         self.client.start()
         with traced_call(self.client.system, call):
             if not self.client.wait_connected(min(CONNECT_WAIT, call.timeout)):
@@ -193,7 +193,8 @@ class AsyncEventProducer:
         arguments = _Arguments(
             queue_name, payload, task_id, correlation_id, on_log_event
         )
-        call = arguments.call(timeout or self._timeout, self._on_done)
+        limit = self._timeout if timeout is None else timeout
+        call = arguments.call(limit, self._on_done)
         with traced_call(self.client.system, call):
             await self._answer(call, arguments)
             return arguments.result(call)

@@ -1,11 +1,12 @@
 """The connection over kombu's Redis transport, for machines without RabbitMQ.
 
-It knows no confirms, no returns, no limits, no dead letters and no count of
+It knows no confirms, no returns, no limits, no expiry, no dead letters and no count of
 deliveries. A call that nobody takes waits for its deadline; a request whose handler
 fails is answered and dropped at once, so that it cannot loop.
 """
 
-from collections.abc import Callable, Collection
+import ssl
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -19,8 +20,6 @@ from chassis.rpc.connection import (
     OnDelivery,
 )
 
-SCHEMES = ("redis", "rediss")
-
 
 class RedisConnection(BrokerConnection):
     """kombu polls several sockets itself; the owner polls the same ones before."""
@@ -28,39 +27,43 @@ class RedisConnection(BrokerConnection):
     system = "redis"
     is_reliable = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ca_file: str | None) -> None:
         options = {
             "socket_timeout": IO_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
         }
-        super().__init__(Connection(url, transport_options=options))
+        tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": ca_file}
+        super().__init__(
+            Connection(
+                url,
+                transport_options=options,
+                # kombu's own default verifies nothing.
+                ssl=tls if url.startswith("rediss:") else False,
+            )
+        )
 
     @property
     def descriptors(self) -> Collection[int]:
         # Asks Redis for the next message, if the prefetch allows one again.
-        self._wire.cycle.on_poll_start()
-        return set(self._wire.cycle.fds)
-
-    def open(self, set_up: Callable[[Any], None]) -> None:
-        super().open(set_up)
-        self.receive()
+        self._driver.cycle.on_poll_start()
+        return set(self._driver.cycle.fds)
 
     def receive(self) -> None:
         with suppress(TimeoutError):
             while True:
-                self._transport.drain_events(self._wire, timeout=0)
+                self._transport.drain_events(self._driver, timeout=0)
 
     def heartbeat(self) -> None:
         """kombu checks its Redis connections whenever it looks for messages."""
         self.receive()
 
     def close(self) -> None:
-        self._transport.close_connection(self._wire)
+        self._transport.close_connection(self._driver)
 
     def drop(self) -> None:
-        if self._wire is not None:
+        if self._driver is not None:
             with suppress(Exception):
-                self._transport.close_connection(self._wire)
+                self._transport.close_connection(self._driver)
 
     def consume(
         self, queue: str, on_delivery: OnDelivery, *, tag: str, no_ack: bool = False

@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.metrics import Observation
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from chassis.errors import DeadlineExceeded, Refused
+from chassis.errors import DeadlineExceeded, Refused, ServiceUnavailable
 from chassis.rpc import wire
 from chassis.telemetry import tracing
 
@@ -61,7 +62,7 @@ def traced_call(system: str, call: "Call") -> AbstractContextManager[object]:
 class _TracedCall:
     """Not a generator: this is on the path of every request."""
 
-    __slots__ = ("_attributes", "_began", "_span")
+    __slots__ = ("_attributes", "_began", "_context", "_span")
 
     def __init__(self, system: str, call: "Call") -> None:
         self._began = time.perf_counter()
@@ -69,8 +70,9 @@ class _TracedCall:
             "messaging.system": system,
             "messaging.destination.name": call.queue,
         }
+        self._context: Context | None = None
         if tracing.is_dropped():
-            tracing.inject_current(call.headers)
+            tracing.inject(call.headers)
             self._span: Span = trace.INVALID_SPAN
             return
         self._span = tracing.tracer.start_span(
@@ -87,7 +89,8 @@ class _TracedCall:
                 "app.rpc.timeout": call.timeout,
             },
         )
-        tracing.inject(call.headers, self._span)
+        self._context = trace.set_span_in_context(self._span)
+        tracing.inject(call.headers, self._context)
 
     def __enter__(self) -> None:
         """The span has begun; it is nobody's parent here."""
@@ -105,7 +108,8 @@ class _TracedCall:
             tracing.fail(self._span, error)
         if error is not None:
             attributes = {**attributes, "error.type": tracing.error_type(error)}
-        _call_durations.record(time.perf_counter() - self._began, attributes)
+        duration = time.perf_counter() - self._began
+        _call_durations.record(duration, attributes, self._context)
         self._span.end()
 
 
@@ -126,9 +130,9 @@ class TracedHandler:
         began = time.perf_counter()
         attributes = self._attributes
         waited = request.waited()
-        if waited is not None:
-            _waits.record(waited, attributes)
         with trace.use_span(self._start(request, waited), end_on_exit=True) as span:
+            if waited is not None:
+                _waits.record(waited, attributes)
             outcome = self._handle(request)
             if outcome.error is not None:
                 attributes = {**attributes, "error.type": outcome.error}
@@ -146,7 +150,7 @@ class TracedHandler:
         context = caller.get_span_context()
         if context.is_valid and not context.trace_flags.sampled:
             return caller  # of a trace that is not kept: its id is all that is needed
-        attributes = {
+        attributes: dict[str, Any] = {
             **self._attributes,
             "messaging.operation.type": "process",
             "messaging.message.body.size": len(request.body),
@@ -163,6 +167,7 @@ class TracedHandler:
 
 
 def _has_failed(outcome: wire.Outcome) -> bool:
-    """A refusal is an answer; a late, given back or dead request is a failure."""
-    is_late = outcome.error == DeadlineExceeded.code
-    return is_late or outcome.settlement is not wire.Settlement.ACK
+    """A refusal is an answer; what the caller may send again is a failure."""
+    if outcome.error in (DeadlineExceeded.code, ServiceUnavailable.code):
+        return True
+    return outcome.settlement is not wire.Settlement.ACK

@@ -2,11 +2,11 @@
 
 py-amqp reads a message in nine small pieces and writes each frame by itself. Both cost
 more than all else that is done for a call. What is overridden here is its public
-interface: ``read_frame`` and ``write``.
+interface: ``read_frame`` and ``write`` of transports, ``open`` of channels.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ssl import SSLWantReadError
 from struct import Struct
@@ -21,6 +21,7 @@ READ_AHEAD = 16 * 1024
 _HEADER = Struct(">BHI")
 _FRAME_END = 0xCE
 
+#: Kind, channel, payload.
 Frame = tuple[int, int, bytes]
 
 
@@ -41,17 +42,18 @@ class ReadAhead:
             OSError: the connection is lost.
         """
         while len(self._arrived) < _HEADER.size:
-            self._fill()
+            self._fill(_HEADER.size)
         kind, channel, size = _HEADER.unpack_from(self._arrived)
         end = _HEADER.size + size
         while len(self._arrived) <= end:
-            self._fill()
+            self._fill(end + 1)
         frame, self._arrived = self._arrived[: end + 1], self._arrived[end + 1 :]
         if frame[end] != _FRAME_END:
             raise UnexpectedFrame(f"a frame ends with {frame[end]:#04x}")
         return kind, channel, frame[_HEADER.size : end]
 
-    def _fill(self) -> None:
+    def _fill(self, wanted: int) -> None:
+        """Read what is there, and go on until ``wanted`` bytes have arrived."""
         transport: Any = self
         if self._until is not None:
             left = self._until - time.monotonic()
@@ -59,7 +61,7 @@ class ReadAhead:
                 raise TimeoutError("no answer from the broker")
             transport.sock.settimeout(left)
         try:
-            data = transport.sock.recv(READ_AHEAD)
+            data = transport.sock.recv(max(READ_AHEAD, wanted - len(self._arrived)))
         except (BlockingIOError, SSLWantReadError):
             raise TimeoutError from None
         except TimeoutError:
@@ -81,7 +83,10 @@ class ReadAhead:
 
     @contextmanager
     def one_write(self) -> Iterator[None]:
-        """Gather the frames written inside; nothing inside may wait for an answer."""
+        """Gather the frames written inside; nothing inside may wait for an answer.
+
+        Nothing is sent of what fails in the middle.
+        """
         self._gathered = frames = bytearray()
         try:
             yield
@@ -92,7 +97,7 @@ class ReadAhead:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Bound all waiting inside; a socket's time-out restarts with each heartbeat."""
+        """Bound all waiting inside; a socket's own restarts with each heartbeat."""
         self._until = time.monotonic() + seconds
         try:
             yield
@@ -108,14 +113,28 @@ class _Tls(ReadAhead, SSLTransport):
     pass
 
 
+class _Channel(pyamqp.Channel):
+    _was_opened = False
+
+    def open(self) -> None:
+        """Once: py-amqp would open a channel that the broker has closed again, wait for
+        it, and consume nothing on it."""
+        if not self._was_opened:
+            self._was_opened = True
+            super().open()
+
+
 class _Connection(pyamqp.Connection):
+    Channel = _Channel
+
     def Transport(
         self,
         host: str,
-        connect_timeout: float,
-        ssl: Any = False,
+        connect_timeout: float | None,
+        ssl: bool | dict[str, Any] = False,
         read_timeout: float | None = None,
         write_timeout: float | None = None,
+        socket_settings: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> ReadAhead:
         """Called by py-amqp; ``ssl`` are the options of TLS, if it is wanted."""
@@ -125,6 +144,7 @@ class _Connection(pyamqp.Connection):
             ssl=ssl,
             read_timeout=read_timeout,
             write_timeout=write_timeout,
+            socket_settings=socket_settings,
             **options,
         )
 

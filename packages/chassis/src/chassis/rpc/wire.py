@@ -1,6 +1,5 @@
 """Requests and replies as the wire has them: the contract of ``docs/RPC.md``."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from enum import Enum, auto
 from typing import Any
 
 from chassis import json_text
-from chassis.errors import ServiceError, ServiceFailed
+from chassis.errors import ServiceError, ServiceFailed, ServiceUnavailable
 from chassis.rpc.connection import Delivery
 
 REQUEST_ID = "x-request-id"
@@ -19,13 +18,14 @@ TIME_LEFT = "x-time-left"
 SENT_AT = "x-sent-at"
 STATUS = "x-status"
 TASK_TYPE = "x-task-type"
+#: What is beyond is no time.
+MOST_MILLISECONDS = 1e15
 #: Written by quorum queues: how often a message came back to its queue.
 DELIVERY_COUNT = "x-delivery-count"
 
 OK, ERROR = "ok", "error"
 
 INVALID_REQUEST = "invalid_request"
-INTERNAL_ERROR = ServiceFailed.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +36,37 @@ class Reply:
     task_type: str | None
 
 
-def decode_reply(body: str | bytes, headers: Mapping[str, Any]) -> Reply:
+def decode_reply(body: bytes, headers: Mapping[str, Any]) -> Reply:
     """What a reply means.
 
     Raises:
         ServiceError: the service refused the values.
         ServiceFailed: the service failed on them, or its reply is not of the contract.
+        ServiceUnavailable: the service could not reach what it needs.
     """
     try:
-        content = json.loads(body)
+        content = json_text.loads(body.decode())
         if headers[STATUS] == OK:
             return Reply(content, headers.get(TASK_TYPE))
-        code, message = content["code"], content["message"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        code, message = str(content["code"]), str(content["message"])
+    except (ValueError, KeyError, TypeError) as error:
         raise ServiceFailed("The service sent an unreadable reply.") from error
-    if code == INTERNAL_ERROR:
+    if code == ServiceFailed.code:
         raise ServiceFailed(message)
+    if code == ServiceUnavailable.code:
+        raise ServiceUnavailable(message)
     raise ServiceError(code, message)
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One delivery to a service. ``link`` is the connection that it came by."""
+    """One delivery to a service, and the intake that it came by.
+
+    ``arrived`` is by ``time.monotonic()``.
+    """
 
     delivery: Delivery
-    link: object
+    intake: object
     arrived: float = field(default_factory=time.monotonic)
 
     @property
@@ -110,20 +116,26 @@ class Request:
         Counted from the delivery: no clock of another machine decides. What waits in
         the queue meanwhile is dropped by the broker, at the message's expiration.
         """
-        left = self.headers.get(TIME_LEFT)
-        return self.arrived + left / 1000 if isinstance(left, int | float) else None
+        left = self._seconds(TIME_LEFT)
+        return None if left is None else self.arrived + left
 
     def waited(self) -> float | None:
-        """Seconds from the sending until now, by the clocks of both; None if unknown."""
-        sent_at = self.headers.get(SENT_AT)
-        if not isinstance(sent_at, int | float):
-            return None
-        return max(0.0, time.time() - sent_at / 1000)
+        """Seconds since the sending, by the clocks of both; None if unknown."""
+        sent_at = self._seconds(SENT_AT)
+        return None if sent_at is None else max(0.0, time.time() - sent_at)
 
     def is_late(self) -> bool:
         """Whether nobody waits for the answer any more."""
         deadline = self.deadline
         return deadline is not None and time.monotonic() > deadline
+
+    def _seconds(self, header: str) -> float | None:
+        """A header of milliseconds; None if it is none."""
+        value = self.headers.get(header)
+        if not isinstance(value, int | float):
+            return None
+        # Over Redis it may be any number that JSON can write.
+        return value / 1000 if abs(value) < MOST_MILLISECONDS else None
 
 
 class Settlement(Enum):
@@ -143,18 +155,18 @@ class Outcome:
     reply_headers: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
 
+    @classmethod
+    def answer(cls, body: str, task_type: str) -> "Outcome":
+        """The service has answered; ``body`` is JSON."""
+        headers = {STATUS: OK, TASK_TYPE: task_type}
+        return cls(Settlement.ACK, body.encode(), headers)
 
-def answered(body: str, task_type: str) -> Outcome:
-    """The service has answered."""
-    headers = {STATUS: OK, TASK_TYPE: task_type}
-    return Outcome(Settlement.ACK, body.encode(), headers)
-
-
-def refused(
-    code: str, message: str, settlement: Settlement = Settlement.ACK
-) -> Outcome:
-    """The request is answered with an error."""
-    body = json_text.dumps({"code": code, "message": message})
-    # A message that quotes a lone surrogate of the input must not fail here.
-    reply = body.encode(errors="replace")
-    return Outcome(settlement, reply, {STATUS: ERROR}, code)
+    @classmethod
+    def error_reply(
+        cls, code: str, message: str, settlement: Settlement = Settlement.ACK
+    ) -> "Outcome":
+        """The request is answered with an error."""
+        body = json_text.dumps({"code": code, "message": message})
+        # A message that quotes a lone surrogate of the input must not fail here.
+        reply = body.encode(errors="replace")
+        return cls(settlement, reply, {STATUS: ERROR}, code)

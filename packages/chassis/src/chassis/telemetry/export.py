@@ -4,6 +4,7 @@ Each process starts its own, after any fork. OpenTelemetry's variables configure
 where none names an endpoint nothing is imported, started or recorded.
 """
 
+import atexit
 import logging
 import os
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis import __version__
-from chassis.logs import worth_exporting
+from chassis.logs import add_context, is_worth_exporting
 from chassis.telemetry import tracing
 from chassis.telemetry.process import watch_process
 
@@ -110,19 +111,32 @@ def _start_sdk(attributes: dict[str, Any], is_edge: bool) -> None:
 
     from chassis.telemetry.sampling import ProcessSampler
 
-    OpenTelemetryConfigurator().configure(
+    configurator: Any = OpenTelemetryConfigurator
+    configurator().configure(
         resource_attributes=attributes, setup_logging_handler=False
     )
     tracers: Any = trace.get_tracer_provider()
     tracers.sampler = ProcessSampler(tracers.sampler, is_edge=is_edge)
     meters: Any = metrics.get_meter_provider()
     loggers: Any = otlp_logging.get_logger_provider()  # type: ignore[attr-defined]
-    logs = otlp_logging.LoggingHandler(logger_provider=loggers)
-    logs.addFilter(worth_exporting)
-    logging.getLogger().addHandler(logs)
+    for provider in (tracers, meters, loggers):
+        # Without a bound, it would wait for a collector that is down.
+        atexit.unregister(provider.shutdown)
+    _shutdowns.extend([tracers.shutdown, meters.shutdown])
+    if _endpoint("LOGS"):
+        _shutdowns.append(_export_logs(otlp_logging.LoggingHandler, loggers))
 
-    def stop_logs() -> None:
-        logging.getLogger().removeHandler(logs)
+
+def _export_logs(handler_class: Any, loggers: Any) -> Callable[[], None]:
+    handler = handler_class(logger_provider=loggers)
+    handler.addFilter(is_worth_exporting)
+    handler.addFilter(add_context)
+    # Python's logging flushes at exit: in a thread of its own, which cannot start then.
+    handler.flush = lambda: None
+    logging.getLogger().addHandler(handler)
+
+    def stop() -> None:
+        logging.getLogger().removeHandler(handler)
         loggers.shutdown()
 
-    _shutdowns.extend([tracers.shutdown, meters.shutdown, stop_logs])
+    return stop

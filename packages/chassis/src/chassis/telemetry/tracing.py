@@ -81,14 +81,9 @@ def parent_of(carrier: Mapping[str, Any]) -> Context:
     return propagate.extract(texts, Context()) if texts else Context()
 
 
-def inject(carrier: dict[str, Any], span: Span) -> None:
-    """Have a message carry the trace context of a span."""
-    propagate.inject(carrier, trace.set_span_in_context(span))
-
-
-def inject_current(carrier: dict[str, Any]) -> None:
-    """Have a message carry the current trace context as it is."""
-    propagate.inject(carrier)
+def inject(carrier: dict[str, Any], within: Context | None = None) -> None:
+    """Have a message carry a trace context, the current one if none is given."""
+    propagate.inject(carrier, within)
 
 
 def traceparent() -> str | None:
