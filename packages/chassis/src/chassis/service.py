@@ -29,8 +29,8 @@ def serve(
         service: the class, whose one instance is called from several threads.
         name: ``price_list`` for ``PriceListService`` if None. Logs, spans and RabbitMQ
             know the process by it, unless SERVICE_NAME says otherwise.
-        queue: ``price_list_queue`` unless said otherwise here, or by QUEUE_NAME or
-            PRICE_LIST_QUEUE_NAME.
+        queue: ``price_list_queue`` if neither this, nor
+            QUEUE_NAME, nor PRICE_LIST_QUEUE_NAME says otherwise.
         settings: a subclass of ServiceSettings, if the service has its own.
     """
     own = load(settings)

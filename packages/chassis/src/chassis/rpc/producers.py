@@ -43,7 +43,7 @@ class LogEvent:
 
     @property
     def service_name(self) -> str:
-        """The service behind the queue: ``data`` of ``data_queue``."""
+        """Who is asked: ``data`` for ``data_queue``."""
         return get_service_name(self.queue_name)
 
 
