@@ -20,11 +20,6 @@ PUBLIC = {
     "os._exit",
     # Of named tuples.
     *("_asdict", "_fields", "_make", "_replace"),
-    # OpenTelemetry's logs have no other names while they may still change.
-    "opentelemetry._logs",
-    "opentelemetry.sdk._logs",
-    "opentelemetry.exporter.otlp.proto.grpc._log_exporter",
-    "opentelemetry.exporter.otlp.proto.http._log_exporter",
 }
 BY_NAME = {"attrgetter", "delattr", "getattr", "hasattr", "setattr"}
 

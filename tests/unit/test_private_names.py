@@ -40,7 +40,7 @@ def findings(code: str) -> set[str]:
         ("import kombu._x as x", "kombu._x"),
         ("setattr(channel, '_delivered', [])", "_delivered"),
         ("import operator\noperator.attrgetter('_x')(channel)", "_x"),
-        ("from opentelemetry.sdk import _shared", "opentelemetry.sdk._shared"),
+        ("from opentelemetry.sdk import _logs", "opentelemetry.sdk._logs"),
         # That ours have such a name makes it no name of another's class ...
         (
             "import kombu\nclass A:\n    def _x(self): kombu.Queue._x()",
@@ -95,7 +95,6 @@ def test_it_is_found(code: str, name: str) -> None:
         "class A:\n    _x: int\ndef f(a): a._x = 2",
         "import os\nos._exit(1)",
         "row._replace(a=1)",
-        "from opentelemetry.sdk._logs.export import BatchLogRecordProcessor",
         "from app._own import _x",
         "def _x(): ...\n_x()",
         "from threading import Thread\nclass A(Thread):\n    def _of_ours(self): ...",
