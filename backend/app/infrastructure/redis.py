@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from opentelemetry.trace import SpanKind
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -17,6 +17,7 @@ from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 
 TIMEOUT = 1.0
+CONNECTIONS = 16
 
 
 def redis_span(operation: str) -> AbstractContextManager[object]:
@@ -28,17 +29,28 @@ def redis_span(operation: str) -> AbstractContextManager[object]:
     )
 
 
+def connect(url: str, connections: int) -> Redis:
+    """A client that connects on first use, and tries each command twice: idle
+    connections die with a Redis that was restarted meanwhile.
+
+    Whoever uses it sets the time-out. That of redis-py makes each write a ``wait_for``,
+    which on Python 3.11 may swallow a cancellation, and so the time-out of a caller.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=None,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 1),
+    )
+    return Redis.from_pool(pool)
+
+
 class TaskStates:
     """Reads what Celery notes; never writes."""
 
     def __init__(self, settings: CelerySettings) -> None:
-        self._redis = Redis.from_url(
-            settings.result_backend.get_secret_value(),
-            # `_ask` is the time-out: redis-py's own may swallow a cancellation on
-            # Python 3.11, and its retries would take longer.
-            socket_timeout=None,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = connect(settings.result_backend.get_secret_value(), CONNECTIONS)
 
     async def check(self) -> None:
         """Raises BrokerUnavailable if Redis does not answer."""

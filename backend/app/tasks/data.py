@@ -5,12 +5,14 @@ transaction with the log rows of the call; running a second time changes nothing
 """
 
 import json
+import logging
 import random
 from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
-from celery.states import STARTED
+from celery.states import RETRY, STARTED
+from redis.exceptions import RedisError
 
 from app.core.config import LONGEST_RETRY_DELAY
 from app.core.exceptions import DeadlineExceeded, Refused, Unavailable
@@ -20,6 +22,8 @@ from app.infrastructure.rabbitmq import LogEvent
 from app.models.schemas import TaskStatus
 from app.tasks.records import Ending, end_record, failure
 from app.tasks.resources import get_resources
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(bind=True, name=PROCESS_DATA)
@@ -38,7 +42,7 @@ def process_data(
     def note(event: LogEvent) -> None:
         events.append(event)
         if event.status == "start":  # told while the call is under way
-            self.update_state(state=STARTED)
+            _note_state(self, STARTED)
 
     resources = get_resources()
     try:
@@ -59,6 +63,7 @@ def process_data(
     except (Unavailable, DeadlineExceeded, SoftTimeLimitExceeded) as error:
         retries = self.request.retries
         if retries < resources.settings.celery.task_max_retries:
+            _note_state(self, RETRY)
             raise self.retry(exc=error, countdown=_delay(retries)) from error
         ending = failure(
             getattr(error, "code", "time_limit_exceeded"),
@@ -68,6 +73,18 @@ def process_data(
             resources.autocommit, task_id, ending, events, content["description"]
         )
     return ending.status.value
+
+
+def _note_state(task: Task[Any, Any], state: str) -> None:
+    """Keep the state for whoever asks meanwhile. It only adds detail to the record: a
+    Redis that is away costs that, and no more."""
+    backend: Any = task.backend
+    key = backend.get_key_for_task(task.request.id)
+    meta = backend.encode({"task_id": task.request.id, "status": state})
+    try:
+        backend.client.set(key, meta, ex=backend.expires)
+    except RedisError as error:
+        logger.warning("Redis did not take the state of a task: %r", error)
 
 
 def _delay(retries: int) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +33,10 @@ _lost = tracing.meter.create_counter(
     description="Lost tasks that the sweep found: published again, or given up.",
 )
 
+# A worker is given a task, and notes a round trip later that it holds it: who looks
+# in between sees it nowhere, and looks again after so many seconds.
+LOOKS, BETWEEN_LOOKS = 2, 0.5
+
 AT_ONCE = 500
 LONGEST_BACKLOG = 20_000
 PRUNE_AT_ONCE = 10_000
@@ -45,15 +50,18 @@ def sweep(self: Task[Any, Any]) -> None:
     is killed between being given it and noting that. The record knows better.
     """
     settings = get_resources().settings.celery
-    waiting = _find_waiting(settings.sweep_after_seconds)
-    if not waiting:
-        return
-    known = _known_to_celery(self)
-    if known is None:
-        return  # a long backlog: nothing can be said to be lost
-    for task_id in waiting:
-        if task_id not in known:
-            _publish_again(task_id, settings.sweep_after_seconds)
+    lost = _find_waiting(settings.sweep_after_seconds)
+    for look in range(LOOKS):
+        if not lost:
+            return
+        if look:
+            time.sleep(BETWEEN_LOOKS)
+        known = _known_to_celery(self)
+        if known is None:
+            return  # a long backlog: nothing can be said to be lost
+        lost = [task_id for task_id in lost if task_id not in known]
+    for task_id in lost:
+        _publish_again(task_id, settings.sweep_after_seconds)
 
 
 def _older(seconds: float) -> Any:
@@ -78,12 +86,13 @@ def _find_waiting(seconds: float) -> list[str]:
 def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
     """Ids of tasks that are queued, running or waiting for a retry; None if many."""
     with task.app.connection_for_write() as connection:
-        redis: Any = connection.default_channel.client  # type: ignore[attr-defined]
+        channel: Any = connection.default_channel
+        redis = channel.client
         if sum(redis.llen(queue) for queue in QUEUES) > LONGEST_BACKLOG:
             return None
         messages = [m for queue in QUEUES for m in redis.lrange(queue, 0, -1)]
         # kombu keeps [message, exchange, routing key] of what workers hold.
-        messages += [json.loads(held)[0] for held in redis.hvals("unacked")]
+        messages += [json.loads(held)[0] for held in redis.hvals(channel.unacked_key)]
     ids = set()
     for message in messages:
         content = json.loads(message) if isinstance(message, bytes | str) else message

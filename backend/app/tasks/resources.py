@@ -34,6 +34,7 @@ def open_resources(settings: Settings) -> None:
         create_sync_engine(settings.database),
         create_sync_engine(
             settings.database,
+            pool_size=0,  # no limit: as many as tasks at a time, each kept
             isolation_level="AUTOCOMMIT",
             pool_pre_ping=False,
             skip_autocommit_rollback=True,
@@ -51,6 +52,15 @@ def get_resources() -> WorkerResources:
     if _resources is None:
         raise RuntimeError("open_resources() has not been called in this process")
     return _resources
+
+
+def end_calls() -> bool:
+    """Let the calls of this process fail, as by a loss of the broker; False if it runs
+    no tasks itself."""
+    if _resources is None:
+        return False
+    _resources.producer.close()
+    return True
 
 
 def close_resources() -> None:
