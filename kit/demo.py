@@ -3,8 +3,8 @@
 The machinery stays: a service of your own is called, accepted for and watched by it.
 """
 
-import posixpath
 import re
+from posixpath import dirname, join, normpath
 
 from kit import documents, service
 from kit.names import Name, from_specimen
@@ -47,7 +47,7 @@ def remove(tree: Tree) -> str:
         edit.undo(tree, force=True)
     for path in tree.files("."):
         if path.endswith(".md") and path not in own:
-            tree.write(path, _without(path, tree.read(path), own))
+            tree.write(path, _without_demo(path, tree.read(path)))
     documents.update(tree)
     tree.apply()
     return DONE.format(files=len(own))
@@ -57,17 +57,16 @@ def _files(tree: Tree, place: str) -> list[str]:
     return [place] if tree.exists(place) else list(tree.files(place))
 
 
-def _without(document: str, text: str, gone: list[str]) -> str:
+def _without_demo(document: str, text: str) -> str:
     """Without passages about the demo, and table rows that lead to what is gone."""
     lines = PASSAGE.sub("", text).splitlines(keepends=True)
-    return "".join(line for line in lines if not _is_row_of(document, line, gone))
+    return "".join(line for line in lines if not _is_row_of_demo(document, line))
 
 
-def _is_row_of(document: str, line: str, gone: list[str]) -> bool:
-    if not line.startswith("|"):
-        return False
-    for link in re.findall(r"\]\(([^)#\s]+)", line):
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(document), link))
-        if any(path == target or path.startswith(f"{target}/") for path in gone):
-            return True
-    return False
+def _is_row_of_demo(document: str, line: str) -> bool:
+    links = re.findall(r"\]\(([^)#\s]+)", line)
+    places = [normpath(join(dirname(document), link)) for link in links]
+    places += [normpath(code) for code in re.findall(r"`([^`]+)`", line)]
+    return line.lstrip().startswith("|") and any(
+        f"{place}/".startswith(f"{own}/") for place in places for own in OWN
+    )

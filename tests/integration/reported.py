@@ -7,7 +7,6 @@ METRICS = {
         ("http.server.active_requests", "{request}", "sum"),
         ("rpc.client.call.duration", "s", "histogram"),
         ("rpc.client.active_calls", "{call}", "sum"),
-        ("messaging.client.operation.duration", "s", "histogram"),
         ("app.group_commit.batch.size", "{request}", "histogram"),
         ("app.idempotency.requests", "{request}", "sum"),
         ("app.event_loop.lag", "s", "histogram"),
@@ -16,7 +15,8 @@ METRICS = {
         ("process.memory.usage", "By", "sum"),
     },
     "worker": {
-        ("messaging.process.duration", "s", "histogram"),
+        ("flower.task.runtime.seconds", "seconds", "histogram"),
+        ("app.tasks.ended", "{task}", "sum"),
         ("rpc.client.call.duration", "s", "histogram"),
         ("rpc.client.active_calls", "{call}", "sum"),
         ("db.client.connection.count", "{connection}", "sum"),
@@ -28,9 +28,8 @@ METRICS = {
         ("rabbitmq.queue.consumers", "{consumer}", "gauge"),
         ("rabbitmq.queue.acknowledged", "{message}", "sum"),
         ("app.tasks.waiting", "{task}", "gauge"),
-        ("messaging.client.operation.duration", "s", "histogram"),
     },
-    "dataservice": {
+    "data": {
         ("messaging.process.duration", "s", "histogram"),
         ("app.rpc.queue.duration", "s", "histogram"),
         ("app.rpc.dead_letters", "{message}", "sum"),

@@ -13,8 +13,8 @@ RARE = {"app.sweep.lost_tasks"}
 
 ATTRIBUTES = {
     *("http.route", "http.response.status_code", "error.type", "service.name"),
-    *("messaging.destination.name", "rabbitmq.message.state", "celery.task_name"),
-    *("celery.state", "app.sweep.outcome", "app.idempotency.outcome"),
+    *("messaging.destination.name", "rabbitmq.message.state"),
+    *("app.task.status", "app.sweep.outcome", "app.idempotency.outcome"),
     "db.client.connection.state",
 }
 

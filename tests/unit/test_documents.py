@@ -34,8 +34,9 @@ BASES = (
     "",
     "backend",
     "backend/app",
-    "services/dataservice",
-    "services/dataservice/app",
+    "packages/chassis/src/chassis",
+    "services/*",
+    "services/*/app",
 )
 # What is made while the system runs, keys of secrets, and what a reader is shown how to
 # add.
@@ -83,7 +84,7 @@ def exists(base: str, name: str) -> bool:
     """Names without a folder are looked for by themselves, wherever they are."""
     if "/" not in name:
         return any(Path(file).match(name) for file in tracked())
-    return any((ROOT / base).glob(name.removesuffix("/")))
+    return any(ROOT.glob(f"./{base}/{name.removesuffix('/')}"))
 
 
 @cache

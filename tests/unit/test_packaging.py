@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-
-from local.apps import ROOT
-from local.lock import GROUPS
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from local.apps import ROOT
+from local.lock import GROUPS
 from tests.unit.private_names import read
 
 CHASSIS = ROOT / "packages" / "chassis"

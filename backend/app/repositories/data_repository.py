@@ -23,8 +23,15 @@ from app.models.schemas import TaskStatus
 from app.repositories.columns import written_columns
 from app.repositories.pages import Page, newest_first
 from app.repositories.task_repository import INSERT_FROM_JSON, logs_as_json
+from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
+
+_ended = tracing.meter.create_counter(
+    "app.tasks.ended",
+    unit="{task}",
+    description="Accepted work that has ended, by its status.",
+)
 
 COLUMNS = written_columns(DataProcessingRecord, "created_at", "updated_at")
 EMPTY = dict.fromkeys(COLUMNS)
@@ -142,7 +149,9 @@ def end_record(
         changed = _execute(engine, statement, parameters)
     except DatabaseUnavailable:  # a connection may just have been old
         changed = _execute(engine, statement, parameters)
-    if not changed:
+    if changed:
+        _ended.add(1, {"app.task.status": ending.status.value})
+    else:
         logger.info("Task %s has ended before, or its record is gone", task_id)
     return changed
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from local.apps import registered
 from tests.e2e.client import PROCESS, PROCESS_ASYNC
 from tests.integration.conftest import EACH_PROTOCOL, Traced
 from tests.integration.data.test_traces import call
@@ -55,7 +56,7 @@ def points(traced: Traced, name: str) -> Iterator[dict[str, Any]]:
             yield from metric.points
 
 
-def test_depths_are_those_of_both_queues_by_state(traced: Traced) -> None:
+def test_depths_are_those_of_all_queues_by_state(traced: Traced) -> None:
     def states(_: Any) -> bool:
         seen = {
             (
@@ -66,7 +67,8 @@ def test_depths_are_those_of_both_queues_by_state(traced: Traced) -> None:
         }
         return seen == {
             (queue, state)
-            for queue in ("data_queue", "data_queue_dlq")
+            for each in registered().values()
+            for queue in (each, f"{each}_dlq")
             for state in ("ready", "unacknowledged")
         }
 

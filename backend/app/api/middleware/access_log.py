@@ -40,7 +40,7 @@ class AccessLogMiddleware:
         try:
             await self._app(scope, receive, send_noted)
         finally:
-            _log(level, scope, status, time.perf_counter() - began)
+            _log_request(level, scope, status, time.perf_counter() - began)
 
 
 def is_probe(scope: Any) -> bool:
@@ -60,7 +60,7 @@ def route_of(scope: Any) -> str | None:
     return prefix + str(template)
 
 
-def _log(level: int, scope: Scope, status: int, seconds: float) -> None:
+def _log_request(level: int, scope: Scope, status: int, seconds: float) -> None:
     method, client = scope["method"], scope.get("client")
     path, milliseconds = scope["path"], round(seconds * 1000, 2)
     fields = {

@@ -8,7 +8,7 @@ from chassis.calls import set_event_producer
 from chassis.environment import load
 from chassis.logs import configure_logging
 from chassis.rpc.client import RpcClient
-from chassis.rpc.handling import Service
+from chassis.rpc.handling import JsonService
 from chassis.rpc.producers import EventProducer
 from chassis.rpc.receiver import EventReceiver
 from chassis.settings import ServiceSettings
@@ -16,7 +16,7 @@ from chassis.telemetry import start_telemetry, stop_telemetry
 
 
 def serve(
-    service: Callable[[], Service],
+    service: Callable[[], JsonService],
     *,
     name: str | None = None,
     queue: str | None = None,
@@ -58,7 +58,7 @@ def serve(
         stop_telemetry()
 
 
-def service_name(service: Callable[[], Service]) -> str:
+def service_name(service: Callable[[], JsonService]) -> str:
     """``price_list`` for the class ``PriceListService``."""
     own = getattr(service, "__name__", "service")
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", own)

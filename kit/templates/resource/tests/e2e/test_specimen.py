@@ -1,5 +1,7 @@
 """Speci mens, through nginx."""
 
+from uuid import uuid4
+
 from tests.e2e.client import Api, assert_problem
 
 URL = "/api/v1/speci-mens"
@@ -18,6 +20,14 @@ def test_the_life_of_one(api: Api) -> None:
     assert api.http.delete(place).status_code == 204
     assert_problem(api.http.get(place), 404, "not_found")
     assert_problem(api.http.delete(place), 404)
+
+
+def test_twice_under_one_key_is_once(api: Api) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    first, second = (api.send(URL, b'{"title": "a"}', **key) for _ in range(2))
+    assert first.status_code == second.status_code == 201, first.text
+    assert second.json() == first.json()
+    assert second.headers["Idempotency-Replayed"] == "true"
 
 
 def test_pages_follow_each_other(api: Api) -> None:
