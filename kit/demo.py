@@ -13,12 +13,12 @@ from kit.tree import KitError, Tree
 
 NAME = Name(("data",))
 FOLDER = "services/dataservice"
+WORDS = {"services/specimen": FOLDER, "specimen/specimen": "dataservice/dataservice"}
 
 # What is the demo's own, and the tests that are about it or need an operation of it.
 OWN = (
     FOLDER,
     "backend/app/api/v1/endpoints/data.py",
-    "backend/tests/data",
     "tests/e2e/data",
     "tests/integration/data",
 )
@@ -39,11 +39,7 @@ def remove(tree: Tree) -> str:
     own = [path for place in OWN for path in _files(tree, place)]
     for path in own:
         tree.delete(path)
-    words = {
-        "services/specimen": FOLDER,
-        "specimen/specimen": "dataservice/dataservice",
-    }
-    for edit in entries(tree, service.TEMPLATES, from_specimen(NAME, words)):
+    for edit in entries(tree, service.TEMPLATES, from_specimen(NAME, WORDS)):
         edit.undo(tree, force=True)
     for path in tree.files("."):
         if path.endswith(".md") and path not in own:

@@ -51,7 +51,11 @@ def _bindings(node: ast.stmt) -> Iterator[str]:
         yield from (each.id for each in node.targets if isinstance(each, ast.Name))
 
 
-def definitions(text: str) -> set[str]:
-    """Names of a module's functions and classes."""
+def definitions(path: str, text: str) -> set[str]:
+    """Names of a module's functions and classes. Raises KitError."""
+    try:
+        body = ast.parse(text).body
+    except SyntaxError as error:
+        raise KitError(f"{path} is no Python: {error}") from error
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {node.name for node in ast.parse(text).body if isinstance(node, kinds)}
+    return {node.name for node in body if isinstance(node, kinds)}

@@ -22,6 +22,9 @@ DATABASE = "fastapi_db"
 # Of the gateway's containers: two projects must not have the same.
 SUBNET = "172.30.81.0/24"
 
+# In code: the queue of a service that names none.
+QUEUE = "{service}_queue"
+
 COMPOSE = "docker-compose.yml"
 
 # Containers, objects of Kubernetes and lines of code have the name and more in them.
@@ -59,7 +62,8 @@ def project(tree: Tree, name: Name) -> str:
         raise KitError(f"{name.kebab} is too long: {LONGEST} characters at the most")
     new = spellings(tree, name)
     longest_first = sorted(map(re.escape, new), key=len, reverse=True)
-    pattern = re.compile(rf"(?<![\w-])({'|'.join(longest_first)})(?!\w)")
+    # Not in the middle of a word, or of one with hyphens such as a heading's address.
+    pattern = re.compile(rf"(?<!\w)(?<!\w-)({'|'.join(longest_first)})(?!\w)")
     _rename_containers_of_others(tree, name)
     for path in project_files(tree):
         try:
@@ -82,6 +86,7 @@ def _prefix(joint: str) -> str:
 
 def _queues(tree: Tree) -> Iterator[str]:
     """Those of all services, and of those to come."""
+    yield QUEUE
     for registry in (REGISTRY, f"{TEMPLATES}/{REGISTRY}"):
         yield from registered(tree, registry).values()
 

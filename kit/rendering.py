@@ -47,11 +47,11 @@ def check_names(tree: Tree, made: list[Edit]) -> None:
         name: edit.path
         for edit in made
         if isinstance(edit, Create) and edit.path.startswith(f"{PACKAGE}/")
-        for name in definitions(edit.text)
+        for name in definitions(edit.path, edit.text)
     }
     for path in tree.files(PACKAGE):
         if path.endswith(".py") and path not in new.values():
-            for name in definitions(tree.read(path)) & set(new):
+            for name in definitions(path, tree.read(path)) & set(new):
                 raise KitError(f"The name is taken: {path} has {name}")
 
 

@@ -103,9 +103,10 @@ def service_environment(
 ) -> dict[str, str]:
     """The environment of a service, in which QUEUE_NAME and SERVICE_NAME are its own:
     for `services/pricing` PRICING_QUEUE_NAME, or what the backend has for it."""
-    name = folder.name.removesuffix("service")
-    queue = env.get(f"{name.upper()}_QUEUE_NAME") or queues.get(name, f"{name}_queue")
-    return {**env, "QUEUE_NAME": queue, "SERVICE_NAME": name}
+    service = folder.name.removesuffix("service")
+    named = env.get(f"{service.upper()}_QUEUE_NAME")
+    queue = named or queues.get(service, f"{service}_queue")
+    return {**env, "QUEUE_NAME": queue, "SERVICE_NAME": service}
 
 
 def service_folders() -> list[Path]:

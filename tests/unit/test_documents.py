@@ -34,6 +34,7 @@ BASES = (
     "",
     "backend",
     "backend/app",
+    "packages/chassis/src",
     "packages/chassis/src/chassis",
     "services/*",
     "services/*/app",

@@ -92,7 +92,7 @@ def pins(file: Path) -> dict[str, Version]:
 @cache
 def owners() -> dict[str, str]:
     """The package that brings a module, by the module's full name."""
-    found = {}
+    found: dict[str, str] = {}
     for package in distributions():
         for file in package.files or []:
             if file.suffix in {".py", ".so"}:

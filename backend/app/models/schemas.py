@@ -223,7 +223,7 @@ class Health(BaseModel):
             "postgresql": {"status": "up", "detail": None},
             "rabbitmq": {"status": "up", "detail": None},
             "redis": {"status": "down", "detail": "no answer"},
-            "data-service": {"status": "up", "detail": None},
+            "pricing-service": {"status": "up", "detail": None},
         },
     )
 

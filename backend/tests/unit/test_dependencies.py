@@ -29,4 +29,4 @@ def calls() -> Iterator[list[Any]]:
 def test_an_endpoint_calls_a_service_by_its_name(calls: list[Any]) -> None:
     queue = get_queue_name("pricing")
     assert call_service(queue_name=queue, payload={"payload": 1}) == {"payload": 1}
-    assert calls == [("pricing_queue", {"payload": 1})]
+    assert calls == [(queue, {"payload": 1})]

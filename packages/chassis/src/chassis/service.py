@@ -7,6 +7,7 @@ from collections.abc import Callable
 from chassis.calls import set_event_producer
 from chassis.environment import load
 from chassis.logs import configure_logging
+from chassis.queues import get_queue_name
 from chassis.rpc.client import RpcClient
 from chassis.rpc.handling import JsonService
 from chassis.rpc.producers import EventProducer
@@ -28,7 +29,8 @@ def serve(
         service: the class, whose one instance is called from several threads.
         name: ``price_list`` for ``PriceListService`` if None. Logs, spans and RabbitMQ
             know the process by it, unless SERVICE_NAME says otherwise.
-        queue: ``price_list_queue`` unless said otherwise here or by QUEUE_NAME.
+        queue: ``price_list_queue`` if neither this, nor
+            QUEUE_NAME, nor PRICE_LIST_QUEUE_NAME says otherwise.
         settings: a subclass of ServiceSettings, if the service has its own.
     """
     own = load(settings)
@@ -39,7 +41,7 @@ def serve(
     # Connects when this service calls another, if it ever does.
     producer = EventProducer(RpcClient(own.rabbitmq, own.rpc), own.rpc.timeout_seconds)
     receiver = EventReceiver(
-        queue_name=own.queue_name or queue or f"{name}_queue",
+        queue_name=own.queue_name or queue or get_queue_name(name),
         service=service,
         service_name=shown,
         rabbitmq=own.rabbitmq,

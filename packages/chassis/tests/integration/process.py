@@ -1,4 +1,4 @@
-"""The service as a process of its own."""
+"""A service as a process of its own."""
 
 import os
 import signal
@@ -8,22 +8,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-ROOT = Path(__file__).parents[2]
-
-
-PROGRAMS = {"main": ["main.py"], "probe": ["-m", "tests.integration.probe"]}
+CHASSIS = Path(__file__).parents[2]
+PROBE = ["-m", "tests.integration.probe"]
 
 
 class ServiceProcess:
-    """The data service or the probe in a process of its own; its log goes to a file."""
+    """The probe, or another program, in a process of its own; its log is in a file."""
 
-    def __init__(self, program: str, env: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, env: dict[str, str], log: Path, program: list[str] | None = None
+    ) -> None:
         self._log = log
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *PROGRAMS[program]],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+                [sys.executable, *(program or PROBE)],
+                cwd=log.parent,  # where no `.env` is near
+                env={**os.environ, "PYTHONPATH": str(CHASSIS), **env},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -46,6 +46,11 @@ class ServiceProcess:
     @property
     def log(self) -> str:
         return self._log.read_text()
+
+    @property
+    def losses(self) -> int:
+        """Failures to connect, or losses, that it has reported."""
+        return self.log.count("Not connected to")
 
     @property
     def cpu_seconds(self) -> float:

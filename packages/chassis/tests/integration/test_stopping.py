@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.client import Caller, Rabbit
+from tests.integration.caller import Caller, Rabbit
 from tests.integration.conftest import Start
-from tests.integration.waiting import wait_until
+from tests.integration.waiting import lines, wait_until
 
 Connect = Callable[[], Caller]
-
-
-def lines(path: Path) -> int:
-    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -31,24 +27,24 @@ def test_an_idle_service_ends_at_once(start: Start, signum: signal.Signals) -> N
 def test_sigterm_answers_what_runs_and_returns_the_rest(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:
-    process = start("probe", CONCURRENCY="2")
+    process = start(CONCURRENCY="2")
     caller, log, gate = connect(), tmp_path / "notes", tmp_path / "gate"
     ids = [
         caller.send({"do": "wait_for_file", "file": str(gate), "note": str(log)})
         for _ in range(6)
     ]
-    wait_until(lambda: lines(log) == 2, "two requests run")
+    wait_until(lambda: len(lines(log)) == 2, "two requests run")
     process.signal(signal.SIGTERM)
     wait_until(lambda: caller.depth(queue) == 4, "the rest is back in the queue")
-    late = caller.send({"do": "answer", "note": str(log)})
+    late = caller.send({"note": str(log)})
     wait_until(lambda: caller.depth(queue) == 5, "it takes no further request")
     gate.touch()
     for answered in ids[:2]:
         assert caller.reply(answered).status == "ok"
     assert process.wait() == 0
     assert caller.depth(queue) == 5
-    assert lines(log) == 2
-    start("probe")
+    assert len(lines(log)) == 2
+    start()
     for returned in (*ids[2:], late):
         assert caller.reply(returned).status == "ok"
 
@@ -56,10 +52,10 @@ def test_sigterm_answers_what_runs_and_returns_the_rest(
 def test_sigterm_gives_up_on_a_handler_after_the_grace_period(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:
-    process = start("probe", SHUTDOWN_GRACE_SECONDS="1")
+    process = start(SHUTDOWN_GRACE_SECONDS="1")
     caller, log = connect(), tmp_path / "notes"
     caller.send({"do": "block", "seconds": 60, "note": str(log)})
-    wait_until(lambda: lines(log) == 1, "the request runs")
+    wait_until(lambda: len(lines(log)) == 1, "the request runs")
     began = time.monotonic()
     process.signal(signal.SIGTERM)
     assert process.wait() == 0
@@ -71,12 +67,12 @@ def test_sigterm_gives_up_on_a_handler_after_the_grace_period(
 def test_a_second_signal_ends_it_at_once(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
-    process = start("probe", SHUTDOWN_GRACE_SECONDS="60")
+    process = start(SHUTDOWN_GRACE_SECONDS="60")
     log = tmp_path / "notes"
     connect().send({"do": "block", "seconds": 60, "note": str(log)})
-    wait_until(lambda: lines(log) == 1, "the request runs")
+    wait_until(lambda: len(lines(log)) == 1, "the request runs")
     process.signal(signal.SIGTERM)
-    wait_until(lambda: "stopping" in process.log, "it drains")
+    wait_until(lambda: "Stopping" in process.log, "it drains")
     process.signal(signal.SIGTERM)
     assert process.wait(within=3) == 128 + signal.SIGTERM
 
@@ -101,17 +97,17 @@ def test_sigterm_while_the_broker_hangs(start: Start, rabbitmq: Rabbit) -> None:
 def test_a_request_of_a_killed_service_is_delivered_again(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:
-    first = start("probe")
+    first = start()
     caller, log, gate = connect(), tmp_path / "notes", tmp_path / "gate"
     request = {"do": "wait_for_file", "file": str(gate), "note": str(log)}
     correlation_id = caller.send(request)
-    wait_until(lambda: lines(log) == 1, "the request runs")
+    wait_until(lambda: len(lines(log)) == 1, "the request runs")
     first.signal(signal.SIGKILL)
     first.wait()
     gate.touch()
-    start("probe")
+    start()
     assert caller.reply(correlation_id).status == "ok"
-    assert lines(log) == 2
+    assert len(lines(log)) == 2
     assert caller.depth(queue) == 0
     assert caller.depth(f"{queue}_dlq") == 0
 
@@ -121,28 +117,30 @@ def test_a_request_that_kills_the_service_is_dead_lettered_in_the_end(
 ) -> None:
     caller, log = connect(), tmp_path / "notes"
     for attempt in range(1, 5):
-        process = start("probe")
+        process = start()
         if attempt == 1:
             caller.send({"do": "block", "seconds": 60, "note": str(log)})
-        wait_until(lambda: lines(log) == attempt, "the request runs again")
+        wait_until(lambda: len(lines(log)) == attempt, "the request runs again")
         process.signal(signal.SIGKILL)
         process.wait()
     wait_until(lambda: caller.depth(f"{queue}_dlq") == 1, "it is dead-lettered")
     assert caller.depth(queue) == 0
 
 
-def test_a_stopped_service_does_not_execute_what_became_stale(
+def test_a_stopped_service_does_not_execute_what_became_late(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
-    process = start("probe", CONCURRENCY="1")
+    process = start(CONCURRENCY="1")
     caller, log, gate = connect(), tmp_path / "notes", tmp_path / "gate"
     running = {"do": "wait_for_file", "file": str(gate), "note": str(log)}
     caller.send(running)
-    wait_until(lambda: lines(log) == 1, "one request runs, the next is prefetched")
-    caller.send({"do": "answer", "note": str(log), "name": "stale"}, deadline=1)
+    wait_until(lambda: len(lines(log)) == 1, "one request runs")
+    caller.send({"note": str(log), "name": "late"}, deadline=1)
+    time.sleep(0.3)  # it has been fetched ahead
     process.signal(signal.SIGSTOP)
     time.sleep(1.2)  # beyond the deadline
     process.signal(signal.SIGCONT)
     gate.touch()
-    assert caller.call({"do": "answer"}).status == "ok"
-    assert "stale" not in log.read_text()
+    assert caller.call("quick").status == "ok"
+    assert "late" not in lines(log)
+    assert "Dropped a late request" in process.log

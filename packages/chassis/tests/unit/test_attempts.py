@@ -51,7 +51,7 @@ def test_a_connection_that_held_begins_with_short_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     attempts = Attempts()
-    clock = iter([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 17.0])
+    clock = iter([0.0, 0.1, 1.0, 1.1, 2.0, 2.1, 3.0, 4.1])
     fake = SimpleNamespace(monotonic=lambda: next(clock))
     monkeypatch.setattr("chassis.rpc.attempts.time", fake)
     pauses = []

@@ -8,7 +8,7 @@ from chassis.rpc.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 #: A connection that held this long makes the next loss wait from the start again.
-STABLE_SECONDS = 10.0
+STABLE_SECONDS = 1.0
 
 
 class Attempts:

@@ -18,6 +18,8 @@ class Rabbit(Protocol):
     password: str
     pid: int
 
+    management_url: str
+
     def start(self) -> None: ...
     def kill(self) -> None: ...
     def pause(self) -> None: ...
@@ -74,16 +76,16 @@ class Caller:
     def send(
         self,
         payload: Any,
-        description: str | None = None,
         *,
         deadline: float = 60.0,
         body: bytes | None = None,
         reply_to: str | None = None,
         correlation_id: str | None = None,
+        headers: dict[str, Any] | None = None,
     ) -> str:
-        """Publishes a request whose deadline is in so many seconds; its id."""
+        """Publish a request whose deadline is in so many seconds; its id."""
         correlation_id = correlation_id or uuid.uuid4().hex
-        request = {"payload": payload, "description": description}
+        request = {"payload": payload, "description": None}
         message = amqp.Message(
             json.dumps(request).encode() if body is None else body,
             content_type="application/json",
@@ -91,15 +93,17 @@ class Caller:
             correlation_id=correlation_id,
             reply_to=self.reply_to if reply_to is None else reply_to or None,
             application_headers={
-                "x-deadline": int((time.time() + deadline) * 1000),
+                "x-time-left": int(deadline * 1000),
+                "x-sent-at": int(time.time() * 1000),
                 "x-request-id": correlation_id,
+                **(headers or {}),
             },
         )
         self._channel.basic_publish(message, routing_key=self._queue)
         return correlation_id
 
     def reply(self, correlation_id: str, within: float = 20.0) -> Reply:
-        """Waits for the reply and takes it. Raises TimeoutError."""
+        """Wait for the reply and take it. Raises TimeoutError."""
         until = time.monotonic() + within
         while not self._replies.get(correlation_id):
             left = until - time.monotonic()
@@ -108,8 +112,8 @@ class Caller:
             self._drain(left)
         return self._replies[correlation_id].pop(0)
 
-    def call(self, payload: Any, description: str | None = None, **kw: Any) -> Reply:
-        return self.reply(self.send(payload, description, **kw))
+    def call(self, payload: Any, **options: Any) -> Reply:
+        return self.reply(self.send(payload, **options))
 
     def depth(self, queue: str) -> int:
         """Messages that are ready in a queue."""

@@ -11,7 +11,7 @@ import pytest
 from kombu import Queue
 from kombu.message import Message
 
-from app.core.exceptions import (
+from chassis.errors import (
     BrokerUnavailable,
     DeadlineExceeded,
     NoConsumer,
@@ -20,10 +20,11 @@ from app.core.exceptions import (
     TooManyInFlight,
     Unavailable,
 )
-from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer, LogEvent
 from chassis.rpc.client import RpcClient
-from chassis.settings import RabbitMQSettings
-from tests.integration.responder import Responder, connect, wait_until
+from chassis.rpc.producers import AsyncEventProducer, EventProducer, LogEvent
+from chassis.settings import RabbitMQSettings, RpcSettings
+from tests.integration.responder import Responder, connect
+from tests.integration.waiting import wait_until
 
 
 @pytest.fixture
@@ -48,28 +49,11 @@ def test_the_request_is_of_the_contract(
     assert message.content_type == "application/json"
     assert message.headers["x-request-id"] == "r"
     assert message.headers["x-task-id"] == "t"
-    headers: Any = message.headers
-    assert 2900 < headers["x-time-left"] <= 3000
-    assert before <= headers["x-sent-at"] / 1000 + 0.001 <= time.time() + 0.001
-    assert 2000 < int(message.properties["expiration"]) <= 3000
+    headers: dict[str, Any] = message.headers
+    assert 2000 < headers["x-time-left"] <= 3000
+    assert message.properties["expiration"] == str(headers["x-time-left"])
+    assert before - 0.001 <= headers["x-sent-at"] / 1000 <= time.time()
     assert message.properties["correlation_id"].startswith("r#")
-
-
-def test_start_and_end_are_logged(
-    producer: EventProducer, responder: Responder
-) -> None:
-    events: list[LogEvent] = []
-    producer.call(
-        responder.queue,
-        {},
-        task_id="t",
-        correlation_id="r",
-        on_log_event=events.append,
-    )
-    assert events == [
-        LogEvent("start", responder.queue, "t", "r"),
-        LogEvent("end", responder.queue, "t", "r", "echo"),
-    ]
 
 
 def test_threads_share_the_connection(
@@ -168,7 +152,7 @@ def test_a_late_reply_is_dropped_and_counted(
 def test_calls_in_flight_are_bounded(
     new_client: Callable[..., RpcClient], responder: Responder
 ) -> None:
-    client = new_client(max_in_flight=3)
+    client = new_client(RpcSettings(max_in_flight=3))
     go_on = threading.Event()
     responder.before_reply = lambda _: go_on.wait(5)
     producer = EventProducer(client, timeout=5)
@@ -220,11 +204,3 @@ def test_closing_ends_pending_calls(
             call.result(1)
     with pytest.raises(BrokerUnavailable):
         producer.call(responder.queue, {}, timeout=0.1)
-
-
-def test_ids_that_amqp_cannot_carry_harm_nobody(
-    producer: EventProducer, responder: Responder
-) -> None:
-    with pytest.raises(ValueError):
-        producer.call(responder.queue, {}, correlation_id="x" * 300)
-    assert producer.call(responder.queue, {}).outcome == {}

@@ -11,13 +11,14 @@ from urllib.parse import quote
 
 import pytest
 
-from app.core.exceptions import ApplicationError, OutcomeUnknown, Unavailable
-from app.infrastructure.rabbitmq import EventProducer
+from chassis.errors import ApplicationError, OutcomeUnknown, Unavailable
 from chassis.rpc.client import RpcClient
+from chassis.rpc.producers import EventProducer
 from chassis.settings import RabbitMQSettings
 from local.servers.rabbitmq import RabbitMQ
-from tests.integration.proxy import SlowProxy
-from tests.integration.responder import Responder, wait_until
+from tests.integration.proxy import Proxy
+from tests.integration.responder import Responder
+from tests.integration.waiting import wait_until
 
 
 class Traffic:
@@ -47,7 +48,7 @@ class Traffic:
     def wait_answers(self, more: int = 50) -> None:
         """Wait until that many more calls were answered."""
         target = self.answered + more
-        wait_until(lambda: self.answered >= target, 30)
+        wait_until(lambda: self.answered >= target, f"{more} more answers")
 
     def stop(self) -> None:
         """End, and raise what was not an error of the kit."""
@@ -99,7 +100,7 @@ def test_broker_stopped_beyond_two_heartbeats(
     rabbitmq.pause()
     try:
         # Heartbeats come every second here: two missed ones end the connection.
-        wait_until(lambda: len(traffic.errors) >= 4, 8)
+        wait_until(lambda: len(traffic.errors) >= 4, "calls fail", within=8)
         assert not client.connected
     finally:
         rabbitmq.resume()
@@ -135,26 +136,22 @@ def close_connections(settings: RabbitMQSettings) -> None:
 
 
 def test_nothing_leaks_over_reconnections(
-    client: RpcClient, responder: Responder, rabbitmq_settings: RabbitMQSettings
+    new_client: Callable[..., RpcClient], responder: Responder, proxy: Proxy
 ) -> None:
+    client = new_client(port=proxy.port)
     producer = EventProducer(client, timeout=5)
 
-    def cycle() -> None:
-        wait_until(lambda: client.connected and responder.ready.is_set())
-        producer.call(responder.queue, {})
-        close_connections(rabbitmq_settings)
-        wait_until(lambda: not client.connected)
-
     def use() -> tuple[int, int]:
-        wait_until(lambda: client.connected and responder.ready.is_set())
+        wait_until(lambda: client.connected)
         producer.call(responder.queue, {})
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
-    cycle()
     before = use()
-    for _ in range(3):
-        cycle()
-    assert use() == before
+    for _ in range(5):
+        proxy.cut()
+        wait_until(lambda: not client.connected)
+        use()
+    wait_until(lambda: use() == before, "no more descriptors and threads", within=5)
 
 
 def test_closing_leaves_nothing(new_client: Callable[..., RpcClient]) -> None:
@@ -166,16 +163,15 @@ def test_closing_leaves_nothing(new_client: Callable[..., RpcClient]) -> None:
 
 
 def test_frames_that_trickle_cost_no_cpu(
-    new_client: Callable[..., RpcClient],
-    responder: Responder,
-    rabbitmq_settings: RabbitMQSettings,
+    new_client: Callable[..., RpcClient], responder: Responder, proxy: Proxy
 ) -> None:
-    with SlowProxy(rabbitmq_settings.host, rabbitmq_settings.port) as proxy:
-        client = new_client(port=proxy.port)
-        producer = EventProducer(client, timeout=30)
-        proxy.slow = True
-        cpu, wall = time.process_time(), time.monotonic()
+    client = new_client(port=proxy.port)
+    producer = EventProducer(client, timeout=30)
+    proxy.trickle = True
+    cpu, wall = time.process_time(), time.monotonic()
+    for _ in range(3):
         assert producer.call(responder.queue, {"a": 1}).outcome == {"a": 1}
-        cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-    assert wall > 0.5  # it did trickle
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    proxy.trickle = False
+    assert wall > 0.3  # it did trickle
     assert cpu < wall * 0.5

@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Proxy:
-    """Forwards connections to the broker until told to misbehave.
+    """Passes on connections to the broker until told to misbehave.
 
     With `tls`, it speaks TLS to its clients and plain TCP to the broker.
     """
@@ -21,7 +21,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self.accepted = 0
-        #: Whether bytes of the broker go to the service one at a time.
+        #: Whether bytes of the broker go to its client one at a time.
         self.trickle = False
         #: While cleared, bytes of the broker are held back, after at most `spill`.
         self.flowing = threading.Event()
@@ -43,7 +43,7 @@ class Proxy:
         self.cut()
 
     def cut(self) -> None:
-        """Breaks all connections; new ones are accepted."""
+        """Break all connections; new ones are accepted."""
         broken, self._open = self._open, []
         for one in broken:
             try:
@@ -52,7 +52,7 @@ class Proxy:
                 pass  # the other thread was quicker
 
     def stall(self, spill: int) -> None:
-        """Holds back what the broker sends after `spill` more bytes."""
+        """Hold back what the broker sends after `spill` more bytes."""
         self.spill = spill
         self.flowing.clear()
 
@@ -71,7 +71,7 @@ class Proxy:
                 client.close()
                 continue
             self._open += client, broker
-            for pump in (self._to_broker, self._to_service):
+            for pump in (self._to_broker, self._to_client):
                 threading.Thread(target=pump, args=(client, broker)).start()
 
     def _to_broker(self, client: socket.socket, broker: socket.socket) -> None:
@@ -83,7 +83,7 @@ class Proxy:
         finally:
             self._shut(broker)
 
-    def _to_service(self, client: socket.socket, broker: socket.socket) -> None:
+    def _to_client(self, client: socket.socket, broker: socket.socket) -> None:
         try:
             while data := broker.recv(65536):
                 self._forward(client, data)
