@@ -27,6 +27,10 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _UNWANTED = {"celery": "data", "uvicorn": "color_message"}
 
 
+# Built once: json.dumps() with options builds one for each line.
+_encode = json.JSONEncoder(default=str).encode
+
+
 def configure_logging(service: str, level: str, log_format: str | None) -> None:
     """Send everything to standard error.
 
@@ -97,4 +101,4 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = record.stack_info
-        return json.dumps(line, default=str)
+        return _encode(line)

@@ -2,11 +2,15 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.caller import Caller
+import pytest
+
+from chassis.rpc.receiver import EventReceiver
+from tests.integration.caller import Caller, Rabbit
 from tests.integration.conftest import Start
 from tests.integration.waiting import lines, wait_until
 
@@ -144,3 +148,37 @@ def test_the_heartbeat_file_moves(
     wait_until(file.exists, "it shows itself")
     first = os.stat(file).st_mtime_ns
     wait_until(lambda: os.stat(file).st_mtime_ns > first, "the loop turns", within=5)
+
+
+class Echo:
+    def call(self, data: str) -> tuple[str, str]:
+        return json.dumps(json.loads(data)["payload"]), "echo"
+
+
+def test_a_receiver_within_a_process(
+    rabbitmq: Rabbit,
+    vhost: str,
+    queue: str,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the arguments that the brief gives it; signals are its process's."""
+    monkeypatch.setenv("RABBITMQ_VHOST", vhost)
+    receiver = EventReceiver(
+        username=rabbitmq.user,
+        password=rabbitmq.password,
+        host=rabbitmq.host,
+        port=rabbitmq.port,
+        queue_name=queue,
+        service=Echo,
+        service_name="echo",
+    )
+    before = threading.active_count()
+    thread = threading.Thread(target=receiver.run)
+    thread.start()
+    wait_until(lambda: rabbitmq.consumers(queue, vhost) == 1, "it consumes")
+    assert connect().call("hello").body == "hello"
+    receiver.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    wait_until(lambda: threading.active_count() < before, "its threads end")

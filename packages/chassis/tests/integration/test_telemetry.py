@@ -1,6 +1,7 @@
 """What processes export, received by a collector of ours."""
 
 import base64
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -68,6 +69,9 @@ def test_a_service_that_calls_another_is_one_trace(
     ]
     assert not any(span.failed for span in spans.values())
     assert outer.attributes["app.rpc.queue_time"] >= 0
+    lines = [json.loads(line) for line in first.log.splitlines()]
+    (served,) = [line for line in lines if line["message"] == "Served a request"]
+    assert (served["trace_id"], served["span_id"]) == (TRACE, outer.id)
 
     assert exemplars(collector, "rpc.client.call.duration") == {(TRACE, call.id)}
     processed = exemplars(collector, "messaging.process.duration")

@@ -15,8 +15,8 @@ from chassis.errors import (
     ServiceError,
     ServiceFailed,
 )
-from chassis.logs import ACCESS
-from chassis.rpc.handling import RequestHandler
+from chassis.logs import ACCESS, add_context
+from chassis.rpc.handling import RequestHandler, report
 from chassis.rpc.wire import Outcome, Request, Settlement
 from tests.unit.deliveries import make_request
 
@@ -209,10 +209,15 @@ def test_each_request_is_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, ACCESS)
-    handle(result, make_request(headers={"x-time-left": left}))
+    caplog.handler.addFilter(add_context)
+    headers = {"x-time-left": left, "x-request-id": "r-1", "x-task-id": "t-1"}
+    request = make_request(headers=headers)
+    report([(request, handle(result, request))])
+    caplog.handler.removeFilter(add_context)
     (line,) = [record for record in caplog.records if record.name == ACCESS]
     fields = vars(line)
     assert (line.getMessage(), fields["outcome"]) == (message, outcome)
+    assert (fields["request_id"], fields["task_id"]) == ("r-1", "t-1")
     assert 0 <= fields["duration_ms"] < 1000
 
 

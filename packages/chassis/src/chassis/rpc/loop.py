@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from chassis.rpc.attempts import Attempts
+from chassis.rpc.handling import report
 from chassis.rpc.intake import Intake
 from chassis.rpc.poller import Poller
 from chassis.rpc.wire import Outcome, Request, Settlement
@@ -113,7 +114,10 @@ class ReceiverLoop:
         if self._poller.wait(max(0.0, until - time.monotonic())):
             intake.connection.receive()
         if finished := self._pool.collect():
-            intake.send(finished)
+            try:
+                intake.send(finished)
+            finally:
+                report(finished)
         if time.monotonic() >= intake.flush_at:
             intake.flush()
         if self._tick():

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -62,12 +63,15 @@ def decode_reply(body: bytes, headers: Mapping[str, Any]) -> Reply:
 class Request:
     """One delivery to a service, and the intake that it came by.
 
-    ``arrived`` is by ``time.monotonic()``.
+    ``arrived`` is by ``time.monotonic()``. ``context`` is what its log lines belong to
+    and ``seconds`` how long it took, once it has been handled.
     """
 
     delivery: Delivery
     intake: object
     arrived: float = field(default_factory=time.monotonic)
+    context: Context | None = None
+    seconds: float = 0.0
 
     @property
     def body(self) -> bytes:
