@@ -11,7 +11,7 @@ from app.core.config import Settings  # type: ignore
 from app.infrastructure.rabbitmq import AsyncEventProducer  # type: ignore
 from bench.figures import Load
 from bench.rpc_clients.closed_loop import PAYLOAD, measure
-from chassis.rpc.client import RpcClient  # type: ignore
+from chassis.rpc.client import RpcClient
 
 
 async def run(in_flight: int, seconds: float) -> Load:

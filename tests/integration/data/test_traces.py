@@ -265,8 +265,7 @@ def test_log_lines_carry_the_ids_and_no_payload(traced: Traced) -> None:
         "the worker's line by OTLP",
     )[0]
     assert record.trace == caller.trace
-    ids = {"request_id": "logged-1", "task_id": task_id}
-    assert ids.items() <= record.attributes.items()
+    assert record.attributes == {"request_id": "logged-1", "task_id": task_id}
     server = only(spans, f"POST {PROCESS_ASYNC}")
     for process, span in (("api", server), ("worker", run)):
         lines = traced.log(process).splitlines()
