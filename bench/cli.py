@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from bench import dependencies
-from local.apps import ROOT
+from local.apps import ROOT, lacks_demo
 
 PARTS = ("rpc", "http", "tasks")
 PAGE = ROOT / "docs" / "BENCHMARKS.md"
@@ -13,6 +13,8 @@ PAGE = ROOT / "docs" / "BENCHMARKS.md"
 def main(arguments: list[str]) -> int:
     """Measure, print, write; the exit code. Raises ProcessFailed."""
     options = _parser().parse_args(arguments)
+    if lacks_demo("make bench"):
+        return 0
     dependencies.install()
     # Not before: these import the peers' packages, or tell their versions.
     from bench import machine, report, rpc, tasks, whole_path

@@ -27,12 +27,13 @@ MAX_BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """One task. ``request`` is the JSON text of payload and description, ``priority``
-    one of the queues."""
+    """One task. ``request`` is the JSON text of payload and description, ``queue_name``
+    the queue of the service, ``priority`` one of Celery's queues."""
 
     task_id: str
     request: str
     request_id: str
+    queue_name: str
     priority: str
 
 
@@ -95,6 +96,7 @@ class TaskPublisher:
             "task_id": message.task_id,
             "request": message.request,
             "request_id": message.request_id,
+            "queue_name": message.queue_name,
         }
         self._celery.send_task(
             PROCESS_DATA,

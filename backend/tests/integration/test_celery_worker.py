@@ -21,16 +21,17 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from app.core.config import CelerySettings, DatabaseSettings, RabbitMQSettings
+from app.core.config import CelerySettings, DatabaseSettings
 from app.core.database import create_sync_engine
 from app.infrastructure.celery import SWEEP, create_celery
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from app.models.database import DataProcessingRecord
+from chassis.settings import RabbitMQSettings
 from local.servers.redis import Redis
 from tests.integration.responder import Responder, wait_until
 
 BACKEND = Path(__file__).parents[2]
-COMMAND = "celery -A app.worker worker --without-mingle --without-gossip"
+COMMAND = "celery -A tests.echo_worker worker --without-mingle --without-gossip"
 EACH_POOL = pytest.mark.parametrize("pool", ["prefork", "threads"])
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -68,7 +69,7 @@ def start(
         "CELERY_BROKER_URL": redis_server.url(0),
         "CELERY_RESULT_BACKEND": redis_server.url(0),
         "CELERY_WORKER_CONCURRENCY": "2",
-        "DATA_QUEUE_NAME": responder.queue,
+        "ECHO_QUEUE_NAME": responder.queue,
     }
     with ExitStack() as workers:
 
@@ -106,7 +107,7 @@ def engine(database_settings: DatabaseSettings) -> Iterator[Engine]:
 
 @pytest.fixture
 def accept(
-    engine: Engine, redis_server: Redis, redis: Any
+    engine: Engine, redis_server: Redis, redis: Any, responder: Responder
 ) -> Iterator[Callable[..., str]]:
     """Stores a record and publishes its task; the id."""
     url = SecretStr(redis_server.url(0))
@@ -115,13 +116,16 @@ def accept(
     def accept(priority: str = "default", payload: str = "1") -> str:
         task_id = str(uuid4())
         record = DataProcessingRecord(
-            task_id=task_id, payload=1, task_status="Processing"
+            task_id=task_id,
+            queue_name=responder.queue,
+            payload=1,
+            task_status="Processing",
         )
         with Session(engine) as session:
             session.add(record)
             session.commit()
         request = f'{{"payload": {payload}, "description": null}}'
-        message = TaskMessage(task_id, request, "r", priority)
+        message = TaskMessage(task_id, request, "r", responder.queue, priority)
         publisher.publish_batch([(message, copy_context())])
         return task_id
 
@@ -210,7 +214,7 @@ def test_what_runs_when_it_is_stopped_may_end(
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke",
             },
-            "'smoke' is none of",
+            "Unsupported OTLP protocol 'smoke'",
         ),
         ({"DATABASE_URL": "nonsense"}, "Could not parse SQLAlchemy URL"),
     ],

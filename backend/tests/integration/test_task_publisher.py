@@ -28,7 +28,7 @@ def settings(redis_server: Redis) -> CelerySettings:
 
 
 def message(priority: str = "default") -> TaskMessage:
-    return TaskMessage(str(uuid4()), '{"payload": 1}', "r", priority)
+    return TaskMessage(str(uuid4()), '{"payload": 1}', "r", "q", priority)
 
 
 async def test_what_is_published_together_arrives_whole(

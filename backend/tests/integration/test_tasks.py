@@ -17,22 +17,23 @@ from pydantic import SecretStr
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from app.core.config import (
-    CelerySettings,
-    DatabaseSettings,
-    RabbitMQSettings,
-    RpcSettings,
-    Settings,
-)
+from app.core.config import CelerySettings, DatabaseSettings, Settings
+from app.core.services import Service, ServiceRegistry
 from app.infrastructure.celery import QUEUES, create_celery
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
-from app.tasks.data import process_data
+from app.repositories.data_repository import end_record, failure
+from app.tasks.data import process_accepted
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
-from app.tasks.records import end_record, failure
-from app.tasks.resources import close_resources, get_resources, open_resources
+from app.tasks.resources import (
+    close_worker_resources,
+    get_worker_resources,
+    open_worker_resources,
+)
+from chassis.settings import RabbitMQSettings, RpcSettings
 from local.servers.redis import Redis
+from tests.echo import EchoSettings
 from tests.integration.responder import Responder, wait_until
 
 RETRIES = 2
@@ -48,8 +49,8 @@ def settings(
 ) -> Settings:
     redis_server.connect().flushall()
     url = SecretStr(redis_server.url(0))
-    return Settings(
-        data_queue_name=responder.queue,
+    return EchoSettings(
+        echo_queue=responder.queue,
         rabbitmq=rabbitmq_settings,
         rpc=RpcSettings(timeout_seconds=0.5),
         database=database_settings,
@@ -69,18 +70,26 @@ def worker(settings: Settings) -> Iterator[None]:
     app = create_celery(settings.celery)
     app.conf.task_ignore_result = True
     app.set_default()  # for the threads of a test, too
-    open_resources(settings)
+    open_worker_resources(settings)
     yield
-    close_resources()
+    close_worker_resources()
     app.close()
 
 
-def add_record(age: timedelta = timedelta()) -> str:
+def its_queue() -> str:
+    """The queue of the one service."""
+    (service,) = get_worker_resources().settings.services
+    return service.queue
+
+
+def add_record(age: timedelta = timedelta(), queue: str | None = "its") -> str:
     task_id = str(uuid4())
-    with Session(get_resources().engine) as session:
+    queue = its_queue() if queue == "its" else queue
+    with Session(get_worker_resources().engine) as session:
         session.add(
             DataProcessingRecord(
                 task_id=task_id,
+                queue_name=queue,
                 payload={"a": 1},
                 description="reverse",
                 task_status=TaskStatus.PROCESSING.value,
@@ -93,31 +102,34 @@ def add_record(age: timedelta = timedelta()) -> str:
 
 def find(task_id: str) -> DataProcessingRecord:
     query = select(DataProcessingRecord).where(DataProcessingRecord.task_id == task_id)
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         return session.exec(query).one()
 
 
 def logs(task_id: str) -> list[str]:
     query = select(TaskLog.status).where(TaskLog.task_id == task_id)
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         return sorted(session.exec(query))
 
 
-def run(task_id: str, content: Any = None) -> None:
+def run(task_id: str, content: Any = None, **more: Any) -> None:
     """Run the task as a worker does, but without waiting between attempts."""
     for number in count():
         try:
-            attempt(task_id, number, content)
+            attempt(task_id, number, content, **more)
             return
         except Retry:
             continue
 
 
-def attempt(task_id: str, number: int, content: Any = None) -> None:
+def attempt(task_id: str, number: int, content: Any = None, **more: Any) -> None:
     """One run of the task; the first has the number 0."""
     request = json.dumps(content or {"payload": 1, "description": None})
     arguments = {"task_id": task_id, "request": request, "request_id": "r"}
-    process_data.apply(kwargs=arguments, task_id=task_id, retries=number, throw=True)
+    arguments |= {"queue_name": its_queue()} | more
+    process_accepted.apply(
+        kwargs=arguments, task_id=task_id, retries=number, throw=True
+    )
 
 
 def test_the_outcome_is_stored_with_the_log_of_the_call() -> None:
@@ -210,6 +222,32 @@ def test_a_state_that_redis_does_not_take_costs_nothing_else(
     assert find(task_id).task_status == "Success"
 
 
+def test_work_of_an_older_version_goes_to_the_data_service(
+    settings: Settings, responder: Responder
+) -> None:
+    """Neither its record nor its message names a queue."""
+    task_id = add_record(queue=None)
+    run(task_id, queue_name=None)
+    assert find(task_id).outcome["code"] == "unknown_service"  # there is none here
+    data = ServiceRegistry((Service("data", responder.queue),))
+    settings.__dict__["services"] = data
+    task_id = add_record(queue=None)
+    run(task_id, queue_name=None)
+    assert find(task_id).task_status == "Success"
+
+
+def test_work_for_an_unknown_service_has_failed(responder: Responder) -> None:
+    task_id = add_record(queue="gone_queue")
+    run(task_id, queue_name="gone_queue")
+    assert find(task_id).task_status == "Failure"
+    assert find(task_id).outcome == {
+        "status": "failure",
+        "code": "unknown_service",
+        "detail": "No service of this deployment has the queue gone_queue.",
+    }
+    assert logs(task_id) == [] and not responder.requests
+
+
 def published(redis_server: Redis) -> list[str]:
     redis = redis_server.connect()
     messages = [m for queue in QUEUES for m in redis.lrange(queue, 0, -1)]
@@ -221,7 +259,7 @@ HOUR = timedelta(hours=1)
 
 def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     lost, fresh, ended = add_record(HOUR), add_record(), add_record(HOUR)
-    end_record(get_resources().engine, ended, failure("x", "y"))
+    end_record(get_worker_resources().engine, ended, failure("x", "y"))
     sweep.apply(throw=True)
     assert published(redis_server) == [lost]
     assert logs(lost) == ["republished"]
@@ -229,9 +267,16 @@ def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     finish(lost)
 
 
+def test_the_sweep_fails_what_is_for_an_unknown_service(redis_server: Redis) -> None:
+    task_id = add_record(HOUR, queue="gone_queue")
+    sweep.apply(throw=True)
+    assert find(task_id).outcome["code"] == "unknown_service"
+    assert published(redis_server) == []
+
+
 def test_it_keeps_its_priority(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         session.exec(
             update(DataProcessingRecord)
             .where(col(DataProcessingRecord.task_id) == task_id)
@@ -245,7 +290,7 @@ def test_it_keeps_its_priority(redis_server: Redis) -> None:
 
 
 def finish(task_id: str) -> None:
-    end_record(get_resources().engine, task_id, failure("test", "over"))
+    end_record(get_worker_resources().engine, task_id, failure("test", "over"))
 
 
 def test_what_was_published_again_is_complete(
@@ -258,6 +303,7 @@ def test_what_was_published_again_is_complete(
         queue = connection.SimpleQueue("default")
         _, kwargs, _ = queue.get(timeout=5).payload
     assert kwargs["task_id"] == task_id
+    assert kwargs["queue_name"] == its_queue()
     run(task_id, json.loads(kwargs["request"]))
     assert find(task_id).outcome == {"payload": {"a": 1}, "description": "reverse"}
 
@@ -269,7 +315,7 @@ def test_what_celery_still_holds_is_left_alone(
     publisher = TaskPublisher(settings.celery)
     publisher.publish_batch(
         [
-            (TaskMessage(id_, "{}", "r", "default"), copy_context())
+            (TaskMessage(id_, "{}", "r", "q", "default"), copy_context())
             for id_ in (held, queued)
         ]
     )
@@ -286,7 +332,7 @@ def test_what_a_worker_is_just_about_to_note_is_left_alone(
     settings: Settings, redis_server: Redis
 ) -> None:
     task_id = add_record(HOUR)
-    message = TaskMessage(task_id, "{}", "r", "default")
+    message = TaskMessage(task_id, "{}", "r", "q", "default")
     TaskPublisher(settings.celery).publish_batch([(message, copy_context())])
     redis: Any = redis_server.connect()
     taken = json.loads(redis.rpop("default"))
@@ -309,7 +355,7 @@ def test_a_task_that_is_lost_too_often_has_failed(redis_server: Redis) -> None:
             .where(col(DataProcessingRecord.task_id) == task_id)
             .values(updated_at=func.now() - HOUR)
         )
-        with Session(get_resources().engine) as session:
+        with Session(get_worker_resources().engine) as session:
             session.execute(query)
             session.commit()
     assert find(task_id).outcome["code"] == "lost"
@@ -328,7 +374,7 @@ def test_two_sweeps_publish_once(redis_server: Redis) -> None:
 
 def test_old_log_rows_go() -> None:
     old, new = str(uuid4()), str(uuid4())
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         for task_id, age in ((old, timedelta(days=2)), (new, HOUR)):
             row = TaskLog(
                 task_id=task_id,

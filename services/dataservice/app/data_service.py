@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from app import json_text
-from app.errors import ServiceError
+from chassis import json_text
+from chassis.errors import ServiceError
 
 #: Results beyond this many bits (about 3,900 digits) are refused: writing an integer in
 #: decimal costs the square of its length, and Python stops at 4,300 digits.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.data_service import DataService
-from app.errors import ServiceError
+from chassis.errors import ServiceError
 from tests.unit.strategies import floats, integers, text, values
 
 service = DataService()

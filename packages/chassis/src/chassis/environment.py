@@ -1,0 +1,153 @@
+"""How settings are read: from the environment, ``.env`` and secret files.
+
+Docker and Kubernetes give secrets as files. For every secret ``NAME`` the variable
+``NAME_FILE`` may hold the path of a file with its value.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Never, TypeVar, get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+
+class Group(BaseSettings):
+    """Base of the groups: the same sources for each, unknown variables ignored."""
+
+    model_config = SettingsConfigDict(
+        env_file=(".env", "../.env", "../../.env"),
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        # A value may be a secret: errors are logged.
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over secret files, and these over ``.env``."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        assert isinstance(dotenv_settings, EnvSettingsSource)
+        files = SecretFiles(cls, env_settings.env_vars, {**dotenv_settings.env_vars})
+        return init_settings, env_settings, files, dotenv_settings
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable of a field."""
+        return (cls.model_config.get("env_prefix", "") + field).upper()
+
+    @classmethod
+    def groups(cls) -> Iterator[type["Group"]]:
+        """The groups in this one."""
+        for field in cls.model_fields.values():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, Group):
+                yield kind
+
+    @classmethod
+    def secrets(cls) -> Iterator[str]:
+        """The fields that hold secrets."""
+        for name, field in cls.model_fields.items():
+            if SecretStr in (field.annotation, *get_args(field.annotation)):
+                yield name
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Values of secrets from the files that ``NAME_FILE`` variables name."""
+
+    def __init__(
+        self,
+        group: type[Group],
+        environment: Mapping[str, str | None],
+        dotenv: Mapping[str, str | None],
+    ) -> None:
+        super().__init__(group)
+        self._group = group
+        self._environment = environment
+        self._named = {**dotenv, **environment}
+
+    def get_field_value(
+        self, field: FieldInfo, field_name: str
+    ) -> tuple[Any, str, bool]:
+        """One secret; None if no file is named."""
+        variable = self._group.variable(field_name)
+        path = self._named.get(f"{variable}_FILE".lower())
+        if not path:
+            return None, field_name, False
+        if self._environment.get(variable.lower()):
+            raise SettingsError(
+                f"{variable}: {variable}_FILE is set as well; remove one of them"
+            )
+        try:
+            return Path(path).read_text().rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise SettingsError(
+                f"{variable}_FILE: {path} cannot be read: {reason}"
+            ) from error
+
+    def __call__(self) -> dict[str, Any]:
+        """The secrets for which a file is named."""
+        fields = self._group.model_fields
+        values = {
+            n: self.get_field_value(fields[n], n)[0] for n in self._group.secrets()
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+Chosen = TypeVar("Chosen", bound=Group)
+
+
+def load(settings: type[Chosen]) -> Chosen:
+    """Read the settings of a process, or end it with a message for people.
+
+    The message names every variable that is wrong, and never a value.
+    """
+    faults: list[str] = []
+    for group in settings.groups():
+        try:
+            group()
+        except (ValidationError, SettingsError) as error:
+            faults += _explain(group, error)
+    if not faults:
+        try:
+            return settings()
+        except (ValidationError, SettingsError) as error:
+            faults += _explain(settings, error)
+    _give_up(faults)
+
+
+def _explain(group: type[Group], error: ValidationError | SettingsError) -> list[str]:
+    if isinstance(error, SettingsError):
+        field = re.search(r'error parsing value for field "(\w+)"', str(error))
+        if field:
+            return [f'{group.variable(field[1])}: must be JSON, such as ["a", "b"]']
+        return [str(error)]
+    faults = []
+    for each in error.errors():
+        message = each["msg"].removeprefix("Value error, ")
+        if each["loc"]:
+            message = f"{group.variable(str(each['loc'][0]))}: {message}"
+        faults += message.splitlines()
+    return faults
+
+
+def _give_up(faults: list[str]) -> Never:
+    lines = ["The settings cannot be used:", *(f"  {fault}" for fault in faults)]
+    raise SystemExit("\n".join([*lines, ".env.example describes every variable."]))

@@ -1,0 +1,54 @@
+"""JSON as RFC 8259 has it: what is read can be written, sent as UTF-8 and read again.
+
+Python's `json` also reads `NaN`, `Infinity` and escapes of lone surrogates, none of
+which can be sent on, and breaks with `RecursionError` on deep nesting.
+"""
+
+import json
+from typing import Any, NoReturn
+
+
+class NotJson(ValueError):
+    """The text is not JSON, or is beyond what this process can hold exactly."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotJson(f"{name} is not JSON")
+
+
+# Built once: json.dumps() with options builds one for each call.
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def loads(text: str) -> Any:
+    """Read one JSON value; integers stay exact.
+
+    Raises:
+        NotJson: malformed text, `NaN` and its like, lone surrogates, integers longer
+            than `sys.get_int_max_str_digits()`, nesting deeper than the stack. A float
+            too large for a double reads as infinity: `dumps` refuses it.
+    """
+    try:
+        value = _decoder.decode(text)
+        if "\\u" in text:
+            _encoder.encode(value).encode()
+    except RecursionError:
+        raise NotJson("the JSON is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise NotJson("the JSON holds a lone surrogate") from None
+    except json.JSONDecodeError as error:
+        raise NotJson(f"malformed JSON: {error}") from None
+    except ValueError as error:
+        raise NotJson(f"the JSON holds a number out of range: {error}") from None
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Write compact JSON, non-ASCII characters as they are.
+
+    Raises:
+        ValueError: infinities, over-long integers.
+        RecursionError: nesting deeper than the stack.
+    """
+    return _encoder.encode(value)

@@ -1,0 +1,104 @@
+"""Log lines of every process: JSON for machines, text for people at a terminal.
+
+Every line has the request id and the task id, in JSON the ids of trace and span too,
+where there are any. JSON also has the fields of ``extra=``, for which OpenTelemetry has
+names. Payloads are never logged.
+"""
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+from opentelemetry import trace
+
+from chassis.context import current_request_id, current_task_id
+
+TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
+
+#: The logger of served requests, one line for each.
+ACCESS = "app.access"
+
+# What every record has; the rest came by ``extra=``, or from the context.
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+
+# What libraries add for handlers of their own: Celery's is a task's arguments.
+_UNWANTED = {"celery": "data", "uvicorn": "color_message"}
+
+
+# Built once: json.dumps() with options builds one for each line.
+_encode = json.JSONEncoder(default=str).encode
+
+
+def configure_logging(service: str, level: str, log_format: str | None) -> None:
+    """Send everything to standard error.
+
+    Args:
+        service: the name of this kind of process.
+        log_format: ``json`` or ``text``; what suits the reader if None.
+    """
+    chosen = log_format or ("text" if sys.stderr.isatty() else "json")
+    handler = logging.StreamHandler()
+    handler.addFilter(add_context)
+    handler.setFormatter(
+        logging.Formatter(TEXT, defaults={"request_id": "-"})
+        if chosen == "text"
+        else JsonFormatter(service)
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("amqp").setLevel(logging.WARNING)
+
+
+def add_context(record: logging.LogRecord) -> bool:
+    """A filter for handlers: the record names the request and the task it belongs to.
+
+    What there is none of is left out, and ``extra=`` wins.
+    """
+    fields = vars(record)
+    if (request_id := current_request_id.get()) != "-":
+        fields.setdefault("request_id", request_id)
+    if task_id := current_task_id.get():
+        fields.setdefault("task_id", task_id)
+    fields.pop(_UNWANTED.get(record.name.partition(".")[0], ""), None)
+    return True
+
+
+def is_worth_exporting(record: logging.LogRecord) -> bool:
+    """A filter for the handler that exports by OTLP.
+
+    Not the exporter's own complaints, which would feed on themselves, and not the
+    access log: the span of the request says the same, and more.
+    """
+    return not record.name.startswith("opentelemetry") and record.name != ACCESS
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object on one line, whatever is in it."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "timestamp": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                line.setdefault(name, value)
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            line["trace_id"] = f"{span.trace_id:032x}"
+            line["span_id"] = f"{span.span_id:016x}"
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return _encode(line)

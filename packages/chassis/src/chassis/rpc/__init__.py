@@ -1,0 +1,1 @@
+"""Calls between processes: both ends of the contract in ``docs/RPC.md``."""

@@ -1,0 +1,133 @@
+"""One request from its delivery to its outcome."""
+
+import logging
+import time
+from collections.abc import Iterable
+from contextvars import copy_context
+from typing import Protocol
+
+from chassis import json_text
+from chassis.context import current_deadline, current_request_id, current_task_id
+from chassis.errors import (
+    DeadlineExceeded,
+    Refused,
+    ServiceFailed,
+    ServiceUnavailable,
+    Unavailable,
+)
+from chassis.logs import ACCESS
+from chassis.rpc.wire import INVALID_REQUEST, Outcome, Request, Settlement
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger(ACCESS)
+
+
+class JsonService(Protocol):
+    """JSON in, (JSON, task type) out; called from several threads at once."""
+
+    def call(self, data: str) -> tuple[str, str]:
+        """Serve one request; ``data`` is JSON.
+
+        Raises:
+            ServiceError: the values are refused.
+            Unavailable: what the service needs is down or full, among it other
+                services: the caller is told to try again later.
+            Exception: the service has failed. The request is delivered again and, at
+                the limit, dead-lettered.
+        """
+
+
+class RequestHandler:
+    """Calls the service and turns whatever happens into an Outcome; never raises.
+
+    ``delivery_limit`` is how often a request is delivered before it is dead-lettered.
+    """
+
+    def __init__(self, service: JsonService, delivery_limit: int) -> None:
+        self._service = service
+        self._delivery_limit = delivery_limit
+
+    def __call__(self, request: Request) -> Outcome:
+        """Handle one request, within its context."""
+        began = time.perf_counter()
+        request_id = current_request_id.set(request.request_id)
+        task_id = current_task_id.set(request.task_id)
+        deadline = current_deadline.set(request.deadline)
+        try:
+            try:
+                outcome = self._handle(request)
+            except BaseException as error:
+                # SystemExit too: it would end this thread and leave the message
+                # unsettled.
+                outcome = self._failed(request, error)
+            request.context = copy_context()
+            request.seconds = time.perf_counter() - began
+            return outcome
+        finally:
+            current_deadline.reset(deadline)
+            current_task_id.reset(task_id)
+            current_request_id.reset(request_id)
+
+    def _handle(self, request: Request) -> Outcome:
+        if request.is_late():
+            return Outcome(Settlement.ACK, error=DeadlineExceeded.code)
+        try:
+            text = _readable(request)
+        except ValueError as error:
+            logger.warning("Dead-lettered a message that is no request: %s", error)
+            return Outcome.error_reply(
+                INVALID_REQUEST, str(error), Settlement.DEAD_LETTER
+            )
+        try:
+            return Outcome.answer(*self._service.call(text))
+        except Refused as refusal:
+            return Outcome.error_reply(refusal.code, refusal.detail)
+        except Unavailable as error:
+            logger.warning("The service lacks what it needs: %s", error.detail)
+            return Outcome.error_reply(ServiceUnavailable.code, error.detail)
+
+    def _failed(self, request: Request, error: BaseException) -> Outcome:
+        if isinstance(error, DeadlineExceeded) and request.is_late():
+            logger.warning("The deadline passed while a call waited: %s", error.detail)
+            return Outcome(Settlement.ACK, error=DeadlineExceeded.code)
+        is_last = request.attempt >= self._delivery_limit
+        logger.exception(
+            "The service failed on delivery %d of %d: %s",
+            request.attempt,
+            self._delivery_limit,
+            "dead-lettered" if is_last else "given back to the queue",
+        )
+        if not is_last:
+            return Outcome(Settlement.REQUEUE, error=ServiceFailed.code)
+        message = "the service failed on this request"
+        return Outcome.error_reply(ServiceFailed.code, message, Settlement.DEAD_LETTER)
+
+
+def report(handled: Iterable[tuple[Request, Outcome]]) -> None:
+    """One line for each request; its span says more, where traces are kept.
+
+    Made for the I/O thread: threads that write lines side by side wait for each other,
+    which costs several times what a line does.
+    """
+    if not access.isEnabledFor(logging.INFO):
+        return
+    for request, outcome in handled:
+        dropped = outcome.reply is None and outcome.settlement is Settlement.ACK
+        message = "Dropped a late request" if dropped else "Served a request"
+        fields = {
+            "duration_ms": round(request.seconds * 1000, 2),
+            "outcome": outcome.error or "ok",
+        }
+        if request.context is not None:
+            request.context.run(access.info, message, extra=fields)
+
+
+def _readable(request: Request) -> str:
+    if not request.reply_to:
+        raise ValueError("it names no queue to reply to")
+    try:
+        text = request.body.decode()
+    except UnicodeDecodeError:
+        raise ValueError("the body is not UTF-8") from None
+    json_text.loads(text)
+    return text

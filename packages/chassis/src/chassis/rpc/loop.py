@@ -1,0 +1,139 @@
+"""A service's I/O thread: receives, replies, reconnects, drains."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from chassis.rpc.attempts import Attempts
+from chassis.rpc.handling import report
+from chassis.rpc.intake import Intake
+from chassis.rpc.poller import Poller
+from chassis.rpc.wire import Outcome, Request, Settlement
+from chassis.rpc.workers import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+
+
+class ReceiverLoop:
+    """Runs until `stop()`: one connection at a time, whatever happens to it.
+
+    Stops in order: intake (cancel; what no handler has begun returns to the queue),
+    running handlers (answered and settled, within `grace_seconds`), connection.
+    """
+
+    def __init__(
+        self,
+        new_intake: Callable[[Callable[[Request], None]], Intake],
+        pool: WorkerPool,
+        poller: Poller,
+        grace_seconds: float,
+        on_tick: Callable[[], None],
+    ) -> None:
+        self._new_intake = new_intake
+        self._pool = pool
+        self._poller = poller
+        self._grace_seconds = grace_seconds
+        self._on_tick = on_tick
+        self._attempts = Attempts()
+        self._next_tick = 0.0
+        self._stopping = False
+        self._refused: list[Request] = []
+
+    def stop(self) -> None:
+        """Begin to drain. For any thread, and for signal handlers."""
+        self._stopping = True
+        self._poller.interrupt()
+
+    def run(self) -> None:
+        """Receive until stopped; never raises for the sake of a broker."""
+        while not self._stopping:
+            intake = self._new_intake(self._accept)
+            self._attempts.begin()
+            try:
+                self._serve(intake)
+            except Exception as error:
+                self._poller.watch(())
+                intake.connection.drop()
+                # The broker gives to somebody else what no handler has begun.
+                self._pool.withdraw()
+                expected = isinstance(error, intake.errors)
+                self._pause(self._attempts.failed(intake, error, expected=expected))
+        logger.info("Stopped")
+
+    def _serve(self, intake: Intake) -> None:
+        intake.open()
+        self._attempts.succeeded()
+        logger.info("Receiving from %s", intake)
+        while not self._stopping:
+            self._turn(intake, until=self._next_tick)
+        self._drain(intake)
+        self._poller.watch(())
+        intake.close()
+
+    def _accept(self, request: Request) -> None:
+        if self._stopping:
+            self._refused.append(request)
+        else:
+            self._pool.submit(request)
+
+    def _drain(self, intake: Intake) -> None:
+        deadline = time.monotonic() + self._grace_seconds
+        intake.cancel()
+        self._refused += self._pool.withdraw()
+        logger.info(
+            "Stopping: %d requests running, %d returned to the queue",
+            self._pool.unfinished,
+            len(self._refused),
+        )
+        self._return_refused(intake)
+        while self._pool.unfinished and time.monotonic() < deadline:
+            self._turn(intake, until=min(deadline, self._next_tick))
+            self._return_refused(intake)
+        if self._pool.unfinished:
+            logger.warning(
+                "%d requests still run after %g s: they will be delivered again",
+                self._pool.unfinished,
+                self._grace_seconds,
+            )
+
+    def _return_refused(self, intake: Intake) -> None:
+        refused, self._refused = self._refused, []
+        if refused:
+            requeue = Outcome(Settlement.REQUEUE)
+            intake.send([(request, requeue) for request in refused])
+
+    def _turn(self, intake: Intake, until: float) -> None:
+        """Wait for something to do, do it, and send what has finished."""
+        self._poller.watch(intake.connection.descriptors)
+        self._poller.arm()
+        if self._pool.has_finished:
+            until = 0.0
+        until = min(until, intake.flush_at)
+        if self._poller.wait(max(0.0, until - time.monotonic())):
+            intake.connection.receive()
+        if finished := self._pool.collect():
+            try:
+                intake.send(finished)
+            finally:
+                report(finished)
+        if time.monotonic() >= intake.flush_at:
+            intake.flush()
+        if self._tick():
+            intake.connection.heartbeat()
+
+    def _tick(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_tick:
+            return False
+        self._next_tick = now + TICK_SECONDS
+        self._on_tick()
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for the next attempt, and show meanwhile that the process lives."""
+        until = time.monotonic() + seconds
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            self._poller.wait(min(left, TICK_SECONDS))
+            self._tick()

@@ -1,0 +1,67 @@
+"""Waits for sockets and for other threads at once."""
+
+import os
+import select
+from collections.abc import Collection
+
+
+class Poller:
+    """poll() over some descriptors, and a pipe by which other threads end the wait.
+
+    A wake-up costs a system call only while the owner waits: between :meth:`wait` and
+    the next :meth:`arm` it is awake, and looks for work before it waits again.
+    """
+
+    def __init__(self) -> None:
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._read_fd, False)
+        os.set_blocking(self._write_fd, False)
+        self._poll = select.poll()
+        self._poll.register(self._read_fd, select.POLLIN)
+        self._watched: frozenset[int] = frozenset()
+        self._armed = False
+
+    def watch(self, descriptors: Collection[int]) -> None:
+        """Replace the descriptors that end the wait when they are readable."""
+        wanted = frozenset(descriptors)
+        if wanted != self._watched:
+            for gone in self._watched - wanted:
+                self._poll.unregister(gone)
+            for new in wanted - self._watched:
+                self._poll.register(new, select.POLLIN)
+            self._watched = wanted
+
+    def arm(self) -> None:
+        """From here on :meth:`wake` ends the wait. Look for work after this."""
+        self._armed = True
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a watched descriptor is readable, or broken."""
+        events = self._poll.poll(seconds * 1000)
+        self._armed = False
+        readable = False
+        for descriptor, _ in events:
+            if descriptor == self._read_fd:
+                os.read(self._read_fd, 4096)
+            else:
+                readable = True
+        return readable
+
+    def wake(self) -> None:
+        """End the wait if the owner waits, or is about to. For any thread."""
+        if self._armed:
+            self._armed = False
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """End this wait or the next one. For any thread, and for signal handlers."""
+        try:
+            os.write(self._write_fd, b"\0")
+        except BlockingIOError:
+            pass  # full of wake-ups
+
+    def close(self) -> None:
+        """Give the pipe back. Nobody may wait or wake after this."""
+        self._armed = False
+        os.close(self._read_fd)
+        os.close(self._write_fd)

@@ -1,0 +1,232 @@
+"""Calls to services: the synchronous and the asyncio face of one RPC client."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+from chassis import json_text
+from chassis.context import current_deadline, current_request_id
+from chassis.errors import BrokerUnavailable, DeadlineExceeded
+from chassis.queues import get_service_name
+from chassis.rpc import wire
+from chassis.rpc.client import Call, RpcClient
+from chassis.rpc.tracing import traced_call
+from chassis.rpc.wire import Reply
+from chassis.settings import RabbitMQSettings, RpcSettings
+
+CONNECT_WAIT = 5.0
+#: Bytes: the longest text that AMQP takes for a queue's name or an id.
+SHORT_STRING = 255
+
+_sequence = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """The start or the end of one call; ``status`` of a failed one is its code."""
+
+    status: Literal["start", "end"] | str
+    queue_name: str
+    task_id: str
+    correlation_id: str
+    task_type: str | None = None
+    created_at: datetime = field(
+        default_factory=lambda: datetime.now(UTC), compare=False
+    )
+
+    @property
+    def service_name(self) -> str:
+        """Who is asked: ``data`` for ``data_queue``."""
+        return get_service_name(self.queue_name)
+
+
+OnLogEvent = Callable[[LogEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Arguments:
+    """The arguments of a call, as both faces take them."""
+
+    queue_name: str
+    payload: dict[str, Any]
+    task_id: str
+    correlation_id: str
+    on_log_event: OnLogEvent | None
+
+    def call(self, timeout: float, on_done: Callable[[Call], None]) -> Call:
+        headers = {wire.REQUEST_ID: self.correlation_id, wire.TASK_ID: self.task_id}
+        # Clients choose their request ids, and repeat them: the number keeps two
+        # calls of the same id apart.
+        call_id = f"{self.correlation_id}#{next(_sequence)}"
+        if max(len(call_id.encode()), len(self.queue_name.encode())) > SHORT_STRING:
+            raise ValueError("a queue's name or a correlation id is too long for AMQP")
+        body = json_text.dumps(self.payload).encode()
+        limit = _within_deadline(timeout, self.queue_name)
+        return Call(call_id, self.queue_name, body, headers, limit, on_done)
+
+    def log(self, status: str, task_type: str | None = None) -> None:
+        if self.on_log_event is not None:
+            self.on_log_event(
+                LogEvent(
+                    status,
+                    self.queue_name,
+                    self.task_id,
+                    self.correlation_id,
+                    task_type,
+                )
+            )
+
+    def result(self, call: Call) -> Reply:
+        if call.error is not None:
+            self.log(call.error.code)
+            raise call.error
+        assert call.reply is not None
+        self.log("end", call.reply.task_type)
+        return call.reply
+
+
+def _within_deadline(timeout: float, queue_name: str) -> float:
+    """A service that calls another does not wait longer than its own caller does."""
+    deadline = current_deadline.get()
+    if deadline is None:
+        return timeout
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded(f"No time was left to call {queue_name}.")
+    return min(timeout, left)
+
+
+class EventProducer:
+    """Calls services from any thread, and blocks until they answer.
+
+    Made for Celery tasks, services and scripts. One per process: after a fork, make
+    another. Its client starts connecting with the first call, at the latest.
+    """
+
+    def __init__(self, client: RpcClient, timeout: float) -> None:
+        self.client = client
+        self._timeout = timeout
+
+    @classmethod
+    def connect(cls, rabbitmq: RabbitMQSettings, rpc: RpcSettings) -> "EventProducer":
+        """A producer with a client of its own, connecting in the background."""
+        client = RpcClient(rabbitmq, rpc)
+        client.start()
+        return cls(client, rpc.timeout_seconds)
+
+    def call(
+        self,
+        queue_name: str,
+        payload: dict[str, Any],
+        *,
+        task_id: str | None = None,
+        correlation_id: str | None = None,
+        timeout: float | None = None,
+        on_log_event: OnLogEvent | None = None,
+    ) -> Reply:
+        """Send ``payload`` to the service that listens on ``queue_name``.
+
+        Args:
+            correlation_id: the current request's id if None, or a new one.
+            timeout: seconds until the deadline; that of the settings if None, and
+                never beyond that of the request which is being served.
+            on_log_event: told about the start and the end of the call.
+
+        Raises:
+            ServiceError, DeadlineExceeded, Unavailable: see ``chassis.errors``.
+        """
+        new_id = str(uuid4())
+        if correlation_id is None:
+            current = current_request_id.get()
+            correlation_id = new_id if current == "-" else current
+        arguments = _Arguments(
+            queue_name, payload, task_id or new_id, correlation_id, on_log_event
+        )
+        done = threading.Event()
+        limit = self._timeout if timeout is None else timeout
+        call = arguments.call(limit, lambda _: done.set())
+        self.client.start()
+        with traced_call(self.client.system, call):
+            if not self.client.wait_connected(min(CONNECT_WAIT, call.timeout)):
+                raise BrokerUnavailable("There is no connection to RabbitMQ.")
+            self.client.submit(call)
+            arguments.log("start")
+            done.wait()  # the client ends every call by its deadline
+            return arguments.result(call)
+
+    def close(self) -> None:
+        """End the connection. Calls in other threads fail."""
+        self.client.close()
+
+
+class AsyncEventProducer:
+    """Calls services from an event loop, without blocking it.
+
+    Made for the API. Answers that arrive together wake the loop once.
+    """
+
+    def __init__(self, client: RpcClient, timeout: float) -> None:
+        self.client = client
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._done: deque[Call] = deque()
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._wake_pending = False
+
+    async def call(
+        self,
+        queue_name: str,
+        payload: dict[str, Any],
+        *,
+        task_id: str,
+        correlation_id: str,
+        timeout: float | None = None,
+        on_log_event: OnLogEvent | None = None,
+    ) -> Reply:
+        """As :meth:`EventProducer.call`, but fails at once without a connection."""
+        arguments = _Arguments(
+            queue_name, payload, task_id, correlation_id, on_log_event
+        )
+        limit = self._timeout if timeout is None else timeout
+        call = arguments.call(limit, self._on_done)
+        with traced_call(self.client.system, call):
+            await self._answer(call, arguments)
+            return arguments.result(call)
+
+    async def _answer(self, call: Call, arguments: _Arguments) -> None:
+        done = self._loop.create_future()
+        self._waiting[call.id] = done
+        try:
+            self.client.submit(call)
+            arguments.log("start")
+            await done
+        except BaseException:  # refused, or nobody waits any more
+            self.client.forget(call)
+            raise
+        finally:
+            del self._waiting[call.id]
+
+    async def close(self) -> None:
+        """End the connection; pending calls fail."""
+        await asyncio.to_thread(self.client.close)
+
+    def _on_done(self, call: Call) -> None:
+        """Runs in the I/O thread."""
+        self._done.append(call)
+        if not self._wake_pending:
+            self._wake_pending = True
+            self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        self._wake_pending = False  # before looking: a later answer wakes again
+        while self._done:
+            done = self._waiting.get(self._done.popleft().id)
+            if done is not None and not done.done():
+                done.set_result(None)

@@ -1,0 +1,134 @@
+"""EventReceiver: serves one queue with one service class."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from chassis.heartbeat import HeartbeatFile
+from chassis.rpc.brokers import new_connection
+from chassis.rpc.handling import JsonService, RequestHandler
+from chassis.rpc.intake import Intake
+from chassis.rpc.loop import ReceiverLoop
+from chassis.rpc.poller import Poller
+from chassis.rpc.topology import DELIVERY_LIMIT, RequestQueue
+from chassis.rpc.tracing import Handle, TracedHandler
+from chassis.rpc.wire import Request
+from chassis.rpc.workers import WorkerPool
+from chassis.settings import RabbitMQSettings, RpcSettings
+from chassis.telemetry import tracing
+
+DEFAULT_CONCURRENCY = 32
+#: Below the 30 s that Kubernetes waits between SIGTERM and SIGKILL.
+DEFAULT_GRACE_SECONDS = 25.0
+
+
+class EventReceiver:
+    """Receives requests from ``queue_name`` and answers each by ``service().call()``.
+
+    Args:
+        username, password, host, port: of RabbitMQ; what is not given here comes from
+            the variables RABBITMQ_*, and RPC_BROKER_URL replaces all of it.
+        service: makes the one instance, which is called from ``concurrency`` threads.
+        service_name: what RabbitMQ shows of this process.
+        shutdown_grace_seconds: time for running requests when it is stopped.
+        heartbeat_file: touched every second while the receiver works.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_name: str,
+        service: Callable[[], JsonService],
+        service_name: str,
+        username: str | None = None,
+        password: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        rabbitmq: RabbitMQSettings | None = None,
+        rpc: RpcSettings | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        shutdown_grace_seconds: float = DEFAULT_GRACE_SECONDS,
+        heartbeat_file: Path | None = None,
+    ) -> None:
+        given: dict[str, Any] = {
+            "user": username,
+            "password": password,
+            "host": host,
+            "port": port,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        self._new_connection = partial(
+            new_connection,
+            rabbitmq or RabbitMQSettings(**given),
+            rpc or RpcSettings(),
+            service_name,
+        )
+        broker = self._new_connection()
+        self._queue = RequestQueue(queue_name)
+        self._concurrency = concurrency
+        self._poller = Poller()
+        limit = DELIVERY_LIMIT if broker.is_reliable else 1
+        handler: Handle = RequestHandler(service(), limit)
+        if tracing.is_enabled():
+            handler = TracedHandler(handler, queue_name, broker.system)
+        self._pool = WorkerPool(handler, concurrency, self._poller.wake)
+        self._loop = ReceiverLoop(
+            self._new_intake,
+            self._pool,
+            self._poller,
+            shutdown_grace_seconds,
+            HeartbeatFile(heartbeat_file).touch if heartbeat_file else lambda: None,
+        )
+
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or :meth:`stop`, then drain. To be called once.
+
+        A second signal ends the process at once. Outside of the main thread signals
+        are left alone.
+        """
+        try:
+            with self._signals():
+                self._loop.run()
+        finally:
+            self._pool.stop()
+            self._poller.close()
+
+    def stop(self) -> None:
+        """Begin to drain, from any thread; ``run`` returns when that is done."""
+        self._loop.stop()
+
+    def _new_intake(self, on_request: Callable[[Request], None]) -> Intake:
+        # A crash counts as a delivery for all that was fetched ahead: no more than
+        # what keeps the threads busy.
+        prefetch = 2 * self._concurrency
+        return Intake(self._new_connection(), self._queue, prefetch, on_request)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        received = 0
+
+        def on_signal(signum: int, frame: FrameType | None) -> None:
+            nonlocal received
+            received += 1
+            if received > 1:
+                os._exit(128 + signum)
+            self.stop()
+
+        before = {
+            signum: signal.signal(signum, on_signal)
+            for signum in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)

@@ -1,0 +1,79 @@
+"""The connection over kombu's Redis transport, for machines without RabbitMQ.
+
+It knows no confirms, no returns, no limits, no expiry, no dead letters and no count of
+deliveries. A call that nobody takes waits for its deadline; a request whose handler
+fails is answered and dropped at once, so that it cannot loop.
+"""
+
+import ssl
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+from kombu import Connection
+
+from chassis.rpc.connection import (
+    CONNECT_TIMEOUT,
+    IO_TIMEOUT,
+    BrokerConnection,
+    Delivery,
+    OnDelivery,
+)
+
+
+class RedisConnection(BrokerConnection):
+    """kombu polls several sockets itself; the owner polls the same ones before."""
+
+    system = "redis"
+    is_reliable = False
+
+    def __init__(self, url: str, ca_file: str | None) -> None:
+        options = {
+            "socket_timeout": IO_TIMEOUT,
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+        }
+        tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": ca_file}
+        super().__init__(
+            Connection(
+                url,
+                transport_options=options,
+                # kombu's own default verifies nothing.
+                ssl=tls if url.startswith("rediss:") else False,
+            )
+        )
+
+    @property
+    def descriptors(self) -> Collection[int]:
+        # Asks Redis for the next message, if the prefetch allows one again.
+        self._driver.cycle.on_poll_start()
+        return set(self._driver.cycle.fds)
+
+    def receive(self) -> None:
+        with suppress(TimeoutError):
+            while True:
+                self._transport.drain_events(self._driver, timeout=0)
+
+    def heartbeat(self) -> None:
+        """kombu checks its Redis connections whenever it looks for messages."""
+        self.receive()
+
+    def close(self) -> None:
+        self._transport.close_connection(self._driver)
+
+    def drop(self) -> None:
+        if self._driver is not None:
+            with suppress(Exception):
+                self._transport.close_connection(self._driver)
+
+    def consume(
+        self, queue: str, on_delivery: OnDelivery, *, tag: str, no_ack: bool = False
+    ) -> None:
+        def on_message(message: Any) -> None:
+            body = message.body
+            body = body.encode() if isinstance(body, str) else body
+            properties, delivery_tag = message.properties, message.delivery_tag
+            on_delivery(Delivery(body, message.headers, properties, delivery_tag))
+
+        self.channel.basic_consume(
+            queue=queue, no_ack=no_ack, callback=on_message, consumer_tag=tag
+        )

@@ -1,0 +1,45 @@
+"""Figures on the calls of one process, for their owner to report."""
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass
+
+WINDOW = 1024
+
+
+@dataclass(frozen=True)
+class LatencyFigures:
+    """Seconds from request to answer; the last three over the latest calls only."""
+
+    count: int
+    avg: float | None
+    p50: float | None
+    p95: float | None
+
+
+class RpcStatistics:
+    """Written by the I/O thread alone, read by anyone."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.timeouts = 0
+        self.dropped_replies = 0
+        self.failures: Counter[str] = Counter()
+        self._latest: deque[float] = deque(maxlen=WINDOW)
+
+    def answer(self, seconds: float) -> None:
+        """Count one answer."""
+        self.answered += 1
+        self._latest.append(seconds)
+
+    def latency(self) -> LatencyFigures:
+        """The latest calls, summed up (percentiles by nearest rank)."""
+        latest = sorted(self._latest.copy())
+        if not latest:
+            return LatencyFigures(self.answered, None, None, None)
+
+        def percentile(q: float) -> float:
+            return latest[math.ceil(q * len(latest)) - 1]
+
+        average = sum(latest) / len(latest)
+        return LatencyFigures(self.answered, average, percentile(0.5), percentile(0.95))

@@ -1,0 +1,69 @@
+"""The queues of a service, as values."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from amqp import PreconditionFailed
+from kombu import Queue
+
+#: Deliveries that a message gets before it is dead-lettered.
+DELIVERY_LIMIT = 3
+#: Requests that may wait; further ones are refused to their publisher.
+MAX_LENGTH = 10_000
+
+
+class QueueMismatch(Exception):
+    """A queue of this name exists, with other arguments."""
+
+
+@dataclass(frozen=True)
+class RequestQueue:
+    """A service's request queue and the dead-letter queue beside it."""
+
+    name: str
+
+    @property
+    def dead_letter_name(self) -> str:
+        """Where requests go that no handler could serve."""
+        return f"{self.name}_dlq"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the request queue, as RabbitMQ names them."""
+        return {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-max-length": MAX_LENGTH,
+            "x-overflow": "reject-publish",
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": self.dead_letter_name,
+            "x-dead-letter-strategy": "at-least-once",
+        }
+
+    @property
+    def dead_letter_arguments(self) -> dict[str, Any]:
+        """Of the dead-letter queue."""
+        return {"x-queue-type": "quorum"}
+
+    def declare(self, channel: Any) -> None:
+        """Declare both on a kombu channel.
+
+        The dead-letter queue comes first, so that no message can be dead-lettered into
+        nothing.
+
+        Raises:
+            QueueMismatch: one of them exists, with other arguments.
+        """
+        for name, arguments in (
+            (self.dead_letter_name, self.dead_letter_arguments),
+            (self.name, self.arguments),
+        ):
+            queue = Queue(name, durable=True, queue_arguments=arguments)
+            try:
+                queue(channel).queue_declare()
+            except PreconditionFailed as error:
+                raise QueueMismatch(
+                    f"queue {name!r} exists with other arguments than this service "
+                    "needs: delete it when it is empty, or set QUEUE_NAME to another "
+                    f"name ({error.reply_text})"
+                ) from error

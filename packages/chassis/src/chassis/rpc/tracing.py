@@ -1,0 +1,173 @@
+"""Spans and durations of calls, by OpenTelemetry's conventions for messaging.
+
+A call's span begins when the caller hands the request in and lasts until it has the
+answer; the service's ``process`` span is its child. No library knows this protocol, so
+these are ours.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import Observation
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from chassis.errors import DeadlineExceeded, Refused, ServiceUnavailable
+from chassis.rpc import wire
+from chassis.telemetry import tracing
+
+if TYPE_CHECKING:
+    from chassis.rpc.client import Call
+
+Handle = Callable[[wire.Request], wire.Outcome]
+
+_call_durations = tracing.histogram(
+    "rpc.client.call.duration", "Duration of a call to a service, request to answer."
+)
+_process_durations = tracing.histogram(
+    "messaging.process.duration", "Duration of handling one request."
+)
+_waits = tracing.histogram(
+    "app.rpc.queue.duration", "Time of a request between its caller and its handler."
+)
+_dead_letters = tracing.meter.create_counter(
+    "app.rpc.dead_letters",
+    unit="{message}",
+    description="Requests that went to the dead-letter queue, by reason.",
+)
+
+
+def watch_calls(count: Callable[[], int], system: str) -> None:
+    """Report the calls that wait for their answer, with each export."""
+    if not tracing.is_enabled():
+        return
+    attributes = {"messaging.system": system}
+    tracing.meter.create_observable_up_down_counter(
+        "rpc.client.active_calls",
+        [lambda _: [Observation(count(), attributes)]],
+        unit="{call}",
+        description="Calls that wait for their answer.",
+    )
+
+
+def traced_call(system: str, call: "Call") -> AbstractContextManager[object]:
+    """A span around one call, whose headers get its context."""
+    return _TracedCall(system, call) if tracing.is_enabled() else tracing.NOTHING
+
+
+class _TracedCall:
+    """Not a generator: this is on the path of every request."""
+
+    __slots__ = ("_attributes", "_began", "_context", "_span")
+
+    def __init__(self, system: str, call: "Call") -> None:
+        self._began = time.perf_counter()
+        self._attributes: dict[str, Any] = {
+            "messaging.system": system,
+            "messaging.destination.name": call.queue,
+        }
+        self._context: Context | None = None
+        if tracing.is_dropped():
+            tracing.inject(call.headers)
+            self._span: Span = trace.INVALID_SPAN
+            return
+        self._span = tracing.tracer.start_span(
+            f"publish {call.queue}",
+            kind=SpanKind.PRODUCER,
+            attributes={
+                **self._attributes,
+                "messaging.operation.name": "publish",
+                "messaging.operation.type": "send",
+                "messaging.message.conversation_id": call.id,
+                "messaging.message.body.size": len(call.body),
+                "app.request_id": call.headers[wire.REQUEST_ID],
+                "app.task_id": call.headers[wire.TASK_ID],
+                "app.rpc.timeout": call.timeout,
+            },
+        )
+        self._context = trace.set_span_in_context(self._span)
+        tracing.inject(call.headers, self._context)
+
+    def __enter__(self) -> None:
+        """The span has begun; it is nobody's parent here."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        attributes = self._attributes
+        if isinstance(error, Refused):  # an answer like any other to the client's data
+            self._span.set_attribute("error.type", error.code)
+        elif error is not None:
+            tracing.fail(self._span, error)
+        if error is not None:
+            attributes = {**attributes, "error.type": tracing.error_type(error)}
+        duration = time.perf_counter() - self._began
+        _call_durations.record(duration, attributes, self._context)
+        self._span.end()
+
+
+class TracedHandler:
+    """Handles as ``handle`` does, within a span whose parent is the caller's."""
+
+    def __init__(self, handle: Handle, queue: str, system: str) -> None:
+        self._handle = handle
+        self._name = f"process {queue}"
+        self._attributes = {
+            "messaging.system": system,
+            "messaging.destination.name": queue,
+            "messaging.operation.name": "process",
+        }
+
+    def __call__(self, request: wire.Request) -> wire.Outcome:
+        """Handle one request."""
+        began = time.perf_counter()
+        attributes = self._attributes
+        waited = request.waited()
+        with trace.use_span(self._start(request, waited), end_on_exit=True) as span:
+            if waited is not None:
+                _waits.record(waited, attributes)
+            outcome = self._handle(request)
+            if outcome.error is not None:
+                attributes = {**attributes, "error.type": outcome.error}
+                span.set_attribute("error.type", outcome.error)
+                if _has_failed(outcome):
+                    span.set_status(Status(StatusCode.ERROR))
+            if outcome.settlement is wire.Settlement.DEAD_LETTER:
+                _dead_letters.add(1, attributes)
+            _process_durations.record(time.perf_counter() - began, attributes)
+        return outcome
+
+    def _start(self, request: wire.Request, waited: float | None) -> Span:
+        parent = tracing.parent_of(request.headers)
+        caller = trace.get_current_span(parent)
+        context = caller.get_span_context()
+        if context.is_valid and not context.trace_flags.sampled:
+            return caller  # of a trace that is not kept: its id is all that is needed
+        attributes: dict[str, Any] = {
+            **self._attributes,
+            "messaging.operation.type": "process",
+            "messaging.message.body.size": len(request.body),
+            "messaging.message.conversation_id": str(request.correlation_id),
+            "app.request_id": request.request_id,
+            "app.task_id": request.task_id or "",
+            "app.rpc.delivery": request.attempt,
+        }
+        if waited is not None:
+            attributes["app.rpc.queue_time"] = waited
+        return tracing.tracer.start_span(
+            self._name, parent, SpanKind.CONSUMER, attributes
+        )
+
+
+def _has_failed(outcome: wire.Outcome) -> bool:
+    """A refusal is an answer; what the caller may send again is a failure."""
+    if outcome.error in (DeadlineExceeded.code, ServiceUnavailable.code):
+        return True
+    return outcome.settlement is not wire.Settlement.ACK

@@ -1,0 +1,67 @@
+"""``serve``: all that the ``main.py`` of a service calls."""
+
+import gc
+import re
+from collections.abc import Callable
+
+from chassis.calls import set_event_producer
+from chassis.environment import load
+from chassis.logs import configure_logging
+from chassis.queues import get_queue_name
+from chassis.rpc.client import RpcClient
+from chassis.rpc.handling import JsonService
+from chassis.rpc.producers import EventProducer
+from chassis.rpc.receiver import EventReceiver
+from chassis.settings import ServiceSettings
+from chassis.telemetry import start_telemetry, stop_telemetry
+
+
+def serve(
+    service: Callable[[], JsonService],
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    settings: type[ServiceSettings] = ServiceSettings,
+) -> None:
+    """Serve the service's queue until SIGTERM or SIGINT, then drain.
+
+    Args:
+        service: the class, whose one instance is called from several threads.
+        name: ``price_list`` for ``PriceListService`` if None. Logs, spans and RabbitMQ
+            know the process by it, unless SERVICE_NAME says otherwise.
+        queue: ``price_list_queue`` if neither this, nor
+            QUEUE_NAME, nor PRICE_LIST_QUEUE_NAME says otherwise.
+        settings: a subclass of ServiceSettings, if the service has its own.
+    """
+    own = load(settings)
+    name = name or service_name(service)
+    shown = own.service_name or name
+    configure_logging(shown, own.log_level, own.log_format)
+    start_telemetry(shown, own.environment)
+    # Connects when this service calls another, if it ever does.
+    producer = EventProducer(RpcClient(own.rabbitmq, own.rpc), own.rpc.timeout_seconds)
+    receiver = EventReceiver(
+        queue_name=own.queue_name or queue or get_queue_name(name),
+        service=service,
+        service_name=shown,
+        rabbitmq=own.rabbitmq,
+        rpc=own.rpc,
+        concurrency=own.concurrency,
+        shutdown_grace_seconds=own.shutdown_grace_seconds,
+        heartbeat_file=own.heartbeat_file,
+    )
+    set_event_producer(producer)
+    gc.freeze()  # what is here stays: no collection shall walk through it
+    try:
+        receiver.run()
+    finally:
+        set_event_producer(None)
+        producer.close()
+        stop_telemetry()
+
+
+def service_name(service: Callable[[], JsonService]) -> str:
+    """``price_list`` for the class ``PriceListService``."""
+    own = getattr(service, "__name__", "service")
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", own)
+    return words.lower().removesuffix("_service")

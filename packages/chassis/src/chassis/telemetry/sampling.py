@@ -1,0 +1,47 @@
+"""Which traces are kept: OTEL_TRACES_SAMPLER decides, and where it is asked."""
+
+from collections.abc import Sequence
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
+from opentelemetry.util.types import Attributes
+
+
+class ProcessSampler(Sampler):
+    """The sampler of the environment, with two rules of ours before it.
+
+    * A client's span without a parent is dropped: health checks, polling and shared
+      connections ask servers for no request in particular.
+    * At the edge (``is_edge``: strangers call this process) a caller that left its
+      trace unsampled counts as a new one. nginx gives every request a trace id and, as
+      it cannot know the rate, no decision.
+    """
+
+    def __init__(self, inner: Sampler, *, is_edge: bool) -> None:
+        self._inner = inner
+        self._is_edge = is_edge
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """As the inner sampler; the trace id stays the caller's."""
+        caller = get_current_span(parent_context).get_span_context()
+        if kind is SpanKind.CLIENT and not caller.is_valid:
+            return SamplingResult(Decision.DROP)
+        if self._is_edge and caller.is_remote and not caller.trace_flags.sampled:
+            parent_context = Context()
+        return self._inner.should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
+
+    def get_description(self) -> str:
+        """For people."""
+        return f"Process({self._inner.get_description()})"

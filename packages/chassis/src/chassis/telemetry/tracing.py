@@ -1,0 +1,133 @@
+"""What our own spans and metrics are made with: the API of OpenTelemetry, and names.
+
+Without :func:`chassis.telemetry.start_telemetry` having started its SDK in this
+process, :func:`is_enabled` is False and nothing below does any work.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from opentelemetry import context, metrics, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from chassis import __version__
+
+SCOPE = "chassis"
+
+tracer = trace.get_tracer(SCOPE, __version__)
+meter = metrics.get_meter(SCOPE, __version__)
+
+#: Bounds in seconds: from a call on one machine to the longest deadline.
+DURATIONS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0),
+)
+
+NOTHING: AbstractContextManager[None] = nullcontext()
+
+_is_enabled = False
+
+
+def is_enabled() -> bool:
+    """Whether this process exports telemetry."""
+    return _is_enabled
+
+
+def set_enabled(enabled: bool) -> None:
+    """The SDK is there, or gone."""
+    global _is_enabled
+    _is_enabled = enabled
+
+
+def histogram(
+    name: str,
+    description: str,
+    *,
+    unit: str = "s",
+    bounds: Sequence[float] = DURATIONS,
+) -> Histogram:
+    """A histogram, of seconds unless the unit is another."""
+    return meter.create_histogram(
+        name,
+        unit=unit,
+        description=description,
+        explicit_bucket_boundaries_advisory=bounds,
+    )
+
+
+def is_dropped() -> bool:
+    """Whether the current trace is not kept: a span below it would be for nothing."""
+    span = trace.get_current_span()
+    return span.get_span_context().is_valid and not span.is_recording()
+
+
+def error_type(error: BaseException) -> str:
+    """The code of an error of ours, else the name of its class."""
+    return getattr(error, "code", None) or type(error).__qualname__
+
+
+def fail(span: Span, error: BaseException) -> None:
+    """Mark a span as failed. What the error quotes may be somebody's data: no text."""
+    span.set_attribute("error.type", error_type(error))
+    span.set_status(Status(StatusCode.ERROR))
+
+
+def parent_of(carrier: Mapping[str, Any]) -> Context:
+    """The trace context that a message carries, empty if it carries none."""
+    texts = {k: v for k, v in carrier.items() if isinstance(v, str)}
+    return propagate.extract(texts, Context()) if texts else Context()
+
+
+def inject(carrier: dict[str, Any], within: Context | None = None) -> None:
+    """Have a message carry a trace context, the current one if none is given."""
+    propagate.inject(carrier, within)
+
+
+def traceparent() -> str | None:
+    """The current span as the header of that name has it; None without a trace."""
+    carrier: dict[str, str] = {}
+    if is_enabled():
+        propagate.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def continued(parent: str | None) -> Iterator[None]:
+    """What runs inside belongs to the trace of ``parent``, a ``traceparent``."""
+    if parent is None or not is_enabled():
+        yield
+        return
+    token = context.attach(parent_of({"traceparent": parent}))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+@contextmanager
+def shared_span(
+    name: str, origins: Sequence[Span], attributes: Mapping[str, Any]
+) -> Iterator[Span]:
+    """One span for the work of several: below the first of ``origins``, which are all
+    kept, linked to the others, and they to it."""
+    first, *others = origins
+    span = tracer.start_span(
+        name,
+        trace.set_span_in_context(first, Context()),
+        SpanKind.INTERNAL,
+        attributes,
+        links=[Link(other.get_span_context()) for other in others],
+    )
+    for other in others:
+        other.add_link(span.get_span_context())
+    with trace.use_span(
+        span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+    ):
+        try:
+            yield span
+        except BaseException as error:
+            fail(span, error)
+            raise

@@ -1,0 +1,177 @@
+"""What callers see when the broker breaks, and that later calls work again."""
+
+import json
+import os
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+import pytest
+
+from chassis.errors import ApplicationError, OutcomeUnknown, Unavailable
+from chassis.rpc.client import RpcClient
+from chassis.rpc.producers import EventProducer
+from chassis.settings import RabbitMQSettings
+from local.servers.rabbitmq import RabbitMQ
+from tests.integration.proxy import Proxy
+from tests.integration.responder import Responder
+from tests.integration.waiting import wait_until
+
+
+class Traffic:
+    """Calls without a pause from several threads, and what came of each."""
+
+    def __init__(self, producer: EventProducer, queue: str) -> None:
+        self._producer = producer
+        self._queue = queue
+        self._stop = threading.Event()
+        self.answered = 0
+        self.errors: list[ApplicationError] = []
+        self.longest = 0.0
+        self._threads = ThreadPoolExecutor(4)
+        self._running = [self._threads.submit(self._run) for _ in range(4)]
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                self._producer.call(self._queue, {}, timeout=10)
+                self.answered += 1
+            except ApplicationError as error:
+                self.errors.append(error)
+                self._stop.wait(0.01)
+            self.longest = max(self.longest, time.monotonic() - started)
+
+    def wait_answers(self, more: int = 50) -> None:
+        """Wait until that many more calls were answered."""
+        target = self.answered + more
+        wait_until(lambda: self.answered >= target, f"{more} more answers")
+
+    def stop(self) -> None:
+        """End, and raise what was not an error of the kit."""
+        self._stop.set()
+        for running in self._running:
+            running.result(30)
+        self._threads.shutdown()
+
+
+@pytest.fixture
+def traffic(client: RpcClient, responder: Responder) -> Iterator[Traffic]:
+    traffic = Traffic(EventProducer(client, timeout=10), responder.queue)
+    traffic.wait_answers()
+    yield traffic
+    traffic.stop()
+    assert client.in_flight == 0
+    assert all(isinstance(error, Unavailable) for error in traffic.errors)
+
+
+def test_broker_killed_and_restarted(traffic: Traffic, rabbitmq: RabbitMQ) -> None:
+    rabbitmq.kill()
+    wait_until(lambda: len(traffic.errors) >= 4)
+    rabbitmq.start()
+    traffic.wait_answers()
+    assert traffic.longest < 7  # a caller without a connection waits at most 5 s
+
+
+def test_pending_calls_end_at_once_when_the_broker_dies(
+    client: RpcClient, responder: Responder, rabbitmq: RabbitMQ
+) -> None:
+    go_on = threading.Event()
+    responder.before_reply = lambda _: go_on.wait(10) and False
+    producer = EventProducer(client, timeout=30)
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(producer.call, responder.queue, {})
+        wait_until(lambda: bool(responder.requests))
+        rabbitmq.kill()
+        try:
+            with pytest.raises(OutcomeUnknown):
+                call.result(2)
+        finally:
+            go_on.set()
+            rabbitmq.start()
+
+
+def test_broker_stopped_beyond_two_heartbeats(
+    client: RpcClient, traffic: Traffic, rabbitmq: RabbitMQ
+) -> None:
+    rabbitmq.pause()
+    try:
+        # Heartbeats come every second here: two missed ones end the connection.
+        wait_until(lambda: len(traffic.errors) >= 4, "calls fail", within=8)
+        assert not client.connected
+    finally:
+        rabbitmq.resume()
+    traffic.wait_answers()
+
+
+def test_connection_closed_by_the_server(
+    traffic: Traffic, rabbitmq: RabbitMQ, rabbitmq_settings: RabbitMQSettings
+) -> None:
+    close_connections(rabbitmq_settings)
+    wait_until(lambda: len(traffic.errors) >= 1)
+    traffic.wait_answers()
+
+
+def close_connections(settings: RabbitMQSettings) -> None:
+    """Have the broker close every connection of this virtual host."""
+    base = f"{settings.management_url}/api"
+    manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    password = settings.password.get_secret_value()
+    manager.add_password(None, base, settings.user, password)
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
+    names: list[str] = []
+
+    def listed() -> bool:  # the management plugin lists a connection a moment later
+        with opener.open(f"{base}/vhosts/{quote(settings.vhost, '')}/connections") as r:
+            names[:] = [connection["name"] for connection in json.load(r)]
+        return len(names) >= 2
+
+    wait_until(listed)
+    for name in names:
+        url = f"{base}/connections/{quote(name, '')}"
+        opener.open(urllib.request.Request(url, method="DELETE")).close()
+
+
+def test_nothing_leaks_over_reconnections(
+    new_client: Callable[..., RpcClient], responder: Responder, proxy: Proxy
+) -> None:
+    client = new_client(port=proxy.port)
+    producer = EventProducer(client, timeout=5)
+
+    def use() -> tuple[int, int]:
+        wait_until(lambda: client.connected)
+        producer.call(responder.queue, {})
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = use()
+    for _ in range(5):
+        proxy.cut()
+        wait_until(lambda: not client.connected)
+        use()
+    wait_until(lambda: use() == before, "no more descriptors and threads", within=5)
+
+
+def test_closing_leaves_nothing(new_client: Callable[..., RpcClient]) -> None:
+    files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    client = new_client()
+    client.close()
+    assert len(os.listdir("/proc/self/fd")) == files
+    assert threading.active_count() == threads
+
+
+def test_frames_that_trickle_cost_no_cpu(
+    new_client: Callable[..., RpcClient], responder: Responder, proxy: Proxy
+) -> None:
+    client = new_client(port=proxy.port)
+    producer = EventProducer(client, timeout=30)
+    proxy.trickle = True
+    cpu, wall = time.process_time(), time.monotonic()
+    for _ in range(3):
+        assert producer.call(responder.queue, {"a": 1}).outcome == {"a": 1}
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    proxy.trickle = False
+    assert wall > 0.3  # it did trickle
+    assert cpu < wall * 0.5

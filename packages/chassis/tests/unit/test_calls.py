@@ -1,0 +1,165 @@
+"""Calls, before they reach a broker."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from chassis.calls import call_service, get_queue_name, set_event_producer
+from chassis.context import current_deadline, current_request_id
+from chassis.errors import BrokerUnavailable, DeadlineExceeded
+from chassis.queues import PATTERN, get_service_name
+from chassis.rpc.client import Call, RpcClient
+from chassis.rpc.producers import EventProducer, LogEvent
+from chassis.rpc.wire import Reply
+
+
+class FakeClient:
+    """Answers each call at once with its body."""
+
+    system = "rabbitmq"
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.is_connected = True
+
+    def start(self) -> None: ...
+
+    def wait_connected(self, timeout: float) -> bool:
+        return self.is_connected
+
+    def submit(self, call: Call) -> None:
+        self.calls.append(call)
+        call.reply = Reply(call.body.decode(), "echo")
+        call.on_done(call)
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def producer(client: FakeClient) -> EventProducer:
+    return EventProducer(cast(RpcClient, client), timeout=30)
+
+
+@pytest.fixture
+def deadline() -> Iterator[Any]:
+    """Sets the deadline of the request that is being served."""
+    token = current_deadline.set(None)
+    yield lambda left: current_deadline.set(time.monotonic() + left)
+    current_deadline.reset(token)
+
+
+def test_the_body_is_compact_utf8(producer: EventProducer) -> None:
+    reply = producer.call("q", {"payload": "日本語 😀"})
+    assert reply.outcome == '{"payload":"日本語 😀"}'
+
+
+def test_a_call_never_waits_beyond_the_deadline_of_the_request(
+    producer: EventProducer, client: FakeClient, deadline: Any
+) -> None:
+    producer.call("q", {})
+    deadline(2)
+    producer.call("q", {})
+    producer.call("q", {}, timeout=1)
+    producer.call("q", {}, timeout=3)
+    assert [round(call.timeout, 1) for call in client.calls] == [30, 2, 1, 2]
+
+
+def test_without_time_nothing_is_sent(
+    producer: EventProducer, client: FakeClient, deadline: Any
+) -> None:
+    deadline(-0.1)
+    with pytest.raises(DeadlineExceeded, match="No time was left to call q"):
+        producer.call("q", {})
+    assert not client.calls
+
+
+def test_no_time_is_not_the_default(
+    producer: EventProducer, client: FakeClient
+) -> None:
+    producer.call("q", {}, timeout=0)
+    assert client.calls[0].timeout == 0
+
+
+def test_a_call_carries_the_current_request_s_id(
+    producer: EventProducer, client: FakeClient
+) -> None:
+    token = current_request_id.set("r-1")
+    producer.call("q", {})
+    producer.call("q", {}, correlation_id="own")
+    current_request_id.reset(token)
+    producer.call("q", {}, task_id="t-1")
+    headers = [call.headers for call in client.calls]
+    assert [found["x-request-id"] for found in headers[:2]] == ["r-1", "own"]
+    assert headers[2]["x-request-id"] not in ("-", "t-1")
+    assert headers[2]["x-task-id"] == "t-1"
+    assert len({call.id for call in client.calls}) == 3
+
+
+def test_start_and_end_are_told(producer: EventProducer) -> None:
+    events: list[LogEvent] = []
+    arguments: dict[str, Any] = {"task_id": "t", "correlation_id": "r"}
+    producer.call("q", {}, **arguments, on_log_event=events.append)
+    assert events == [
+        LogEvent("start", "q", "t", "r"),
+        LogEvent("end", "q", "t", "r", "echo"),
+    ]
+
+
+def test_without_a_connection_nothing_is_sent(
+    producer: EventProducer, client: FakeClient
+) -> None:
+    client.is_connected = False
+    with pytest.raises(BrokerUnavailable):
+        producer.call("q", {})
+    assert not client.calls
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"queue_name": "q" * 256},
+        {"queue_name": "q", "correlation_id": "x" * 300},
+        {"queue_name": "q", "payload": {"n": float("nan")}},
+    ],
+)
+def test_what_cannot_be_sent_is_refused_to_its_caller(
+    producer: EventProducer, client: FakeClient, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError):
+        producer.call(**{"payload": {}, **arguments})
+    assert not client.calls
+
+
+@pytest.fixture
+def in_use(producer: EventProducer) -> Iterator[None]:
+    set_event_producer(producer)
+    yield
+    set_event_producer(None)
+
+
+def test_call_service(in_use: None) -> None:
+    assert call_service("q", {"payload": 1}) == '{"payload":1}'
+    assert call_service(queue_name="q", payload={}, use_rabbitmq=True) == "{}"
+
+
+def test_there_is_no_other_transport(in_use: None) -> None:
+    with pytest.raises(ValueError):
+        call_service("q", {}, use_rabbitmq=False)
+
+
+def test_a_process_without_a_producer_says_so() -> None:
+    with pytest.raises(RuntimeError, match="set_event_producer"):
+        call_service("q", {})
+
+
+def test_the_queue_of_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PRICING_QUEUE_NAME", raising=False)
+    assert get_queue_name("pricing") == PATTERN.format(service="pricing")
+    assert get_service_name(get_queue_name("pricing")) == "pricing"
+    monkeypatch.setenv("PRICING_QUEUE_NAME", "prices")
+    assert get_queue_name("pricing") == "prices"

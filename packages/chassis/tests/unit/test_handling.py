@@ -1,0 +1,226 @@
+"""One request from its delivery to its outcome."""
+
+import json
+import logging
+import pickle
+import time
+from typing import Any
+
+import pytest
+
+from chassis.context import current_deadline, current_request_id, current_task_id
+from chassis.errors import (
+    DeadlineExceeded,
+    NoConsumer,
+    ServiceError,
+    ServiceFailed,
+)
+from chassis.logs import ACCESS, add_context
+from chassis.rpc.handling import RequestHandler, report
+from chassis.rpc.wire import Outcome, Request, Settlement
+from tests.unit.deliveries import make_request
+
+DELIVERY_LIMIT = 3
+
+
+class Scripted:
+    """A service that does one thing, and remembers what it was called with."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+        self.calls: list[str] = []
+
+    def call(self, data: str) -> tuple[str, str]:
+        self.calls.append(data)
+        if isinstance(self.result, BaseException):
+            raise self.result
+        if callable(self.result):
+            return self.result()  # type: ignore[no-any-return]
+        result: tuple[str, str] = self.result
+        return result
+
+
+def handle(result: Any, request: Request | None = None) -> Outcome:
+    service = Scripted(result)
+    return RequestHandler(service, DELIVERY_LIMIT)(request or make_request())
+
+
+def reply(outcome: Outcome) -> Any:
+    assert outcome.reply
+    return json.loads(outcome.reply)
+
+
+def test_an_answer_is_replied_and_acknowledged() -> None:
+    outcome = handle(('{"a":"ä"}', "kind"))
+    assert outcome.settlement is Settlement.ACK
+    assert outcome.reply == '{"a":"ä"}'.encode()
+    assert outcome.reply_headers == {"x-status": "ok", "x-task-type": "kind"}
+    assert outcome.error is None
+
+
+def test_the_service_gets_the_body_as_it_came() -> None:
+    service = Scripted(("1", "kind"))
+    body = ' {"payload": "ä"} '
+    RequestHandler(service, DELIVERY_LIMIT)(make_request(body.encode()))
+    assert service.calls == [body]
+
+
+def test_a_refusal_is_an_answer() -> None:
+    outcome = handle(ServiceError("no_such_thing", "there is none"))
+    assert outcome.settlement is Settlement.ACK
+    assert outcome.reply_headers == {"x-status": "error"}
+    assert reply(outcome) == {"code": "no_such_thing", "message": "there is none"}
+
+
+def test_a_refusal_may_quote_anything() -> None:
+    assert reply(handle(ServiceError("odd", "what is \ud800?")))["message"] == (
+        "what is ??"
+    )
+
+
+def test_what_is_down_is_answered_and_neither_repeated_nor_dead_lettered() -> None:
+    outcome = handle(NoConsumer("Nobody has declared the queue prices."))
+    assert outcome.settlement is Settlement.ACK
+    assert outcome.error == reply(outcome)["code"] == "service_unavailable"
+    assert "prices" in reply(outcome)["message"]
+
+
+@pytest.mark.parametrize("count", [None, 0, 1])
+def test_a_failure_before_the_limit_gives_the_message_back(count: int | None) -> None:
+    request = make_request(headers={"x-delivery-count": count})
+    outcome = handle(RuntimeError("boom"), request)
+    assert outcome == Outcome(Settlement.REQUEUE, error="internal_error")
+
+
+@pytest.mark.parametrize("count", [DELIVERY_LIMIT - 1, DELIVERY_LIMIT])
+def test_a_failure_at_the_limit_is_answered_and_dead_lettered(count: int) -> None:
+    request = make_request(headers={"x-delivery-count": count})
+    outcome = handle(RuntimeError("secret"), request)
+    assert outcome.settlement is Settlement.DEAD_LETTER
+    assert reply(outcome)["code"] == ServiceFailed.code
+    assert "secret" not in reply(outcome)["message"]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        RecursionError(),
+        MemoryError(),
+        None,
+        "not a pair",
+        (b"bytes", "kind"),
+        ("\ud800", "kind"),
+    ],
+    ids=repr,
+)
+def test_whatever_goes_wrong_is_a_failure(result: Any) -> None:
+    assert handle(result).settlement is Settlement.REQUEUE
+
+
+@pytest.mark.parametrize("reply_to", [None, ""])
+def test_without_a_queue_to_reply_to_it_is_dead_lettered(reply_to: str | None) -> None:
+    service = Scripted(("1", "kind"))
+    request = make_request(reply_to=reply_to)
+    outcome = RequestHandler(service, DELIVERY_LIMIT)(request)
+    assert outcome.settlement is Settlement.DEAD_LETTER
+    assert not service.calls
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b'{"payload": NaN}', b"[" * 9000, b'"\\ud800"']
+)
+def test_what_is_not_json_is_answered_and_dead_lettered(body: bytes) -> None:
+    service = Scripted(("1", "kind"))
+    outcome = RequestHandler(service, DELIVERY_LIMIT)(make_request(body))
+    assert outcome.settlement is Settlement.DEAD_LETTER
+    assert reply(outcome)["code"] == "invalid_request"
+    assert not service.calls
+
+
+@pytest.mark.parametrize("left", [0, -1, -60_000.5])
+def test_a_late_request_is_dropped_unanswered(left: float) -> None:
+    service = Scripted(("1", "kind"))
+    request = make_request(headers={"x-time-left": left})
+    time.sleep(0.001)
+    outcome = RequestHandler(service, DELIVERY_LIMIT)(request)
+    assert outcome == Outcome(Settlement.ACK, error="deadline_exceeded")
+    assert not service.calls
+
+
+@pytest.mark.parametrize(
+    "left", [600_000, "soon", None, float("nan"), float("inf"), 10**400]
+)
+def test_other_deadlines_do_not_keep_it_from_work(left: Any) -> None:
+    headers = {"x-time-left": left, "x-sent-at": left}
+    assert handle(("1", "kind"), make_request(headers=headers)).reply is not None
+
+
+def test_a_call_that_waited_until_the_deadline_is_not_repeated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def wait() -> None:
+        time.sleep(0.06)
+        raise DeadlineExceeded("No answer from prices within 0.05 s.")
+
+    outcome = handle(wait, make_request(headers={"x-time-left": 50}))
+    assert outcome == Outcome(Settlement.ACK, error="deadline_exceeded")
+    assert "Traceback" not in caplog.text
+
+
+def test_a_call_that_had_less_time_is_a_failure() -> None:
+    error = DeadlineExceeded("No answer from prices within 0.05 s.")
+    request = make_request(headers={"x-time-left": 60_000})
+    assert handle(error, request).settlement is Settlement.REQUEUE
+
+
+def test_the_context_is_the_request_s_and_ends_with_it() -> None:
+    seen: list[Any] = []
+
+    def look() -> tuple[str, str]:
+        seen.extend([current_request_id.get(), current_task_id.get()])
+        seen.append(current_deadline.get())
+        return "1", "kind"
+
+    headers = {"x-request-id": "r-1", "x-task-id": "t-1", "x-time-left": 5000}
+    request = make_request(headers=headers)
+    handle(look, request)
+    assert seen == ["r-1", "t-1", request.arrived + 5]
+    assert current_request_id.get() == "-"
+    assert current_task_id.get() is None
+    assert current_deadline.get() is None
+
+
+@pytest.mark.parametrize(
+    ("result", "left", "message", "outcome"),
+    [
+        (("1", "kind"), 1000, "Served a request", "ok"),
+        (ServiceError("odd", "why"), 1000, "Served a request", "odd"),
+        (RuntimeError("bug"), 1000, "Served a request", "internal_error"),
+        (("1", "kind"), -1, "Dropped a late request", "deadline_exceeded"),
+    ],
+)
+def test_each_request_is_one_line(
+    result: Any,
+    left: int,
+    message: str,
+    outcome: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, ACCESS)
+    caplog.handler.addFilter(add_context)
+    headers = {"x-time-left": left, "x-request-id": "r-1", "x-task-id": "t-1"}
+    request = make_request(headers=headers)
+    report([(request, handle(result, request))])
+    caplog.handler.removeFilter(add_context)
+    (line,) = [record for record in caplog.records if record.name == ACCESS]
+    fields = vars(line)
+    assert (line.getMessage(), fields["outcome"]) == (message, outcome)
+    assert (fields["request_id"], fields["task_id"]) == ("r-1", "t-1")
+    assert 0 <= fields["duration_ms"] < 1000
+
+
+def test_a_refusal_survives_celery_s_pickling() -> None:
+    again = pickle.loads(pickle.dumps(ServiceError("odd", "why")))
+    assert (again.code, again.detail) == ("odd", "why")

@@ -1,0 +1,174 @@
+"""What a service's connection is told to write, without a broker."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from chassis.rpc.connection import BrokerConnection, Delivery, OnDelivery
+from chassis.rpc.intake import ACK_DELAY, Intake
+from chassis.rpc.topology import RequestQueue
+from chassis.rpc.wire import Outcome, Request, Settlement
+
+PREFETCH = 8
+
+
+class FakeConnection:
+    """Connection and channel in one; `writes` are lines, joined as they were sent."""
+
+    def __init__(self, is_reliable: bool = True) -> None:
+        self.is_reliable = is_reliable
+        self.channel = self
+        self.writes: list[str] = []
+        self.deliver: OnDelivery
+        self._gathered: list[str] | None = None
+
+    def open(self, set_up: Callable[[Any], None]) -> None:
+        set_up(self)
+
+    def prepare_queue_arguments(self, arguments: Any, **options: Any) -> Any:
+        return arguments
+
+    def queue_declare(self, **options: Any) -> tuple[str, int, int]:
+        return options["queue"], 0, 0
+
+    def basic_qos(self, size: int, count: int, a_global: bool) -> None:
+        assert count == PREFETCH
+
+    def consume(self, queue: str, on_delivery: OnDelivery, *, tag: str) -> None:
+        self.deliver = on_delivery
+
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        lines: list[str] = []
+        self._gathered = lines
+        yield
+        self._gathered = None
+        if lines:
+            self.writes.append(", ".join(lines))
+
+    def _write(self, line: str) -> None:
+        if self._gathered is None:
+            self.writes.append(line)
+        else:
+            self._gathered.append(line)
+
+    def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
+        self._write(f"reply {properties['correlation_id']} to {queue}")
+
+    def basic_ack(self, tag: int, multiple: bool = False) -> None:
+        self._write(f"ack {'up to ' if multiple else ''}{tag}")
+
+    def basic_reject(self, tag: int, requeue: bool) -> None:
+        self._write(f"{'requeue' if requeue else 'reject'} {tag}")
+
+
+class Bench:
+    """An intake with eight requests delivered."""
+
+    def __init__(
+        self, is_reliable: bool = True, headers: dict[str, Any] | None = None
+    ) -> None:
+        self.requests: dict[int, Request] = {}
+        self.connection = FakeConnection(is_reliable)
+        self.intake = Intake(
+            cast(BrokerConnection, self.connection),
+            RequestQueue("work"),
+            PREFETCH,
+            self._take,
+        )
+        self.intake.open()
+        for tag in range(1, 9):
+            properties = {"reply_to": "replies", "correlation_id": f"call-{tag}"}
+            self.connection.deliver(Delivery(b"{}", headers or {}, properties, tag))
+
+    def _take(self, request: Request) -> None:
+        self.requests[request.delivery.tag] = request
+
+    def outcomes(
+        self, settlement: Settlement, *tags: int, reply: bytes | None = None
+    ) -> list[tuple[Request, Outcome]]:
+        return [(self.requests[tag], Outcome(settlement, reply)) for tag in tags]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_turn_is_one_write_and_neighbours_share_an_ack(bench: Bench) -> None:
+    bench.intake.send(bench.outcomes(Settlement.ACK, 2, 1, 3, 5, 7))
+    assert bench.connection.writes == ["ack up to 3, ack 5, ack 7"]
+    bench.intake.send(bench.outcomes(Settlement.ACK, 4, 6, 8))
+    assert bench.connection.writes[1:] == ["ack up to 8"]
+
+
+def test_few_acks_wait_a_moment_for_others(bench: Bench) -> None:
+    intake, writes = bench.intake, bench.connection.writes
+    intake.send(bench.outcomes(Settlement.ACK, 1))
+    due = intake.flush_at
+    assert time.monotonic() < due <= time.monotonic() + ACK_DELAY
+    intake.send(bench.outcomes(Settlement.ACK, 2))
+    assert (writes, intake.flush_at) == ([], due)
+    intake.flush()
+    assert (writes, intake.flush_at) == (["ack up to 2"], math.inf)
+    intake.send(bench.outcomes(Settlement.ACK, 3, 4, 5))
+    assert writes[1:] == ["ack up to 5"]
+    assert intake.flush_at == math.inf
+
+
+def test_replies_go_before_what_settles_their_requests(bench: Bench) -> None:
+    bench.intake.send(bench.outcomes(Settlement.DEAD_LETTER, 1, 2, reply=b"1"))
+    assert bench.connection.writes == [
+        "reply call-1 to replies, reply call-2 to replies, reject 1, reject 2"
+    ]
+
+
+def test_rejections_go_before_the_ack_that_passes_over_them(bench: Bench) -> None:
+    bench.intake.send(
+        [
+            *bench.outcomes(Settlement.ACK, 1),
+            *bench.outcomes(Settlement.REQUEUE, 2),
+            *bench.outcomes(Settlement.DEAD_LETTER, 3),
+            *bench.outcomes(Settlement.ACK, 4),
+        ]
+    )
+    bench.intake.flush()
+    assert bench.connection.writes == ["requeue 2, reject 3", "ack up to 4"]
+
+
+def test_tags_of_an_old_connection_settle_nothing_on_a_new_one(bench: Bench) -> None:
+    old = Bench()
+    bench.intake.send(old.outcomes(Settlement.ACK, 1, 2, reply=b"1"))
+    bench.intake.send(old.outcomes(Settlement.REQUEUE, 3))
+    bench.intake.flush()
+    assert bench.connection.writes == [
+        "reply call-1 to replies, reply call-2 to replies"
+    ]
+    bench.intake.send(bench.outcomes(Settlement.ACK, *range(1, 9)))
+    assert bench.connection.writes[1:] == ["ack up to 8"]
+
+
+def test_an_old_result_that_nobody_waits_for_is_not_sent(bench: Bench) -> None:
+    old = Bench(headers={"x-time-left": -1})
+    bench.intake.send(old.outcomes(Settlement.ACK, 1, reply=b"1"))
+    assert bench.connection.writes == []
+
+
+def test_redis_gets_each_ack_by_itself() -> None:
+    bench = Bench(is_reliable=False)
+    bench.intake.send(bench.outcomes(Settlement.ACK, 2, 1))
+    bench.intake.flush()
+    assert bench.connection.writes == ["ack 2, ack 1"]
+
+
+@pytest.mark.parametrize(("is_reliable", "is_late"), [(True, False), (False, True)])
+def test_where_no_broker_drops_what_expired_the_time_in_the_queue_counts(
+    is_reliable: bool, is_late: bool
+) -> None:
+    sent_at = int((time.time() - 2) * 1000)
+    bench = Bench(is_reliable, {"x-time-left": 1000, "x-sent-at": sent_at})
+    assert bench.requests[1].is_late() is is_late

@@ -1,0 +1,72 @@
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis import json_text
+
+text = st.text(st.characters(exclude_categories=["Cs"]))  # UTF-8 has no lone surrogates
+integers = st.integers() | st.integers(min_value=-(10**1000), max_value=10**1000)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | integers | floats | text,
+    lambda children: st.lists(children) | st.dictionaries(text, children),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_every_value_survives_the_wire(value: Any) -> None:
+    wire = json_text.dumps(value).encode()
+    again = json_text.loads(wire.decode())
+    assert again == value
+    assert repr(again) == repr(value)  # 1 and 1.0 and true are equal, not the same
+
+
+@given(values)
+def test_what_others_escape_is_read_alike(value: Any) -> None:
+    assert json_text.loads(json.dumps(value, indent=1)) == value
+
+
+def test_writes_compact_utf8() -> None:
+    assert json_text.dumps({"ä": [1, "日本", None]}) == '{"ä":[1,"日本",null]}'
+
+
+def test_reads_a_pair_of_surrogates_as_one_character() -> None:
+    assert json_text.loads(r'"\ud83d\ude00"') == "😀"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "nul",
+        '{"a":1} x',
+        "NaN",
+        "[Infinity]",
+        '{"a":-Infinity}',
+        r'"\ud800"',
+        r'{"\uDFFF":1}',
+        '"\x00"',
+        "[" * 100_000,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 2_000 + "1" + "}" * 2_000,
+        "1" * 5_000,
+        "-" + "9" * 4_301,
+    ],
+    ids=lambda text: text[:12] or "empty",
+)
+def test_refuses_what_is_not_json(text: str) -> None:
+    with pytest.raises(json_text.NotJson):
+        json_text.loads(text)
+
+
+def test_a_float_too_large_is_read_but_not_written() -> None:
+    value = json_text.loads("1e400")
+    assert math.isinf(value)
+    with pytest.raises(ValueError):
+        json_text.dumps(value)

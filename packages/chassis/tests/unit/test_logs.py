@@ -1,0 +1,142 @@
+"""Log lines, for machines and for people."""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
+from chassis.context import current_request_id, current_task_id
+from chassis.logs import ACCESS, configure_logging, is_worth_exporting
+
+Configure = Callable[..., io.StringIO]
+Lines = Callable[[], list[Any]]
+
+logger = logging.getLogger("app.x")
+
+
+@pytest.fixture
+def ids() -> Iterator[None]:
+    request, task = current_request_id.set("r-1"), current_task_id.set("t-1")
+    yield
+    current_task_id.reset(task)
+    current_request_id.reset(request)
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    """Configures; what is logged goes to what it returns. Pytest's own handlers come
+    back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def configure(log_format: str | None, level: str = "INFO") -> io.StringIO:
+        root.handlers = []
+        configure_logging("api", level, log_format)
+        (handler,) = root.handlers
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(stream := io.StringIO())
+        return stream
+
+    yield configure
+    root.handlers, root.level = handlers, level
+
+
+@pytest.fixture
+def lines(configure: Configure) -> Lines:
+    """The lines, read as JSON."""
+    stream = configure("json")
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_the_ids(lines: Lines, ids: None) -> None:
+    logger.info("hello %s", "a\n", extra={"http.route": "/x", "n": 1})
+    (line,) = lines()
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "INFO",
+        "service": "api",
+        "logger": "app.x",
+        "message": "hello a\n",
+        "request_id": "r-1",
+        "task_id": "t-1",
+        "http.route": "/x",
+        "n": 1,
+    }
+
+
+def test_outside_of_a_request_there_are_no_ids(lines: Lines) -> None:
+    logger.info("hello")
+    assert {"request_id", "task_id", "trace_id"}.isdisjoint(*lines())
+
+
+def test_a_line_names_its_span(lines: Lines) -> None:
+    span = NonRecordingSpan(SpanContext(0xAB, 0xCD, False, TraceFlags(1)))
+    with trace.use_span(span):
+        logger.info("hello")
+    (line,) = lines()
+    assert line["trace_id"] == f"{0xAB:032x}"
+    assert line["span_id"] == f"{0xCD:016x}"
+
+
+def test_fields_of_the_caller_neither_fail_nor_hide_what_a_line_is(
+    lines: Lines, ids: None
+) -> None:
+    logger.info("hello", extra={"request_id": "own", "level": "x", "odd": object()})
+    (line,) = lines()
+    assert (line["request_id"], line["level"]) == ("own", "INFO")
+    assert line["odd"].startswith("<object")
+
+
+def test_a_traceback_stays_in_the_line(lines: Lines) -> None:
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        logger.exception("failed")
+    (line,) = lines()
+    assert "ValueError: odd" in line["exception"]
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("celery.app.trace", "data"), ("uvicorn", "color_message")]
+)
+def test_what_libraries_add_for_their_own_use_is_left_out(
+    lines: Lines, name: str, field: str
+) -> None:
+    """Celery adds the arguments of a task: payloads are never logged."""
+    logging.getLogger(name).info("x", extra={field: {"args": "(secret)"}, "n": 1})
+    (line,) = lines()
+    assert field not in line
+    assert line["n"] == 1
+
+
+def test_text_is_for_people(configure: Configure, ids: None) -> None:
+    stream = configure("text")
+    logger.info("hello %s", "you", extra={"n": 1})
+    assert stream.getvalue().endswith("INFO    app.x [r-1] hello you\n")
+
+
+def test_text_outside_of_a_request(configure: Configure) -> None:
+    stream = configure("text")
+    logger.info("hello")
+    assert "app.x [-] hello" in stream.getvalue()
+
+
+def test_json_where_nobody_looks(configure: Configure) -> None:
+    stream = configure(None, "WARNING")
+    logger.info("not this")
+    logger.warning("but this")
+    assert json.loads(stream.getvalue())["message"] == "but this"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("app.x", True), (ACCESS, False), ("opentelemetry.sdk.trace", False)],
+)
+def test_what_goes_out_by_otlp(name: str, expected: bool) -> None:
+    record = logging.makeLogRecord({"name": name})
+    assert is_worth_exporting(record) is expected

@@ -1,0 +1,205 @@
+"""The loop with a scripted intake: order of things, losses, and old results."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, cast
+
+import pytest
+
+from chassis.rpc.intake import Intake
+from chassis.rpc.loop import ReceiverLoop
+from chassis.rpc.poller import Poller
+from chassis.rpc.wire import Outcome, Request
+from chassis.rpc.workers import WorkerPool
+from tests.unit.deliveries import make_request
+
+
+class FakeIntake:
+    """Intake and connection in one: delivers `inbox` as it is opened; fails with
+    `failure` at the next heartbeat."""
+
+    errors = (ConnectionError,)
+    descriptors: Collection[int] = ()
+    flush_at = math.inf
+
+    def __init__(self, on_request: Callable[[Request], None], world: "World") -> None:
+        self._on_request = on_request
+        self._world = world
+        self.connection = self
+
+    def open(self) -> None:
+        self._world.log.append("open")
+        if self._world.refusals:
+            raise self._world.refusals.pop(0)
+        for tag in self._world.inbox:
+            self._on_request(make_request(tag=tag, intake=self))
+        self._world.inbox = []
+
+    def receive(self) -> None: ...
+
+    def send(self, outcomes: list[tuple[Request, Outcome]]) -> None:
+        for request, outcome in outcomes:
+            old = "" if request.intake is self else " of an old one"
+            tag = request.delivery.tag
+            self._world.log.append(f"{outcome.settlement.name} {tag}{old}")
+        self._world.sent.set()
+
+    def flush(self) -> None: ...
+
+    def heartbeat(self) -> None:
+        if failure := self._world.failure:
+            self._world.failure = None
+            raise failure
+
+    def cancel(self) -> None:
+        self._world.log.append("cancel")
+
+    def close(self) -> None:
+        self._world.log.append("close")
+
+    def drop(self) -> None:
+        self._world.log.append("drop")
+
+
+class World:
+    """Everything around the loop, which runs in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.inbox: list[int] = []
+        self.refusals: list[Exception] = []
+        self.failure: Exception | None = None
+        self.sent = threading.Event()
+        self.gate = threading.Event()
+        self.began = threading.Semaphore(0)
+        self.ticks = 0
+        self.poller = Poller()
+        self.pool = WorkerPool(self._handle, 2, self.poller.wake)
+        self.loop = ReceiverLoop(
+            lambda on_request: cast(Intake, FakeIntake(on_request, self)),
+            self.pool,
+            self.poller,
+            grace_seconds=1,
+            on_tick=self._tick,
+        )
+        self.thread = threading.Thread(target=self.loop.run)
+
+    def _handle(self, request: Request) -> Outcome:
+        self.began.release()
+        self.gate.wait(10)
+        return Outcome.answer("1", "kind")
+
+    def _tick(self) -> None:
+        self.ticks += 1
+
+    def start(self, *inbox: int) -> None:
+        self.inbox = list(inbox)
+        self.thread.start()
+
+    def stop(self) -> float:
+        """Stops it; how long that took."""
+        began = time.monotonic()
+        self.loop.stop()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        return time.monotonic() - began
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.gate.set()
+    if world.thread.is_alive():
+        world.stop()
+    world.pool.stop()
+    world.poller.close()
+
+
+def test_requests_are_handled_and_sent(world: World) -> None:
+    world.gate.set()
+    world.start(1)
+    assert world.sent.wait(10)
+    world.stop()
+    assert world.log == ["open", "ACK 1", "cancel", "close"]
+
+
+def test_stopping_returns_what_has_not_begun_and_awaits_what_has(world: World) -> None:
+    world.start(1, 2, 3, 4)
+    for _ in range(2):
+        assert world.began.acquire(timeout=10)
+    threading.Timer(0.2, world.gate.set).start()
+    world.stop()
+    assert world.log[:4] == ["open", "cancel", "REQUEUE 3", "REQUEUE 4"]
+    assert sorted(world.log[4:6]) == ["ACK 1", "ACK 2"]
+    assert world.log[6:] == ["close"]
+
+
+def test_stopping_gives_up_after_the_grace_period(world: World) -> None:
+    world.start(1)
+    assert world.began.acquire(timeout=10)
+    assert 1 <= world.stop() < 3
+    assert world.log == ["open", "cancel", "close"]
+
+
+def test_connects_until_it_succeeds(world: World, caplog: Any) -> None:
+    world.refusals = [ConnectionRefusedError("no"), ConnectionRefusedError("no")]
+    world.gate.set()
+    world.start(1)
+    assert world.sent.wait(10)
+    world.stop()
+    assert world.log[:5] == ["open", "drop", "open", "drop", "open"]
+    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warnings) == 1  # the same failure is reported once
+    assert warnings[0].exc_info is None
+
+
+def test_a_failure_nobody_expected_is_reported_with_its_trace(
+    world: World, caplog: Any
+) -> None:
+    world.refusals = [LookupError("a bug")]
+    world.gate.set()
+    world.start(1)
+    assert world.sent.wait(10)
+    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert warnings[0].exc_info
+
+
+def test_results_of_a_lost_connection_go_to_the_next(world: World) -> None:
+    world.start(1, 2, 3)
+    for _ in range(2):
+        assert world.began.acquire(timeout=10)
+    world.failure = ConnectionResetError("gone")
+    world.inbox = [4]
+    until = time.monotonic() + 10
+    while world.log.count("open") < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    world.gate.set()
+    until = time.monotonic() + 10
+    while len(world.log) < 6 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert world.log[:3] == ["open", "drop", "open"]
+    assert sorted(world.log[3:]) == [
+        "ACK 1 of an old one",
+        "ACK 2 of an old one",
+        "ACK 4",
+    ]
+
+
+def test_stopping_between_attempts_is_immediate(world: World) -> None:
+    world.refusals = [ConnectionRefusedError(str(n)) for n in range(100)]
+    world.start()
+    until = time.monotonic() + 10
+    while world.log.count("open") < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert world.stop() < 0.5
+
+
+def test_ticks_go_on_while_connected(world: World) -> None:
+    world.start()
+    until = time.monotonic() + 10
+    while world.ticks < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert world.ticks >= 2

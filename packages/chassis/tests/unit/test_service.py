@@ -1,0 +1,101 @@
+"""What ``serve`` makes of a class and of the environment."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from chassis import calls, service
+from chassis.errors import BrokerUnavailable
+from chassis.queues import get_queue_name
+from chassis.service import serve, service_name
+from chassis.settings import ServiceSettings
+
+
+class PriceListService:
+    def call(self, data: str) -> tuple[str, str]:
+        return data, "kind"
+
+
+class Recorder:
+    """In place of EventReceiver."""
+
+    arguments: dict[str, Any] = {}
+
+    def __init__(self, **arguments: Any) -> None:
+        type(self).arguments = arguments
+
+    def run(self) -> None:
+        """While it runs, its service may call others."""
+        with pytest.raises(BrokerUnavailable):
+            calls.call_service("nobody", {}, use_rabbitmq=True)
+
+
+@pytest.fixture(autouse=True)
+def receiver(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
+    for name in ("QUEUE_NAME", "SERVICE_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    # A call ends at once: there is no broker.
+    monkeypatch.setenv("RABBITMQ_HOST", "127.0.0.1")
+    monkeypatch.setenv("RABBITMQ_PORT", "1")
+    monkeypatch.setenv("RPC_TIMEOUT_SECONDS", "0.001")
+    monkeypatch.setattr(service, "EventReceiver", Recorder)
+    monkeypatch.setattr(service, "configure_logging", lambda *_: None)
+    return Recorder
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("PriceListService", "price_list"),
+        ("DataService", "data"),
+        ("Pricing", "pricing"),
+        ("HTTPCheckService", "http_check"),
+        ("Geo2Service", "geo2"),
+        ("Service", "service"),
+    ],
+)
+def test_the_name_comes_from_the_class(name: str, expected: str) -> None:
+    assert service_name(type(name, (), {})) == expected
+
+
+def test_something_else_than_a_class_needs_a_name() -> None:
+    assert service_name(partial(PriceListService)) == "service"
+
+
+def served(receiver: type[Recorder]) -> tuple[str, str]:
+    return receiver.arguments["service_name"], receiver.arguments["queue_name"]
+
+
+def test_serve(receiver: type[Recorder]) -> None:
+    serve(PriceListService)
+    assert served(receiver) == ("price_list", get_queue_name("price_list"))
+    assert receiver.arguments["service"] is PriceListService
+    with pytest.raises(RuntimeError):  # it has ended
+        calls.call_service("nobody", {})
+
+
+def test_code_says_otherwise(receiver: type[Recorder]) -> None:
+    serve(PriceListService, name="prices")
+    assert served(receiver) == ("prices", get_queue_name("prices"))
+    serve(PriceListService, queue="tariffs")
+    assert served(receiver) == ("price_list", "tariffs")
+
+
+def test_the_environment_says_otherwise(
+    receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_NAME", "shown")
+    serve(PriceListService)
+    assert served(receiver) == ("shown", get_queue_name("price_list"))
+    monkeypatch.setenv("QUEUE_NAME", "told")
+    serve(PriceListService, queue="tariffs")
+    assert served(receiver) == ("shown", "told")
+
+
+def test_settings_of_its_own(receiver: type[Recorder]) -> None:
+    class Settings(ServiceSettings):
+        concurrency: int = 4
+
+    serve(PriceListService, settings=Settings)
+    assert receiver.arguments["concurrency"] == 4

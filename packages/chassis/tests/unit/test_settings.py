@@ -1,0 +1,133 @@
+"""Settings from the environment and from files: the same rules for both ends."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from chassis.environment import load
+from chassis.settings import (
+    ProcessSettings,
+    RabbitMQSettings,
+    RpcSettings,
+    ServiceSettings,
+)
+
+PREFIXES = ("RABBITMQ_", "RPC_", "LOG_", "QUEUE_", "SERVICE_", "ENVIRONMENT")
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no `.env` of the machine."""
+    for name in [name for name in os.environ if name.startswith(PREFIXES)]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "services" / "pricing"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+
+
+def test_the_brief_s_defaults() -> None:
+    settings = load(ServiceSettings)
+    assert settings.rabbitmq.host == "rabbitmq"
+    assert settings.rabbitmq.port == 5672
+    assert settings.rabbitmq.user == "guest"
+    assert settings.rabbitmq.password.get_secret_value() == "welcome1"
+    assert (settings.queue_name, settings.service_name) == (None, None)
+    assert (settings.concurrency, settings.shutdown_grace_seconds) == (32, 25)
+
+
+def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "RABBITMQ_HOST": "broker",
+        "RABBITMQ_PORT": "5671",
+        "RABBITMQ_USER": "user",
+        "RABBITMQ_PASSWORD": "secret",
+        "RABBITMQ_VHOST": "kit",
+        "RABBITMQ_SSL": "True",
+        "RABBITMQ_SSL_CA_FILE": "ca.pem",
+        "RABBITMQ_HEARTBEAT_SECONDS": "7",
+        "RPC_BROKER_URL": "redis://localhost",
+        "QUEUE_NAME": "other_queue",
+        "SERVICE_NAME": "other",
+        "CONCURRENCY": "3",
+        "SHUTDOWN_GRACE_SECONDS": "1.5",
+        "HEARTBEAT_FILE": "alive",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load(ServiceSettings)
+    rabbitmq = settings.rabbitmq
+    assert (rabbitmq.host, rabbitmq.port, rabbitmq.user) == ("broker", 5671, "user")
+    assert (rabbitmq.vhost, rabbitmq.ssl, rabbitmq.ssl_ca_file) == (
+        *("kit", True, "ca.pem"),
+    )
+    assert rabbitmq.heartbeat_seconds == 7
+    assert settings.rpc.broker_url
+    assert settings.rpc.broker_url.get_secret_value() == "redis://localhost"
+    assert (settings.queue_name, settings.service_name) == ("other_queue", "other")
+    assert (settings.concurrency, settings.shutdown_grace_seconds) == (3, 1.5)
+    assert settings.heartbeat_file == Path("alive")
+
+
+@pytest.mark.parametrize("name", ["RABBITMQ_PASSWORD", "RPC_BROKER_URL"])
+def test_secrets_from_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("redis://:secret@host\n")
+    monkeypatch.setenv(f"{name}_FILE", str(file))
+    settings = load(ProcessSettings)
+    found = {
+        "RABBITMQ_PASSWORD": settings.rabbitmq.password,
+        "RPC_BROKER_URL": settings.rpc.broker_url,
+    }[name]
+    assert found and found.get_secret_value() == "redis://:secret@host"
+
+
+def test_the_project_s_env_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("RABBITMQ_HOST=from-file\nUNKNOWN=1\n")
+    assert load(ServiceSettings).rabbitmq.host == "from-file"
+
+
+def test_what_is_wrong_is_named_and_no_value_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RABBITMQ_PORT", "sesame")
+    monkeypatch.setenv("RPC_BROKER_URL", "sqs://:sesame@host")
+    monkeypatch.setenv("RABBITMQ_PASSWORD", "sesame")
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(tmp_path / "secret"))
+    with pytest.raises(SystemExit) as ended:
+        load(ServiceSettings)
+    message = str(ended.value)
+    assert "RABBITMQ_PASSWORD_FILE is set as well" in message
+    assert "RPC_BROKER_URL: must begin with amqp://" in message
+    assert "sesame" not in message
+    monkeypatch.delenv("RABBITMQ_PASSWORD")
+    monkeypatch.delenv("RABBITMQ_PASSWORD_FILE")
+    with pytest.raises(SystemExit, match="RABBITMQ_PORT: "):
+        load(ServiceSettings)
+
+
+def test_a_file_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(tmp_path / "gone"))
+    with pytest.raises(SystemExit, match="gone cannot be read: No such file"):
+        load(ServiceSettings)
+
+
+def test_a_service_may_have_settings_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class PricingSettings(ServiceSettings):
+        currency: str = "EUR"
+
+    monkeypatch.setenv("CURRENCY", "CHF")
+    assert load(PricingSettings).currency == "CHF"
+
+
+def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABBITMQ_PASSWORD", "sesame")
+    monkeypatch.setenv("RPC_BROKER_URL", "amqp://guest:sesame@host")
+    shown = f"{RabbitMQSettings()!r} {RpcSettings()!r} {RpcSettings()}"
+    assert "sesame" not in shown

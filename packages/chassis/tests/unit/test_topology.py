@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amqp import PreconditionFailed
+
+from chassis.rpc.topology import QueueMismatch, RequestQueue
+
+
+class Channel:
+    """Records declarations; refuses the queue named `refused`."""
+
+    def __init__(self, refused: str = "") -> None:
+        self.declared: dict[str, Any] = {}
+        self.refused = refused
+
+    def queue_declare(self, queue: str, **options: Any) -> tuple[str, int, int]:
+        if queue == self.refused:
+            raise PreconditionFailed("inequivalent arg 'x-queue-type'")
+        self.declared[queue] = options
+        return queue, 0, 0
+
+    def prepare_queue_arguments(self, arguments: Any, **options: Any) -> Any:
+        return arguments
+
+
+def test_the_dead_letter_queue_is_declared_first() -> None:
+    channel = Channel()
+    RequestQueue("work").declare(channel)
+    assert list(channel.declared) == ["work_dlq", "work"]
+    work = channel.declared["work"]
+    assert work["durable"] and not work["exclusive"] and not work["auto_delete"]
+    assert work["arguments"]["x-dead-letter-routing-key"] == "work_dlq"
+
+
+def test_the_broker_s_definitions_declare_the_same() -> None:
+    file = Path(__file__).parents[4] / "rabbitmq" / "definitions.json"
+    defined = json.loads(file.read_text())["queues"]
+    channel = Channel()
+    RequestQueue("data_queue").declare(channel)
+    arguments = {queue["name"]: queue["arguments"] for queue in defined}
+    for name, options in channel.declared.items():
+        assert arguments[name] == options["arguments"]
+    assert all(queue["durable"] and not queue["auto_delete"] for queue in defined)
+
+
+@pytest.mark.parametrize("name", ["work", "work_dlq"])
+def test_a_queue_of_other_arguments_is_named(name: str) -> None:
+    with pytest.raises(QueueMismatch, match=f"'{name}' exists with other arguments"):
+        RequestQueue("work").declare(Channel(refused=name))

@@ -1,1 +1,0 @@
-"""The receiving side of the RPC contract (`docs/RPC.md` in the repository)."""
