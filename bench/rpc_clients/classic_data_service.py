@@ -9,14 +9,16 @@ import sys
 
 sys.path.insert(0, os.getcwd())
 
-from app.data_service import DataService  # type: ignore  # noqa: E402
-from chassis.rpc.topology import MAX_LENGTH, RequestQueue  # noqa: E402
-from chassis.service import serve  # noqa: E402
+from app.rpc.topology import (  # type: ignore  # noqa: E402
+    MAX_LENGTH,
+    RequestQueue,
+)
+from main import main  # type: ignore  # noqa: E402
 
 if __name__ == "__main__":
-    RequestQueue.arguments = {  # type: ignore
+    RequestQueue.arguments = {
         "x-max-length": MAX_LENGTH,
         "x-overflow": "reject-publish",
     }
-    RequestQueue.dead_letter_arguments = {}  # type: ignore
-    serve(DataService)
+    RequestQueue.dead_letter_arguments = {}
+    main()
