@@ -5,7 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
+.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -69,7 +69,7 @@ format:  ## black and isort, writing
 docs:  ## Write the documents that are made from code
 	@$(PYTHON) -m local docs
 
-lock:  ## Compile every requirements.in with hashes (ARGS=--upgrade for newer ones)
+lock:  ## Compile every requirements.txt with hashes (ARGS=--upgrade for newer ones)
 	@$(PYTHON) -m local lock $(ARGS)
 
 audit:  ## Look for known vulnerabilities in what is pinned (needs the internet)
@@ -88,6 +88,9 @@ new-resource:  ## Add a CRUD resource: make new-resource NAME=invoice
 
 remove-resource:  ## Take it back: make remove-resource NAME=invoice (ARGS=--force)
 	@$(PYTHON) -m local remove-resource "$(NAME)" $(ARGS)
+
+remove-demo:  ## Take out the data service and what belongs to it
+	@$(PYTHON) -m local remove-demo
 
 rename:  ## Make the kit your project: make rename NAME=acme-orders
 	@$(PYTHON) -m local rename "$(NAME)"

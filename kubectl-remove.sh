@@ -77,7 +77,7 @@ custom() { # those of these kinds that the cluster has, each after a comma
 
 main() {
     local what="Remove what runs in namespace $namespace; keep data and secrets"
-    local routes scalers clusters last
+    local routes scalers clusters
     parse "$@"
     [ -z "$delete_data" ] || what="Remove ALL in namespace $namespace, DATA INCLUDED"
     choose_context "$what"
@@ -90,8 +90,8 @@ main() {
     scalers=$(custom scaledobjects.keda.sh triggerauthentications.keda.sh)
     remove "ingresses,horizontalpodautoscalers$routes$scalers" "$part"
     remove deployments "$part,app.kubernetes.io/name in (nginx,fastapi-api)"
-    last=$(services | tr '\n' ,)otel-collector
-    remove deployments "$part,app.kubernetes.io/name notin ($last)"
+    remove deployments \
+        "$part,app.kubernetes.io/name notin (otel-collector),fastapi-starter/role notin (service)"
     remove deployments "$part"
     [ -n "$dry_run" ] || release_rabbitmq
     remove statefulsets,jobs "$part"

@@ -4,13 +4,13 @@ import uvicorn
 
 from app.application import SERVICE, create_app
 from app.core.config import load_settings
-from app.core.logs import configure_logging
+from chassis.logs import configure_logging
 
 settings = load_settings()
 app = create_app(settings)
 
 if __name__ == "__main__":
-    configure_logging(settings, SERVICE)
+    configure_logging(SERVICE, settings.log_level, settings.log_format)
     uvicorn.run(
         "main:app",
         host=settings.api_host,

@@ -1,4 +1,5 @@
-"""Runs a command again whenever a Python file of the working directory changes.
+"""Runs a command again whenever a Python file of it changes: of the working directory,
+or of the folders in PYTHONPATH.
 
     python reload.py COMMAND...
 
@@ -6,20 +7,22 @@ For development, in the images as they are: standard library only. Asks the file
 their times, because a change outside of a container is not always announced inside.
 """
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 INTERVAL = 0.5
 GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 
 
-def snapshot(folder: Path) -> dict[Path, int]:
+def snapshot(folders: list[Path]) -> dict[Path, int]:
     """When each Python file was changed."""
-    return dict(_times(folder))
+    return dict(chain.from_iterable(map(_times, folders)))
 
 
 def _times(folder: Path) -> Iterator[tuple[Path, int]]:
@@ -30,13 +33,13 @@ def _times(folder: Path) -> Iterator[tuple[Path, int]]:
             continue
 
 
-def serve(command: list[str], folder: Path, stopped: Callable[[], bool]) -> None:
+def serve(command: list[str], folders: list[Path], stopped: Callable[[], bool]) -> None:
     """Run the command until told to stop. One that ends by itself, as broken code
     does, is run again after the next change."""
     while not stopped():
-        seen = snapshot(folder)
+        seen = snapshot(folders)
         child = subprocess.Popen(command)
-        while not stopped() and snapshot(folder) == seen:
+        while not stopped() and snapshot(folders) == seen:
             time.sleep(INTERVAL)
         end(child)
         print("reload:", *command, flush=True)
@@ -56,7 +59,9 @@ def main() -> None:
     received: list[int] = []
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda number, frame: received.append(number))
-    serve(sys.argv[1:], Path.cwd(), lambda: bool(received))
+    imported = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    folders = [Path.cwd(), *(Path(folder) for folder in imported if folder)]
+    serve(sys.argv[1:], folders, lambda: bool(received))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,9 @@ has_crd() { k get crd "$1" >/dev/null 2>&1; }
 has_secret() { n get secret "$1" >/dev/null 2>&1; }
 
 # Names of the services, which are also those of their images: services/*/*-pod.yaml.
-services() { sed -n 's/^ *image: \(.*\):.*/\1/p' "$root"/services/*/*-pod.yaml; }
+services() {
+    sed -n 's/^ *image: \(.*\):.*/\1/p' "$root"/services/*/*-pod.yaml 2>/dev/null || true
+}
 
 # Letters and digits only: they stand in URLs and configuration files.
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from kit import rename, resource, service
+from kit import demo, documents, rename, resource, service
 from kit.edits import Edit
 from kit.names import Name
 from kit.tree import KitError, Tree
@@ -16,7 +16,8 @@ NEW_SERVICE = """
 
   make run
   curl -s http://127.0.0.1:8081/api/v1/{kebab}/process \\
-       -H 'Content-Type: application/json' -d '{{"payload": "hello"}}'
+       -H 'Content-Type: application/json' \\
+       -d '{{"payload": {{"text": "hello ", "times": 2}}}}'
 
 `make remove-service NAME={kebab}` takes it back."""
 
@@ -32,13 +33,17 @@ A database that has its table is ahead of the code now. Go back before you remov
 
 def run(command: str, arguments: list[str], root: Path = ROOT) -> int:
     """Run one command; its exit code."""
-    words = [word for word in arguments if not word.startswith("-")]
+    words = [word for word in arguments if word and not word.startswith("-")]
     force = "--force" in arguments
+    tree = Tree(root)
     try:
-        name = Name.parse(words[0] if len(words) == 1 else "")
-        if unknown := [w for w in arguments if w not in (*words, "--force")]:
+        if unknown := [w for w in arguments if w not in (*words, "", "--force")]:
             raise KitError(f"Unknown option {unknown[0]}")
-        print(_COMMANDS[command](Tree(root), name, force))
+        if command == "remove-demo":
+            print(demo.remove(tree))
+            return 0
+        name = Name.parse(words[0] if len(words) == 1 else "")
+        print(_COMMANDS[command](tree, name, force))
     except KitError as error:
         print(error, file=sys.stderr)
         return 1
@@ -46,20 +51,20 @@ def run(command: str, arguments: list[str], root: Path = ROOT) -> int:
 
 
 def _new_service(tree: Tree, name: Name, _: bool) -> str:
-    service.check(tree, name)
-    _do(tree, service.edits(tree, name))
+    edits = service.edits(tree, name)
+    service.check(tree, name, edits)
+    _do(tree, edits)
     return NEW_SERVICE.format(title=name.title, snake=name.snake, kebab=name.kebab)
 
 
 def _remove_service(tree: Tree, name: Name, force: bool) -> str:
     folder = f"services/{name.snake}"
-    if not tree.exists(f"{folder}/main.py"):
-        raise KitError(f"There is no {folder}")
+    if name.snake not in service.registered(tree):
+        raise KitError(f"There is no service {name.kebab}")
     return _undo(tree, service.edits(tree, name), force, folder)
 
 
 def _new_resource(tree: Tree, name: Name, _: bool) -> str:
-    resource.check(tree, name)
     _do(tree, resource.new(tree, name))
     return NEW_RESOURCE.format(
         title=name.plural.title,
@@ -70,9 +75,8 @@ def _new_resource(tree: Tree, name: Name, _: bool) -> str:
 
 
 def _remove_resource(tree: Tree, name: Name, force: bool) -> str:
-    made = resource.existing(tree, name)
-    revision = resource.previous_revision(tree, name)
-    return _undo(tree, made, force) + REMOVED_RESOURCE.format(revision=revision)
+    edits, revision = resource.existing(tree, name)
+    return _undo(tree, edits, force) + REMOVED_RESOURCE.format(revision=revision)
 
 
 def _rename(tree: Tree, name: Name, _: bool) -> str:
@@ -82,6 +86,7 @@ def _rename(tree: Tree, name: Name, _: bool) -> str:
 def _do(tree: Tree, edits: list[Edit]) -> None:
     for edit in edits:
         edit.do(tree)
+    documents.update(tree)
     changes = tree.changes
     tree.apply()
     for path in sorted(changes):
@@ -98,6 +103,7 @@ def _undo(tree: Tree, edits: list[Edit], force: bool, folder: str = "") -> str:
         raise KitError(f"{more[0]} was added to the service; --force removes it too")
     for path in more:
         tree.delete(path)
+    documents.update(tree)
     tree.apply()
     return f"Removed {len(removed) + len(more)} files."
 

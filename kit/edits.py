@@ -1,11 +1,18 @@
-"""Changes to a tree that can be taken back: a new file, a copy of a part of a file."""
+"""Changes to a tree that can be taken back: a new file, an entry in a shared one."""
 
-import re
-from dataclasses import dataclass
-from typing import Protocol
+from pathlib import PurePath
+from typing import NamedTuple, Protocol
 
-from kit.names import Rename
+from kit.formats import Entry, Format, json_lists, python_tuples, yaml_lines
+from kit.python import formatted
 from kit.tree import KitError, Tree
+
+FORMATS: dict[str, Format] = {
+    ".json": json_lists,
+    ".py": python_tuples,
+    ".yaml": yaml_lines,
+    ".yml": yaml_lines,
+}
 
 
 class Edit(Protocol):
@@ -18,143 +25,60 @@ class Edit(Protocol):
         """Take it back; with `force` also when someone has changed what was made."""
 
 
-@dataclass(frozen=True)
-class Create:
+class Create(NamedTuple):
     """A new file."""
 
     path: str
     text: str
-    like: str | None = None
 
     def do(self, tree: Tree) -> None:
         if tree.exists(self.path):
             raise KitError(f"The name is taken: {self.path} is there already")
-        tree.write(self.path, self.text, self.like)
+        tree.write(self.path, self.text)
 
     def undo(self, tree: Tree, force: bool) -> None:
-        if not tree.exists(self.path):
-            if force:
-                return
-            raise KitError(f"{self.path} is missing; --force removes the rest")
-        if not force and tree.read(self.path) != self.text:
-            raise changed(self.path)
-        tree.delete(self.path)
+        if tree.exists(self.path) and (force or tree.read(self.path) == self.text):
+            tree.delete(self.path)
+        elif not force:
+            raise _changed(self.path)
 
 
-@dataclass(frozen=True)
-class Part:
-    """Lines of a file: from the one that starts with `first` as long as lines are
-    indented deeper, or to the one that starts with `last` and on to `end`.
-
-    `begin` is what stands before `first` and belongs to it.
-    """
-
-    first: str
-    last: str | None = None
-    begin: str = ""
-    end: str = ""
-
-    def find(self, text: str, rename: Rename = str) -> list[re.Match[str]]:
-        """Where a text has the part, or a renamed copy of it."""
-        line = r"[^\n]*"
-        pattern = "^" + re.escape(self.begin) + re.escape(rename(self.first)) + line
-        if self.last is None:
-            indent = len(self.first) - len(self.first.lstrip())
-            pattern += rf"(?:\n+ {{{indent + 1}}}{line})*"
-        else:
-            pattern += rf"\n.*?^{re.escape(rename(self.last))}{line}"
-            pattern += f".*?{re.escape(self.end)}" if self.end else ""
-        return list(re.finditer(pattern, text, re.MULTILINE | re.DOTALL))
-
-
-@dataclass(frozen=True)
-class Twin:
-    """A renamed copy of a part of a file, right behind it.
-
-    `comma` joins both by one. A file that is `optional` may be missing.
-    """
+class Add(NamedTuple):
+    """An entry of a file that others share. Compose files and manifests may be missing
+    in a project that does without."""
 
     path: str
-    part: Part
-    rename: Rename
-    comma: bool = False
-    optional: bool = False
+    entry: Entry
 
     def do(self, tree: Tree) -> None:
-        if self.optional and not tree.exists(self.path):
-            return
-        text = tree.read(self.path)
-        original = self._original(text)
-        if self.part.find(text, self.rename):
-            raise KitError(f"The name is taken: {self.path} has it already")
-        copy = self._copy(text, original)
-        tree.write(self.path, text[: original.end()] + copy + text[original.end() :])
+        if self._is_for(tree):
+            try:
+                text = self._format.insert(tree.read(self.path), self.entry)
+            except KitError as error:
+                raise KitError(f"{self.path} cannot be extended: {error}") from error
+            tree.write(self.path, formatted(tree.root, self.path, text))
 
     def undo(self, tree: Tree, force: bool) -> None:
-        if self.optional and not tree.exists(self.path):
-            return
-        text = tree.read(self.path)
-        found = self.part.find(text, self.rename)
-        if len(found) != 1:
-            if force and not found:
-                return
-            raise self._misses(self.rename(self.part.first), found)
-        copy = self._copy(text, self._original(text))
-        separator = copy[: len(copy) - len(copy.lstrip(",\n"))]
-        start = found[0].start() - len(separator)
-        expected = text[start : start + len(copy)] == copy
-        if not force and not expected:
-            raise changed(self.path)
-        tree.write(self.path, text[:start] + text[found[0].end() :])
+        text: str | None = None
+        if self._is_for(tree):
+            try:
+                text = self._format.remove(tree.read(self.path), self.entry, force)
+            except KitError:
+                pass  # its place has gone
+            if text is not None:
+                tree.write(self.path, formatted(tree.root, self.path, text))
+            elif not force:
+                raise _changed(self.path)
 
-    def _original(self, text: str) -> re.Match[str]:
-        found = self.part.find(text)
-        if len(found) != 1:
-            raise self._misses(self.part.first, found)
-        return found[0]
+    @property
+    def _format(self) -> Format:
+        return FORMATS[PurePath(self.path).suffix]
 
-    def _copy(self, text: str, original: re.Match[str]) -> str:
-        alone = text[: original.start()].endswith("\n\n")
-        separator = ",\n" if self.comma else "\n\n" if alone else "\n"
-        return separator + self.rename(original[0])
-
-    def _misses(self, first: str, found: list[re.Match[str]]) -> KitError:
-        how = "more than one line that starts" if found else "no line that starts"
-        return KitError(
-            f"{self.path} has {how} with {first.strip()!r}: put the place back as it "
-            "was, or make this change by hand"
-        )
+    def _is_for(self, tree: Tree) -> bool:
+        return tree.exists(self.path) or self.path.endswith(".py")
 
 
-@dataclass(frozen=True)
-class Word:
-    """A renamed word behind each place of the word in lists: `[a, b]` or `a b c`.
-
-    A file that has none, or is missing, needs no change.
-    """
-
-    path: str
-    word: str
-    rename: Rename
-
-    def do(self, tree: Tree) -> None:
-        if not tree.exists(self.path):
-            return
-        text, new = tree.read(self.path), self.rename(self.word)
-        if re.search(rf"{re.escape(new)}\b", text):
-            raise KitError(f"The name is taken: {self.path} has {new} already")
-        listed = rf"(?<=[ \[]){re.escape(self.word)}(,? )"
-        tree.write(self.path, re.sub(listed, rf"{self.word}\1{new}\1", text))
-
-    def undo(self, tree: Tree, force: bool) -> None:
-        if not tree.exists(self.path):
-            return
-        listed = rf"(?<=[ \[]){re.escape(self.rename(self.word))},? "
-        tree.write(self.path, re.sub(listed, "", tree.read(self.path)))
-
-
-def changed(path: str) -> KitError:
-    """What was generated is not as it was."""
+def _changed(path: str) -> KitError:
     return KitError(
         f"{path} was changed since it was generated: keep what you need of it, then "
         "remove with --force (make ... ARGS=--force)"

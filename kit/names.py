@@ -2,7 +2,7 @@
 
 import keyword
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kit.tree import KitError
@@ -11,20 +11,11 @@ LONGEST = 30
 
 # What already means something in addresses, folders, containers or Python packages.
 RESERVED = {
-    *("api", "app", "backend", "base", "beat", "celery", "conftest", "core", "data"),
-    *("database", "dataservice", "default", "docs", "fastapi", "health", "kit"),
-    *(
-        "local",
-        "main",
-        "metrics",
-        "migrations",
-        "nginx",
-        "observability",
-        "openapi",
-        "otel",
-    ),
-    *("postgres", "rabbitmq", "redis", "redoc", "root", "schemas", "service"),
-    *("services", "test", "tests", "worker"),
+    *("api", "app", "backend", "base", "beat", "celery", "chassis", "conftest"),
+    *("core", "data", "database", "dataservice", "default", "docs", "fastapi"),
+    *("health", "kit", "local", "main", "metrics", "migrations", "nginx"),
+    *("observability", "openapi", "otel", "postgres", "rabbitmq", "redis", "redoc"),
+    *("root", "schemas", "service", "services", "specimen", "test", "tests", "worker"),
 }
 
 Rename = Callable[[str], str]
@@ -89,53 +80,37 @@ class Name:
         return Name((*self.parts[:-1], word))
 
 
-def replacing(rules: list[tuple[str, str]]) -> Rename:
-    """Replaces each pattern, in this order."""
-
-    def rename(text: str) -> str:
-        for pattern, replacement in rules:
-            text = re.sub(pattern, replacement, text)
-        return text
-
-    return rename
+def is_specimen(text: str) -> bool:
+    """Whether a word of a template (`kit/templates`) names what is to be made."""
+    return re.search("speci-?men", text, re.IGNORECASE) is not None
 
 
-def from_data_service(name: Name) -> Rename:
-    """Makes of the data service's words those of the service of that name."""
-    return replacing(
-        [
-            ("dataservice", name.snake),
-            ("data-service", f"{name.kebab}-service"),
-            ("data_service", f"{name.snake}_service"),
-            ("DataService", f"{name.pascal}Service"),
-            ("data service", f"{name.words} service"),
-            ("Data service", f"{name.title} service"),
-            ("data_queue", f"{name.snake}_queue"),
-            ("DATA_QUEUE_NAME", f"{name.snake.upper()}_QUEUE_NAME"),
-            ("/api/v1/data/", f"/api/v1/{name.kebab}/"),
-            (
-                r"((?:SERVICE_NAME|service_name)[^\n\w]{1,8})data\b",
-                rf"\g<1>{name.snake}",
-            ),
-        ]
-    )
+def from_specimen(name: Name, more: Mapping[str, str] | None = None) -> Rename:
+    """Makes of a template's words those of the name; of `more` words, others.
 
-
-def from_specimen(name: Name) -> Rename:
-    """Makes of a template's words (`kit/templates`) those of the name."""
+    A template has two words where a name of two looks different than one: `speci-men`
+    becomes `price-list`, `specimen` becomes `price_list`.
+    """
     many = name.plural
     return replacing(
-        [
-            ("speci-mens", many.kebab),
-            ("speci mens", many.words),
-            ("specimens", many.snake),
-            ("Specimens", many.pascal),
-            ("Speci mens", many.title),
-            ("speci-men", name.kebab),
-            ("speci men", name.words),
-            ("specimen", name.snake),
-            ("Speci men", name.title),
-            ("Specimen", name.pascal),
-            ("SPECIMEN", name.snake.upper()),
-        ]
+        {
+            **(more or {}),
+            "speci-mens": many.kebab,
+            "speci mens": many.words,
+            "specimens": many.snake,
+            "Specimens": many.pascal,
+            "Speci mens": many.title,
+            "speci-men": name.kebab,
+            "speci men": name.words,
+            "specimen": name.snake,
+            "Speci men": name.title,
+            "Specimen": name.pascal,
+            "SPECIMEN": name.snake.upper(),
+        }
     )
+
+
+def replacing(words: Mapping[str, str]) -> Rename:
+    """Replaces words, the first that fits at each place."""
+    pattern = re.compile("|".join(map(re.escape, words)))
+    return lambda text: pattern.sub(lambda found: words[found[0]], text)

@@ -27,7 +27,6 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._changes: dict[str, str | None] = {}
-        self._modes: dict[str, int] = {}
 
     def exists(self, path: str) -> bool:
         """Whether the file is, or will be, there."""
@@ -48,13 +47,10 @@ class Tree:
         except UnicodeDecodeError as error:
             raise NotText(f"{path} is no text: remove it, or move it away") from error
 
-    def write(self, path: str, text: str, like: str | None = None) -> None:
-        """Change or add a file, executable if the file `like` is."""
-        if self.exists(path) and self.read(path) == text:
-            return
-        self._changes[path] = text
-        if like is not None:
-            self._modes[path] = (self.root / like).stat().st_mode & 0o777
+    def write(self, path: str, text: str) -> None:
+        """Change or add a file."""
+        if not self.exists(path) or self.read(path) != text:
+            self._changes[path] = text
 
     def delete(self, path: str) -> None:
         """Delete a file, and its folder when that is empty then."""
@@ -85,8 +81,6 @@ class Tree:
                     continue
                 folders += _make_folders(path.parent)
                 path.write_bytes(text.encode())
-                if name in self._modes:
-                    path.chmod(self._modes[name])
         except OSError as error:
             _restore(before, folders)
             raise KitError(f"Nothing was changed: {error}") from error

@@ -1,6 +1,7 @@
 """The processes of this project: API, worker, beat, services."""
 
 import os
+import runpy
 import sys
 import urllib.error
 import urllib.request
@@ -84,14 +85,28 @@ def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> Ap
     return App(name, state, ["main.py"], cwd=folder, env=env)
 
 
-def service_environment(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
+def registered() -> dict[str, str]:
+    """The queue of each service by its name, as the backend has them."""
+    module = runpy.run_path(str(BACKEND / "app" / "core" / "services.py"))
+    return {service.name: service.queue for service in module["SERVICES"]}
+
+
+def lacks_demo(command: str) -> bool:
+    """Whether the data service was taken out; says so for a command that asks it."""
+    if lacks := "data" not in registered():
+        print(f"{command} asks the data service, which is not here: nothing is done.")
+    return lacks
+
+
+def service_environment(
+    folder: Path, env: Mapping[str, str], queues: Mapping[str, str]
+) -> dict[str, str]:
     """The environment of a service, in which QUEUE_NAME and SERVICE_NAME are its own:
-    for `services/pricing` the queue is PRICING_QUEUE_NAME, or `pricing_queue`."""
-    name = folder.name.removesuffix("service")
-    queue = env.get(f"{name.upper()}_QUEUE_NAME") or f"{name}_queue"
-    own = {"QUEUE_NAME": queue, "SERVICE_NAME": name}
-    # The first service may be told by the plain names too.
-    return {**own, **env} if folder.name == "dataservice" else {**env, **own}
+    for `services/pricing` PRICING_QUEUE_NAME, or what the backend has for it."""
+    service = folder.name.removesuffix("service")
+    named = env.get(f"{service.upper()}_QUEUE_NAME")
+    queue = named or queues.get(service, f"{service}_queue")
+    return {**env, "QUEUE_NAME": queue, "SERVICE_NAME": service}
 
 
 def service_folders() -> list[Path]:

@@ -6,6 +6,7 @@ runs and written after, so an interrupted installation is simply done again.
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -47,12 +48,13 @@ COMMANDS = {
     ),
     "format": Command("black and isort, writing", tools=True),
     "docs": Command("write the documents that are made from code", tools=True),
-    "lock": Command("compile every requirements.in, with hashes", tools=True),
-    "new-service": Command("add a microservice: new-service NAME", tools=True),
-    "remove-service": Command("take it back; --force if changed", tools=True),
-    "new-resource": Command("add a CRUD resource: new-resource NAME", tools=True),
-    "remove-resource": Command("take it back; --force likewise", tools=True),
-    "rename": Command("make the kit your project: rename NAME", tools=True),
+    "lock": Command("compile every requirements.txt, with hashes", tools=True),
+    "new-service": Command("add a microservice: new-service NAME"),
+    "remove-service": Command("take it back; --force if changed"),
+    "new-resource": Command("add a CRUD resource: new-resource NAME"),
+    "remove-resource": Command("take it back; --force likewise"),
+    "remove-demo": Command("take out the data service and what belongs to it"),
+    "rename": Command("make the kit your project: rename NAME"),
     "secrets": Command("write a .env with fresh random passwords"),
     "audit": Command("look for known vulnerabilities in what is pinned", tools=True),
     "migrate": Command("bring the stack's database to the newest schema"),
@@ -75,6 +77,7 @@ def usage() -> str:
 def requirement_files(development: bool) -> list[Path]:
     """The pinned requirements of every component, or those and the tools."""
     files = [
+        *sorted(ROOT.glob("packages/*/requirements.txt")),
         ROOT / "backend" / "requirements.txt",
         *sorted(ROOT.glob("services/*/requirements.txt")),
         ROOT / "local" / "requirements.txt",
@@ -88,7 +91,18 @@ def fingerprint(files: list[Path]) -> str:
     # A service with the requirements of another, or another comment, changes nothing.
     for lines in dict.fromkeys(_requirements(file) for file in files):
         digest.update(lines.encode())
+    digest.update(import_paths().encode())
     return digest.hexdigest()
+
+
+def import_paths() -> str:
+    """Lines of a `.pth` file that make `packages/` importable in `.venv`.
+
+    Nothing is built, so changed code needs no installation.
+    """
+    libraries = VENV / "lib" / "python3" / "site-packages"
+    sources = sorted(ROOT.glob("packages/*/src"))
+    return "".join(f"{os.path.relpath(source, libraries)}\n" for source in sources)
 
 
 def _requirements(file: Path) -> str:
@@ -173,6 +187,8 @@ def _install(files: list[Path]) -> None:
     for file in files:
         command += ["-r", str(file)]
     _run(command, "pip could not install the requirements")
+    for libraries in VENV.glob("lib/python3.*/site-packages"):
+        (libraries / "packages.pth").write_text(import_paths())
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
 
 

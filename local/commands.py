@@ -10,6 +10,8 @@ from functools import partial
 from local import run as launcher
 from local import secrets, suite, traces
 from local.apps import ROOT
+from local.bootstrap import COMMANDS
+from local.lock import lock
 from local.ports import free_port
 from local.process import ProcessFailed
 from local.servers.postgres import PostgreSQL
@@ -35,30 +37,6 @@ def _format(_: list[str]) -> int:
         for tool in (("isort", "--quiet"), ("black", "--quiet"))
     ]
     return max(codes)
-
-
-def _lock(arguments: list[str]) -> int:
-    """Compile each requirements.in; `--upgrade` and the like go to uv."""
-    files = [
-        ROOT / "backend" / "requirements.in",
-        *sorted(ROOT.glob("services/*/requirements.in")),
-        ROOT / "local" / "requirements.in",
-        ROOT / "bench" / "requirements.in",
-        ROOT / "requirements-dev.in",
-    ]
-    for number, file in enumerate(files):
-        source = file.relative_to(ROOT)
-        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet"]
-        command += ["--generate-hashes", "--no-emit-index-url", "--universal"]
-        command += ["--python-version", "3.11"]
-        command += ["--custom-compile-command", "make lock"]
-        if number:  # one venv holds all: the same versions everywhere
-            command += ["-c", "backend/requirements.txt"]
-        command += [*arguments, str(source), "-o", str(source.with_suffix(".txt"))]
-        print(source, flush=True)
-        if code := subprocess.run(command, cwd=ROOT).returncode:
-            return code
-    return 0
 
 
 def _migrate(_: list[str]) -> int:
@@ -102,12 +80,12 @@ def _clean(_: list[str]) -> int:
 
 
 def _kit(command: str, arguments: list[str]) -> int:
-    from kit import commands  # it needs the development tools, most commands do not
+    from kit import commands  # only here: black alone takes a while to import
 
     return commands.run(command, arguments)
 
 
-KIT = ("new-service", "remove-service", "new-resource", "remove-resource", "rename")
+KIT = [command for command in COMMANDS if command.startswith(("new-", "remove-"))]
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
@@ -124,11 +102,11 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": lambda _: suite.check(),
     "format": _format,
     "docs": lambda _: suite.docs(),
-    "lock": _lock,
+    "lock": lock,
     "secrets": lambda _: secrets.write(),
     "audit": lambda _: suite.audit(),
     "migrate": _migrate,
     "revision": _revision,
     "clean": _clean,
-    **{name: partial(_kit, name) for name in KIT},
+    **{name: partial(_kit, name) for name in (*KIT, "rename")},
 }

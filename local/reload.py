@@ -6,15 +6,18 @@ from pathlib import Path
 
 from watchfiles import PythonFilter, watch
 
-from local.apps import App
+from local.apps import ROOT, App
 from local.supervisor import Supervisor
+
+# Every process is made of it too.
+PACKAGES = ROOT / "packages"
 
 
 def watch_code(
     apps: list[App], supervisor: Supervisor, stopped: threading.Event
 ) -> None:
     """Reload what a change is about; returns when `stopped` is set."""
-    folders = {app.cwd for app in apps}
+    folders = {PACKAGES, *(app.cwd for app in apps)}
     # Changes during a reload are kept and come with the next round.
     for changes in watch(
         *folders, watch_filter=PythonFilter(), debounce=400, stop_event=stopped
@@ -24,6 +27,8 @@ def watch_code(
 
 
 def affected(paths: Iterable[Path], apps: list[App]) -> list[App]:
-    """The processes in whose folder a file has changed, tests left out."""
+    """The processes that a changed file belongs to, tests left out."""
     paths = [path for path in paths if "tests" not in path.parts]
+    if any(path.is_relative_to(PACKAGES) for path in paths):
+        return apps
     return [app for app in apps if any(path.is_relative_to(app.cwd) for path in paths)]

@@ -11,7 +11,7 @@ from types import FrameType
 from dotenv import dotenv_values
 
 from local import install
-from local.apps import ROOT, App
+from local.apps import ROOT, App, registered
 from local.process import Cancelled, ProcessFailed
 from local.reload import watch_code
 from local.servers.base import Server
@@ -38,11 +38,12 @@ Ready in {seconds:.1f} s.
 
 Try it:
 
-  curl -s {url}/api/v1/data/process -H 'Content-Type: application/json' \\
-       -d '{{"payload": "hello world", "description": "uppercase"}}'
+  curl -s {url}{example}
 
 Ctrl-C stops everything.
 """
+WITH_DATA = """/api/v1/data/process -H 'Content-Type: application/json' \\
+       -d '{"payload": "hello world", "description": "uppercase"}'"""
 
 
 def run(
@@ -191,6 +192,7 @@ class Launcher:
         return READY.format(
             seconds=time.monotonic() - self._began,
             url=stack.url,
+            example=WITH_DATA if "data" in registered() else "/health",
             api=stack.api_url,
             rabbitmq=(
                 f"{broker.management_url} ({broker.user} / {broker.password})"

@@ -182,9 +182,9 @@ def _services(
     state: State, servers: Servers, env: Mapping[str, str], instances: int
 ) -> list[App]:
     """The processes of every service; ready when all of them wait at their queue."""
-    found = []
+    found, queues = [], apps.registered()
     for folder in apps.service_folders():
-        own = apps.service_environment(folder, env)
+        own = apps.service_environment(folder, env, queues)
         group = [
             apps.service(_numbered(folder.name, number), folder, state, own)
             for number in range(1, instances + 1)

@@ -56,7 +56,9 @@ def latest(metric: str, by: str, where: str = "") -> str:
 
 HTTP = "http.server.request.duration"
 RPC = "rpc.client.call.duration"
-HANDLING = "messaging.process.duration"
+# By OpenTelemetry's instrumentation of Celery, whose buckets are of no use for seconds.
+TASK_TIME = "flower.task.runtime.seconds"
+ENDED = "app.tasks.ended"
 QUEUE = "messaging.destination.name"
 BACKLOG = latest("rabbitmq.queue.messages", QUEUE, '"rabbitmq.message.state"="ready"')
 DEAD = latest("rabbitmq.queue.messages", QUEUE, f'"{QUEUE}"=~".*_dlq"')
@@ -65,9 +67,7 @@ POOL = "db.client.connection.count"
 POOL_BY = '"service.name", "db.client.connection.state"'
 FAILED = '"http.response.status_code"=~"5.."'
 TIMEOUTS = total(f"{RPC}.count", where='"error.type"="deadline_exceeded"')
-FAILED_TASKS = total(
-    f"{HANDLING}.count", "celery.task_name", '"celery.state"="FAILURE"'
-)
+FAILED_TASKS = total(ENDED, where='"app.task.status"="Failure"')
 
 PANELS = [
     Panel("Requests by route", "reqps", total(f"{HTTP}.count", "http.route"), "route"),
@@ -103,13 +103,13 @@ PANELS = [
         total("app.rpc.dead_letters", "error.type"),
         "reason",
     ),
+    Panel("Tasks ended by status", "cps", total(ENDED, "app.task.status"), "status"),
     Panel(
-        "Tasks run by state",
-        "cps",
-        total(f"{HANDLING}.count", "celery.state", '"celery.task_name"!=""'),
-        "state",
+        "Mean time of a run",
+        "s",
+        f'{total(f"{TASK_TIME}.sum", "task")} / {total(f"{TASK_TIME}.count", "task")}',
+        "task",
     ),
-    Panel("Task p95", "s", quantile(0.95, HANDLING, "celery.task_name"), "task"),
     Panel("Tasks waiting", "none", latest("app.tasks.waiting", QUEUE), "queue"),
     Panel(
         "Lost tasks found by the sweep",

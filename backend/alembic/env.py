@@ -6,8 +6,8 @@ from sqlmodel import SQLModel
 
 from app.core.config import load_settings
 from app.core.database import create_sync_engine
-from app.core.logs import configure_logging
 from app.models import import_all
+from chassis.logs import configure_logging
 
 # Any number, the same for every migration of this database: it makes replicas that
 # start together wait for each other.
@@ -19,7 +19,7 @@ import_all()  # registers the tables
 def migrate() -> None:
     """Run the migrations that the database has not seen."""
     settings = load_settings()
-    configure_logging(settings, "migrations")
+    configure_logging("migrations", settings.log_level, settings.log_format)
     engine = create_sync_engine(settings.database)
     with engine.connect() as connection:
         # A migration may take longer than a request is allowed to.

@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,19 +14,20 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import docs, errors, openapi, root, v1
-from app.api.access_log import AccessLogMiddleware
-from app.api.head import HeadMiddleware
-from app.api.request_id import RequestIdMiddleware
-from app.api.security_headers import SecurityHeadersMiddleware
-from app.api.server_tracing import TracingMiddleware
+from app.api.middleware.access_log import AccessLogMiddleware
+from app.api.middleware.head import HeadMiddleware
+from app.api.middleware.request_id import RequestIdMiddleware
+from app.api.middleware.security_headers import SecurityHeadersMiddleware
+from app.api.strict_json import read_bounded
 from app.core.config import Settings
-from app.core.dependencies import set_event_producer
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
-from app.core.logs import configure_logging
-from app.core.resources import open_resources
-from app.core.runtime_metrics import watched_loop
-from app.core.telemetry import start_telemetry, stop_telemetry
+from app.infrastructure.instrumentation import instrument_api
+from app.resources import open_resources
+from chassis.calls import set_event_producer
+from chassis.logs import configure_logging
+from chassis.telemetry import start_telemetry, stop_telemetry
+from chassis.telemetry.process import watched_loop
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
@@ -37,7 +39,7 @@ CORS: dict[str, Any] = {
 
 SERVICE = "api"
 
-# FastAPI's own, which costs more: app.api.server_tracing stands in for it.
+# FastAPI's own: OpenTelemetry's instrumentation stands in for it.
 TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -53,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         lifespan=_lifespan(settings),
         openapi_tags=v1.tags(),
-        description=openapi.describe(settings),
+        description=openapi.describe_api(settings),
         generate_unique_id_function=openapi.operation_id,
         telemetry=TELEMETRY,
         openapi_url=docs.OPENAPI_URL if settings.serves_docs else None,
@@ -61,29 +63,35 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     if settings.serves_docs:
-        docs.install(app)
+        docs.install_docs_pages(app)
     app.state.settings = settings
     for router in v1.routers:
         app.include_router(router, prefix=v1.PREFIX)
     app.include_router(root.router)
-    errors.install(app)
-    openapi.install(app, settings)
+    errors.install_error_handlers(app)
+    openapi.install_schema(app)
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(IdempotencyMiddleware, settings=settings)
+    app.add_middleware(
+        IdempotencyMiddleware,
+        keys=lambda: app.state.resources.keys,
+        answer_error=errors.answer_error,
+        read_body=partial(read_bounded, limit=settings.max_body_bytes),
+        max_stored_bytes=settings.idempotency.max_stored_bytes,
+    )
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware)
-    app.add_middleware(TracingMiddleware)
     return app
 
 
 def _lifespan(settings: Settings) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        configure_logging(settings, SERVICE)
-        start_telemetry(SERVICE, settings, edge=True)
+        configure_logging(SERVICE, settings.log_level, settings.log_format)
+        if start_telemetry(SERVICE, settings.environment, is_edge=True):
+            instrument_api(app)
         try:
             async with watched_loop(), open_resources(settings) as resources:
                 app.state.resources = resources
@@ -108,7 +116,7 @@ def _drain_on_sigterm(health: HealthChecks) -> None:
         return
 
     def drain(number: int, frame: Any) -> None:
-        health.draining = True
+        health.is_draining = True
         previous(number, frame)
 
     signal.signal(signal.SIGTERM, drain)

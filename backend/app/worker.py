@@ -24,25 +24,26 @@ from celery.signals import (
 from app.core.config import load_settings
 from app.core.database import create_sync_engine
 from app.core.exceptions import DatabaseUnavailable
-from app.core.logs import configure_logging
-from app.core.telemetry import start_telemetry, stop_telemetry
 from app.infrastructure.celery import PROCESS_DATA, create_celery
+from app.infrastructure.instrumentation import instrument_clients
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
+from app.repositories.data_repository import end_record, failure
 from app.tasks.consumer import PromptConsumer
 from app.tasks.liveness import Liveness, LivingScheduler
-from app.tasks.records import end_record, failure
-from app.tasks.resources import close_resources, open_resources
-from app.tasks.tracing import trace_tasks
+from app.tasks.log_context import name_tasks
+from app.tasks.resources import close_worker_resources, open_worker_resources
+from chassis.logs import configure_logging
+from chassis.telemetry import start_telemetry, stop_telemetry
 
 logger = logging.getLogger(__name__)
 
 SERVICE = "beat" if "beat" in sys.argv else "worker"
 
 settings = load_settings()
-configure_logging(settings, SERVICE)
+configure_logging(SERVICE, settings.log_level, settings.log_format)
 celery = create_celery(settings.celery)
-trace_tasks()
+name_tasks()
 celery.steps["worker"].add(Liveness)
 celery.conf.beat_scheduler = LivingScheduler
 celery.conf.worker_consumer = PromptConsumer
@@ -52,20 +53,25 @@ celery.Task.Request = "app.tasks.consumer:NamedRequest"
 @setup_logging.connect
 def keep_logging(**_: Any) -> None:
     """Celery's own log lines keep the format of all others."""
-    configure_logging(settings, SERVICE)
+    configure_logging(SERVICE, settings.log_level, settings.log_format)
+
+
+def _start_telemetry() -> None:
+    if start_telemetry(SERVICE, settings.environment):
+        instrument_clients()
 
 
 @worker_process_init.connect
 def open_child(**_: Any) -> None:
     """Each child of the prefork pool has connections and telemetry of its own."""
-    start_telemetry(SERVICE, settings)
-    open_resources(settings)
+    _start_telemetry()
+    open_worker_resources(settings)
 
 
 @worker_process_shutdown.connect
 def close_child(**_: Any) -> None:
     """Give the child's connections back."""
-    close_resources()
+    close_worker_resources()
     stop_telemetry()
 
 
@@ -81,16 +87,15 @@ def freeze(**_: Any) -> None:
 def open_solo(sender: Any, **_: Any) -> None:
     """The pools without children (solo, threads) work in the parent."""
     if "prefork" not in str(sender.pool_cls):
-        start_telemetry(SERVICE, settings)
-        open_resources(settings)
+        _start_telemetry()
+        open_worker_resources(settings)
 
 
 @beat_init.connect
 def watch_beat(**_: Any) -> None:
     """There is one beat in a deployment: it reports what belongs to no process."""
-    start_telemetry(SERVICE, settings)
-    queue = settings.data_queue_name
-    watch_queues(ManagementApi(settings.rabbitmq), [queue, f"{queue}_dlq"])
+    _start_telemetry()
+    watch_queues(ManagementApi(settings.rabbitmq), settings.services)
     watch_tasks(settings.celery)
     atexit.register(stop_telemetry)
 
@@ -111,7 +116,7 @@ def limit_shutdown(sig: str, how: str, **_: Any) -> None:
 @worker_shutdown.connect
 def close_solo(**_: Any) -> None:
     """Give the parent's connections back, if it has any."""
-    close_resources()
+    close_worker_resources()
     stop_telemetry()
     logger.info("Stopped")
 

@@ -9,9 +9,9 @@ import uvloop
 
 from app.core.config import Settings  # type: ignore
 from app.infrastructure.rabbitmq import AsyncEventProducer  # type: ignore
-from app.infrastructure.rpc.client import RpcClient  # type: ignore
 from bench.figures import Load
 from bench.rpc_clients.closed_loop import PAYLOAD, measure
+from chassis.rpc.client import RpcClient
 
 
 async def run(in_flight: int, seconds: float) -> Load:
@@ -24,7 +24,7 @@ async def run(in_flight: int, seconds: float) -> Load:
 
     async def call() -> Any:
         task_id = str(uuid4())
-        queue = settings.data_queue_name
+        queue = settings.services.get_service("data").queue
         reply = await producer.call(
             queue, PAYLOAD, task_id=task_id, correlation_id=task_id
         )

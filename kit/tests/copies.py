@@ -6,18 +6,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kit.commands import ROOT
+from kit import commands, demo, service
 from kit.rename import project_files
 from kit.tree import SKIPPED, Tree
 
 Snapshot = dict[str, tuple[int, bytes]]
 
+# No team has such names, so that they are free in any copy.
+SERVICE, OTHER, RESOURCE = "trial-price", "trial_stock", "trial-bill"
+
+HAS_DEMO = demo.NAME.snake in service.registered(Tree(commands.ROOT))
+
 
 def copy_project(target: Path) -> Path:
-    """What git would keep of the project."""
-    for path in project_files(Tree(ROOT)):
+    """What git would keep of the project, without the services of a team."""
+    for path in project_files(Tree(commands.ROOT)):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, target / path)
+        shutil.copy2(commands.ROOT / path, target / path)
+    for name in service.registered(Tree(target)):
+        if name != demo.NAME.snake:
+            assert commands.run("remove-service", [name, "--force"], target) == 0
     return target
 
 

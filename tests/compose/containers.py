@@ -7,7 +7,10 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.apps import ROOT
+import pytest
+import yaml
+
+from local.apps import ROOT, registered
 from local.ports import standard_or_free
 from tests.e2e.client import wait_for
 
@@ -20,6 +23,13 @@ DEV = "docker-compose.dev.yml"
 
 # Instead of a person's .env.
 DEFAULTS = "tests/compose/defaults.env"
+
+# By their keys in the file.
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / BASE).read_text())["services"]
+
+NEEDS_DATA = pytest.mark.skipif(
+    "data" not in registered(), reason="the data service was taken out"
+)
 
 NAMES = "{{.Repository}}:{{.Tag}}"
 

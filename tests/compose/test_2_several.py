@@ -8,7 +8,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from local.apps import ROOT
-from tests.compose.containers import Compose, run
+from tests.compose.containers import NEEDS_DATA, Compose
 from tests.e2e.client import PROCESS, Api, wait_for
 from tests.e2e.traffic import Traffic
 
@@ -29,12 +29,12 @@ def instances(api: Api) -> set[str]:
     return {name.partition(":")[0] for name in answers}
 
 
+@NEEDS_DATA
 def test_requests_reach_every_instance(scaled: Compose, api: Api) -> None:
-    assert [len(scaled.ids(s)) for s in ("api", "api-celery", "data-service")] == [
-        *(3, 2, 2)
-    ]
-    expected = {container[:12] for container in scaled.ids("api")}
-    wait_for(lambda: instances(api) == expected, "requests on all three APIs")
+    expected = {"api": 3, "api-celery": 2, "data-service": 2}
+    assert {name: len(scaled.ids(name)) for name in expected} == expected
+    ids = {container[:12] for container in scaled.ids("api")}
+    wait_for(lambda: instances(api) == ids, "requests on all three APIs")
 
     for number in range(40):
         assert api.post(PROCESS, number, "square").status_code == 200
@@ -56,6 +56,7 @@ def test_requests_reach_every_instance(scaled: Compose, api: Api) -> None:
     wait_for(lambda: busy() == 2, "requests on both data services")
 
 
+@NEEDS_DATA
 def test_a_new_instance_is_found_and_a_gone_one_left(scaled: Compose, api: Api) -> None:
     for count in (4, 2):
         with Traffic(api, clients=2) as traffic:
@@ -66,6 +67,7 @@ def test_a_new_instance_is_found_and_a_gone_one_left(scaled: Compose, api: Api) 
             assert traffic.failures == []
 
 
+@NEEDS_DATA
 def test_a_rolling_restart_fails_no_request(scaled: Compose, api: Api) -> None:
     before = set(scaled.ids("api"))
     assert len(before) == 2
@@ -81,7 +83,7 @@ def test_a_rolling_restart_fails_no_request(scaled: Compose, api: Api) -> None:
     assert before.isdisjoint(scaled.ids("api"))
     # An idle connection may be closed just when its client uses it again; nginx can
     # leave such ones open since 1.27.4 (compose/gateway.sh), and does so.
-    version = run("docker", "exec", "nginx", "sh", "-c", "nginx -v 2>&1")
+    version = scaled("exec", "-T", "nginx", "sh", "-c", "nginx -v 2>&1")
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
     assert found
     if tuple(map(int, found.groups())) >= (1, 27, 4):

@@ -6,11 +6,16 @@ tests that stop, kill or configure processes of the local launcher are skipped.
 
 import os
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from local.stack import Stack
+from tests.e2e.browser import Browser, find_chromium
 from tests.e2e.client import Api
+
+# No name of this machine: for "localhost" Swagger UI leaves out what asks the internet.
+HOST = "kit.example"
 
 BASE_URL = os.environ.get("E2E_BASE_URL")
 
@@ -42,3 +47,31 @@ def api(url: str) -> Iterator[Api]:
     client = Api(url)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    binary = find_chromium()
+    if binary is None:
+        pytest.skip("chromium is missing and apt-get cannot install it")
+    browser = Browser(binary, tmp_path_factory.mktemp("chromium"), [HOST])
+    size = {"width": 1200, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
+    browser.call("Emulation.setDeviceMetricsOverride", **size)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def site(stack: Stack, browser: Browser) -> Iterator[str]:
+    """The gateway's address; afterwards nothing else must have been asked."""
+    browser.asked.clear()
+    browser.errors.clear()
+    site = f"http://{HOST}:{urlsplit(stack.url).port}"
+    yield site
+    strangers = {
+        url
+        for url in browser.asked.values()
+        if not url.startswith((f"{site}/", "data:", "blob:"))
+    }
+    assert browser.asked and not strangers
+    assert not browser.errors

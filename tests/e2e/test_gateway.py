@@ -16,7 +16,7 @@ from local.ports import free_port
 from local.servers.nginx import TEMPLATE, Nginx, find_binary
 from local.stack import Stack
 from local.state import State
-from tests.e2e.client import PROCESS, Api, assert_problem, wait_for
+from tests.e2e.client import PROCESS, RECORDS, Api, assert_problem, wait_for
 
 TLS_EXAMPLE = TEMPLATE.parent / "docs" / "nginx-tls.example.conf"
 
@@ -218,6 +218,6 @@ def test_browsers_of_other_origins_get_no_permission(api: Api) -> None:
     answer = api.http.get("/health", headers=headers)
     assert not [n for n in answer.headers if n.lower().startswith("access-control")]
     preflight = api.http.options(
-        PROCESS, headers={**headers, "Access-Control-Request-Method": "POST"}
+        RECORDS, headers={**headers, "Access-Control-Request-Method": "POST"}
     )
     assert preflight.status_code == 405

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import httpx2
 import pytest
 
 from local.otlp.receiver import Receiver
@@ -12,7 +13,7 @@ from local.servers.rabbitmq import RabbitMQ
 from local.servers.redis import Redis
 from local.stack import Servers, Stack, migrate
 from local.state import State
-from tests.e2e.client import Api
+from tests.e2e.client import Api, wait_for
 
 # Exports that do not keep the tests waiting.
 HASTE = {
@@ -70,8 +71,15 @@ def traced(
         migrate(stack.env)
         try:
             stack.start()
+            wait_for(lambda: all_ready(stack.api_url), "both API processes")
             api = Api(stack.url)
             yield Traced(state, stack, api, receiver)
             api.close()
         finally:
             stack.stop()
+
+
+def all_ready(url: str) -> bool:
+    """Whether each of many new connections finds a process that is ready."""
+    ready = f"{url}/health/ready"
+    return all(httpx2.get(ready).status_code == 200 for _ in range(16))

@@ -28,6 +28,16 @@ from tests.relay import Relay
 
 STALE = 31  # seconds: the probes allow 30
 
+SERVICE = """
+from chassis.service import serve
+
+class EchoService:
+    def call(self, data):
+        return data, "echo"
+
+serve(EchoService)
+"""
+
 
 def container(file: str) -> dict[str, Any]:
     """The container of the Deployment in a file of manifests."""
@@ -91,11 +101,11 @@ def start(state: State, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
         def start(name: str, relay: Relay) -> Probed:
             port, heartbeat = str(relay.port), tmp_path / "heartbeat"
-            if name == "data-service":
+            if name == "service":
                 own = {"RABBITMQ_PORT": port, "HEARTBEAT_FILE": str(heartbeat)}
-                folder = ROOT / "services/dataservice"
-                app = apps.service("probed-service", folder, state, {**env, **own})
-                file = "services/dataservice/dataservice-pod.yaml"
+                (tmp_path / "main.py").write_text(SERVICE)
+                app = apps.service("probed-service", tmp_path, state, {**env, **own})
+                file = "deploy/components/service/deployment.yaml"
             else:
                 url = f"redis://127.0.0.1:{port}/0"
                 own = {
@@ -121,10 +131,10 @@ def _worker(state: State, env: dict[str, str]) -> App:
 
 
 def target(name: str, rabbitmq: RabbitMQ, redis_server: Redis) -> int:
-    return rabbitmq.port if name == "data-service" else redis_server.port
+    return rabbitmq.port if name == "service" else redis_server.port
 
 
-@pytest.mark.parametrize("name", ["data-service", "worker"])
+@pytest.mark.parametrize("name", ["service", "worker"])
 def test_probes_tell_starting_ready_hung_and_alive(
     name: str, start: Start, rabbitmq: RabbitMQ, redis_server: Redis
 ) -> None:
@@ -146,7 +156,7 @@ def test_without_rabbitmq_a_service_is_not_ready_and_lives(
     start: Start, rabbitmq: RabbitMQ
 ) -> None:
     with Relay(rabbitmq.port) as relay:
-        probed = start("data-service", relay)
+        probed = start("service", relay)
         wait_for(lambda: probed.passes("startup"), "it has started")
         wait_for(lambda: probed.passes("readiness"), "it has its connection")
         relay.close()

@@ -4,23 +4,23 @@ import re
 from pathlib import Path
 
 from observability import signoz
-from tests.integration.test_metrics import EXPECTED
+from tests.integration.reported import METRICS
 
 ROOT = Path(__file__).parents[2]
 
-# Comes only when work was lost: test_traces.py makes that happen.
+# Comes only when work was lost.
 RARE = {"app.sweep.lost_tasks"}
 
 ATTRIBUTES = {
     *("http.route", "http.response.status_code", "error.type", "service.name"),
-    *("messaging.destination.name", "rabbitmq.message.state", "celery.task_name"),
-    *("celery.state", "app.sweep.outcome", "app.idempotency.outcome"),
+    *("messaging.destination.name", "rabbitmq.message.state"),
+    *("app.task.status", "app.sweep.outcome", "app.idempotency.outcome"),
     "db.client.connection.state",
 }
 
 
 def test_every_query_names_metrics_that_are_sent() -> None:
-    sent = {name for metrics in EXPECTED.values() for name, _, _ in metrics} | RARE
+    sent = {name for metrics in METRICS.values() for name, _, _ in metrics} | RARE
     panels = [panel.query for panel in signoz.PANELS]
     for query in [*panels, *(alert.query for alert in signoz.ALERTS)]:
         names = re.findall(r'\{"([^"]+)"', query)

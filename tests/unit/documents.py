@@ -23,7 +23,7 @@ def tracked() -> list[str]:
 def documents() -> list[Path]:
     """Every Markdown file, but no templates of one."""
     names = [name for name in tracked() if name.endswith(".md")]
-    return [ROOT / name for name in names if not name.endswith(".template.md")]
+    return [ROOT / name for name in names if "template" not in name]
 
 
 def blocks(document: Path, language: str) -> list[str]:

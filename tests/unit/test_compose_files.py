@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
+from chassis.settings import ServiceSettings
+from local.apps import registered, service_folders
+
 ROOT = Path(__file__).parents[2]
+FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders())]
 FILES = ("docker-compose.yml", "docker-compose.scale.yml", "docker-compose.dev.yml")
 EXAMPLE = (ROOT / ".env.example").read_text()
 
@@ -17,7 +21,6 @@ CONTAINERS = {
     "api-celery": ("fastapi-celery-worker", "fastapi-starter-api"),
     "api-celery-beat": ("fastapi-celery-beat", "fastapi-starter-api"),
     "migrations": ("fastapi-migrations", "fastapi-starter-api"),
-    "data-service": ("data-service", "data-service"),
     "rabbitmq": ("rabbitmq-service", "rabbitmq-service"),
     "redis": ("redis", "redis:7-alpine"),
 }
@@ -42,6 +45,11 @@ def section(title: str) -> dict[str, str | None]:
 
 SERVICES: dict[str, Any] = load("docker-compose.yml")["services"]
 BACKEND = ["api", "api-celery", "api-celery-beat", "migrations"]
+OWN = [
+    name
+    for name, service in SERVICES.items()
+    if service.get("build", {}).get("dockerfile", "").startswith("services/")
+]
 # Titles of the sections that the backend reads.
 TITLES = ["API and worker", "RabbitMQ", "Calls", "PostgreSQL", "Celery", "Idempotency"]
 TITLES += ["Telemetry"]
@@ -61,7 +69,23 @@ def seconds(text: str) -> float:
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_containers_and_images_have_their_names(name: str) -> None:
     service = SERVICES[name]
-    assert (service["container_name"], service["image"]) == CONTAINERS[name]
+    container, image = CONTAINERS[name]
+    # A project that was renamed has its name before all of them.
+    assert plain(service["container_name"]) == plain(container)
+    assert service["image"] == image
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_service_has_one_name(name: str) -> None:
+    service = SERVICES[name]
+    assert service["container_name"] == service["image"] == name
+    folder = Path(service["build"]["dockerfile"]).parent
+    assert (ROOT / folder / "main.py").exists()
+
+
+def plain(name: str) -> str:
+    """Without the name of the project."""
+    return name.removeprefix("fastapi-starter-")
 
 
 def test_ports_are_the_documented_ones_and_private() -> None:
@@ -99,11 +123,20 @@ def test_the_gateway_is_given_every_variable() -> None:
     assert used <= set(environment)
 
 
-def test_one_broker_and_one_queue_for_both_sides() -> None:
-    api, data = SERVICES["api"]["environment"], SERVICES["data-service"]["environment"]
-    assert data["QUEUE_NAME"] == api["DATA_QUEUE_NAME"]
-    for name in ("HOST", "PORT", "USER", "PASSWORD", "VHOST", "SSL"):
-        assert data[f"RABBITMQ_{name}"] == api[f"RABBITMQ_{name}"]
+def test_one_queue_for_both_sides() -> None:
+    api = SERVICES["api"]["environment"]
+    queues = {SERVICES[name]["environment"]["QUEUE_NAME"] for name in OWN}
+    registry = registered()
+    assert {default(queue) for queue in queues} == set(registry.values())
+    assert queues == {api[f"{name.upper()}_QUEUE_NAME"] for name in registry}
+
+
+def test_one_broker_for_both_sides() -> None:
+    api = SERVICES["api"]["environment"]
+    for service in OWN:
+        environment = SERVICES[service]["environment"]
+        for name in ("HOST", "PORT", "USER", "PASSWORD", "VHOST", "SSL"):
+            assert environment[f"RABBITMQ_{name}"] == api[f"RABBITMQ_{name}"]
     broker = SERVICES["rabbitmq"]["environment"]
     assert broker["RABBITMQ_DEFAULT_USER"] == api["RABBITMQ_USER"]
     assert broker["RABBITMQ_DEFAULT_PASS"] == api["RABBITMQ_PASSWORD"]
@@ -122,6 +155,8 @@ def test_every_variable_of_the_files_is_documented() -> None:
     documented = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     unlike = {"LOG_FORMAT"}  # text at a terminal
     for name, value in used:
+        if name.endswith("_QUEUE_NAME"):  # one for each service
+            continue
         assert name in documented
         if documented[name] and name not in unlike:
             assert value == documented[name], name
@@ -129,15 +164,12 @@ def test_every_variable_of_the_files_is_documented() -> None:
 
 def test_each_process_has_longer_to_stop_than_it_takes() -> None:
     values = dict(re.findall(r"^([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
-    receiver = (ROOT / "services/dataservice/rabbitmq_client.py").read_text()
-    grace = re.search(r"DEFAULT_GRACE_SECONDS = ([\d.]+)", receiver)
-    assert grace
     takes = {
         "nginx": seconds(values["NGINX_READ_TIMEOUT"]),
         # main.py gives running requests 5 s more than a call may take.
         "api": float(values["RPC_TIMEOUT_SECONDS"]) + 5,
         "api-celery": float(values["CELERY_WORKER_GRACE_SECONDS"]),
-        "data-service": float(grace[1]),
+        **dict.fromkeys(OWN, ServiceSettings().shutdown_grace_seconds),
     }
     for name, needed in takes.items():
         assert seconds(SERVICES[name]["stop_grace_period"]) >= needed + 5
@@ -152,7 +184,7 @@ def test_all_is_bounded_and_comes_back() -> None:
 
 
 def test_ours_have_no_rights() -> None:
-    for name in [*BACKEND, "data-service", "rabbitmq", "nginx"]:
+    for name in [*BACKEND, *OWN, "rabbitmq", "nginx"]:
         service = SERVICES[name]
         assert service["read_only"] and service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"]
@@ -190,19 +222,30 @@ def test_development_runs_the_same_commands() -> None:
         assert command[:-1] == usual[:-1] or command == usual
 
 
-@pytest.mark.parametrize("folder", ["backend", "services/dataservice"])
+def test_development_has_the_code_of_the_chassis() -> None:
+    """Before the copy that is in the image."""
+    for name, service in load("docker-compose.dev.yml")["services"].items():
+        mounted = dict(volume.split(":")[:2] for volume in service["volumes"])
+        assert mounted["./packages/chassis/src"] == service["environment"]["PYTHONPATH"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_dockerfiles_keep_the_contract(folder: str) -> None:
     text = (ROOT / folder / "Dockerfile").read_text()
     assert "USER 10001:10001" in text
     assert 'CMD ["python", "main.py"]' in text
-    assert "--require-hashes --only-binary :all:" in text
     assert len(set(re.findall(r"^FROM (\S+)", text, re.MULTILINE))) == 1
 
 
-def test_our_images_begin_alike() -> None:
-    """One base image, one way to install: only then they share layers."""
-    first = [
-        (ROOT / folder / "Dockerfile").read_text().split("\nFROM ")[1]
-        for folder in ("backend", "services/dataservice")
-    ]
-    assert first[0] == first[1]
+def test_our_images_are_built_alike() -> None:
+    """One base image, one script: the first steps of one build serve the next."""
+    first = {
+        (ROOT / folder / "Dockerfile")
+        .read_text()
+        .split("\nFROM ")[1]
+        .replace(folder, "")
+        for folder in FOLDERS
+    }
+    assert len(first) == 1
+    script = (ROOT / "deploy/image.sh").read_text()
+    assert "--require-hashes --only-binary :all:" in script

@@ -21,10 +21,17 @@ signal.sigwait([signal.SIGTERM])
 
 
 @pytest.fixture
-def reloader(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the program imports from."""
+    return tmp_path_factory.mktemp("library")
+
+
+@pytest.fixture
+def reloader(tmp_path: Path, library: Path) -> Iterator[subprocess.Popen[bytes]]:
     write(tmp_path, "first", 1)
     command = [sys.executable, str(RELOAD), sys.executable, "program.py"]
-    process = subprocess.Popen(command, cwd=tmp_path)
+    env = {**os.environ, "PYTHONPATH": str(library)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env)
     yield process
     process.kill()
     process.wait()
@@ -42,11 +49,13 @@ def log(folder: Path) -> list[str]:
 
 
 def test_a_change_runs_the_program_again(
-    reloader: subprocess.Popen[bytes], tmp_path: Path
+    reloader: subprocess.Popen[bytes], tmp_path: Path, library: Path
 ) -> None:
     wait_for(lambda: log(tmp_path) == ["first"], "the first run")
     write(tmp_path, "second", 2)
     wait_for(lambda: log(tmp_path) == ["first", "second"], "the second run")
+    write(library, "not run", 3)
+    wait_for(lambda: log(tmp_path) == ["first", "second", "second"], "the third run")
 
     reloader.send_signal(signal.SIGTERM)
     assert reloader.wait(10) == 0

@@ -26,7 +26,7 @@ POLICY = (
 )
 
 
-def install(app: FastAPI) -> None:
+def install_docs_pages(app: FastAPI) -> None:
     """Serve both pages and what they are made of."""
     app.mount(ASSETS_URL, StaticFiles(directory=_assets()), name="docs-assets")
 

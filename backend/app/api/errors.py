@@ -22,7 +22,7 @@ from app.core.exceptions import (
     Refused,
     Unavailable,
 )
-from app.core.request_id import HEADER, current_request_id
+from chassis.context import REQUEST_ID_HEADER, current_request_id
 
 STATUS_CODES: Mapping[type[ApplicationError], int] = {
     Malformed: 400,
@@ -67,7 +67,7 @@ def problem(
 
 def request_id_header() -> dict[str, str]:
     """For answers given outside of the middleware that names the others."""
-    return {HEADER: current_request_id.get()}
+    return {REQUEST_ID_HEADER: current_request_id.get()}
 
 
 def answer(error: ApplicationError) -> Response:
@@ -78,6 +78,13 @@ def answer(error: ApplicationError) -> Response:
     if isinstance(error, Unavailable | KeyInFlight):
         headers["Retry-After"] = str(error.retry_after)
     return problem(status, error.code, error.title, error.detail, headers)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The same where middleware meets it, or an error of the framework."""
+    if isinstance(error, ApplicationError):
+        return answer(error)
+    return await on_http_error(request, error)
 
 
 async def on_application_error(_: Request, error: Exception) -> Response:
@@ -105,7 +112,7 @@ def _allowed_methods(request: Request) -> list[str]:
         if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes):
             found.append(method)
     if "GET" in found:
-        found.insert(1, "HEAD")  # app.api.head
+        found.insert(1, "HEAD")  # app.api.middleware.head
     return found
 
 
@@ -127,7 +134,7 @@ async def on_bug(_: Request, __: Exception) -> Response:
     return problem(500, "internal_error", title, detail, request_id_header())
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Answer every error by this module."""
     app.add_exception_handler(ApplicationError, on_application_error)
     app.add_exception_handler(HTTPException, on_http_error)

@@ -13,12 +13,12 @@ from fastapi.routing import APIRoute
 
 from app.api.errors import MEDIA_TYPE
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
-from app.core import idempotency, request_id
+from app.core import idempotency
 from app.core.config import Settings
 from app.models.schemas import TASK_ID, Problem
+from chassis.context import REQUEST_ID_HEADER, REQUEST_ID_PATTERN
 
 TAGS = [
-    {"name": "data", "description": "Have data processed: at once, or later."},
     {"name": "database", "description": "What was stored: records and log rows."},
     {"name": "observability", "description": "Figures for tuning."},
     {"name": "root", "description": "A signpost, and health for probes."},
@@ -95,10 +95,10 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 
 REQUEST_ID_PARAMETER = {
-    "name": request_id.HEADER,
+    "name": REQUEST_ID_HEADER,
     "in": "header",
     "description": "A name for this request, kept and returned. Made if there is none.",
-    "schema": {"type": "string", "pattern": f"^({request_id.PATTERN.pattern})?$"},
+    "schema": {"type": "string", "pattern": f"^({REQUEST_ID_PATTERN.pattern})?$"},
     "example": "order-1/attempt-2",
 }
 KEY_PARAMETER = {
@@ -137,7 +137,7 @@ def accepted() -> dict[int | str, dict[str, Any]]:
     return answer
 
 
-def describe(settings: Settings) -> str:
+def describe_api(settings: Settings) -> str:
     """The introduction, with the limits of this deployment."""
     return f"""Have data processed by a service, at once or later.
 
@@ -155,7 +155,7 @@ The gateway limits requests and connections of one address.
 {settings.idempotency.ttl_seconds} seconds."""
 
 
-def install(app: FastAPI, settings: Settings) -> None:
+def install_schema(app: FastAPI) -> None:
     """Complete the schema of the application, once, when it is first asked for."""
     generate = app.openapi
 
@@ -163,13 +163,13 @@ def install(app: FastAPI, settings: Settings) -> None:
         known = app.openapi_schema is not None
         schema = generate()
         if not known:
-            _complete(schema, settings)
+            _complete(schema)
         return schema
 
     app.openapi = complete  # type: ignore[method-assign]
 
 
-def _complete(schema: dict[str, Any], settings: Settings) -> None:
+def _complete(schema: dict[str, Any]) -> None:
     components = schema["components"]
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
@@ -177,9 +177,9 @@ def _complete(schema: dict[str, Any], settings: Settings) -> None:
         ref_template="#/components/schemas/{model}"
     )
     components["responses"] = {f"Error{code}": _error(code) for code in EXAMPLES}
-    components["headers"] = {request_id.HEADER: _request_id}
-    for path, method, operation in _operations(schema):
-        keyed = method == "post" and path in settings.idempotency.paths
+    components["headers"] = {REQUEST_ID_HEADER: _request_id}
+    for method, operation in _operations(schema):
+        keyed = method == "post"
         operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
         if keyed:
             operation["parameters"].append(KEY_PARAMETER)
@@ -187,10 +187,9 @@ def _complete(schema: dict[str, Any], settings: Settings) -> None:
         operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
-def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, methods in schema["paths"].items():
-        for method, operation in methods.items():
-            yield path, method, operation
+def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for methods in schema["paths"].values():
+        yield from methods.items()
 
 
 def _complete_answers(answers: dict[str, Any], keyed: bool) -> None:
@@ -201,8 +200,8 @@ def _complete_answers(answers: dict[str, Any], keyed: bool) -> None:
             answers[code] = {"$ref": f"#/components/responses/Error{code}"}
             continue
         own = answer.setdefault("headers", {})
-        own[request_id.HEADER] = {
-            "$ref": f"#/components/headers/{request_id.HEADER}",
+        own[REQUEST_ID_HEADER] = {
+            "$ref": f"#/components/headers/{REQUEST_ID_HEADER}",
         }
         if keyed:
             own[idempotency.REPLAYED] = HEADERS[idempotency.REPLAYED]
@@ -228,7 +227,7 @@ def _error(code: int) -> dict[str, Any]:
     return {
         "description": HTTPStatus(code).phrase,
         "headers": {
-            request_id.HEADER: {"$ref": f"#/components/headers/{request_id.HEADER}"},
+            REQUEST_ID_HEADER: {"$ref": f"#/components/headers/{REQUEST_ID_HEADER}"},
             **own,
         },
         "content": {

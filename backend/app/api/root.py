@@ -5,8 +5,8 @@ from pydantic import BaseModel
 
 from app import __version__
 from app.api import docs
-from app.core.dependencies import ResourcesDep
-from app.core.health import Report
+from app.api.dependencies import ResourcesDep
+from app.core.health import HealthReport
 from app.models.schemas import DependencyState, Health, example
 
 router = APIRouter(tags=["root"])
@@ -32,7 +32,7 @@ class Signpost(BaseModel):
     health: str
 
 
-class Liveness(BaseModel):
+class Alive(BaseModel):
     """The event loop answers."""
 
     model_config = example(status="ok")
@@ -56,31 +56,36 @@ async def read_root(resources: ResourcesDep) -> Signpost:
 
 @router.get("/health", responses={503: {"model": Health}})
 async def read_health(resources: ResourcesDep, response: Response) -> Health:
-    """A status for each dependency; 503 when the API cannot do its main job."""
-    report = await resources.health.report()
-    return _answer(report, response, able=report.able)
+    """A status for each dependency; 503 when the API cannot do its main job.
+
+    A service that is down makes it `degraded`, no more: others may still work.
+    """
+    report = await resources.health.report_all()
+    return _answer(report, response, is_able=report.is_able)
 
 
 @router.get("/health/live")
-async def read_liveness() -> Liveness:
+async def read_liveness() -> Alive:
     """The event loop answers; nothing else is asked."""
-    return Liveness(status="ok")
+    return Alive(status="ok")
 
 
 @router.get("/health/ready", responses={503: {"model": Health}})
 async def read_readiness(resources: ResourcesDep, response: Response) -> Health:
     """Whether to send requests here: 503 also while the process is stopping."""
     report = await resources.health.report()
-    able = report.able and not resources.health.draining
-    return _answer(report, response, able=able)
+    is_able = report.is_able and not resources.health.is_draining
+    return _answer(report, response, is_able=is_able)
 
 
-def _answer(report: Report, response: Response, *, able: bool) -> Health:
-    response.status_code = 200 if able else 503
+def _answer(report: HealthReport, response: Response, *, is_able: bool) -> Health:
+    response.status_code = 200 if is_able else 503
     return Health(
-        status=report.status if able or not report.able else "draining",
+        status=report.status if is_able or not report.is_able else "draining",
         dependencies={
-            name: DependencyState(status="down" if error else "up", detail=error)
-            for name, error in report.errors.items()
+            name: DependencyState(
+                status="up" if part.is_up else "down", detail=part.detail
+            )
+            for name, part in report.parts.items()
         },
     )

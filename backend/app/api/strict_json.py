@@ -26,7 +26,7 @@ class BodyRefused(HTTPException):
         self.code = code
 
 
-def loads(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
@@ -114,14 +114,14 @@ def _parse_float(digits: str) -> float:
     return number
 
 
-def _refuse_constant(name: str) -> None:
+def _refuse_name(name: str) -> None:
     raise BodyRefused(400, "malformed_json", f"The body is not JSON: {name}.")
 
 
 _careful = json.JSONDecoder(
-    parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
+    parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_name
 )
-_plain = json.JSONDecoder(parse_constant=_refuse_constant)
+_plain = json.JSONDecoder(parse_constant=_refuse_name)
 
 # A number with an exponent or of hundreds of digits: no other is out of bounds.
 _LARGE_NUMBER = re.compile(r"[0-9](?:[eE]|[0-9]{299})")
@@ -166,7 +166,7 @@ class StrictJsonRequest(Request):
 
     async def json(self) -> Any:
         """The body's value; raises BodyRefused."""
-        return loads(await self.body())
+        return parse_json(await self.body())
 
 
 class StrictJsonRoute(APIRoute):

@@ -6,13 +6,23 @@ description here. Defaults are those of ``docker-compose.yml``.
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Any, Self, cast
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    create_model,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
-from app.core.environment import Group, load
+from app.core.services import SERVICES, ServiceRegistry
+from chassis.environment import Group, load
+from chassis.settings import ProcessSettings
 
 # Seconds between two attempts of a task, at the most.
 LONGEST_RETRY_DELAY = 30
@@ -27,43 +37,6 @@ def _check_origin(origin: str) -> str:
 
 
 Origin = Annotated[str, AfterValidator(_check_origin)]
-
-
-class RabbitMQSettings(Group):
-    """The connection to RabbitMQ."""
-
-    model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
-
-    host: str = "rabbitmq"
-    port: int = Field(5672, ge=1, le=65535)
-    user: str = "guest"
-    password: SecretStr = SecretStr("welcome1")
-    vhost: str = "/"
-    ssl: bool = Field(False, description="Connect with TLS and verify the broker.")
-    ssl_ca_file: str | None = Field(
-        None, description="CA certificates to trust instead of the system's."
-    )
-    heartbeat_seconds: int = Field(5, ge=1, description="AMQP heartbeat interval.")
-    management_url: str | None = Field(
-        None, description="Base URL of the management API; http://HOST:15672 if unset."
-    )
-
-
-class RpcSettings(Group):
-    """Calls to services."""
-
-    model_config = SettingsConfigDict(env_prefix="RPC_")
-
-    broker_url: SecretStr | None = Field(
-        None,
-        description="A kombu URL that replaces RABBITMQ_*, such as redis://host/1.",
-    )
-    timeout_seconds: float = Field(
-        30, gt=0, description="Deadline of a call, from request to answer."
-    )
-    max_in_flight: int = Field(
-        500, ge=1, description="Calls that one process may wait for at a time."
-    )
 
 
 class DatabaseSettings(Group):
@@ -159,10 +132,6 @@ class IdempotencySettings(Group):
 
     model_config = SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
-    paths: list[str] = Field(
-        ["/api/v1/data/process", "/api/v1/data/process-async"],
-        description="JSON list of the paths whose POSTs take the header.",
-    )
     redis_url: SecretStr | None = Field(
         None, description="Redis for the keys; CELERY_RESULT_BACKEND if unset."
     )
@@ -180,14 +149,16 @@ class IdempotencySettings(Group):
     )
 
 
-class Settings(Group):
+QueueNames = create_model(
+    "QueueNames",
+    __base__=Group,
+    **cast(Any, {f"{each.name}_queue_name": (str, each.queue) for each in SERVICES}),
+)
+
+
+class Settings(ProcessSettings):
     """Everything one process needs to know. Build it once, pass it down."""
 
-    environment: Literal["development", "test", "production"] = "development"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["json", "text"] | None = Field(
-        None, description="Text at a terminal and JSON elsewhere if unset."
-    )
     api_host: str = "0.0.0.0"  # nosec: containers are reached from outside
     api_port: int = Field(8000, ge=1, le=65535)
     web_concurrency: int = Field(1, ge=1, description="Number of API processes.")
@@ -203,13 +174,18 @@ class Settings(Group):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="Proxies whose X-Forwarded-* headers are believed."
     )
-    data_queue_name: str = "data_queue"
-
-    rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
-    rpc: RpcSettings = Field(default_factory=RpcSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
+    queues: QueueNames = Field(default_factory=QueueNames)
+
+    @cached_property
+    def services(self) -> ServiceRegistry:
+        """The services, each with the queue that ``<NAME>_QUEUE_NAME`` names, if so."""
+        queues = self.queues.model_dump()
+        return ServiceRegistry(
+            tuple(replace(s, queue=queues[f"{s.name}_queue_name"]) for s in SERVICES)
+        )
 
     @property
     def idempotency_redis_url(self) -> str:

@@ -26,8 +26,6 @@ from starlette.requests import HTTPConnection
 
 from app.core.config import DatabaseSettings
 from app.core.exceptions import AlreadyStored, DatabaseUnavailable
-from app.core.group_commit import GroupCommit
-from app.core.sql_tracing import trace_engine
 
 # Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
 # shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
@@ -55,13 +53,11 @@ def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
             "options": f"-c statement_timeout={settings.db_timeout_seconds:.3f}s",
         },
     }
-    engine = create_engine(settings.sync_url, **defaults | options)
-    trace_engine(engine)
-    return engine
+    return create_engine(settings.sync_url, **defaults | options)
 
 
 class Database:
-    """The async engine of one process, its sessions and its group commit."""
+    """The async engine of one process, and its sessions."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self.engine: AsyncEngine = create_async_engine(
@@ -74,11 +70,9 @@ class Database:
             json_serializer=to_json,
             connect_args={"timeout": 3, "command_timeout": settings.db_timeout_seconds},
         )
-        trace_engine(self.engine.sync_engine)
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
         )
-        self.commits = GroupCommit(self.engine, translate_errors)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
@@ -92,8 +86,7 @@ class Database:
                 yield session
 
     async def close(self) -> None:
-        """Commit what is waiting, then give the connections back."""
-        await self.commits.close()
+        """Give the connections back."""
         await self.engine.dispose()
 
 

@@ -10,60 +10,100 @@ from app.core.exceptions import ApplicationError
 CHECK_TIMEOUT = 1.0
 CACHE_SECONDS = 1.0
 
+
+@dataclass(frozen=True)
+class PartState:
+    """One part; ``detail`` is for people."""
+
+    is_up: bool
+    detail: str | None = None
+
+
 Check = Callable[[], Awaitable[None]]
+ReadStates = Callable[[], Awaitable[Mapping[str, PartState]]]
 
 
 @dataclass(frozen=True)
-class Report:
-    """``errors`` has an entry for each part: None if it is up."""
+class HealthReport:
+    """The state of each part; the API's main job needs those in ``required``."""
 
-    errors: Mapping[str, str | None]
+    parts: Mapping[str, PartState]
     required: frozenset[str]
 
     @property
-    def able(self) -> bool:
+    def is_able(self) -> bool:
         """Whether the API can do its main job."""
-        return not any(self.errors[name] for name in self.required)
+        return all(self.parts[name].is_up for name in self.required)
 
     @property
     def status(self) -> str:
         """``ok``, ``degraded`` (the main job works) or ``unavailable``."""
-        if not self.able:
+        if not self.is_able:
             return "unavailable"
-        return "degraded" if any(self.errors.values()) else "ok"
+        all_up = all(part.is_up for part in self.parts.values())
+        return "ok" if all_up else "degraded"
 
 
 class HealthChecks:
     """Runs all checks at once, and again no sooner than ``CACHE_SECONDS`` later.
 
     Probes may come as often as they like: at most one check of a part runs.
+
+    Args:
+        checks: of each part of this deployment; one raises ApplicationError if its
+            part is down.
+        required: the parts without which the API cannot do its main job.
+        read_services: the state of the services, which decide nothing: the API works
+            for one while another is away.
     """
 
-    def __init__(self, checks: Mapping[str, Check], required: frozenset[str]) -> None:
-        self._checks = checks
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        required: frozenset[str],
+        read_services: ReadStates,
+    ) -> None:
         self._required = required
+        self._parts = _CachedStates(lambda: _run_checks(checks))
+        self._services = _CachedStates(read_services)
+        self.is_draining = False
+
+    async def report(self) -> HealthReport:
+        """Without the services: they must not delay a probe."""
+        return HealthReport(await self._parts.get(), self._required)
+
+    async def report_all(self) -> HealthReport:
+        """With the services."""
+        parts, services = await asyncio.gather(self._parts.get(), self._services.get())
+        return HealthReport({**parts, **services}, self._required)
+
+
+class _CachedStates:
+    def __init__(self, read: ReadStates) -> None:
+        self._read = read
         self._lock = asyncio.Lock()
-        self._report: Report | None = None
+        self._states: Mapping[str, PartState] | None = None
         self._expires = 0.0
-        self.draining = False
 
-    async def report(self) -> Report:
-        """The state of all parts, at most ``CACHE_SECONDS`` old."""
+    async def get(self) -> Mapping[str, PartState]:
         async with self._lock:
-            if self._report is None or time.monotonic() >= self._expires:
-                errors = await asyncio.gather(*map(_error, self._checks.values()))
-                states = dict(zip(self._checks, errors, strict=True))
-                self._report = Report(states, self._required)
+            if self._states is None or time.monotonic() >= self._expires:
+                self._states = await self._read()
                 self._expires = time.monotonic() + CACHE_SECONDS
-            return self._report
+            return self._states
 
 
-async def _error(check: Check) -> str | None:
+async def _run_checks(checks: Mapping[str, Check]) -> Mapping[str, PartState]:
+    states = await asyncio.gather(*map(_run_check, checks.values()))
+    return dict(zip(checks, states, strict=True))
+
+
+async def _run_check(check: Check) -> PartState:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT):
             await check()
     except TimeoutError:
-        return f"no answer within {CHECK_TIMEOUT:g} s"
+        return PartState(False, f"no answer within {CHECK_TIMEOUT:g} s")
     except ApplicationError as error:
-        return error.detail
-    return None
+        return PartState(False, error.detail)
+    return PartState(True)

@@ -14,24 +14,24 @@ lease. The retry then works under the same task id, so that a record which the f
 has stored is found instead of stored twice: also when Redis has forgotten the key.
 
 A request without the header never gets near Redis.
+
+What belongs to the layers above is handed in: the store, and how this application
+answers errors and reads bodies.
 """
 
 import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from uuid import UUID, uuid5
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import errors
-from app.api.strict_json import BodyRefused, read_bounded
-from app.core import tracing
-from app.core.config import Settings
 from app.core.exceptions import (
     ApplicationError,
     KeyInFlight,
@@ -39,8 +39,9 @@ from app.core.exceptions import (
     KeyStoreUnavailable,
     Malformed,
 )
-from app.core.task_id import given_task_id
-from app.infrastructure.key_store import Answer, Claim, Held, KeyStore
+from app.core.ids import given_task_id
+from app.core.keys import Answer, Claim, Held, Keys
+from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -106,33 +107,47 @@ def fingerprint(scope: Scope, body: bytes) -> str:
 
 
 class IdempotencyMiddleware:
-    """Pure ASGI: the context variable that it sets reaches the endpoint."""
+    """Pure ASGI: the context variable that it sets reaches the endpoint.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    Args:
+        keys: gives the store; it exists only once the process serves.
+        answer_error: the answer to what ``read_body`` or this module raises.
+        read_body: the whole body; raises HTTPException if it is refused.
+        max_stored_bytes: longer answers are not kept.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: Callable[[], Keys],
+        answer_error: Callable[[Request, Exception], Awaitable[Response]],
+        read_body: Callable[[Request], Awaitable[bytes]],
+        max_stored_bytes: int,
+    ) -> None:
         self._app = app
-        self._paths = frozenset(settings.idempotency.paths)
-        self._max_body_bytes = settings.max_body_bytes
-        self._max_stored_bytes = settings.idempotency.max_stored_bytes
+        self._keys = keys
+        self._answer_error = answer_error
+        self._read_body = read_body
+        self._max_stored_bytes = max_stored_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what has no key; do the rest once."""
-        given = self._given(scope)
+        given = _given_keys(scope)
         if not given:
             await self._app(scope, receive, send)
             return
-        store: KeyStore = scope["app"].state.resources.keys
+        request, store = Request(scope, receive), self._keys()
         try:
             key = parse_key(given)
-            body = await read_bounded(Request(scope, receive), self._max_body_bytes)
+            body = await self._read_body(request)
             digest = fingerprint(scope, body)
             claim = await store.claim(key, digest)
             _count(claim, digest)
             if isinstance(claim, Held):
                 response = _answer_again(claim, digest)
-        except ApplicationError as error:
-            response = errors.answer(error)
-        except BodyRefused as error:
-            response = await errors.on_http_error(Request(scope), error)
+        except (ApplicationError, HTTPException) as error:
+            response = await self._answer_error(request, error)
         except ClientDisconnect:
             return
         else:
@@ -142,18 +157,9 @@ class IdempotencyMiddleware:
                 return
         await response(scope, receive, send)
 
-    def _given(self, scope: Scope) -> list[bytes]:
-        if (
-            scope["type"] != "http"
-            or scope["method"] != "POST"
-            or scope["path"] not in self._paths
-        ):
-            return []
-        return [value for name, value in scope["headers"] if name == _RAW_HEADER]
-
     async def _work(
         self,
-        store: KeyStore,
+        store: Keys,
         claim: Claim,
         task_id: str,
         body: bytes,
@@ -174,6 +180,12 @@ class IdempotencyMiddleware:
             raise
         finally:
             given_task_id.reset(token)
+
+
+def _given_keys(scope: Scope) -> list[bytes]:
+    if scope["type"] != "http" or scope["method"] != "POST":
+        return []
+    return [value for name, value in scope["headers"] if name == _RAW_HEADER]
 
 
 class _Recorder:
@@ -236,7 +248,7 @@ class _Recorder:
         return Answer(status, headers, bytes(self._body))
 
 
-async def _settle(store: KeyStore, claim: Claim, answer: Answer | None) -> None:
+async def _settle(store: Keys, claim: Claim, answer: Answer | None) -> None:
     """Keep the answer, or let go of the key; the request itself is done either way."""
     try:
         if answer is None:

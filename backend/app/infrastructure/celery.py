@@ -7,7 +7,7 @@ from kombu import Queue
 
 from app.core.config import CelerySettings
 from app.infrastructure import celery_redis
-from app.infrastructure.celery_tracing import TracedCelery
+from app.infrastructure.celery_publishing import TidyCelery
 
 PROCESS_DATA = "app.tasks.data.process_data"
 SWEEP = "app.tasks.maintenance.sweep"
@@ -25,7 +25,7 @@ DAY = 24 * 60 * 60
 
 def create_celery(settings: CelerySettings) -> Celery:
     """The application of worker and beat. Nothing connects before the first use."""
-    app = TracedCelery(
+    app = TidyCelery(
         "fastapi-starter",
         broker=settings.broker_url.get_secret_value(),
         backend=settings.result_backend.get_secret_value(),

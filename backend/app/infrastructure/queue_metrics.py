@@ -4,18 +4,18 @@ For one process of a deployment: what belongs to no process must not be counted 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.core import tracing
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.core.services import ServiceRegistry
 from app.infrastructure.celery import QUEUES
-from app.infrastructure.rabbitmq_management import ManagementApi
-from app.infrastructure.redis import TIMEOUT
+from app.infrastructure.rabbitmq_management import ManagementApi, QueueFigures
+from app.infrastructure.redis.task_states import TIMEOUT
+from chassis.telemetry import tracing
 
 STATE = "rabbitmq.message.state"
 STATES = {"ready": "messages_ready", "unacknowledged": "messages_unacknowledged"}
@@ -23,22 +23,23 @@ STATES = {"ready": "messages_ready", "unacknowledged": "messages_unacknowledged"
 Observations = Iterable[Observation]
 
 
-def watch_queues(management: ManagementApi, queues: Iterable[str]) -> None:
-    """Report on these queues with each export; runs in the exporter's thread."""
-    watched = list(queues)
+def watch_queues(management: ManagementApi, services: ServiceRegistry) -> None:
+    """Report on the queues of the services and their dead letters with each export;
+    runs in the exporter's thread."""
+    watched = [name for s in services for name in (s.queue, s.dead_letter_queue)]
 
     def observe(
-        read: Callable[[dict[str, Any], dict[str, str]], Observations],
+        read: Callable[[QueueFigures, dict[str, str]], Observations],
     ) -> Callable[[CallbackOptions], Observations]:
         def callback(_: CallbackOptions) -> Observations:
+            try:
+                queues = management.read_queues()
+            except BrokerUnavailable:
+                return  # no figures are better than wrong ones
             for queue in watched:
-                try:
-                    figures = management.figures(queue)
-                except BrokerUnavailable:
-                    return  # no figures are better than wrong ones
-                if figures is not None:
+                if queue in queues:
                     name = {"messaging.destination.name": queue}
-                    yield from read(figures, name)
+                    yield from read(queues[queue], name)
 
         return callback
 
@@ -87,14 +88,14 @@ def watch_tasks(settings: CelerySettings) -> None:
     )
 
 
-def _messages(figures: dict[str, Any], name: dict[str, str]) -> Observations:
+def _messages(figures: QueueFigures, name: dict[str, str]) -> Observations:
     for state, field in STATES.items():
         yield Observation(figures.get(field, 0), {**name, STATE: state})
 
 
-def _consumers(figures: dict[str, Any], name: dict[str, str]) -> Observations:
+def _consumers(figures: QueueFigures, name: dict[str, str]) -> Observations:
     yield Observation(figures.get("consumers", 0), name)
 
 
-def _acknowledged(figures: dict[str, Any], name: dict[str, str]) -> Observations:
+def _acknowledged(figures: QueueFigures, name: dict[str, str]) -> Observations:
     yield Observation(figures.get("message_stats", {}).get("ack", 0), name)

@@ -1,19 +1,6 @@
-"""Calls to services, under the backend's own name. The code is the chassis's."""
+"""Calls to services and the other end of them, under the names of the backend."""
 
-from chassis.rpc.producers import (
-    AsyncEventProducer,
-    EventProducer,
-    LogEvent,
-    OnLogEvent,
-)
+from chassis.rpc.producers import AsyncEventProducer, EventProducer, LogEvent
 from chassis.rpc.receiver import EventReceiver
-from chassis.rpc.wire import Reply
 
-__all__ = [
-    "AsyncEventProducer",
-    "EventProducer",
-    "EventReceiver",
-    "LogEvent",
-    "OnLogEvent",
-    "Reply",
-]
+__all__ = ["AsyncEventProducer", "EventProducer", "EventReceiver", "LogEvent"]

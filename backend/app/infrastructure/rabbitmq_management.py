@@ -1,17 +1,24 @@
-"""Queue depths, from RabbitMQ's management API."""
+"""What RabbitMQ's management API says of the queues."""
 
 import base64
 import json
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from app.core.config import RabbitMQSettings
 from app.core.exceptions import BrokerUnavailable
+from chassis.settings import RabbitMQSettings
 
 TIMEOUT = 2.0
-FIELDS = ("messages", "messages_ready", "messages_unacknowledged")
+COLUMNS = (
+    *("name", "messages", "messages_ready", "messages_unacknowledged", "consumers"),
+    "message_stats.ack",
+)
+
+# By the names of the API. One that it does not have (yet) is missing.
+QueueFigures = dict[str, Any]
 
 
 class ManagementApi:
@@ -19,40 +26,28 @@ class ManagementApi:
 
     def __init__(self, settings: RabbitMQSettings) -> None:
         base = settings.management_url or f"http://{settings.host}:15672"
-        self._queues = f"{base.rstrip('/')}/api/queues/{quote(settings.vhost, safe='')}"
+        vhost = quote(settings.vhost, safe="")
+        columns = ",".join(COLUMNS)
+        self._url = f"{base.rstrip('/')}/api/queues/{vhost}?columns={columns}"
         user = f"{settings.user}:{settings.password.get_secret_value()}"
         self._authorization = "Basic " + base64.b64encode(user.encode()).decode()
 
-    def depth(self, queue: str) -> dict[str, int] | None:
-        """Messages in ``queue``, by the names of the API; None if it does not exist.
-
-        Raises:
-            BrokerUnavailable: as :meth:`figures`.
-        """
-        figures = self.figures(queue)
-        if figures is None:
-            return None
-        return {field: figures.get(field, 0) for field in FIELDS}
-
-    def figures(self, queue: str) -> dict[str, Any] | None:
-        """All that the API says of ``queue``; None if it does not exist.
+    def read_queues(self) -> dict[str, QueueFigures]:
+        """The figures of every queue of the virtual host, by its name: one request.
 
         Raises:
             BrokerUnavailable: the management API did not answer within two seconds.
         """
         request = Request(  # nosec: the base URL is a setting
-            f"{self._queues}/{quote(queue, safe='')}",
-            headers={"Authorization": self._authorization},
+            self._url, headers={"Authorization": self._authorization}
         )
         try:
             with urlopen(request, timeout=TIMEOUT) as answer:  # nosec
-                figures: dict[str, Any] = json.load(answer)
+                queues: list[QueueFigures] = json.load(answer)
         except HTTPError as error:
-            if error.code == 404:
-                return None
             raise BrokerUnavailable(
                 f"The management API answered {error.code}."
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise BrokerUnavailable("The management API does not answer.") from error
-        return figures
+        return {figures["name"]: figures for figures in queues}

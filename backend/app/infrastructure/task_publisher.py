@@ -20,7 +20,6 @@ from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 from app.infrastructure import celery_redis
 from app.infrastructure.celery import HIDDEN, PROCESS_DATA
-from app.infrastructure.celery_tracing import publishing
 
 # A broker that hangs holds up an answer no longer than this, in seconds; and the
 # thread that publishes, until it is to be tried again.
@@ -31,12 +30,13 @@ MAX_BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """One task. ``request`` is the JSON text of payload and description, ``priority``
-    one of the queues."""
+    """One task. ``request`` is the JSON text of payload and description, ``queue_name``
+    the queue of the service, ``priority`` one of Celery's queues."""
 
     task_id: str
     request: str
     request_id: str
+    queue_name: str
     priority: str
     headers: dict[str, Any] = field(default_factory=dict)
 
@@ -76,17 +76,14 @@ class TaskPublisher:
                 may have arrived.
         """
         done = asyncio.get_running_loop().create_future()
-        with publishing(
-            PROCESS_DATA, message.priority, message.task_id, message.headers
-        ):
-            self._waiting.append((message, done))
-            if self._sender is None:
-                self._sender = asyncio.create_task(self._send_all(), context=Context())
-            try:
-                async with asyncio.timeout(TIMEOUT):
-                    await done
-            except TimeoutError as error:
-                raise BrokerUnavailable("Redis did not answer in time.") from error
+        self._waiting.append((message, done))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all(), context=Context())
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await done
+        except TimeoutError as error:
+            raise BrokerUnavailable("Redis did not answer in time.") from error
 
     def publish_batch(self, messages: Sequence[TaskMessage]) -> None:
         """The same for several at once, from any thread; blocks.
@@ -102,6 +99,7 @@ class TaskPublisher:
                         "task_id": message.task_id,
                         "request": message.request,
                         "request_id": message.request_id,
+                        "queue_name": message.queue_name,
                     }
                     headers, properties, body, _ = amqp.as_task_v2(
                         message.task_id, PROCESS_DATA, kwargs=arguments, **HIDDEN

@@ -3,21 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Index, func, text
+from sqlalchemy import Index, func, text
 from sqlmodel import JSON, Column, Field, SQLModel
 
-
-def _id() -> Any:
-    return Field(default=None, sa_column=Column(BigInteger, primary_key=True))
-
-
-def _timestamp(**column: Any) -> Any:
-    return Field(
-        default=None,
-        sa_column=Column(
-            DateTime(timezone=True), server_default=func.now(), nullable=False, **column
-        ),
-    )
+from app.models.columns import id_column, timestamp_column
 
 
 class DataProcessingRecord(SQLModel, table=True):
@@ -25,7 +14,8 @@ class DataProcessingRecord(SQLModel, table=True):
 
     ``payload`` and ``outcome`` are ``json``, not ``jsonb``: the text is kept as it
     came (order of keys, spelling of numbers). ``priority`` and ``traceparent`` are
-    those of accepted work, for the sweep.
+    those of accepted work, for the sweep. ``queue_name`` is the queue of its service;
+    without one it is older than the column, and the service is the one named ``data``.
     """
 
     __tablename__ = "data_processing_records"
@@ -38,8 +28,9 @@ class DataProcessingRecord(SQLModel, table=True):
         ),
     )
 
-    id: int | None = _id()
+    id: int | None = id_column()
     task_id: str = Field(unique=True, max_length=64)
+    queue_name: str | None = None
     payload: Any = Field(default=None, sa_column=Column(JSON(none_as_null=False)))
     description: str | None = None
     task_type: str | None = None
@@ -47,8 +38,8 @@ class DataProcessingRecord(SQLModel, table=True):
     outcome: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     priority: str | None = None
     traceparent: str | None = Field(default=None, max_length=64)
-    created_at: datetime | None = _timestamp()
-    updated_at: datetime | None = _timestamp(onupdate=func.now())
+    created_at: datetime | None = timestamp_column()
+    updated_at: datetime | None = timestamp_column(onupdate=func.now())
 
 
 class TaskLog(SQLModel, table=True):
@@ -62,7 +53,7 @@ class TaskLog(SQLModel, table=True):
         Index("ix_task_logs_created_at", "created_at", postgresql_using="brin"),
     )
 
-    id: int | None = _id()
+    id: int | None = id_column()
     task_id: str = Field(max_length=64)
     correlation_id: str = Field(max_length=128)
     queue_name: str
@@ -70,4 +61,4 @@ class TaskLog(SQLModel, table=True):
     task_type: str | None = None
     description: str | None = None
     status: str
-    created_at: datetime | None = _timestamp()
+    created_at: datetime | None = timestamp_column()

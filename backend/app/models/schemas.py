@@ -95,6 +95,7 @@ class Record(BaseModel):
     model_config = ConfigDict(from_attributes=True) | example(
         id=1,
         task_id=TASK_ID,
+        queue_name="data_queue",
         payload="hello world",
         description="uppercase",
         task_type="string",
@@ -106,6 +107,10 @@ class Record(BaseModel):
 
     id: int
     task_id: str
+    queue_name: str | None = Field(
+        description="Queue of the service; null in records of an older version, which "
+        "are all of the service named `data`."
+    )
     payload: Any
     description: str | None
     task_type: str | None
@@ -149,7 +154,7 @@ class QueueDepth(BaseModel):
     messages_unacknowledged: int
 
 
-class Latency(BaseModel):
+class RpcLatency(BaseModel):
     """Seconds from request to answer, over the latest calls of this process."""
 
     count: int = Field(description="Calls answered since the process started.")
@@ -161,7 +166,7 @@ class Latency(BaseModel):
 class RpcMetrics(BaseModel):
     """Calls of this process."""
 
-    latency: Latency
+    latency: RpcLatency
     timeouts_total: int
     in_flight: int
 
@@ -201,10 +206,12 @@ class Metrics(BaseModel):
 
 
 class DependencyState(BaseModel):
-    """One part that the API needs."""
+    """One part that the API needs, or a service that it calls."""
 
     status: str = Field(description="`up` or `down`.")
-    detail: str | None = None
+    detail: str | None = Field(
+        None, description="Why it is down, or why nobody can say."
+    )
 
 
 class Health(BaseModel):
@@ -216,6 +223,7 @@ class Health(BaseModel):
             "postgresql": {"status": "up", "detail": None},
             "rabbitmq": {"status": "up", "detail": None},
             "redis": {"status": "down", "detail": "no answer"},
+            "pricing-service": {"status": "up", "detail": None},
         },
     )
 

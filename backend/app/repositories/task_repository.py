@@ -1,11 +1,34 @@
-"""Access to the logs of calls."""
+"""Reads and writes the logs of calls: nothing else writes ``task_logs``.
 
+The API stores rows by group commit, the worker in the statement that ends a record.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+from sqlmodel import Session, col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.core.group_commit import Row
+from app.core.database import to_json
+from app.infrastructure.postgres.group_commit import Row
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import TaskLog
+from app.repositories.columns import written_columns
 from app.repositories.pages import Page, newest_first
+
+COLUMNS = written_columns(TaskLog)
+OF_EVENT = tuple(name for name in COLUMNS if name != "description")
+
+PRUNE_AT_ONCE = 10_000
+
+# Stores the rows of the parameter ``logs`` once for each row of ``{source}``.
+_listed = ", ".join(COLUMNS)
+INSERT_FROM_JSON = (
+    f"INSERT INTO task_logs ({_listed}) SELECT {_listed} "  # nosec: of constants
+    "FROM {source}, json_populate_recordset(NULL::task_logs, %(logs)s) AS log"
+)
 
 
 class TaskRepository:
@@ -20,18 +43,49 @@ class TaskRepository:
     @staticmethod
     def row(event: LogEvent, *, description: str | None) -> Row:
         """A new log row, to be stored by group commit."""
-        values = {
-            "task_id": event.task_id,
-            "correlation_id": event.correlation_id,
-            "queue_name": event.queue_name,
-            "service_name": event.service_name,
-            "task_type": event.task_type,
-            "description": description,
-            "status": event.status,
-            "created_at": event.created_at,
-        }
-        return Row(TaskLog, values)
+        return Row(TaskLog, _values(event, description))
 
     async def get_page(self, page: Page, **equal: str | None) -> list[TaskLog]:
         """Newest first; columns named in ``equal`` match, unless given None."""
         return list(await self._session.exec(newest_first(TaskLog, page, equal)))
+
+
+def logs_as_json(events: Sequence[LogEvent], description: str | None) -> str:
+    """The parameter of INSERT_FROM_JSON."""
+    rows = [_values(event, description) for event in events]
+    return to_json([{**r, "created_at": r["created_at"].isoformat()} for r in rows])
+
+
+def add_log(session: Session, event: LogEvent, description: str | None) -> None:
+    """Store one row. The caller commits."""
+    session.execute(insert(TaskLog), [_values(event, description)])
+
+
+def count_logs(session: Session, task_id: str, status: str) -> int:
+    """How many rows of that status a task has."""
+    query = (
+        select(func.count())
+        .select_from(TaskLog)
+        .where(col(TaskLog.task_id) == task_id, col(TaskLog.status) == status)
+    )
+    return int(session.execute(query).scalar_one())
+
+
+def delete_old_logs(session: Session, age: timedelta) -> bool:
+    """Delete some of the rows that are older; False if there were none."""
+    old = (
+        select(col(TaskLog.id))
+        .where(col(TaskLog.created_at) < func.now() - age)
+        .order_by(col(TaskLog.id))
+        .limit(PRUNE_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    query = delete(TaskLog).where(col(TaskLog.id).in_(old)).returning(col(TaskLog.id))
+    return session.execute(query).first() is not None
+
+
+def _values(event: LogEvent, description: str | None) -> dict[str, Any]:
+    return {
+        "description": description,
+        **{name: getattr(event, name) for name in OF_EVENT},
+    }

@@ -1,58 +1,71 @@
-"""Processing data: at once by RPC, or later by a task."""
+"""Work of a service: at once by RPC, or later by a task."""
 
 import logging
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
-from app.core import tracing
+from pydantic import BaseModel
+
 from app.core.database import Database, to_json
 from app.core.exceptions import AlreadyStored, ApplicationError, BrokerUnavailable
-from app.core.request_id import current_request_id
-from app.core.task_id import new_task_id
+from app.core.ids import new_task_id
+from app.core.services import Service
+from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
-from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, TaskStatus
+from app.models.schemas import (
+    AsyncDataRequest,
+    DataRequest,
+    Priority,
+    TaskResult,
+    TaskState,
+    TaskStatus,
+)
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
+from app.services.task_service import TaskService
+from chassis.context import current_request_id
+from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
 
 class DataService:
-    """Work that changes data. One for the whole process; it holds no session."""
+    """The work of one service, whichever it is: each has one for the whole process."""
 
     def __init__(
         self,
+        service: Service,
+        *,
         producer: AsyncEventProducer,
         publisher: TaskPublisher,
         database: Database,
-        queue_name: str,
+        commits: GroupCommit,
+        tasks: TaskService,
     ) -> None:
+        self._service = service
         self._producer = producer
         self._publisher = publisher
         self._database = database
-        self._queue_name = queue_name
-
-    def on_queue(self, queue_name: str) -> Self:
-        """The same for the service behind another queue."""
-        return type(self)(self._producer, self._publisher, self._database, queue_name)
+        self._commits = commits
+        self._tasks = tasks
 
     async def process(self, request: DataRequest) -> tuple[str, Any]:
-        """Have the data service process the request; returns (task id, outcome).
+        """Have the service process the request; returns (task id, outcome).
 
         When this returns, the record and the log rows of the call are committed. A
         call that fails leaves its log rows, and no record. If a record of that id is
-        there already (see ``app.core.task_id``), its outcome is the answer.
+        there already (see ``app.core.ids``), its outcome is the answer.
 
         Raises:
             ApplicationError: as ``AsyncEventProducer.call``, or DatabaseUnavailable.
         """
-        task_id = new_task_id()
+        task_id, content = new_task_id(), _content(request)
         events: list[LogEvent] = []
         try:
             reply = await self._producer.call(
-                self._queue_name,
-                _content(request),
+                self._service.queue,
+                content,
                 task_id=task_id,
                 correlation_id=current_request_id.get(),
                 on_log_event=events.append,
@@ -62,15 +75,15 @@ class DataService:
             raise
         record = DataRepository.row(
             task_id=task_id,
-            payload=request.payload,
-            description=request.description,
             task_status=TaskStatus.SUCCESS,
+            queue_name=self._service.queue,
+            **content,
             task_type=reply.task_type,
             outcome=reply.outcome,
         )
         logs = [TaskRepository.row(e, description=request.description) for e in events]
         try:
-            await self._database.commits.add([record, *logs])
+            await self._commits.add([record, *logs])
         except AlreadyStored:
             await self._log(events, request.description)
             return task_id, await self._stored_outcome(task_id, reply.outcome)
@@ -86,7 +99,7 @@ class DataService:
         if not events:
             return
         try:
-            await self._database.commits.add(
+            await self._commits.add(
                 [TaskRepository.row(e, description=description) for e in events]
             )
         except ApplicationError as error:
@@ -101,26 +114,29 @@ class DataService:
         Raises:
             DatabaseUnavailable: nothing was stored or published.
         """
-        task_id = new_task_id()
+        task_id, content = new_task_id(), _content(request)
         record = DataRepository.row(
             task_id=task_id,
-            payload=request.payload,
-            description=request.description,
             task_status=TaskStatus.PROCESSING,
+            queue_name=self._service.queue,
+            **content,
             priority=request.priority.value,
             traceparent=tracing.traceparent(),
         )
         with suppress(AlreadyStored):
-            await self._database.commits.add([record])
-        await self._publish(task_id, request)
+            await self._commits.add([record])
+        await self._publish(task_id, content, request.priority)
         return TaskResult(task_id=task_id, task_status=TaskStatus.PROCESSING)
 
-    async def _publish(self, task_id: str, request: AsyncDataRequest) -> None:
+    async def _publish(
+        self, task_id: str, content: dict[str, Any], priority: Priority
+    ) -> None:
         message = TaskMessage(
             task_id,
-            request=to_json(_content(request)),
+            request=to_json(content),
             request_id=current_request_id.get(),
-            priority=request.priority.value,
+            queue_name=self._service.queue,
+            priority=priority.value,
         )
         try:
             await self._publisher.publish(message)
@@ -129,7 +145,14 @@ class DataService:
                 "Task %s waits for the sweep to publish it: %r", task_id, error
             )
 
+    async def get_state(self, task_id: str, wait: float = 0) -> TaskState:
+        """As ``TaskService.get_state``, of work that this service was given."""
+        return await self._tasks.get_state(task_id, self._service, wait)
+
 
 def _content(request: DataRequest) -> dict[str, Any]:
-    """What a service gets to see."""
-    return {"payload": request.payload, "description": request.description}
+    """What a service gets to see, and what is stored of a request: plain values."""
+    payload = request.payload
+    if isinstance(payload, BaseModel):
+        payload = payload.model_dump(mode="json")
+    return {"payload": payload, "description": request.description}

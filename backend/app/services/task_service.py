@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable, NotFound
-from app.infrastructure.redis import TaskStates
+from app.core.services import Service
+from app.infrastructure.redis.task_states import TaskStates
 from app.models.schemas import TaskState, TaskStatus
 from app.repositories.data_repository import DataRepository
 from app.services.task_watcher import TaskWatcher
@@ -21,27 +22,29 @@ class TaskService:
         self._states = states
         self._watcher = TaskWatcher(self._find_ended)
 
-    async def get_state(self, task_id: str, wait: float = 0) -> TaskState:
+    async def get_state(
+        self, task_id: str, service: Service, wait: float = 0
+    ) -> TaskState:
         """The state; if still ``Processing``, that after at most ``wait`` seconds.
 
         The record decides. Redis only adds detail, and may be down.
 
         Raises:
-            NotFound: no such work was ever accepted.
+            NotFound: no such work was ever accepted for that service.
             DatabaseUnavailable: PostgreSQL did not answer.
         """
-        state = await self._read(task_id)
+        state = await self._read(task_id, service)
         if wait and state.task_status is TaskStatus.PROCESSING:
             await self._watcher.wait(task_id, wait)
-            state = await self._read(task_id)
+            state = await self._read(task_id, service)
         if state.task_status is TaskStatus.PROCESSING:
             return await self._with_detail(state)
         return state
 
-    async def _read(self, task_id: str) -> TaskState:
+    async def _read(self, task_id: str, service: Service) -> TaskState:
         async with self._database.session() as session:
             record = await DataRepository(session).get_by_task_id(task_id)
-        if record is None:
+        if record is None or not service.owns(record.queue_name):
             raise NotFound(f"No task has the id {task_id}.")
         return TaskState(
             task_id=task_id,

@@ -7,7 +7,7 @@ from typing import Any
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
-from app.core.task_id import current_task_id
+from chassis.context import current_task_id
 
 # Seconds between attempts to connect: the first pause, and the longest. Those of Celery
 # grow to 30 s, for which accepted work would wait after Redis has long been back.

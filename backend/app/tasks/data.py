@@ -1,4 +1,4 @@
-"""Asynchronous processing: the Celery side of ``POST /process-async``.
+"""Asynchronous work: the Celery side of ``POST /process-async`` of every service.
 
 The record exists before the task does. Whoever ends it does so once, in one
 transaction with the log rows of the call; running a second time changes nothing.
@@ -6,6 +6,7 @@ transaction with the log rows of the call; running a second time changes nothing
 
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 from celery import Task, shared_task
@@ -14,22 +15,28 @@ from celery.states import STARTED
 
 from app.core.config import LONGEST_RETRY_DELAY
 from app.core.exceptions import DeadlineExceeded, Refused, Unavailable
-from app.core.request_id import current_request_id
+from app.core.services import UNNAMED
 from app.infrastructure.celery import PROCESS_DATA
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.schemas import TaskStatus
-from app.tasks.records import Ending, end_record, failure
-from app.tasks.resources import get_resources
+from app.repositories.data_repository import Ending, end_record, failure
+from app.tasks.resources import get_worker_resources
+from chassis.context import current_request_id
 
 
 @shared_task(bind=True, name=PROCESS_DATA)
-def process_data(
-    self: Task[Any, Any], task_id: str, request: str, request_id: str
+def process_accepted(
+    self: Task[Any, Any],
+    task_id: str,
+    request: str,
+    request_id: str,
+    queue_name: str | None = None,
 ) -> str:
-    """Have the data service process ``request``, and end the record of ``task_id``.
+    """Have a service process ``request``, and end the record of ``task_id``.
 
     ``request`` is the JSON text of payload and description: kombu's own JSON would
-    take some objects in it for types of its own. Returns the record's status.
+    take some objects in it for types of its own. ``queue_name`` is the service's; an
+    API of an older version names none. Returns the record's status.
     """
     current_request_id.set(request_id)
     events: list[LogEvent] = []
@@ -40,34 +47,51 @@ def process_data(
         if event.status == "start":  # told while the call is under way
             self.update_state(state=STARTED)
 
-    resources = get_resources()
+    def end(ending: Ending) -> str:
+        engine = get_worker_resources().autocommit
+        end_record(engine, task_id, ending, events, content["description"])
+        return ending.status.value
+
     try:
-        try:
-            reply = resources.producer.call(
-                resources.settings.data_queue_name,
-                content,
-                task_id=task_id,
-                correlation_id=request_id,
-                on_log_event=note,
-            )
-            ending = Ending(TaskStatus.SUCCESS, reply.outcome, reply.task_type)
-        except Refused as error:
-            ending = failure(error.code, error.detail)
-        end_record(
-            resources.autocommit, task_id, ending, events, content["description"]
-        )
+        return end(_call(queue_name, content, task_id, request_id, note))
     except (Unavailable, DeadlineExceeded, SoftTimeLimitExceeded) as error:
         retries = self.request.retries
-        if retries < resources.settings.celery.task_max_retries:
+        if retries < get_worker_resources().settings.celery.task_max_retries:
             raise self.retry(exc=error, countdown=_delay(retries)) from error
-        ending = failure(
-            getattr(error, "code", "time_limit_exceeded"),
-            f"Given up after {retries + 1} attempts: {error}",
+        code = getattr(error, "code", "time_limit_exceeded")
+        return end(failure(code, f"Given up after {retries + 1} attempts: {error}"))
+
+
+def _call(
+    queue_name: str | None,
+    content: dict[str, Any],
+    task_id: str,
+    request_id: str,
+    note: Callable[[LogEvent], None],
+) -> Ending:
+    """What the service makes of it. Raises Unavailable or DeadlineExceeded if that
+    may be otherwise next time."""
+    resources = get_worker_resources()
+    service = resources.settings.services.find_service(queue_name)
+    if service is None:
+        return unknown_service(queue_name)
+    try:
+        reply = resources.producer.call(
+            service.queue,
+            content,
+            task_id=task_id,
+            correlation_id=request_id,
+            on_log_event=note,
         )
-        end_record(
-            resources.autocommit, task_id, ending, events, content["description"]
-        )
-    return ending.status.value
+    except Refused as error:
+        return failure(error.code, error.detail)
+    return Ending(TaskStatus.SUCCESS, reply.outcome, reply.task_type)
+
+
+def unknown_service(queue_name: str | None) -> Ending:
+    """The end of work for a service that was removed, or whose queue was renamed."""
+    which = f"has the queue {queue_name}" if queue_name else f"is named {UNNAMED}"
+    return failure("unknown_service", f"No service of this deployment {which}.")
 
 
 def _delay(retries: int) -> float:

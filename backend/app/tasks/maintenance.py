@@ -6,20 +6,24 @@ from datetime import timedelta
 from typing import Any
 
 from celery import Task, shared_task
-from sqlalchemy import delete, func, insert, select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
-from app.core import tracing
 from app.core.database import to_json, translate_errors
 from app.infrastructure.celery import HIDDEN, PRUNE_LOGS, QUEUES, SWEEP
 from app.infrastructure.rabbitmq import LogEvent
-from app.models.database import DataProcessingRecord, TaskLog
-from app.models.schemas import TaskStatus
-from app.repositories.data_repository import not_ended
-from app.repositories.task_repository import TaskRepository
-from app.tasks.data import process_data
-from app.tasks.records import end_record, failure
-from app.tasks.resources import get_resources
+from app.models.schemas import Priority
+from app.repositories.data_repository import (
+    Ending,
+    end_record,
+    failure,
+    find_stale,
+    lock_stale,
+    refresh_record,
+)
+from app.repositories.task_repository import add_log, count_logs, delete_old_logs
+from app.tasks.data import process_accepted, unknown_service
+from app.tasks.resources import get_worker_resources
+from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +36,7 @@ _lost = tracing.meter.create_counter(
     description="Lost tasks that the sweep found: published again, or given up.",
 )
 
-AT_ONCE = 500
 LONGEST_BACKLOG = 20_000
-PRUNE_AT_ONCE = 10_000
 
 
 @shared_task(bind=True, name=SWEEP, ignore_result=True)
@@ -44,8 +46,10 @@ def sweep(self: Task[Any, Any]) -> None:
     Redis may lose a task: flushed, restored from an old file, or with a worker that
     is killed between being given it and noting that. The record knows better.
     """
-    settings = get_resources().settings.celery
-    waiting = _find_waiting(settings.sweep_after_seconds)
+    resources = get_worker_resources()
+    age = timedelta(seconds=resources.settings.celery.sweep_after_seconds)
+    with translate_errors(), Session(resources.engine) as session:
+        waiting = find_stale(session, age)
     if not waiting:
         return
     known = _known_to_celery(self)
@@ -53,26 +57,7 @@ def sweep(self: Task[Any, Any]) -> None:
         return  # a long backlog: nothing can be said to be lost
     for task_id in waiting:
         if task_id not in known:
-            _publish_again(task_id, settings.sweep_after_seconds)
-
-
-def _older(seconds: float) -> Any:
-    age = timedelta(seconds=seconds)
-    return col(DataProcessingRecord.updated_at) < func.now() - age
-
-
-def _find_waiting(seconds: float) -> list[str]:
-    query = (
-        select(col(DataProcessingRecord.task_id))
-        .where(
-            col(DataProcessingRecord.task_status) == TaskStatus.PROCESSING.value,
-            _older(seconds),
-        )
-        .order_by(col(DataProcessingRecord.updated_at))
-        .limit(AT_ONCE)
-    )
-    with translate_errors(), Session(get_resources().engine) as session:
-        return list(session.execute(query).scalars())
+            _treat_lost(task_id, age)
 
 
 def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
@@ -91,69 +76,56 @@ def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
     return ids
 
 
-def _publish_again(task_id: str, seconds: float) -> None:
+def _treat_lost(task_id: str, age: timedelta) -> None:
     """Note it, commit, publish: another sweep at the same time passes the row over."""
-    resources = get_resources()
-    lost = (
-        select(DataProcessingRecord)
-        .where(
-            col(DataProcessingRecord.task_id) == task_id,
-            not_ended(),
-            _older(seconds),
-        )
-        .with_for_update(skip_locked=True)
-    )
-    attempts = (
-        select(func.count())
-        .select_from(TaskLog)
-        .where(col(TaskLog.task_id) == task_id, col(TaskLog.status) == REPUBLISHED)
-    )
-    queue = resources.settings.data_queue_name
-    event = LogEvent(REPUBLISHED, queue, task_id, f"sweep-{task_id}")
+    resources = get_worker_resources()
+    settings = resources.settings
     with translate_errors(), Session(resources.engine) as session:
-        record = session.execute(lost).scalar_one_or_none()
+        record = lock_stale(session, task_id, age)
         if record is None:
             return  # ended meanwhile, or another sweep has it
-        times = session.execute(attempts).scalar_one()
+        service = settings.services.find_service(record.queue_name)
+        if service is None:
+            _end_lost(task_id, unknown_service(record.queue_name), session)
+            return
+        times = count_logs(session, task_id, REPUBLISHED)
+        if times >= settings.celery.sweep_publish_limit:
+            lost = f"The task was lost, or hung, {times + 1} times."
+            _end_lost(task_id, failure("lost", lost), session)
+            return
         content = {"payload": record.payload, "description": record.description}
-        priority, parent = record.priority, record.traceparent
-        give_up = times >= resources.settings.celery.sweep_publish_limit
-        if not give_up:
-            record.updated_at = func.now()
-            row = TaskRepository.row(event, description=record.description)
-            session.execute(insert(TaskLog), [row.values])
+        priority = record.priority or Priority.DEFAULT.value
+        parent = record.traceparent
+        event = LogEvent(REPUBLISHED, service.queue, task_id, f"sweep-{task_id}")
+        add_log(session, event, record.description)
+        refresh_record(record)
         session.commit()
-    _lost.add(1, {"app.sweep.outcome": "given_up" if give_up else REPUBLISHED})
-    if give_up:
-        ending = failure("lost", f"The task was lost, or hung, {times + 1} times.")
-        end_record(resources.engine, task_id, ending)
-        logger.error("Task %s has failed: it was lost %d times", task_id, times + 1)
-    else:
-        arguments = {
-            "task_id": task_id,
-            "request": to_json(content),
-            "request_id": event.correlation_id,
-        }
-        with tracing.continued(parent):
-            process_data.apply_async(
-                kwargs=arguments, task_id=task_id, queue=priority, **HIDDEN
-            )
-        logger.warning("Task %s was lost and is published again", task_id)
+    arguments = {
+        "task_id": task_id,
+        "request": to_json(content),
+        "request_id": event.correlation_id,
+        "queue_name": service.queue,
+    }
+    with tracing.continued(parent):
+        process_accepted.apply_async(
+            kwargs=arguments, task_id=task_id, queue=priority, **HIDDEN
+        )
+    _lost.add(1, {"app.sweep.outcome": REPUBLISHED})
+    logger.warning("Task %s was lost and is published again", task_id)
+
+
+def _end_lost(task_id: str, ending: Ending, session: Session) -> None:
+    session.rollback()  # lets go of the row
+    end_record(get_worker_resources().engine, task_id, ending)
+    _lost.add(1, {"app.sweep.outcome": "given_up"})
+    logger.error("Task %s has failed: %s", task_id, ending.outcome["detail"])
 
 
 @shared_task(name=PRUNE_LOGS, ignore_result=True)
 def prune_logs() -> None:
     """Delete log rows that are older than the retention, some at a time."""
-    resources = get_resources()
+    resources = get_worker_resources()
     age = timedelta(days=resources.settings.celery.log_retention_days)
-    old = (
-        select(col(TaskLog.id))
-        .where(col(TaskLog.created_at) < func.now() - age)
-        .order_by(col(TaskLog.id))
-        .limit(PRUNE_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    query = delete(TaskLog).where(col(TaskLog.id).in_(old)).returning(col(TaskLog.id))
     with translate_errors(), Session(resources.engine) as session:
-        while session.execute(query).first() is not None:
+        while delete_old_logs(session, age):
             session.commit()

@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from app.core.config import Settings
 from app.core.database import create_sync_engine
+from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import EventProducer
 
 
@@ -26,34 +27,36 @@ class WorkerResources:
 _resources: WorkerResources | None = None
 
 
-def open_resources(settings: Settings) -> None:
+def open_worker_resources(settings: Settings) -> None:
     """Make the resources of this process. Connections open on first use."""
     global _resources
-    _resources = WorkerResources(
-        settings,
-        create_sync_engine(settings.database),
-        create_sync_engine(
-            settings.database,
-            isolation_level="AUTOCOMMIT",
-            pool_pre_ping=False,
-            skip_autocommit_rollback=True,
-        ),
-        EventProducer.connect(settings.rabbitmq, settings.rpc),
+    engine = create_sync_engine(settings.database)
+    autocommit = create_sync_engine(
+        settings.database,
+        isolation_level="AUTOCOMMIT",
+        pool_pre_ping=False,
+        skip_autocommit_rollback=True,
     )
+    watch_pool(engine)
+    watch_pool(autocommit)
+    producer = EventProducer.connect(settings.rabbitmq, settings.rpc)
+    _resources = WorkerResources(settings, engine, autocommit, producer)
 
 
-def get_resources() -> WorkerResources:
+def get_worker_resources() -> WorkerResources:
     """The resources of this process.
 
     Raises:
         RuntimeError: outside of a worker.
     """
     if _resources is None:
-        raise RuntimeError("open_resources() has not been called in this process")
+        raise RuntimeError(
+            "open_worker_resources() has not been called in this process"
+        )
     return _resources
 
 
-def close_resources() -> None:
+def close_worker_resources() -> None:
     """Give them back; a second call does nothing."""
     global _resources
     if _resources is not None:

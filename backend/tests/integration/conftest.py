@@ -3,15 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from app.core.config import DatabaseSettings, RabbitMQSettings, RpcSettings
+from app.core.config import DatabaseSettings
 from app.core.database import Database
-from app.infrastructure.rpc.client import RpcClient
+from app.infrastructure.postgres.group_commit import GroupCommit
+from chassis.settings import RabbitMQSettings
 from local.servers.rabbitmq import RabbitMQ
 from tests.integration.responder import Responder
 
@@ -30,34 +31,6 @@ def rabbitmq_settings(rabbitmq: RabbitMQ, vhost: str) -> RabbitMQSettings:
         management_url=rabbitmq.management_url,
         heartbeat_seconds=1,
     )
-
-
-@pytest.fixture
-def new_client(
-    rabbitmq_settings: RabbitMQSettings,
-) -> Iterator[Callable[..., RpcClient]]:
-    """Makes connected RPC clients, and closes them."""
-    clients = []
-
-    def new(**options: float) -> RpcClient:
-        settings = rabbitmq_settings.model_copy(
-            update={"port": int(options.pop("port", rabbitmq_settings.port))}
-        )
-        client = RpcClient(settings, RpcSettings(**options))  # type: ignore[arg-type]
-        clients.append(client)
-        client.start()
-        assert client.wait_connected(10)
-        return client
-
-    yield new
-    for client in clients:
-        client.close()
-
-
-@pytest.fixture
-def client(new_client: Callable[..., RpcClient]) -> RpcClient:
-    """A connected RPC client."""
-    return new_client()
 
 
 @pytest.fixture
@@ -92,7 +65,15 @@ def database_settings(migrated_url: str) -> DatabaseSettings:
 
 @pytest.fixture
 async def database(database_settings: DatabaseSettings) -> AsyncIterator[Database]:
-    """The async engine and group commit."""
+    """The async engine."""
     database = Database(database_settings)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def commits(database: Database) -> AsyncIterator[GroupCommit]:
+    """Group commit over that engine."""
+    commits = GroupCommit(database.engine)
+    yield commits
+    await commits.close()

@@ -11,7 +11,7 @@ from uuid import uuid4
 from kombu import Connection, Consumer, Queue
 from kombu.message import Message
 
-from app.core.config import RabbitMQSettings
+from chassis.settings import RabbitMQSettings
 
 CLASSIC: dict[str, Any] = {"x-queue-type": "classic"}
 

@@ -33,7 +33,7 @@ def celery(settings: CelerySettings) -> Iterator[Celery]:
 
 
 def message(priority: str = "default") -> TaskMessage:
-    return TaskMessage(str(uuid4()), '{"payload": 1}', "r", priority, {"x": "y"})
+    return TaskMessage(str(uuid4()), '{"payload": 1}', "r", "q", priority, {"x": "y"})
 
 
 def state(celery: Celery, task_id: str) -> str:

@@ -6,14 +6,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from app.core import group_commit
 from app.core.database import Database
 from app.core.exceptions import (
     AlreadyStored,
     DatabaseUnavailable,
     TooManyInFlight,
 )
-from app.core.group_commit import Row
+from app.infrastructure.postgres import group_commit
+from app.infrastructure.postgres.group_commit import GroupCommit, Row
 from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import DataRepository
@@ -36,31 +36,37 @@ async def stored(database: Database, rows: list[Row]) -> list[DataProcessingReco
     return [row for row in found if row is not None]
 
 
-async def test_a_row_is_there_when_add_returns(database: Database) -> None:
+async def test_a_row_is_there_when_add_returns(
+    database: Database, commits: GroupCommit
+) -> None:
     row = record(payload={"日本語": [1, 2.5, None, 10**100]})
-    await database.commits.add([row])
+    await commits.add([row])
     (found,) = await stored(database, [row])
     assert found.payload == row.values["payload"]
     assert found.created_at is not None and found.created_at.tzinfo is not None
 
 
-async def test_requests_that_wait_share_a_commit(database: Database) -> None:
+async def test_requests_that_wait_share_a_commit(
+    database: Database, commits: GroupCommit
+) -> None:
     rows = [record() for _ in range(50)]
-    await asyncio.gather(*(database.commits.add([row]) for row in rows))
+    await asyncio.gather(*(commits.add([row]) for row in rows))
     query = "SELECT count(DISTINCT xmin::text) FROM data_processing_records"
     ids = ",".join(f"'{row.values['task_id']}'" for row in rows)
     async with database.session() as session:
-        commits = await session.scalar(text(f"{query} WHERE task_id IN ({ids})"))
-    assert commits == 1  # all of them arrived before the first was taken
+        count = await session.scalar(text(f"{query} WHERE task_id IN ({ids})"))
+    assert count == 1  # all of them arrived before the first was taken
 
 
-async def test_one_bad_row_fails_alone(database: Database) -> None:
+async def test_one_bad_row_fails_alone(
+    database: Database, commits: GroupCommit
+) -> None:
     taken = record()
-    await database.commits.add([taken])
+    await commits.add([taken])
     good = [record() for _ in range(10)]
     bad = [record(), record(taken.values["task_id"])]
-    writes = [database.commits.add([row]) for row in good]
-    writes.insert(5, database.commits.add(bad))
+    writes = [commits.add([row]) for row in good]
+    writes.insert(5, commits.add(bad))
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert [isinstance(result, Exception) for result in results].count(True) == 1
     assert isinstance(results[5], AlreadyStored)
@@ -68,42 +74,46 @@ async def test_one_bad_row_fails_alone(database: Database) -> None:
     assert await stored(database, bad[:1]) == []  # all rows of a request, or none
 
 
-async def test_a_cancelled_request_harms_no_other(database: Database) -> None:
+async def test_a_cancelled_request_harms_no_other(
+    database: Database, commits: GroupCommit
+) -> None:
     rows = [record(), record()]
-    first = asyncio.create_task(database.commits.add([rows[0]]))
-    second = asyncio.create_task(database.commits.add([rows[1]]))
+    first = asyncio.create_task(commits.add([rows[0]]))
+    second = asyncio.create_task(commits.add([rows[1]]))
     await asyncio.sleep(0)
     first.cancel()
     await second
     assert len(await stored(database, rows)) == 2
 
 
-async def test_closing_commits_what_waits(database: Database) -> None:
+async def test_closing_commits_what_waits(
+    database: Database, commits: GroupCommit
+) -> None:
     rows = [record() for _ in range(5)]
-    writes = [asyncio.create_task(database.commits.add([row])) for row in rows]
+    writes = [asyncio.create_task(commits.add([row])) for row in rows]
     await asyncio.sleep(0)
-    await database.commits.close()
+    await commits.close()
     assert len(await stored(database, rows)) == 5
     assert all(write.done() for write in writes)
 
 
 async def test_what_waits_is_bounded(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "MAX_WAITING", 3)
-    writes = [asyncio.create_task(database.commits.add([record()])) for _ in range(4)]
+    writes = [asyncio.create_task(commits.add([record()])) for _ in range(4)]
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert sum(isinstance(result, TooManyInFlight) for result in results) == 1
 
 
 async def test_database_killed_and_restarted(
-    database: Database, postgres: PostgreSQL
+    database: Database, commits: GroupCommit, postgres: PostgreSQL
 ) -> None:
-    await database.commits.add([record()])
+    await commits.add([record()])
     lost = [record() for _ in range(20)]
     await asyncio.to_thread(postgres.kill)
     try:
-        writes = [database.commits.add([row]) for row in lost]
+        writes = [commits.add([row]) for row in lost]
         async with asyncio.timeout(10):
             results = await asyncio.gather(*writes, return_exceptions=True)
     finally:
@@ -111,19 +121,19 @@ async def test_database_killed_and_restarted(
     assert {type(result) for result in results} == {DatabaseUnavailable}
     assert await stored(database, lost) == []
     row = record()
-    await database.commits.add([row])
+    await commits.add([row])
     assert len(await stored(database, [row])) == 1
 
 
 async def test_every_error_of_a_restart_is_translated(
-    database: Database, postgres: PostgreSQL
+    commits: GroupCommit, postgres: PostgreSQL
 ) -> None:
     outcomes = set()
 
     async def write_until(done: asyncio.Event) -> None:
         while not done.is_set():
             try:
-                await database.commits.add([record()])
+                await commits.add([record()])
                 outcomes.add("stored")
             except Exception as error:
                 outcomes.add(type(error).__name__)
@@ -133,22 +143,22 @@ async def test_every_error_of_a_restart_is_translated(
         writers = [asyncio.create_task(write_until(done)) for _ in range(8)]
         await asyncio.to_thread(restart)
         await asyncio.to_thread(postgres.start)
-        await database.commits.add([record()])
+        await commits.add([record()])
         done.set()
         await asyncio.gather(*writers)
     assert outcomes == {"stored", "DatabaseUnavailable"}
 
 
 async def test_database_that_does_not_answer(
-    database: Database, postgres: PostgreSQL
+    database: Database, commits: GroupCommit, postgres: PostgreSQL
 ) -> None:
-    await database.commits.add([record()])
+    await commits.add([record()])
     database.engine.pool.dispose()
     postgres.pause()
     try:
         async with asyncio.timeout(20):
             with pytest.raises(DatabaseUnavailable):
-                await database.commits.add([record()])
+                await commits.add([record()])
     finally:
         postgres.resume()
-    await database.commits.add([record()])
+    await commits.add([record()])

@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 
 from app.core.exceptions import KeyStoreUnavailable
-from app.infrastructure import key_store
-from app.infrastructure.key_store import Answer, Claim, Held, KeyStore
+from app.core.keys import Answer, Claim, Held
+from app.infrastructure.redis import key_store
+from app.infrastructure.redis.key_store import KeyStore
 from local.servers.redis import Redis
 
 ANSWER = Answer(200, [("content-type", "application/json")], b'{"a": "\xff\n"}\n')

@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from app.core.database import Database
+from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
@@ -14,7 +15,7 @@ from app.repositories.pages import Page, newest_first
 from app.repositories.task_repository import TaskRepository
 
 
-async def add_records(database: Database, count: int, task_type: str) -> list[str]:
+async def add_records(commits: GroupCommit, count: int, task_type: str) -> list[str]:
     ids = [str(uuid4()) for _ in range(count)]
     rows = [
         DataRepository.row(
@@ -27,12 +28,14 @@ async def add_records(database: Database, count: int, task_type: str) -> list[st
         )
         for task_id in ids
     ]
-    await database.commits.add(rows)
+    await commits.add(rows)
     return ids
 
 
-async def test_pages_follow_each_other_newest_first(database: Database) -> None:
-    ids = await add_records(database, 5, "pages")
+async def test_pages_follow_each_other_newest_first(
+    database: Database, commits: GroupCommit
+) -> None:
+    ids = await add_records(commits, 5, "pages")
     seen: list[str] = []
     before = None
     async with database.session() as session:
@@ -45,16 +48,16 @@ async def test_pages_follow_each_other_newest_first(database: Database) -> None:
     assert seen == ids[::-1]
 
 
-async def test_offset_skips(database: Database) -> None:
-    ids = await add_records(database, 3, "offset")
+async def test_offset_skips(database: Database, commits: GroupCommit) -> None:
+    ids = await add_records(commits, 3, "offset")
     async with database.session() as session:
         page = Page(limit=10, offset=1)
         rows = await DataRepository(session).get_page(page, task_type="offset")
     assert [row.task_id for row in rows] == ids[1::-1]
 
 
-async def test_deleting_once(database: Database) -> None:
-    (task_id,) = await add_records(database, 1, "delete")
+async def test_deleting_once(database: Database, commits: GroupCommit) -> None:
+    (task_id,) = await add_records(commits, 1, "delete")
     async with database.session() as session:
         assert await DataRepository(session).delete(task_id)
         await session.commit()
@@ -63,33 +66,40 @@ async def test_deleting_once(database: Database) -> None:
         assert await DataRepository(session).get_by_task_id(task_id) is None
 
 
-async def test_a_deletion_that_is_not_committed_is_none(database: Database) -> None:
-    (task_id,) = await add_records(database, 1, "delete")
+async def test_a_deletion_that_is_not_committed_is_none(
+    database: Database, commits: GroupCommit
+) -> None:
+    (task_id,) = await add_records(commits, 1, "delete")
     async with database.session() as session:
         assert await DataRepository(session).delete(task_id)
     async with database.session() as session:
         assert await DataRepository(session).get_by_task_id(task_id) is not None
 
 
-async def test_logs_are_found_by_their_ids(database: Database) -> None:
+async def test_logs_are_found_by_their_ids(
+    database: Database, commits: GroupCommit
+) -> None:
     request_id = str(uuid4())
     events = [
         LogEvent("start", "data_queue", "t", request_id),
         LogEvent("end", "data_queue", "t", request_id, "string"),
     ]
     rows = [TaskRepository.row(event, description="uppercase") for event in events]
-    await database.commits.add(rows)
+    await commits.add(rows)
     async with database.session() as session:
         found = await TaskRepository(session).get_page(
             Page(limit=10), correlation_id=request_id
         )
     assert [log.status for log in found] == ["end", "start"]
+    assert {log.description for log in found} == {"uppercase"}
     assert {log.service_name for log in found} == {"data"}
 
 
-async def test_every_page_is_read_from_the_index(database: Database) -> None:
+async def test_every_page_is_read_from_the_index(
+    database: Database, commits: GroupCommit
+) -> None:
     """So that a page costs the same however many rows there are, and wherever it is."""
-    await add_records(database, 2, "plan")
+    await add_records(commits, 2, "plan")
     for page in (Page(limit=10), Page(limit=10, before=10**9)):
         query = newest_first(DataProcessingRecord, page, {})
         compiled = query.compile(

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
-from app.infrastructure.redis import TaskStates
+from app.infrastructure.redis.task_states import TaskStates
 from local.servers.redis import Redis
 
 

@@ -14,22 +14,23 @@ from pydantic import SecretStr
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from app.core.config import (
-    CelerySettings,
-    DatabaseSettings,
-    RabbitMQSettings,
-    RpcSettings,
-    Settings,
-)
+from app.core.config import CelerySettings, DatabaseSettings, Settings
+from app.core.services import Service, ServiceRegistry
 from app.infrastructure.celery import QUEUES, create_celery
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
-from app.tasks.data import process_data
+from app.repositories.data_repository import end_record, failure
+from app.tasks.data import process_accepted
 from app.tasks.maintenance import prune_logs, sweep
-from app.tasks.records import end_record, failure
-from app.tasks.resources import close_resources, get_resources, open_resources
+from app.tasks.resources import (
+    close_worker_resources,
+    get_worker_resources,
+    open_worker_resources,
+)
+from chassis.settings import RabbitMQSettings, RpcSettings
 from local.servers.redis import Redis
+from tests.echo import EchoSettings
 from tests.integration.responder import Responder
 
 RETRIES = 2
@@ -45,8 +46,8 @@ def settings(
 ) -> Settings:
     redis_server.connect().flushall()
     url = SecretStr(redis_server.url(0))
-    return Settings(
-        data_queue_name=responder.queue,
+    return EchoSettings(
+        echo_queue=responder.queue,
         rabbitmq=rabbitmq_settings,
         rpc=RpcSettings(timeout_seconds=0.5),
         database=database_settings,
@@ -66,18 +67,26 @@ def worker(settings: Settings) -> Iterator[None]:
     app = create_celery(settings.celery)
     app.conf.task_ignore_result = True
     app.set_default()  # for the threads of a test, too
-    open_resources(settings)
+    open_worker_resources(settings)
     yield
-    close_resources()
+    close_worker_resources()
     app.close()
 
 
-def add_record(age: timedelta = timedelta()) -> str:
+def its_queue() -> str:
+    """The queue of the one service."""
+    (service,) = get_worker_resources().settings.services
+    return service.queue
+
+
+def add_record(age: timedelta = timedelta(), queue: str | None = "its") -> str:
     task_id = str(uuid4())
-    with Session(get_resources().engine) as session:
+    queue = its_queue() if queue == "its" else queue
+    with Session(get_worker_resources().engine) as session:
         session.add(
             DataProcessingRecord(
                 task_id=task_id,
+                queue_name=queue,
                 payload={"a": 1},
                 description="reverse",
                 task_status=TaskStatus.PROCESSING.value,
@@ -90,23 +99,24 @@ def add_record(age: timedelta = timedelta()) -> str:
 
 def find(task_id: str) -> DataProcessingRecord:
     query = select(DataProcessingRecord).where(DataProcessingRecord.task_id == task_id)
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         return session.exec(query).one()
 
 
 def logs(task_id: str) -> list[str]:
     query = select(TaskLog.status).where(TaskLog.task_id == task_id)
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         return sorted(session.exec(query))
 
 
-def run(task_id: str, content: Any = None) -> None:
+def run(task_id: str, content: Any = None, **more: Any) -> None:
     """Run the task as a worker does, but without waiting between attempts."""
     request = json.dumps(content or {"payload": 1, "description": None})
     arguments = {"task_id": task_id, "request": request, "request_id": "r"}
+    arguments |= {"queue_name": its_queue()} | more
     for attempt in count():
         try:
-            process_data.apply(
+            process_accepted.apply(
                 kwargs=arguments, task_id=task_id, retries=attempt, throw=True
             )
             return
@@ -171,6 +181,32 @@ def test_one_that_recovers_ends_in_success(responder: Responder) -> None:
     assert find(task_id).task_status == "Success"
 
 
+def test_work_of_an_older_version_goes_to_the_data_service(
+    settings: Settings, responder: Responder
+) -> None:
+    """Neither its record nor its message names a queue."""
+    task_id = add_record(queue=None)
+    run(task_id, queue_name=None)
+    assert find(task_id).outcome["code"] == "unknown_service"  # there is none here
+    data = ServiceRegistry((Service("data", responder.queue),))
+    settings.__dict__["services"] = data
+    task_id = add_record(queue=None)
+    run(task_id, queue_name=None)
+    assert find(task_id).task_status == "Success"
+
+
+def test_work_for_an_unknown_service_has_failed(responder: Responder) -> None:
+    task_id = add_record(queue="gone_queue")
+    run(task_id, queue_name="gone_queue")
+    assert find(task_id).task_status == "Failure"
+    assert find(task_id).outcome == {
+        "status": "failure",
+        "code": "unknown_service",
+        "detail": "No service of this deployment has the queue gone_queue.",
+    }
+    assert logs(task_id) == [] and not responder.requests
+
+
 def published(redis_server: Redis) -> list[str]:
     redis = redis_server.connect()
     messages = [m for queue in QUEUES for m in redis.lrange(queue, 0, -1)]
@@ -182,7 +218,7 @@ HOUR = timedelta(hours=1)
 
 def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     lost, fresh, ended = add_record(HOUR), add_record(), add_record(HOUR)
-    end_record(get_resources().engine, ended, failure("x", "y"))
+    end_record(get_worker_resources().engine, ended, failure("x", "y"))
     sweep.apply(throw=True)
     assert published(redis_server) == [lost]
     assert logs(lost) == ["republished"]
@@ -190,9 +226,16 @@ def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     finish(lost)
 
 
+def test_the_sweep_fails_what_is_for_an_unknown_service(redis_server: Redis) -> None:
+    task_id = add_record(HOUR, queue="gone_queue")
+    sweep.apply(throw=True)
+    assert find(task_id).outcome["code"] == "unknown_service"
+    assert published(redis_server) == []
+
+
 def test_it_keeps_its_priority(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         session.exec(
             update(DataProcessingRecord)
             .where(col(DataProcessingRecord.task_id) == task_id)
@@ -206,7 +249,7 @@ def test_it_keeps_its_priority(redis_server: Redis) -> None:
 
 
 def finish(task_id: str) -> None:
-    end_record(get_resources().engine, task_id, failure("test", "over"))
+    end_record(get_worker_resources().engine, task_id, failure("test", "over"))
 
 
 def test_what_was_published_again_is_complete(
@@ -219,6 +262,7 @@ def test_what_was_published_again_is_complete(
         queue = connection.SimpleQueue("default")
         _, kwargs, _ = queue.get(timeout=5).payload
     assert kwargs["task_id"] == task_id
+    assert kwargs["queue_name"] == its_queue()
     run(task_id, json.loads(kwargs["request"]))
     assert find(task_id).outcome == {"payload": {"a": 1}, "description": "reverse"}
 
@@ -229,7 +273,7 @@ def test_what_celery_still_holds_is_left_alone(
     queued, held = add_record(HOUR), add_record(HOUR)
     publisher = TaskPublisher(settings.celery)
     publisher.publish_batch(
-        [TaskMessage(id_, "{}", "r", "default") for id_ in (held, queued)]
+        [TaskMessage(id_, "{}", "r", "q", "default") for id_ in (held, queued)]
     )
     with create_celery(settings.celery).connection_for_read() as connection:
         message = connection.SimpleQueue("default").get(timeout=5)
@@ -250,7 +294,7 @@ def test_a_task_that_is_lost_too_often_has_failed(redis_server: Redis) -> None:
             .where(col(DataProcessingRecord.task_id) == task_id)
             .values(updated_at=func.now() - HOUR)
         )
-        with Session(get_resources().engine) as session:
+        with Session(get_worker_resources().engine) as session:
             session.execute(query)
             session.commit()
     assert find(task_id).outcome["code"] == "lost"
@@ -269,7 +313,7 @@ def test_two_sweeps_publish_once(redis_server: Redis) -> None:
 
 def test_old_log_rows_go() -> None:
     old, new = str(uuid4()), str(uuid4())
-    with Session(get_resources().engine) as session:
+    with Session(get_worker_resources().engine) as session:
         for task_id, age in ((old, timedelta(days=2)), (new, HOUR)):
             row = TaskLog(
                 task_id=task_id,

@@ -11,19 +11,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from app.application import create_app
+from app.api.dependencies import get_record_service
 from app.core import exceptions
-from app.core.config import Settings
-from app.core.dependencies import (
-    get_data_service,
-    get_record_service,
-    get_task_service,
-)
 from app.core.exceptions import ApplicationError
-from app.core.health import HealthChecks
+from app.core.health import HealthChecks, PartState
 from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, TaskStatus
-
-URL = "/api/v1/data/process"
+from tests.echo import PROCESS, EchoSettings, create_echo_app, get_echo_service
 
 
 class EchoService:
@@ -42,14 +35,17 @@ class EchoService:
 
 @pytest.fixture
 def app() -> FastAPI:
-    app = create_app(Settings())
+    app = create_echo_app()
 
     async def down() -> None:
         raise exceptions.DatabaseUnavailable("gone")
 
+    async def services() -> dict[str, PartState]:
+        return {"echo-service": PartState(True, "not known")}
+
     app.state.resources = SimpleNamespace(
-        settings=Settings(),
-        health=HealthChecks({"postgresql": down}, frozenset({"postgresql"})),
+        settings=EchoSettings(),
+        health=HealthChecks({"postgresql": down}, frozenset({"postgresql"}), services),
     )
     return app
 
@@ -57,9 +53,8 @@ def app() -> FastAPI:
 @pytest.fixture
 def service(app: FastAPI) -> EchoService:
     service = EchoService()
-    app.dependency_overrides[get_data_service] = lambda: service
+    app.dependency_overrides[get_echo_service] = lambda: service
     app.dependency_overrides[get_record_service] = lambda: None
-    app.dependency_overrides[get_task_service] = lambda: None
     return service
 
 
@@ -79,7 +74,7 @@ def assert_problem(answer: Response, status: int, code: str) -> None:
 
 
 def test_process_answers_as_the_brief_has_it(client: TestClient) -> None:
-    answer = client.post(URL, json={"payload": "hello", "description": "uppercase"})
+    answer = client.post(PROCESS, json={"payload": "hello", "description": "uppercase"})
     assert answer.status_code == 200
     assert answer.json() == {
         "task_id": "-",
@@ -90,14 +85,14 @@ def test_process_answers_as_the_brief_has_it(client: TestClient) -> None:
 
 
 def test_accepting_answers_as_the_brief_has_it(client: TestClient) -> None:
-    answer = client.post(URL + "-async", json={"payload": None})
+    answer = client.post(PROCESS + "-async", json={"payload": None})
     assert answer.status_code == 202
     assert answer.json() == {
         "task_id": "task-2",
         "task_status": "Processing",
         "outcome": None,
     }
-    assert answer.headers["location"] == "/api/v1/data/process-async/task-2"
+    assert answer.headers["location"] == PROCESS + "-async/task-2"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +100,13 @@ def test_accepting_answers_as_the_brief_has_it(client: TestClient) -> None:
     [10**300, -(10**25), 2**63, 0.1, 1e22, -0.0, 5e-324, "日本語 😀", {"": []}, None],
 )
 def test_values_pass_unchanged(client: TestClient, payload: Any) -> None:
-    answer = client.post(URL, json={"payload": payload})
+    answer = client.post(PROCESS, json={"payload": payload})
     assert repr(answer.json()["outcome"]) == repr(payload)
 
 
 def test_unknown_paths_and_methods(client: TestClient) -> None:
     assert_problem(client.get("/nowhere"), 404, "not_found")
-    answer = client.put(URL)
+    answer = client.put(PROCESS)
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
     answer = client.put("/api/v1/database/records/1")
@@ -128,7 +123,7 @@ def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
 
 
 def test_head_is_refused_where_get_is(client: TestClient) -> None:
-    answer = client.head(URL)
+    answer = client.head(PROCESS)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert client.head("/nowhere").status_code == 404
 
@@ -144,9 +139,9 @@ ERRORS = [
 def test_every_error_of_the_tree_has_an_answer(
     client: TestClient, service: EchoService, kind: type[ApplicationError]
 ) -> None:
-    arguments = ("odd", "why") if kind is exceptions.ServiceRefused else ("why",)
+    arguments = ("odd", "why") if kind is exceptions.ServiceError else ("why",)
     service.error = kind(*arguments)
-    answer = client.post(URL, json={"payload": 1})
+    answer = client.post(PROCESS, json={"payload": 1})
     assert_problem(answer, answer.status_code, service.error.code)
     assert answer.status_code in {400, 404, 409, 422, 503, 504}
     assert answer.json()["detail"] == "why"
@@ -158,7 +153,7 @@ def test_a_bug_is_a_500_without_its_text(
     client: TestClient, service: EchoService
 ) -> None:
     service.error = RuntimeError("secret")
-    answer = client.post(URL, json={"payload": 1})
+    answer = client.post(PROCESS, json={"payload": 1})
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
 
@@ -177,10 +172,13 @@ def test_alive_though_unable(client: TestClient) -> None:
     assert client.get("/health/live").status_code == 200
     assert client.get("/health").status_code == 503
     assert client.get("/health/ready").status_code == 503
-    assert client.get("/health").json()["dependencies"]["postgresql"] == {
-        "status": "down",
-        "detail": "gone",
-    }
+    down = {"status": "down", "detail": "gone"}
+    unknown = {"status": "up", "detail": "not known"}
+    dependencies = client.get("/health").json()["dependencies"]
+    assert dependencies == {"postgresql": down, "echo-service": unknown}
+    # Services are no business of who asks whether to send requests here.
+    dependencies = client.get("/health/ready").json()["dependencies"]
+    assert dependencies == {"postgresql": down}
 
 
 def test_the_docs_need_no_internet(client: TestClient) -> None:
@@ -204,7 +202,7 @@ def test_every_address_in_the_docs_page_is_served(client: TestClient) -> None:
 
 def test_the_docs_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCS_ENABLED", "false")
-    client = TestClient(create_app(Settings()))
+    client = TestClient(create_echo_app())
     for path in (
         "docs",
         "redoc",

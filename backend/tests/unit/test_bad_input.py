@@ -18,21 +18,15 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from app.api.dependencies import get_record_service
 from app.api.errors import STATUS_CODES
-from app.application import create_app
 from app.core import exceptions
-from app.core.config import Settings
-from app.core.dependencies import (
-    get_data_service,
-    get_record_service,
-    get_task_service,
-)
 from app.core.exceptions import ApplicationError
+from tests.echo import PROCESS, create_echo_app, get_echo_service
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "ERRORS.md"
 
-PROCESS = "/api/v1/data/process"
 DATABASE = "/api/v1/database"
 
 
@@ -179,9 +173,9 @@ CASES = [*BODIES, *HEADERS, *ADDRESSES]
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     """An API without anything behind it: what gets through would be a 500."""
-    app = create_app(Settings())
+    app = create_echo_app()
     app.state.resources = SimpleNamespace(keys=None)
-    for dependency in (get_data_service, get_record_service, get_task_service):
+    for dependency in (get_echo_service, get_record_service):
         app.dependency_overrides[dependency] = lambda: None
     yield TestClient(app, raise_server_exceptions=False)
 
@@ -258,9 +252,9 @@ def own_errors() -> list[str]:
             status = [c for base, c in STATUS_CODES.items() if issubclass(kind, base)]
             if status and not kind.__subclasses__():
                 code = f"`{kind.code}`"
-                if kind is exceptions.ServiceRefused:
-                    code = "the service's"
                 meaning = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+                if kind is exceptions.ServiceError:
+                    code, meaning = "the service's", f"{kind.title}."
                 rows.append(f"| {status[0]} | {code} | {meaning} |")
     return sorted(rows)
 

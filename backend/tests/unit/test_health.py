@@ -4,7 +4,7 @@ import asyncio
 
 from app.core import health
 from app.core.exceptions import BrokerUnavailable
-from app.core.health import HealthChecks
+from app.core.health import HealthChecks, HealthReport, PartState
 
 
 async def up() -> None:
@@ -19,9 +19,14 @@ async def stuck() -> None:
     await asyncio.Event().wait()
 
 
-def report(**checks: health.Check) -> health.Report:
-    async def run() -> health.Report:
-        return await HealthChecks(checks, frozenset({"database"})).report()
+async def no_services() -> dict[str, PartState]:
+    return {}
+
+
+def report(**checks: health.Check) -> HealthReport:
+    async def run() -> HealthReport:
+        required = frozenset({"database"})
+        return await HealthChecks(checks, required, no_services).report()
 
     return asyncio.run(run())
 
@@ -32,13 +37,13 @@ def test_all_up() -> None:
 
 def test_without_a_required_part_the_job_cannot_be_done() -> None:
     found = report(database=down, redis=up)
-    assert (found.status, found.able) == ("unavailable", False)
-    assert found.errors["database"] == "gone"
+    assert (found.status, found.is_able) == ("unavailable", False)
+    assert found.parts["database"] == PartState(False, "gone")
 
 
 def test_without_another_part_it_can() -> None:
     found = report(database=up, redis=down)
-    assert (found.status, found.able) == ("degraded", True)
+    assert (found.status, found.is_able) == ("degraded", True)
 
 
 def test_a_check_that_hangs_is_down() -> None:
@@ -57,8 +62,27 @@ def test_probes_share_one_check() -> None:
         calls += 1
 
     async def run() -> None:
-        checks = HealthChecks({"database": count}, frozenset())
+        checks = HealthChecks({"database": count}, frozenset(), no_services)
         await asyncio.gather(*(checks.report() for _ in range(50)))
 
     asyncio.run(run())
     assert calls == 1
+
+
+def test_services_decide_nothing_and_delay_no_probe() -> None:
+    async def run() -> None:
+        released = asyncio.Event()
+
+        async def read() -> dict[str, PartState]:
+            await released.wait()
+            return {"echo-service": PartState(False, "nobody consumes")}
+
+        checks = HealthChecks({"database": up}, frozenset({"database"}), read)
+        whole = asyncio.create_task(checks.report_all())
+        assert (await checks.report()).status == "ok"
+        released.set()
+        found = await whole
+        assert (found.status, found.is_able) == ("degraded", True)
+        assert list(found.parts) == ["database", "echo-service"]
+
+    asyncio.run(run())

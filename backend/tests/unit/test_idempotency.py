@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,14 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from starlette.types import Message, Scope
+from starlette.types import ASGIApp, Message, Scope
 
-from app.api.request_id import RequestIdMiddleware
-from app.core.config import IdempotencySettings, Settings
+from app.api.errors import answer_error
+from app.api.middleware.request_id import RequestIdMiddleware
+from app.api.strict_json import read_bounded
 from app.core.exceptions import KeyStoreUnavailable, Malformed
 from app.core.idempotency import IdempotencyMiddleware, fingerprint, parse_key
-from app.core.task_id import new_task_id
-from app.infrastructure.key_store import Answer, Claim, Held
+from app.core.ids import new_task_id
+from app.core.keys import Answer, Claim, Held
 from app.models.schemas import Problem
 
 
@@ -80,20 +82,21 @@ def endpoint() -> Endpoint:
     return Endpoint()
 
 
+def collaborators(store: MemoryStore) -> dict[str, Any]:
+    return {
+        "keys": lambda: store,
+        "answer_error": answer_error,
+        "read_body": partial(read_bounded, limit=1000),
+        "max_stored_bytes": 100,
+    }
+
+
 @pytest.fixture
 def client(store: MemoryStore, endpoint: Endpoint) -> TestClient:
-    settings = Settings(
-        max_body_bytes=1000,
-        idempotency=IdempotencySettings(paths=["/work"], max_stored_bytes=100),
-    )
-    routes = [
-        Route("/work", endpoint.serve, methods=["GET", "POST"]),
-        Route("/other", endpoint.serve, methods=["POST"]),
-    ]
+    routes = [Route("/work", endpoint.serve, methods=["GET", "POST"])]
     app = Starlette(routes=routes)
-    app.add_middleware(IdempotencyMiddleware, settings=settings)
+    app.add_middleware(IdempotencyMiddleware, **collaborators(store))
     app.add_middleware(RequestIdMiddleware)
-    app.state.resources = type("Resources", (), {"keys": store})
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -178,9 +181,8 @@ def test_a_request_that_is_cancelled_frees_the_key(store: MemoryStore) -> None:
     async def cancelled(*_: Any) -> None:
         raise asyncio.CancelledError
 
-    middleware = IdempotencyMiddleware(cancelled, Settings())
     with pytest.raises(asyncio.CancelledError):
-        run(middleware, store)
+        run(cancelled, store)
     assert store.entries == {}
 
 
@@ -188,13 +190,11 @@ def test_a_client_that_leaves_while_it_sends_claims_nothing(store: MemoryStore) 
     async def never(*_: Any) -> None:
         raise AssertionError
 
-    run(IdempotencyMiddleware(never, Settings()), store, {"type": "http.disconnect"})
+    run(never, store, {"type": "http.disconnect"})
     assert store.calls == []
 
 
-def run(
-    middleware: IdempotencyMiddleware, store: MemoryStore, *messages: Message
-) -> None:
+def run(app: ASGIApp, store: MemoryStore, *messages: Message) -> None:
     """Send a keyed request without a server in between."""
     waiting = list(messages or [{"type": "http.request", "body": b""}])
 
@@ -204,15 +204,14 @@ def run(
     async def send(_: Message) -> None:
         raise AssertionError
 
-    state = type("State", (), {"resources": type("Resources", (), {"keys": store})})
     scope: Scope = {
         "type": "http",
         "method": "POST",
-        "path": "/api/v1/data/process",
+        "path": "/work",
         "query_string": b"",
         "headers": [(b"idempotency-key", b"k")],
-        "app": type("App", (), {"state": state}),
     }
+    middleware = IdempotencyMiddleware(app, **collaborators(store))
     asyncio.run(middleware(scope, receive, send))
 
 
@@ -240,9 +239,8 @@ def test_no_key_no_store(
     store.broken = "claim"
     assert client.post("/work", content=b"{}").status_code == 200
     assert client.get("/work", headers={"Idempotency-Key": "k"}).status_code == 200
-    assert client.post("/other", headers={"Idempotency-Key": "k"}).status_code == 200
     assert store.calls == []
-    assert len(set(endpoint.task_ids)) == 3
+    assert len(set(endpoint.task_ids)) == 2
 
 
 def test_without_redis_nothing_is_done(

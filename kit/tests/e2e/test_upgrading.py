@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from kit.commands import ROOT
-from kit.tests.copies import copy_project, python
+from kit.tests.copies import RESOURCE, SERVICE, copy_project, python
 
 TEXT = (ROOT / "docs/UPGRADING.md").read_text()
-ONCE, UPDATE, COPIES, MIGRATIONS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+ONCE, UPDATE, MIGRATIONS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 RENAME = "make rename NAME=acme-orders"
-BACKOFF = "app/rpc/backoff.py"
+BACKOFF = "packages/chassis/src/chassis/rpc/backoff.py"
 SWEEP = "backend/app/tasks/maintenance.py"
 MIGRATION = "backend/alembic/versions/20270101_of_the_update.py"
 
@@ -56,24 +56,21 @@ def clone(upstream: Path) -> Path:
     sh(upstream, f"git clone -q {upstream} {folder}")
     assert RENAME in ONCE and RENAME in UPDATE
     sh(folder, ONCE)
-    sh(folder, "make new-service pricing; make new-resource invoice")
-    change(folder / SWEEP, "seconds", "seconds, of mine", count=1)
+    sh(folder, f"make new-service {SERVICE}; make new-resource {RESOURCE}")
+    sweep = folder / SWEEP
+    sweep.write_text(sweep.read_text() + "# Of mine.\n")
     sh(folder, "git add -A; git commit -qm 'What is mine'")
     return folder
 
 
-def change(file: Path, old: str, new: str, count: int = -1) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new, count))
-
-
 def release(upstream: Path) -> None:
     """Another version of the kit, with lines that bear its name."""
-    backoff = upstream / "services/dataservice" / BACKOFF
+    backoff = upstream / BACKOFF
     backoff.write_text(backoff.read_text() + "\n# New in the kit.\n")
-    change(upstream / "kubectl-setup.sh", "default fastapi-starter", "fastapi-starter")
-    change(upstream / ".env.example", "DATA_QUEUE_NAME=", "# Renew\nDATA_QUEUE_NAME=")
+    script = upstream / "kubectl-setup.sh"
+    text = script.read_text()
+    assert "default fastapi-starter" in text
+    script.write_text(text.replace("default fastapi-starter", "fastapi-starter"))
     sh(upstream, "git commit -qam next; git tag v0.2.0")
 
 
@@ -84,13 +81,10 @@ def test_an_update_of_a_renamed_project(upstream: Path, clone: Path) -> None:
     script = (clone / "kubectl-setup.sh").read_text()
     assert "--namespace NAME          acme-orders" in script
     assert "fastapi-starter" not in sh(clone, "git grep -h starter || true")
-    assert "seconds, of mine" in (clone / SWEEP).read_text()
-    assert "# New in the kit." in (clone / "services/dataservice" / BACKOFF).read_text()
-    pricing = clone / "services/pricing" / BACKOFF
-    assert "# New in the kit." not in pricing.read_text()
-    sh(clone, COPIES)
-    assert "# New in the kit." in pricing.read_text()
-    sh(clone, "git commit -qam 'Take it to pricing'")
+    assert "# Of mine." in (clone / SWEEP).read_text()
+    assert "# New in the kit." in (clone / BACKOFF).read_text()
+    sh(clone, f"make remove-service {SERVICE}; make remove-resource {RESOURCE}")
+    sh(clone, "git checkout -q .; git clean -qfd")
     # The next update begins where this one ended.
     (upstream / "NEWS").write_text("fastapi-starter\n")
     sh(upstream, "git add -A; git commit -qm more; git tag v0.3.0")
@@ -112,4 +106,4 @@ def test_migrations_of_both_sides_are_joined(upstream: Path, clone: Path) -> Non
     join = MIGRATIONS.replace("alembic", f"{sys.executable} -m alembic")
     sh(clone, join)
     assert python(backend, "-m", "alembic", "heads").count("(head)") == 1
-    sh(clone, "make new-resource customer")
+    sh(clone, "make new-resource trial-customer")

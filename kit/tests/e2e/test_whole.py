@@ -1,85 +1,145 @@
-"""A service and a resource in a copy of the project: checked, run, asked, removed."""
+"""Two services and a resource in a copy: checked, tested, asked, removed."""
 
+import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kit.tests.copies import python, snapshot
+import pytest
+
+from kit import service
+from kit.names import Name
+from kit.tests.copies import (
+    HAS_DEMO,
+    OTHER,
+    RESOURCE,
+    SERVICE,
+    python,
+    snapshot,
+)
+from kit.tree import Tree
 from local.otlp.receiver import Receiver
 
-SERVICE = ["app", "main.py", "rabbitmq_client.py", "tests"]
-BACKEND = [
-    *("app/models/price_list.py", "app/models/invoice.py"),
-    *("app/api/v1/endpoints/price_list.py", "app/api/v1/endpoints/invoice.py"),
-    *("app/repositories/invoice_repository.py", "app/services/invoice_service.py"),
-    *("tests/unit/test_price_list.py", "tests/unit/test_invoice.py"),
-    "tests/integration/test_invoice.py",
-]
-E2E = ["tests/e2e/test_price_list.py", "tests/e2e/test_invoice.py"]
-KUBERNETES = "tests/unit/kubernetes"
+ASKED, ASKING = Name.parse(SERVICE), Name.parse(OTHER)
+TABLE = Name.parse(RESOURCE)
+
+# A service that has another one do its work.
+CALLER = """
+import json
+
+from chassis.calls import call_service
+
+
+class {name.pascal}Service:
+    def call(self, data):
+        return json.dumps(call_service("{queue}", json.loads(data))), "{name.snake}"
+"""
+
+SCENARIO = Path(__file__).with_name("scenario.py")
+E2E = ["test_scenario", "test_surroundings", f"test_{ASKED.snake}"]
+E2E += [f"test_{ASKING.snake}", f"test_{TABLE.snake}"]
+
+BACKEND = ["unit/test_config.py", "unit/test_names.py", "unit/test_openapi.py"]
+BACKEND += ["unit/test_configuration_document.py", "unit/test_services_found.py"]
+
 HASTE = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRICS_EXPORTER": "none"}
+
+
+def test_from_the_command_to_a_trace_and_back(project: Path) -> None:
+    assert_generated_code_is_whole(project)
+
+
+@pytest.mark.skipif(not HAS_DEMO, reason="the data service was taken out")
+def test_the_same_without_the_data_service(project: Path) -> None:
+    kit(project, "remove-demo")
+    side_by_side(lambda: check(project), lambda: run_unit_tests(project))
+    assert_generated_code_is_whole(project)
+
+
+def assert_generated_code_is_whole(project: Path) -> None:
+    before = snapshot(project)
+    kit(project, "new-service", SERVICE)
+    kit(project, "new-service", OTHER)
+    kit(project, "new-resource", RESOURCE)
+    side_by_side(lambda: check(project), lambda: run_unit_tests(project))
+    ask(project)
+    kit(project, "remove-resource", RESOURCE)
+    kit(project, "remove-service", SERVICE)
+    kit(project, "remove-service", OTHER)
+    assert snapshot(project) == before
 
 
 def kit(project: Path, *words: str) -> None:
     python(project, "-m", "kit", *words)
 
 
-def pytest_in(folder: Path, root: Path, *paths: str, **env: str) -> None:
-    """Run tests of the copy. Servers, if any, come from its own `local`."""
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *paths]
-    python(folder, *words, **env, PYTHONPATH=f"{folder}:{root}")
-
-
-def types(folder: Path, root: Path, *paths: str) -> None:
-    configuration = str(root / "pyproject.toml")
-    cache = str(root / ".mypy_cache")
-    words = ["-m", "mypy", "--config-file", configuration, "--cache-dir", cache]
-    python(folder, *words, *paths, MYPYPATH=str(root), PYTHONPATH=str(folder))
+def side_by_side(*jobs: Callable[[], None]) -> None:
+    with ThreadPoolExecutor() as pool:
+        for job in [pool.submit(each) for each in jobs]:
+            job.result()
 
 
 def check(project: Path) -> None:
-    """What `make check` says of what was generated."""
-    for tool in (["black", "--check", "-q"], ["isort", "--check", "-q"], ["flake8"]):
-        python(project, "-m", *tool, "backend", "services/price_list", "tests/e2e")
-    types(project / "services/price_list", project, *SERVICE)
-    types(project / "backend", project, *BACKEND)
+    """`make check`."""
+    code = "import sys; from local import suite; sys.exit(suite.check())"
+    python(project, "-c", code)
 
 
-def run_tests(project: Path) -> None:
-    """The generated tests, and those that see the whole project."""
-    pytest_in(project / "services/price_list", project, "tests")
-    tests = [path for path in BACKEND if path.startswith("tests/")]
-    also = ["tests/unit/test_openapi.py", "tests/integration/test_migrations.py"]
-    also += ["tests/unit/test_config.py", "tests/unit/test_configuration_document.py"]
-    pytest_in(project / "backend", project, *tests, *also)
-    pytest_in(project, project, KUBERNETES, "-k", "services or network or schemas")
-    assert_it_answers_and_is_traced(project)
+def run_unit_tests(project: Path) -> None:
+    """What sees the whole project, and what was generated."""
+    for folder in (ASKED.snake, ASKING.snake):
+        if (project / "services" / folder).is_dir():
+            pytest_in(project / "services" / folder, project, "tests")
+    generated = f"unit/test_{TABLE.snake}.py", f"integration/test_{TABLE.snake}.py"
+    there = [name for name in generated if (project / "backend/tests" / name).exists()]
+    names = [*BACKEND, *there, "integration/test_migrations.py"]
+    pytest_in(project / "backend", project, *(f"tests/{name}" for name in names))
+    pytest_in(project, project, "tests/unit", "local/tests/unit")
 
 
-def test_from_the_command_to_a_trace_and_back(project: Path) -> None:
-    before = snapshot(project)
-    kit(project, "new-service", "price-list")
-    kit(project, "new-resource", "invoice")
-    with ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(job, project) for job in (check, run_tests)]
-    for job in jobs:
-        job.result()
-    kit(project, "remove-resource", "invoice")
-    kit(project, "remove-service", "price_list")
-    assert snapshot(project) == before
+def ask(project: Path) -> None:
+    """Their own tests through nginx, over a stack that sends its traces here."""
+    queue = service.registered(Tree(project))[ASKED.snake]
+    own = project / f"services/{ASKING.snake}/app/{ASKING.snake}_service.py"
+    made = own.read_text()
+    own.write_text(CALLER.format(name=ASKING, queue=queue))
+    scenario = project / "tests/e2e/test_scenario.py"
+    shutil.copy(SCENARIO, scenario)
+    try:
+        with Receiver() as receiver:
+            told = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_url, **HASTE}
+            tests = [f"tests/e2e/{name}.py" for name in E2E]
+            pytest_in(project, project, *tests, **told)
+            assert_traced(receiver, service.registered(Tree(project)))
+    finally:
+        scenario.unlink()
+        own.write_text(made)
 
 
-def assert_it_answers_and_is_traced(project: Path) -> None:
-    """Its own tests through nginx, over a stack that sends its traces here."""
-    with Receiver() as receiver:
-        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_url, **HASTE}
-        pytest_in(project, project, *E2E, **told)
-        edges = {
-            (parent.service, parent.name, span.service, span.name)
-            for span in receiver.spans
-            for parent in receiver.spans
-            if span.parent == parent.id
-        }
-    queue = "price_list_queue"
-    assert ("api", f"publish {queue}", "price_list", f"process {queue}") in edges
-    server = ("api", "POST /api/v1/price-list/process", "api", f"publish {queue}")
-    assert server in edges
+def assert_traced(receiver: Receiver, queues: dict[str, str]) -> None:
+    """One trace from the API through both services."""
+    asked, asking = queues[ASKED.snake], queues[ASKING.snake]
+    path = [
+        ("api", f"POST /api/v1/{ASKING.kebab}/process"),
+        ("api", f"publish {asking}"),
+        (ASKING.snake, f"process {asking}"),
+        (ASKING.snake, f"publish {asked}"),
+        (ASKED.snake, f"process {asked}"),
+    ]
+    edges = {
+        ((parent.service, parent.name), (span.service, span.name), span.trace)
+        for span in receiver.spans
+        for parent in receiver.spans
+        if span.parent == parent.id
+    }
+    traces = {trace for *_, trace in edges}
+    for parent, child in zip(path, path[1:], strict=False):
+        traces &= {trace for *edge, trace in edges if edge == [parent, child]}
+    assert traces, "no trace goes through both services"
+
+
+def pytest_in(folder: Path, root: Path, *paths: str, **env: str) -> None:
+    """Run tests of the copy. Servers, if any, come from its own `local`."""
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *paths]
+    path = f"{folder}:{root}:{root / 'packages/chassis/src'}"
+    python(folder, *words, **env, PYTHONPATH=path)

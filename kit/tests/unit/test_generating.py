@@ -8,74 +8,77 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kit import commands, service
-from kit.edits import Part
-from kit.names import LONGEST, Name
-from kit.tests.copies import snapshot
+from kit import commands, demo, service
+from kit.edits import Add
+from kit.names import LONGEST, Name, from_specimen
+from kit.rendering import entries
+from kit.tests.copies import HAS_DEMO, OTHER, RESOURCE, SERVICE, Snapshot, snapshot
+from kit.tree import Tree
 
 LONG = ("a" * (LONGEST // 2 - 1)) + "-" + "b" * (LONGEST // 2)
-COMPOSE = """x-environment: &environment
-  DATA_QUEUE_NAME: ${DATA_QUEUE_NAME:-data_queue}
-
-services:
-  api:
-    environment: *environment
-    depends_on:
-      data-service: {condition: service_healthy}
-
-  data-service:
-    image: data-service
-    environment:
-      QUEUE_NAME: ${DATA_QUEUE_NAME:-data_queue}
-
-      SERVICE_NAME: data
-
-  rabbitmq:
-    image: rabbitmq-service
-"""
-SCALE = "services:\n  api:\n    scale: 3\n\n  data-service:\n    scale: 2\n"
+OWN = Name.parse(SERVICE)
+SHARED = (
+    "docker-compose.yml",
+    "rabbitmq/definitions.json",
+    "services/kustomization.yaml",
+)
 
 
 def run(project: Path, *words: str) -> int:
     return commands.run(words[0], [*words[1:]], project)
 
 
-@pytest.mark.parametrize("name", ["pricing", "price-list", LONG])
+def lines(made: Snapshot, before: Snapshot) -> dict[str, int]:
+    """How many lines each file has more than before."""
+    return {
+        path: content.count(b"\n") - before.get(path, (0, b""))[1].count(b"\n")
+        for path, (_, content) in made.items()
+        if not path.endswith("/") and before.get(path, (0, b""))[1] != content
+    }
+
+
+@pytest.mark.parametrize("name", [SERVICE, "trialprice", LONG])
 def test_a_service_comes_and_goes(project: Path, name: str) -> None:
     before = snapshot(project)
-    cache = project / "services/dataservice/.mypy_cache/x"
-    cache.parent.mkdir()
-    cache.write_bytes(b"\xff")
     assert run(project, "new-service", name) == 0
     made = snapshot(project)
-    folder = f"services/{Name.parse(name).snake}"
-    for file in ("main.py", "README.md", "kustomization.yaml", "requirements.txt"):
-        assert f"{folder}/{file}" in made
-    (project / folder / ".pytest_cache").mkdir()
+    assert f"services/{Name.parse(name).snake}/main.py" in made
+    (project / "services" / Name.parse(name).snake / ".pytest_cache").mkdir()
     assert run(project, "remove-service", name.replace("-", "_")) == 0
-    assert not (project / folder).exists()
     assert snapshot(project) == before
+
+
+@pytest.mark.parametrize("name", [SERVICE, LONG])
+def test_a_service_is_small(project: Path, name: str) -> None:
+    before = snapshot(project)
+    run(project, "new-service", name)
+    more = lines(snapshot(project), before)
+    own = {path: count for path, count in more.items() if path not in before}
+    assert len(own) <= 12
+    # A long name breaks lines; what it adds to shared files counts for usual ones.
+    assert sum((own if name == LONG else more).values()) <= 400
+    assert more[service.REGISTRY] == 1
 
 
 def test_a_resource_comes_and_goes(project: Path) -> None:
     before = snapshot(project)
-    assert run(project, "new-resource", "purchase_order") == 0
-    assert "backend/app/models/purchase_order.py" in snapshot(project)
-    assert run(project, "remove-resource", "purchase-order") == 0
+    assert run(project, "new-resource", "trial_order") == 0
+    assert "backend/app/models/trial_order.py" in snapshot(project)
+    assert run(project, "remove-resource", "trial-order") == 0
     assert snapshot(project) == before
 
 
 def test_several_come_and_go_in_any_order(project: Path) -> None:
     before = snapshot(project)
     for words in (
-        ("new-service", "pricing"),
-        ("new-resource", "invoice"),
-        ("new-service", "price-list"),
-        ("remove-service", "pricing"),
-        ("new-service", "shipping"),
-        ("remove-service", "price-list"),
-        ("remove-service", "shipping"),
-        ("remove-resource", "invoice"),
+        ("new-service", "trialprice"),
+        ("new-resource", RESOURCE),
+        ("new-service", SERVICE),
+        ("remove-service", "trialprice"),
+        ("new-service", OTHER),
+        ("remove-service", SERVICE),
+        ("remove-service", OTHER),
+        ("remove-resource", RESOURCE),
     ):
         assert run(project, *words) == 0, words
     assert snapshot(project) == before
@@ -86,23 +89,25 @@ def test_nothing_of_the_template_is_left_in_what_is_made(project: Path) -> None:
     run(project, "new-service", LONG)
     run(project, "new-resource", LONG.replace("a", "c"))
     for path, (_, content) in snapshot(project).items():
-        if path in before or path.endswith("/"):
+        if before.get(path, (0, b""))[1] == content:
             continue
         text = content.decode()
         assert not re.search(r"speci-?_? ?mens?", text, re.IGNORECASE), path
-        if path.startswith("services/"):
-            words = r"data[-_ ]?service|data_queue|DATA_QUEUE"
-            assert not re.search(words, text, re.IGNORECASE), path
         if path.endswith(".py"):
             assert max(map(len, text.splitlines()), default=0) <= 88, path
 
 
 def test_its_names_are_its_own(project: Path) -> None:
-    run(project, "new-service", "pricing")
+    run(project, "new-service", SERVICE)
+    run(project, "new-service", OTHER)
     queues = json.loads((project / "rabbitmq/definitions.json").read_text())["queues"]
     names = [queue["name"] for queue in queues]
-    assert {"pricing_queue", "pricing_queue_dlq"} < set(names)
-    assert len(names) == len(set(names))
+    registered = service.registered(Tree(project))
+    assert {OWN.snake, OTHER} <= set(registered)
+    assert {*registered.values(), *(f"{q}_dlq" for q in registered.values())} == set(
+        names
+    )
+    assert len(names) == len(set(names)) == 2 * len(registered)
     objects = [
         (each["kind"], each["metadata"]["name"])
         for file in project.glob("services/*/*-pod.yaml")
@@ -111,112 +116,141 @@ def test_its_names_are_its_own(project: Path) -> None:
     assert len(objects) == len(set(objects))
 
 
-def test_compose_files_that_are_there_get_their_part(project: Path) -> None:
-    for file in project.glob("docker-compose*.yml"):
-        file.unlink()
-    (project / "docker-compose.yml").write_text(COMPOSE)
-    (project / "docker-compose.scale.yml").write_text(SCALE)
-    (project / service.WORKFLOW).write_text("image: [a, data-service, b]\n")
+def test_compose_files_get_their_part(project: Path) -> None:
+    run(project, "new-service", SERVICE)
+    made = yaml.safe_load((project / "docker-compose.yml").read_text())["services"]
+    ((key, own),) = (each for each in made.items() if f"{SERVICE}-service" in each[0])
+    assert own["image"] == own["container_name"] == key
+    assert own["build"]["dockerfile"] == f"services/{OWN.snake}/Dockerfile"
+    assert own["mem_limit"] and own["read_only"]
+    variable = f"{OWN.snake.upper()}_QUEUE_NAME"
+    queue = service.registered(Tree(project))[OWN.snake]
+    assert own["environment"]["QUEUE_NAME"] == f"${{{variable}:-{queue}}}"
+    assert made["api"]["environment"][variable] == own["environment"]["QUEUE_NAME"]
+    assert key in made["api"]["depends_on"]
+    for file in ("docker-compose.dev.yml", "docker-compose.scale.yml"):
+        assert key in yaml.safe_load((project / file).read_text())["services"]
+
+
+def test_a_project_without_containers_and_manifests(project: Path) -> None:
+    for file in [*project.glob("docker-compose*.yml"), *map(project.joinpath, SHARED)]:
+        file.unlink(missing_ok=True)
     before = snapshot(project)
-    assert run(project, "new-service", "pricing") == 0
-    made = yaml.safe_load((project / "docker-compose.yml").read_text())
-    own = made["services"]["pricing-service"]
-    assert own["image"] == "pricing-service"
-    variables = {
-        "QUEUE_NAME": "${PRICING_QUEUE_NAME:-pricing_queue}",
-        "SERVICE_NAME": "pricing",
-    }
-    assert own["environment"] == variables
-    api = made["services"]["api"]
-    assert api["environment"]["PRICING_QUEUE_NAME"] == variables["QUEUE_NAME"]
-    assert set(api["depends_on"]) == {"data-service", "pricing-service"}
-    scale = (project / "docker-compose.scale.yml").read_text()
-    assert scale == SCALE + "\n  pricing-service:\n    scale: 2\n"
-    workflow = (project / service.WORKFLOW).read_text()
-    assert workflow == "image: [a, data-service, pricing-service, b]\n"
-    assert run(project, "remove-service", "pricing") == 0
+    assert run(project, "new-service", SERVICE) == 0
+    assert run(project, "remove-service", SERVICE) == 0
     assert snapshot(project) == before
+
+
+@pytest.mark.skipif(not HAS_DEMO, reason="the data service was taken out")
+def test_the_data_service_has_what_a_new_one_gets(project: Path) -> None:
+    """One that is taken out by its entries must have them as they are made today."""
+    tree = Tree(project)
+    rename = from_specimen(demo.NAME, demo.WORDS)
+    for edit in entries(tree, service.TEMPLATES, rename):
+        edit.undo(tree, force=False)
+    assert set(tree.changes) >= {*SHARED, service.REGISTRY}
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        *(("new-service", "pricing"), ("new-resource", "pricing")),
+        *(("new-service", SERVICE), ("new-resource", SERVICE)),
         *(("new-resource", "record"), ("new-resource", "page")),
         *(("new-resource", "log"), ("new-service", "billing-service")),
-        *(("remove-service", "shipping"), ("remove-resource", "invoice")),
+        ("new-service", "task"),
+        *(("remove-service", OTHER), ("remove-resource", RESOURCE)),
         *(("new-service",), ("new-service", "a", "b"), ("new-service", "a", "--x")),
+        ("new-service", "data"),
     ],
 )
 def test_what_cannot_be_done_changes_nothing(
     project: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(project, "new-service", "pricing")
+    run(project, "new-service", SERVICE)
     before = snapshot(project)
     assert run(project, *words) == 1
     assert capsys.readouterr().err
     assert snapshot(project) == before
 
 
-@pytest.mark.parametrize(("path", "part"), service.PLACES)
+@pytest.mark.parametrize(
+    ("path", "place", "reason"),
+    [
+        ("docker-compose.yml", "  api:\n", "services.api.depends_on is missing"),
+        ("docker-compose.scale.yml", "services:\n", "services is missing"),
+        ("rabbitmq/definitions.json", '"queues": [', "the list queues is missing"),
+        ("services/kustomization.yaml", "resources:", "resources is missing"),
+        (service.REGISTRY, "SERVICES:", "the tuple SERVICES is missing"),
+    ],
+)
 def test_a_missing_place_is_named(
-    project: Path, path: str, part: Part, capsys: pytest.CaptureFixture[str]
+    project: Path,
+    path: str,
+    place: str,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = project / path
     text = file.read_text()
-    file.write_text(text.replace(part.first, part.first[:-1] + "?"))
+    assert place in text
+    file.write_text(text.replace(place, re.sub(r"(\w)(?=\W*$)", r"\1_", place), 1))
     before = snapshot(project)
-    assert run(project, "new-service", "pricing") == 1
+    assert run(project, "new-service", SERVICE) == 1
     said = capsys.readouterr().err
-    assert path in said and part.first.strip() in said
+    assert path in said and reason in said
     assert snapshot(project) == before
 
 
-def test_a_missing_file_or_function_is_named(
+def test_without_the_registry_there_is_no_service(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = project / "backend/app/api/v1/endpoints/data.py"
-    data.write_text(data.read_text().replace("process_data(", "handle("))
-    assert run(project, "new-service", "pricing") == 1
-    assert "data.py has no process_data" in capsys.readouterr().err
-    data.unlink()
-    assert run(project, "new-service", "pricing") == 1
-    assert "data.py is missing" in capsys.readouterr().err
-    shutil.rmtree(project / "services/dataservice")
-    assert run(project, "new-service", "pricing") == 1
+    (project / service.REGISTRY).unlink()
+    assert run(project, "new-service", SERVICE) == 1
+    assert f"{service.REGISTRY} is missing" in capsys.readouterr().err
 
 
 def test_what_was_changed_since_is_removed_by_force_only(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = snapshot(project)
-    run(project, "new-service", "pricing")
-    own = project / "services/pricing/app/pricing_service.py"
+    run(project, "new-service", SERVICE)
+    own = project / f"services/{OWN.snake}/app/{OWN.snake}_service.py"
     made = own.read_text()
     own.write_text(made + "# mine\n")
-    assert run(project, "remove-service", "pricing") == 1
-    assert "pricing_service.py was changed" in capsys.readouterr().err
+    assert run(project, "remove-service", SERVICE) == 1
+    assert f"{own.name} was changed" in capsys.readouterr().err
     own.write_text(made)
     more = own.with_name("more.py")
     more.write_text("")
-    assert run(project, "remove-service", "pricing") == 1
+    assert run(project, "remove-service", SERVICE) == 1
     assert "more.py was added" in capsys.readouterr().err
-    readme = project / "README.md"
-    readme.write_text(readme.read_text().replace("| [Pricing service]", "| [Mine]"))
-    env = project / ".env.example"
-    env.write_text(env.read_text().replace("=pricing_queue", "=prices"))
-    assert run(project, "remove-service", "pricing", "--force") == 0
-    after = snapshot(project)
-    assert {path for path in after if after[path] != before.get(path)} == {"README.md"}
-    assert set(after) == set(before)
+    compose = project / "docker-compose.yml"
+    text = compose.read_text()
+    compose.write_text(text.replace(f":-{_queue(project)}}}\n\n", ":-prices}\n\n"))
+    shutil.rmtree(own.parents[1] / "tests")
+    assert run(project, "remove-service", SERVICE, "--force") == 0
+    assert snapshot(project) == before
+
+
+def _queue(project: Path) -> str:
+    return service.registered(Tree(project))[OWN.snake]
 
 
 def test_a_migration_that_others_build_upon_stays(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(project, "new-resource", "invoice")
-    run(project, "new-resource", "customer")
+    run(project, "new-resource", RESOURCE)
+    run(project, "new-resource", "trial-customer")
     before = snapshot(project)
-    assert run(project, "remove-resource", "invoice") == 1
-    assert "create_customers.py follows" in capsys.readouterr().err
+    assert run(project, "remove-resource", RESOURCE) == 1
+    assert "create_trial_customers.py follows" in capsys.readouterr().err
     assert snapshot(project) == before
+
+
+def test_every_fragment_is_of_a_file_that_is_there(project: Path) -> None:
+    tree = Tree(project)
+    made = list(entries(tree, service.TEMPLATES, from_specimen(OWN)))
+    assert all(isinstance(edit, Add) for edit in made)
+    assert {edit.path for edit in made} >= {*SHARED, service.REGISTRY}
+    for edit in made:
+        assert tree.exists(edit.path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.names import LONGEST, Name, from_data_service
+from kit.names import LONGEST, Name, from_specimen, is_specimen
 from kit.tree import KitError
 
 
@@ -23,6 +23,7 @@ def test_every_spelling(text: str) -> None:
         *("", "Pricing", "price list", "1st", "-a", "a-", "a--b", "a-_b", "größe"),
         *("a/b", "../x", "a.b", "a;b", "$(id)", "x" * (LONGEST + 1), "a\n"),
         *("class", "import", "worker", "data", "rabbitmq", "services", "tests"),
+        "specimen",
     ],
 )
 def test_what_is_no_name_is_refused(text: str) -> None:
@@ -43,13 +44,12 @@ def test_plurals(one: str, many: str) -> None:
     assert Name.parse(one).plural.snake == many
 
 
-def test_words_of_the_data_service_become_those_of_the_name() -> None:
-    rename = from_data_service(Name.parse("price-list"))
-    before = 'data-service data_service DataService dataservice "SERVICE_NAME", "data"'
+def test_words_of_a_template_become_those_of_the_name() -> None:
+    rename = from_specimen(Name.parse("price-list"), {"specimen/x": "lists/x"})
+    before = "speci-men speci-mens specimen specimens Specimen Speci mens SPECIMEN_X"
     assert rename(before) == (
-        "price-list-service price_list_service PriceListService price_list "
-        '"SERVICE_NAME", "price_list"'
+        "price-list price-lists price_list price_lists PriceList Price lists "
+        "PRICE_LIST_X"
     )
-    assert rename("SERVICE_NAME=data\ndata: bytes") == (
-        "SERVICE_NAME=price_list\ndata: bytes"
-    )
+    assert rename("specimen/x") == "lists/x"
+    assert is_specimen("SPECIMEN_QUEUE") and not is_specimen("special men")

@@ -3,73 +3,124 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from kit import commands
+from kit import commands, service
 from kit.names import Name
 from kit.rename import LONGEST, spellings
-from kit.tests.copies import python, snapshot
+from kit.tests.copies import OTHER, SERVICE, python, snapshot
 from kit.tree import Tree
 
-OLD = "|".join(map(re.escape, spellings(Name.parse("anything"))))
+CHASSIS = "packages/chassis/src"
+
+
+def run(project: Path, *words: str) -> None:
+    """With the copy's own kit, whose names change too."""
+    python(project, "-m", "kit", *words)
 
 
 @pytest.fixture
-def renamed(project: Path) -> Path:
-    """A copy under git, with files that git ignores."""
+def before(project: Path) -> Path:
+    """A copy under git with a service of its own, and files that git ignores."""
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     (project / ".env").write_text("DATABASE_URL=x/fastapi_db\n")
-    assert commands.run("rename", ["acme-orders"], project) == 0
+    run(project, "new-service", SERVICE)
     return project
 
 
-def test_no_old_name_is_left(renamed: Path) -> None:
-    for path, (_, content) in snapshot(renamed).items():
-        if path != ".env" and not path.endswith(".png"):
-            assert not re.search(OLD, path)
-            assert not re.search(OLD, content.decode()), path
-    assert (renamed / ".env").read_text() == "DATABASE_URL=x/fastapi_db\n"
+@pytest.fixture
+def renamed(before: Path) -> Path:
+    run(before, "rename", "acme-orders")
+    return before
+
+
+def containers(project: Path) -> dict[str, Any]:
+    loaded = yaml.safe_load((project / "docker-compose.yml").read_text())
+    found: dict[str, Any] = loaded["services"]
+    return found
+
+
+def own_names(project: Path) -> set[str]:
+    """What two projects on one machine must not both have."""
+    services = containers(project).values()
+    queues = set(service.registered(Tree(project)).values())
+    built = {each["image"] for each in services if ":" not in each["image"]}
+    return queues | built | {each["container_name"] for each in services}
+
+
+def test_no_old_name_is_left(before: Path) -> None:
+    old = spellings(Tree(before), Name.parse("anything"))
+    words = "|".join(sorted(map(re.escape, old), key=len, reverse=True))
+    pattern = re.compile(rf"(?<!\w)(?<!\w-)({words})(?!\w)")
+    run(before, "rename", "acme-orders")
+    for path, (_, content) in snapshot(before).items():
+        if path != ".env" and not path.endswith((".png", "/")):
+            assert not pattern.search(content.decode()), path
+    assert (before / ".env").read_text() == "DATABASE_URL=x/fastapi_db\n"
+
+
+def test_two_projects_have_nothing_in_common(before: Path) -> None:
+    first = own_names(before)
+    networks = [subnet(before)]
+    for name in ("acme-orders", "shop"):
+        run(before, "rename", name)
+        own = own_names(before)
+        assert not own & first
+        prefixes = (f"{name}-", f"{name.replace('-', '_')}_")
+        assert all(each.startswith(prefixes) for each in own)
+        networks.append(subnet(before))
+    assert len(set(networks)) == 3
+
+
+def subnet(project: Path) -> str:
+    loaded = yaml.safe_load((project / "docker-compose.yml").read_text())
+    return str(loaded["networks"]["gateway"]["ipam"]["config"][0]["subnet"])
 
 
 def test_the_new_ones_agree(renamed: Path) -> None:
     folder = renamed / "deploy/overlays/development"
     overlay = yaml.safe_load((folder / "kustomization.yaml").read_text())
     assert overlay["namespace"] == "acme-orders"
-    assert {each["name"] for each in overlay["images"]} >= {
-        "acme-orders-api",
-        "data-service",
-    }
+    assert "acme-orders-api" in {each["name"] for each in overlay["images"]}
     code = """
 from app.application import create_app
 from app.core.config import Settings
+from chassis.queues import get_queue_name, get_service_name
 settings = Settings()
 url = type(settings.database).model_fields["database_url"].default
 print(create_app(settings).title, url.get_secret_value())
+for each in settings.services:
+    assert get_queue_name(each.name) == each.queue
+    assert get_service_name(each.queue) == each.name
 """
-    told = python(renamed / "backend", "-c", code)
+    paths = f"{renamed / 'backend'}:{renamed / CHASSIS}"
+    told = python(renamed / "backend", "-c", code, PYTHONPATH=paths)
     assert told.startswith("Acme orders ") and told.endswith("/acme_orders_db\n")
 
 
-def test_the_longest_name_fits(project: Path) -> None:
+def test_the_longest_name_fits(before: Path) -> None:
     longest = f"{'a' * 9}-{'b' * (LONGEST - 10)}"
-    assert commands.run("rename", [longest + "c"], project) == 1
-    assert commands.run("rename", [longest], project) == 0
-    for path in Tree(project).files("."):
+    assert commands.run("rename", [longest + "c"], before) == 1
+    run(before, "rename", longest)
+    for path in Tree(before).files("."):
         if path.endswith(".py") and "kit/templates" not in path:
-            text = (project / path).read_text()
+            text = (before / path).read_text()
             assert max(map(len, text.splitlines()), default=0) <= 88, path
 
 
-def test_it_can_be_renamed_again(renamed: Path) -> None:
-    python(renamed, "-m", "kit", "rename", "shop")
-    assert not re.search("acme", (renamed / "kubectl-setup.sh").read_text())
-    settings = (renamed / "backend/app/core/config.py").read_text()
-    assert "/shop_db" in settings
-
-
-def test_services_come_under_the_new_name(renamed: Path) -> None:
-    python(renamed, "-m", "kit", "new-service", "pricing")
-    manifest = (renamed / "services/pricing/pricing-pod.yaml").read_text()
-    assert "acme-orders/role: service" in manifest
+def test_services_come_and_go_under_the_new_name(renamed: Path) -> None:
+    state = snapshot(renamed)
+    run(renamed, "new-service", OTHER)
+    assert service.registered(Tree(renamed))[OTHER] == f"acme_orders_{OTHER}_queue"
+    key = "acme-orders-trial-stock-service"
+    made = containers(renamed)[key]
+    assert made["image"] == made["container_name"] == key
+    main = (renamed / f"services/{OTHER}/main.py").read_text()
+    assert f'queue="acme_orders_{OTHER}_queue"' in main
+    run(renamed, "remove-service", OTHER)
+    assert snapshot(renamed) == state
+    run(renamed, "remove-service", SERVICE)
+    assert not (renamed / "services/trial_price").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from local.apps import ROOT, answers
+from local.apps import ROOT, answers, registered
 from local.state import end_leftovers, leftovers
 
 MAIN = (
@@ -89,7 +89,7 @@ def test_from_start_to_end_through_kills(launcher: Launcher) -> None:
     launcher.start()
     assert answers(launcher.url() + "/health/ready")
 
-    for name in ("redis", "dataservice"):
+    for name in ("redis", "beat"):
         os.kill(launcher.named(name), signal.SIGKILL)
         launcher.wait_for(rf"({name} is back)")
     os.kill(launcher.named("worker"), signal.SIGSTOP)
@@ -120,6 +120,13 @@ def test_without_rabbitmq_and_nginx(launcher: Launcher) -> None:
     output = launcher.output.read_text()
     assert "RPC goes over Redis" in output
     assert "nginx is not on this machine" in output
+    assert answers(f"{url}/health/ready")
+    if "data" in registered():
+        assert_calls_go_over_redis(url)
+    assert launcher.end(signal.SIGINT) == 0
+
+
+def assert_calls_go_over_redis(url: str) -> None:
     request = urllib.request.Request(
         url + "/api/v1/data/process",
         data=b'{"payload": "hello", "description": "uppercase"}',
@@ -127,4 +134,3 @@ def test_without_rabbitmq_and_nginx(launcher: Launcher) -> None:
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         assert json.load(answer)["outcome"]["output"] == "HELLO"
-    assert launcher.end(signal.SIGINT) == 0

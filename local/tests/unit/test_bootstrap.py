@@ -1,5 +1,6 @@
 """When requirements are installed, and when that is skipped."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from local import bootstrap
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project in a folder with a space; pip and venv are only pretended."""
     root = tmp_path / "a project"
-    for folder in ("backend", "services/one", "local", "."):
+    for folder in ("packages/shared", "backend", "services/one", "local", "."):
         (root / folder).mkdir(parents=True, exist_ok=True)
         name = "requirements-dev.txt" if folder == "." else "requirements.txt"
         (root / folder / name).write_text(f"{folder}\n")
@@ -34,6 +35,7 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             calls.append("venv")
             binaries = project / ".venv" / "bin"
             binaries.mkdir(parents=True)
+            (project / ".venv/lib/python3.11/site-packages").mkdir(parents=True)
             (binaries / "python").touch()
             (binaries / "pip").write_text(f"#!{binaries}/python\n")
         else:
@@ -45,8 +47,8 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-RUNTIME = "backend/requirements.txt services/one/requirements.txt "
-RUNTIME += "local/requirements.txt"
+RUNTIME = "packages/shared/requirements.txt backend/requirements.txt "
+RUNTIME += "services/one/requirements.txt local/requirements.txt"
 
 
 def test_installs_once(ran: list[str]) -> None:
@@ -68,6 +70,39 @@ def test_changed_requirements_are_installed(ran: list[str], project: Path) -> No
     (project / "services/one/requirements.txt").write_text("other\n")
     bootstrap.ensure(development=False)
     assert ran == ["venv", RUNTIME, RUNTIME]
+
+
+def test_packages_are_importable_without_a_build(
+    ran: list[str], project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "packages/shared/src/shared").mkdir(parents=True)
+    module = project / "packages/shared/src/shared/__init__.py"
+    module.write_text("print('imported from', __file__)")
+    bootstrap.ensure(development=False)
+    libraries = project / ".venv/lib/python3.11/site-packages"
+    code = f"import site; site.addsitedir({str(libraries)!r}); import shared"
+    # `subprocess` is only pretended here.
+    os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code)
+    assert capfd.readouterr().out.splitlines()[-1] == f"imported from {module}"
+
+
+def test_a_new_package_is_installed(ran: list[str], project: Path) -> None:
+    bootstrap.ensure(development=False)
+    (project / "packages/other/src").mkdir(parents=True)
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME, RUNTIME]
+
+
+def test_a_service_that_adds_nothing_installs_nothing(
+    ran: list[str], project: Path
+) -> None:
+    base = "-r ../../packages/shared/requirements.txt\n"
+    (project / "services/one/requirements.txt").write_text(base)
+    bootstrap.ensure(development=False)
+    (project / "services/two").mkdir()
+    (project / "services/two/requirements.txt").write_text(f"# Its own.\n{base}")
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", RUNTIME]
 
 
 def test_an_interrupted_installation_is_done_again(

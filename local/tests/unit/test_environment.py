@@ -57,14 +57,18 @@ def test_rabbitmq_named_by_the_user() -> None:
 
 
 def test_each_service_has_a_queue_of_its_own() -> None:
-    env = {"QUEUE_NAME": "mine", "PRICING_QUEUE_NAME": "other", "X": "1"}
+    env = {"QUEUE_NAME": "another's", "PRICING_QUEUE_NAME": "other"}
+    queues = {"data": "acme_data_queue", "pricing": "acme_pricing_queue"}
 
-    def told(folder: str, env: dict[str, str]) -> tuple[str, str]:
-        own = apps.service_environment(Path("services") / folder, env)
-        return own["QUEUE_NAME"], own["SERVICE_NAME"]
+    def told(folder: str, env: dict[str, str]) -> str:
+        path = Path("services") / folder
+        return apps.service_environment(path, env, queues)["QUEUE_NAME"]
 
-    assert told("dataservice", {}) == ("data_queue", "data")
-    assert told("dataservice", {"DATA_QUEUE_NAME": "d"}) == ("d", "data")
-    assert told("dataservice", env) == ("mine", "data")
-    assert told("pricing", {}) == ("pricing_queue", "pricing")
-    assert told("pricing", env) == ("other", "pricing")
+    assert told("dataservice", {}) == told("dataservice", env) == "acme_data_queue"
+    assert told("dataservice", {"DATA_QUEUE_NAME": "d"}) == "d"
+    assert told("pricing", env) == "other"
+
+
+def test_the_registry_of_the_backend_is_read() -> None:
+    folders = {folder.name.removesuffix("service") for folder in apps.service_folders()}
+    assert set(apps.registered()) == folders

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from local.apps import App, service
+from local.apps import ROOT, App, service
 from local.reload import affected, watch_code
 from local.state import State
 from local.supervisor import Supervisor
@@ -29,6 +29,12 @@ def test_only_its_own_folder_concerns_a_process(
     assert affected([tmp_path / "backend" / "tests" / "x.py"], apps) == []
     both = [tmp_path / "backend" / "x.py", tmp_path / "prices" / "x.py"]
     assert affected(both, apps) == [backend, prices]
+
+
+def test_the_chassis_concerns_every_process(apps: list[App]) -> None:
+    chassis = ROOT / "packages" / "chassis"
+    assert affected([chassis / "src" / "chassis" / "logs.py"], apps) == apps
+    assert affected([chassis / "tests" / "unit" / "test_logs.py"], apps) == []
 
 
 def test_saving_a_file_reloads(tmp_path: Path, apps: list[App]) -> None:

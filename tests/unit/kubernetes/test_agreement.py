@@ -30,7 +30,6 @@ EXAMPLE = {
         r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE
     )
 }
-README = (ROOT / "services/dataservice/README.md").read_text()
 
 # Read by probes, not by a process.
 FOR_PROBES = {"REDIS_PORT"}
@@ -125,44 +124,38 @@ def _seconds(text: str) -> float:
     return float(text.removesuffix("s"))
 
 
-DATA_SERVICE_CODE = """
-import json, os
-from main import make_receiver
-receiver = make_receiver(os.environ)
-broker = receiver._broker
+SERVICE_CODE = """
+import json
+from chassis.environment import load
+from chassis.rpc.topology import RequestQueue
+from chassis.settings import ServiceSettings
+settings = load(ServiceSettings)
 print(json.dumps({
-    "host": broker.host, "port": broker.port, "user": broker.username,
-    "password": broker.password, "queue": receiver._queue.name,
-    "arguments": receiver._queue.arguments,
+    "host": settings.rabbitmq.host, "port": settings.rabbitmq.port,
+    "user": settings.rabbitmq.user,
+    "password": settings.rabbitmq.password.get_secret_value(),
+    "arguments": RequestQueue(settings.queue_name).arguments,
 }))
 """
 
 
-def test_the_data_service_takes_its_settings(secrets: Path) -> None:
-    env = mounted(workload("data-service").environment(), secrets)
-    found = python("services/dataservice", DATA_SERVICE_CODE, env)
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_takes_its_settings(name: str, secrets: Path) -> None:
+    env = mounted(workload(name).environment(), secrets)
+    found = python(str(SERVICES[name].relative_to(ROOT)), SERVICE_CODE, env)
     api = workload("fastapi-api").environment()
     assert found["password"] == SECRETS["rabbitmq-password"]
     assert found["host"] == api["RABBITMQ_HOST"]
     assert found["port"] == int(api["RABBITMQ_PORT"])
     assert found["user"] == api["RABBITMQ_USER"]
-    assert found["queue"] == api["DATA_QUEUE_NAME"]
-    # One queue, in definitions.json and for KEDA too.
-    scaled = one("production", "ScaledObject", "data-service")["spec"]["triggers"]
-    queues = {
-        each["metadata"]["queueName"] for each in scaled if each["type"] == "rabbitmq"
-    }
-    assert queues == {found["queue"]}
     definitions = json.loads((ROOT / "rabbitmq/definitions.json").read_text())
     declared = {queue["name"]: queue["arguments"] for queue in definitions["queues"]}
-    assert declared[found["queue"]] == found["arguments"]
+    assert declared[env["QUEUE_NAME"]] == found["arguments"]
 
 
 @pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", *SERVICES])
 def test_variables_are_documented(name: str) -> None:
     known = EXAMPLE | FOR_PROBES
-    if name in SERVICES:
-        known |= set(re.findall(r"`([A-Z_]+)`", README))
     for variable in workload(name).environment():
         assert variable in known or variable.removesuffix("_FILE") in known, variable
 
@@ -203,7 +196,7 @@ def _secret_items(volume: Object) -> dict[str, str]:
     [
         ("fastapi-celery-worker", "CELERY_HEARTBEAT_FILE"),
         ("fastapi-celery-beat", "CELERY_HEARTBEAT_FILE"),
-        ("data-service", "HEARTBEAT_FILE"),
+        *((name, "HEARTBEAT_FILE") for name in SERVICES),
     ],
 )
 def test_probes_look_at_the_file_that_is_touched(name: str, variable: str) -> None:

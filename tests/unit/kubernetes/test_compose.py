@@ -9,7 +9,7 @@ from tests.unit.kubernetes.manifests import ROOT, SERVICES, Object, workload
 
 COMPOSE = ROOT / "docker-compose.yml"
 
-# Container names of the brief, and the workloads that run the same.
+# Container names, less that of a project, and the workloads that run the same.
 CONTAINERS = {
     "fastapi-api": "fastapi-api",
     "fastapi-celery-worker": "fastapi-celery-worker",
@@ -24,7 +24,7 @@ FOREIGN = ("redis", "postgres", "nginx", "otel-collector")
 MORE = ("nginx", "fastapi-celery-beat", "fastapi-migrations", "otel-collector")
 # What compose and Kubernetes must say alike where both say something.
 SAME = (
-    *("DATA_QUEUE_NAME", "QUEUE_NAME", "RABBITMQ_HOST", "RABBITMQ_PORT", "API_PORT"),
+    *("QUEUE_NAME", "RABBITMQ_HOST", "RABBITMQ_PORT", "API_PORT"),
     *("CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     *("NGINX_PORT", "POSTGRES_DB", "POSTGRES_USER"),
 )
@@ -33,10 +33,10 @@ SAME = (
 @pytest.mark.skipif(not COMPOSE.exists(), reason="there is no docker-compose.yml")
 def test_compose_runs_the_same() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
-    by_container = {each.get("container_name"): each for each in services.values()}
-    also = {name: name for name in MORE if name in by_container}
+    by_container = {_plain(each["container_name"]): each for each in services.values()}
+    also = {name: name for name in MORE if _plain(name) in by_container}
     for container, name in {**CONTAINERS, **also}.items():
-        service, own = by_container[container], workload(name, "development")
+        service, own = by_container[_plain(container)], workload(name, "development")
         # Ours have a version of their own, that the tag tells.
         ours, tag = own.main["image"].rpartition("/")[2].split(":")
         assert _image(service).partition(":")[0] == ours
@@ -47,6 +47,10 @@ def test_compose_runs_the_same() -> None:
             said = re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", theirs.get(variable, ""))
             if said and variable in given:
                 assert said == given[variable], (container, variable)
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("fastapi-starter-")
 
 
 def _image(service: Object) -> str:

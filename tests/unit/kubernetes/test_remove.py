@@ -22,7 +22,7 @@ def test_remove_stops_the_intake_first(cluster: Cluster) -> None:
         for pattern in (
             "^delete ingresses",
             r"^delete deployments -l .*\(nginx,fastapi-api\)",
-            r"^delete deployments -l .* notin \(data-service",
+            r"^delete deployments -l .*role notin \(service\)",
             "^delete deployments -l [^ ]* --",
             "^exec |^get pods -l app.kubernetes.io/name=rabbitmq",
             "^delete statefulsets",

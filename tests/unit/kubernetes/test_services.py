@@ -3,25 +3,22 @@
 import json
 
 import pytest
-from dotenv import dotenv_values
 
+from local.apps import registered, service_folders
 from tests.unit.kubernetes.manifests import ROOT, SERVICES, one, workload
 
 QUEUES = {name: workload(name).environment()["QUEUE_NAME"] for name in SERVICES}
 
 
 def test_every_folder_is_a_service_with_a_queue_of_its_own() -> None:
-    folders = {main.parent for main in ROOT.glob("services/*/main.py")}
-    assert set(SERVICES.values()) == folders
+    assert set(SERVICES.values()) == set(service_folders())
+    assert sorted(QUEUES.values()) == sorted(registered().values())
     assert len(set(QUEUES.values())) == len(SERVICES)
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_all_mean_the_same_queue(name: str) -> None:
     queue = QUEUES[name]
-    variable = f"{queue.upper()}_NAME"
-    assert workload("fastapi-api").environment()[variable] == queue
-    assert dotenv_values(ROOT / ".env.example")[variable] == queue
     definitions = json.loads((ROOT / "rabbitmq/definitions.json").read_text())
     declared = [each["name"] for each in definitions["queues"]]
     assert declared.count(queue) == declared.count(f"{queue}_dlq") == 1

@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok
-from tests.unit.kubernetes.manifests import ROOT, rendered
+from tests.unit.kubernetes.manifests import ROOT, SERVICES, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
+
+
+def scalers(kind: str) -> set[str]:
+    """Those of a kind that services and the worker have."""
+    return {f"{kind}/{name}" for name in (*SERVICES, "fastapi-celery-worker")}
 
 
 def test_the_scripts_are_clean() -> None:
@@ -166,13 +171,13 @@ def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
     objects = [value.get("object", {}) for value in cluster.objects.values()]
     text = json.dumps(objects)
     assert "fastapi-starter-api:0.1.0" not in text
-    for image in ("fastapi-starter-api", "data-service", "rabbitmq-service"):
+    for image in ("fastapi-starter-api", *SERVICES, "rabbitmq-service"):
         assert f'"reg.example.org/{image}:1.2.3"' in text
     assert all(each["metadata"]["namespace"] == "shop" for each in objects if each)
     (ingress,) = (each for each in objects if each.get("kind") == "Ingress")
     assert ingress["spec"]["rules"][0]["host"] == "shop.example.org"
     assert ingress["spec"]["tls"][0]["hosts"] == ["shop.example.org"]
-    assert "scaledobject/data-service" in cluster.objects
+    assert scalers("scaledobject") <= set(cluster.objects)
     assert "statefulset/postgres" not in cluster.objects
 
 
@@ -205,12 +210,12 @@ def test_production_needs_managed_servers(cluster: Cluster) -> None:
 def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
     told = ok(cluster.setup(*urls))
     assert "KEDA is not installed" in told
-    assert "horizontalpodautoscaler/data-service" in cluster.objects
+    assert scalers("horizontalpodautoscaler") <= set(cluster.objects)
     # KEDA comes later: two autoscalers must not pull at one Deployment.
     cluster.crds = KEDA
     ok(cluster.setup(*urls))
-    assert "horizontalpodautoscaler/data-service" not in cluster.objects
-    assert "scaledobject/data-service" in cluster.objects
+    assert not scalers("horizontalpodautoscaler") & set(cluster.objects)
+    assert scalers("scaledobject") <= set(cluster.objects)
 
 
 def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:

@@ -1,9 +1,11 @@
 """Calling a service from plain code: a function, where a producer is not at hand."""
 
-import os
 from typing import Any
 
+from chassis.queues import get_queue_name
 from chassis.rpc.producers import EventProducer
+
+__all__ = ["call_service", "get_queue_name", "set_event_producer"]
 
 _producer: EventProducer | None = None
 
@@ -31,8 +33,3 @@ def call_service(
     if _producer is None:
         raise RuntimeError("set_event_producer() has not been called in this process")
     return _producer.call(queue_name, payload).outcome
-
-
-def get_queue_name(service: str) -> str:
-    """The queue of a service: ``PRICING_QUEUE_NAME``, or ``pricing_queue``."""
-    return os.getenv(f"{service.upper()}_QUEUE_NAME") or f"{service}_queue"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from chassis.calls import set_event_producer
 from chassis.environment import load
 from chassis.logs import configure_logging
+from chassis.queues import get_queue_name
 from chassis.rpc.client import RpcClient
-from chassis.rpc.handling import Service
+from chassis.rpc.handling import JsonService
 from chassis.rpc.producers import EventProducer
 from chassis.rpc.receiver import EventReceiver
 from chassis.settings import ServiceSettings
@@ -16,7 +17,7 @@ from chassis.telemetry import start_telemetry, stop_telemetry
 
 
 def serve(
-    service: Callable[[], Service],
+    service: Callable[[], JsonService],
     *,
     name: str | None = None,
     queue: str | None = None,
@@ -28,7 +29,8 @@ def serve(
         service: the class, whose one instance is called from several threads.
         name: ``price_list`` for ``PriceListService`` if None. Logs, spans and RabbitMQ
             know the process by it, unless SERVICE_NAME says otherwise.
-        queue: ``price_list_queue`` unless said otherwise here or by QUEUE_NAME.
+        queue: ``price_list_queue`` if neither this, nor
+            QUEUE_NAME, nor PRICE_LIST_QUEUE_NAME says otherwise.
         settings: a subclass of ServiceSettings, if the service has its own.
     """
     own = load(settings)
@@ -39,7 +41,7 @@ def serve(
     # Connects when this service calls another, if it ever does.
     producer = EventProducer(RpcClient(own.rabbitmq, own.rpc), own.rpc.timeout_seconds)
     receiver = EventReceiver(
-        queue_name=own.queue_name or queue or f"{name}_queue",
+        queue_name=own.queue_name or queue or get_queue_name(name),
         service=service,
         service_name=shown,
         rabbitmq=own.rabbitmq,
@@ -58,7 +60,7 @@ def serve(
         stop_telemetry()
 
 
-def service_name(service: Callable[[], Service]) -> str:
+def service_name(service: Callable[[], JsonService]) -> str:
     """``price_list`` for the class ``PriceListService``."""
     own = getattr(service, "__name__", "service")
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", own)

@@ -9,6 +9,7 @@ import pytest
 from chassis.calls import call_service, get_queue_name, set_event_producer
 from chassis.context import current_deadline, current_request_id
 from chassis.errors import BrokerUnavailable, DeadlineExceeded
+from chassis.queues import PATTERN, get_service_name
 from chassis.rpc.client import Call, RpcClient
 from chassis.rpc.producers import EventProducer, LogEvent
 from chassis.rpc.wire import Reply
@@ -158,6 +159,7 @@ def test_a_process_without_a_producer_says_so() -> None:
 
 def test_the_queue_of_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRICING_QUEUE_NAME", raising=False)
-    assert get_queue_name("pricing") == "pricing_queue"
+    assert get_queue_name("pricing") == PATTERN.format(service="pricing")
+    assert get_service_name(get_queue_name("pricing")) == "pricing"
     monkeypatch.setenv("PRICING_QUEUE_NAME", "prices")
     assert get_queue_name("pricing") == "prices"

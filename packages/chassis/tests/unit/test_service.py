@@ -7,6 +7,7 @@ import pytest
 
 from chassis import calls, service
 from chassis.errors import BrokerUnavailable
+from chassis.queues import get_queue_name
 from chassis.service import serve, service_name
 from chassis.settings import ServiceSettings
 
@@ -68,7 +69,7 @@ def served(receiver: type[Recorder]) -> tuple[str, str]:
 
 def test_serve(receiver: type[Recorder]) -> None:
     serve(PriceListService)
-    assert served(receiver) == ("price_list", "price_list_queue")
+    assert served(receiver) == ("price_list", get_queue_name("price_list"))
     assert receiver.arguments["service"] is PriceListService
     with pytest.raises(RuntimeError):  # it has ended
         calls.call_service("nobody", {})
@@ -76,7 +77,7 @@ def test_serve(receiver: type[Recorder]) -> None:
 
 def test_code_says_otherwise(receiver: type[Recorder]) -> None:
     serve(PriceListService, name="prices")
-    assert served(receiver) == ("prices", "prices_queue")
+    assert served(receiver) == ("prices", get_queue_name("prices"))
     serve(PriceListService, queue="tariffs")
     assert served(receiver) == ("price_list", "tariffs")
 
@@ -86,7 +87,7 @@ def test_the_environment_says_otherwise(
 ) -> None:
     monkeypatch.setenv("SERVICE_NAME", "shown")
     serve(PriceListService)
-    assert served(receiver) == ("shown", "price_list_queue")
+    assert served(receiver) == ("shown", get_queue_name("price_list"))
     monkeypatch.setenv("QUEUE_NAME", "told")
     serve(PriceListService, queue="tariffs")
     assert served(receiver) == ("shown", "told")

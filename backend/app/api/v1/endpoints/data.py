@@ -1,14 +1,14 @@
-"""Processing data, at once or later."""
+"""Have data processed: at once, or later."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
+from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
 from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import TaskId
-from app.core.dependencies import DataServiceDep, TaskServiceDep
 from app.models.schemas import (
     AsyncDataRequest,
     DataRequest,
@@ -16,8 +16,11 @@ from app.models.schemas import (
     TaskState,
     TaskStatus,
 )
+from app.services.data_service import DataService
 
 router = APIRouter(prefix="/data", tags=["data"], route_class=StrictJsonRoute)
+
+DataServiceDep = Annotated[DataService, Depends(service_for("data"))]
 
 
 @router.post(
@@ -64,7 +67,7 @@ async def process_data_async(
 )
 async def get_task_status(
     task_id: TaskId,
-    service: TaskServiceDep,
+    service: DataServiceDep,
     wait: Annotated[
         float,
         Query(ge=0, le=30, description="Seconds to wait for the end, if need be."),

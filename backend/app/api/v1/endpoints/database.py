@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from app.api.dependencies import RecordServiceDep
 from app.api.errors import responses
 from app.api.openapi import headers
 from app.api.v1.parameters import (
@@ -14,7 +15,6 @@ from app.api.v1.parameters import (
     get_page,
     link_next,
 )
-from app.core.dependencies import RecordServiceDep
 from app.models.schemas import Log, Record, TaskStatus
 from app.repositories.pages import Page
 
@@ -35,10 +35,11 @@ async def get_records(
     response: Response,
     task_status: Annotated[TaskStatus | None, Query(description=EQUAL)] = None,
     task_type: NameQuery = None,
+    queue_name: NameQuery = None,
 ) -> object:
     """Records, newest first. `Link` names the next page."""
     records = await service.get_processing_records(
-        page, task_status=task_status, task_type=task_type
+        page, task_status=task_status, task_type=task_type, queue_name=queue_name
     )
     link_next(request, response, page, records)
     return records

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger(ACCESS)
 
 
-class Service(Protocol):
+class JsonService(Protocol):
     """JSON in, (JSON, task type) out; called from several threads at once."""
 
     def call(self, data: str) -> tuple[str, str]:
@@ -43,7 +43,7 @@ class RequestHandler:
     ``delivery_limit`` is how often a request is delivered before it is dead-lettered.
     """
 
-    def __init__(self, service: Service, delivery_limit: int) -> None:
+    def __init__(self, service: JsonService, delivery_limit: int) -> None:
         self._service = service
         self._delivery_limit = delivery_limit
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 from chassis import json_text
 from chassis.context import current_deadline, current_request_id
 from chassis.errors import BrokerUnavailable, DeadlineExceeded
+from chassis.queues import get_service_name
 from chassis.rpc import wire
 from chassis.rpc.client import Call, RpcClient
 from chassis.rpc.tracing import traced_call
@@ -42,8 +43,8 @@ class LogEvent:
 
     @property
     def service_name(self) -> str:
-        """The service behind the queue: ``data`` of ``data_queue``."""
-        return self.queue_name.removesuffix("_queue")
+        """Who is asked: ``data`` for ``data_queue``."""
+        return get_service_name(self.queue_name)
 
 
 OnLogEvent = Callable[[LogEvent], None]

@@ -12,7 +12,7 @@ from typing import Any
 
 from chassis.heartbeat import HeartbeatFile
 from chassis.rpc.brokers import new_connection
-from chassis.rpc.handling import RequestHandler, Service
+from chassis.rpc.handling import JsonService, RequestHandler
 from chassis.rpc.intake import Intake
 from chassis.rpc.loop import ReceiverLoop
 from chassis.rpc.poller import Poller
@@ -44,7 +44,7 @@ class EventReceiver:
         self,
         *,
         queue_name: str,
-        service: Callable[[], Service],
+        service: Callable[[], JsonService],
         service_name: str,
         username: str | None = None,
         password: str | None = None,

@@ -1,0 +1,71 @@
+"""What endpoints ask for, as named types."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.core.config import Settings
+from app.core.database import Database, get_async_session
+from app.core.health import HealthChecks
+from app.core.keys import Keys
+from app.infrastructure.rabbitmq import EventProducer
+from app.repositories.data_repository import DataRepository
+from app.repositories.task_repository import TaskRepository
+from app.services.data_service import DataService
+from app.services.metrics_service import MetricsService
+from app.services.record_service import RecordService
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The long-lived objects of an API process; ``app.resources`` makes them.
+
+    ``data_services`` has one for each service, by its name.
+    """
+
+    settings: Settings
+    database: Database
+    producer: EventProducer
+    data_services: Mapping[str, DataService]
+    metrics_service: MetricsService
+    health: HealthChecks
+    keys: Keys
+
+
+async def get_resources(request: Request) -> Resources:
+    """The long-lived objects of this process."""
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+ResourcesDep = Annotated[Resources, Depends(get_resources)]
+SessionDep = Annotated[AsyncSession, Depends(get_async_session, scope="function")]
+
+
+@cache
+def service_for(name: str) -> Callable[[Request], Awaitable[DataService]]:
+    """The work of the service of that name, which ``app.core.services`` must have:
+    ``PricingDep = Annotated[DataService, Depends(service_for("pricing"))]``."""
+
+    async def get_service(request: Request) -> DataService:
+        return (await get_resources(request)).data_services[name]
+
+    return get_service
+
+
+async def get_record_service(session: SessionDep) -> RecordService:
+    """A record service for this request."""
+    return RecordService(DataRepository(session), TaskRepository(session))
+
+
+async def get_metrics_service(resources: ResourcesDep) -> MetricsService:
+    """The process's figures."""
+    return resources.metrics_service
+
+
+MetricsServiceDep = Annotated[MetricsService, Depends(get_metrics_service)]
+RecordServiceDep = Annotated[RecordService, Depends(get_record_service)]

@@ -1,0 +1,90 @@
+"""What one API process holds: made when it starts, given back when it stops."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+
+from app.api.dependencies import Resources
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.exceptions import BrokerUnavailable
+from app.core.health import HealthChecks
+from app.infrastructure.postgres.group_commit import GroupCommit
+from app.infrastructure.postgres.pool_metrics import watch_pool
+from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
+from app.infrastructure.rabbitmq_management import ManagementApi
+from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.task_states import TaskStates
+from app.infrastructure.task_publisher import TaskPublisher
+from app.services.data_service import DataService
+from app.services.metrics_service import MetricsService
+from app.services.task_service import TaskService
+from chassis.rpc.client import RpcClient
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Nothing is asked of any server here: the API starts without them, says so in
+    ``/health``, and serves as soon as they are there."""
+    database = Database(settings.database)
+    commits = GroupCommit(database.engine)
+    rpc = RpcClient(settings.rabbitmq, settings.rpc)
+    producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
+    publisher = TaskPublisher(settings.celery)
+    states = TaskStates(settings.celery)
+    tasks = TaskService(database, states)
+    keys = KeyStore(
+        settings.idempotency_redis_url,
+        lease=settings.idempotency.lease_seconds,
+        keep=settings.idempotency.ttl_seconds,
+    )
+    metrics_service = MetricsService(
+        rpc, ManagementApi(settings.rabbitmq), settings.services
+    )
+
+    async def check_database() -> None:
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def check_rabbitmq() -> None:
+        if not rpc.connected:
+            raise BrokerUnavailable("There is no connection.")
+
+    watch_pool(database.engine.sync_engine)
+    rpc.start()
+    try:
+        yield Resources(
+            settings=settings,
+            database=database,
+            producer=EventProducer(rpc, settings.rpc.timeout_seconds),
+            data_services={
+                service.name: DataService(
+                    service,
+                    producer=producer,
+                    publisher=publisher,
+                    database=database,
+                    commits=commits,
+                    tasks=tasks,
+                )
+                for service in settings.services
+            },
+            metrics_service=metrics_service,
+            health=HealthChecks(
+                {
+                    "postgresql": check_database,
+                    "rabbitmq": check_rabbitmq,
+                    "redis": states.check,
+                },
+                required=frozenset({"postgresql", "rabbitmq"}),
+                read_services=metrics_service.read_services,
+            ),
+            keys=keys,
+        )
+    finally:
+        await producer.close()
+        await states.close()
+        await keys.close()
+        publisher.close()
+        await commits.close()
+        await database.close()

@@ -1,0 +1,38 @@
+"""The state of accepted work, as the endpoints of a service show it."""
+
+from uuid import uuid4
+
+import pytest
+
+from app.core.config import CelerySettings
+from app.core.database import Database
+from app.core.exceptions import NotFound
+from app.core.services import Service
+from app.infrastructure.postgres.group_commit import GroupCommit
+from app.infrastructure.redis.task_states import TaskStates
+from app.models.schemas import TaskStatus
+from app.repositories.data_repository import DataRepository
+from app.services.task_service import TaskService
+
+ECHO, OTHER = Service("echo", "echo_queue"), Service("other", "other_queue")
+DATA = Service("data", "data_queue")
+
+
+async def test_work_is_shown_by_its_own_service_alone(
+    database: Database, commits: GroupCommit
+) -> None:
+    named, unnamed = str(uuid4()), str(uuid4())
+    rows = [
+        DataRepository.row(
+            task_id=task_id, task_status=TaskStatus.SUCCESS, queue_name=queue
+        )
+        for task_id, queue in ((named, ECHO.queue), (unnamed, None))
+    ]
+    await commits.add(rows)
+    tasks = TaskService(database, TaskStates(CelerySettings()))
+
+    assert (await tasks.get_state(named, ECHO)).task_status is TaskStatus.SUCCESS
+    assert (await tasks.get_state(unnamed, DATA)).task_status is TaskStatus.SUCCESS
+    for task_id, service in ((named, OTHER), (named, DATA), (unnamed, ECHO)):
+        with pytest.raises(NotFound):
+            await tasks.get_state(task_id, service)

@@ -1,0 +1,56 @@
+"""One line for each request."""
+
+import logging
+from typing import Any
+
+import pytest
+from starlette.types import Message, Scope
+
+from app.api.middleware.access_log import AccessLogMiddleware
+from chassis.logs import ACCESS
+
+
+class Route:
+    path = "/items/{id}"
+
+
+async def answer(scope: Scope, receive: Any, send: Any) -> None:
+    scope["route"] = Route()
+    if scope["path"].endswith("bug"):
+        raise RuntimeError
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def ignore(_: Message) -> None:
+    pass
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/items/7", 404), ("/v1/a/bug", 500)])
+async def test_each_request_is_one_access_line(
+    path: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = {"type": "http", "method": "GET", "path": path, "client": ("10.0.0.1", 9)}
+    caplog.set_level(logging.INFO, ACCESS)
+    try:
+        await AccessLogMiddleware(answer)(scope, None, ignore)  # type: ignore[arg-type]
+    except RuntimeError:
+        assert status == 500
+    (line,) = caplog.records
+    assert vars(line)["duration_ms"] >= 0
+    expected = {
+        "http.request.method": "GET",
+        "http.route": "/v1/items/{id}",
+        "http.response.status_code": status,
+        "client.address": "10.0.0.1",
+    }
+    assert expected.items() <= vars(line).items()
+
+
+async def test_probes_are_logged_for_debugging_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, ACCESS)
+    scope = {"type": "http", "method": "GET", "path": "/health/live"}
+    await AccessLogMiddleware(answer)(scope, None, ignore)  # type: ignore[arg-type]
+    assert not caplog.records

@@ -1,0 +1,81 @@
+"""Instrumentations of libraries: that they start, and leave nothing behind."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu.exceptions import OperationalError
+from opentelemetry import trace
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from app.infrastructure.celery_publishing import TidyCelery
+
+BACKEND = Path(__file__).parents[2]
+
+# One whose library is of another version than it knows says so in a log line only.
+START = """
+import importlib
+from app.infrastructure.instrumentation import instrument_clients
+instrument_clients()
+for name, kind in {
+    "asyncpg": "AsyncPG", "celery": "Celery", "psycopg2": "Psycopg2", "redis": "Redis"
+}.items():
+    module = importlib.import_module(f"opentelemetry.instrumentation.{name}")
+    instrumentor = getattr(module, f"{kind}Instrumentor")()
+    assert instrumentor.is_instrumented_by_opentelemetry, name
+"""
+
+
+def test_every_instrumentation_knows_the_library_that_is_there() -> None:
+    command = [sys.executable, "-c", START]
+    run = subprocess.run(command, cwd=BACKEND, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """The spans of Celery that have ended."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor: Any = CeleryInstrumentor
+    instrumentor().instrument(tracer_provider=provider)
+    yield exporter
+    instrumentor().uninstrument()
+
+
+def work() -> None:
+    """Never run."""
+
+
+def celery(broker: str) -> Celery:
+    app = TidyCelery("test", broker=broker, set_as_current=True)
+    app.conf.broker_transport_options = {"max_retries": 0, "socket_connect_timeout": 1}
+    app.task(name="work")(work)
+    app.finalize()
+    return app
+
+
+def test_a_publish_is_one_span(spans: InMemorySpanExporter) -> None:
+    with celery("memory://") as app:
+        app.send_task("work", ignore_result=True)
+    assert [span.name for span in spans.get_finished_spans()] == ["apply_async/work"]
+
+
+def test_a_publish_that_fails_leaves_no_span_behind(
+    spans: InMemorySpanExporter,
+) -> None:
+    with celery("redis://127.0.0.1:9/0") as app:
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                app.send_task("work", ignore_result=True, retry=False)
+    assert not trace.get_current_span().get_span_context().is_valid
+    first, second = spans.get_finished_spans()
+    assert first.parent is None and second.parent is None

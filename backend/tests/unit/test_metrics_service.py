@@ -1,0 +1,99 @@
+"""Depths of the queues, and what they say about the services."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from app.core.exceptions import BrokerUnavailable
+from app.core.health import PartState
+from app.core.services import Service, ServiceRegistry
+from app.infrastructure.rabbitmq_management import ManagementApi
+from app.services import metrics_service
+from app.services.metrics_service import MetricsService
+
+SERVICES = ServiceRegistry(
+    tuple(Service(name, f"{name}_queue") for name in ("echo", "price_list"))
+)
+
+
+class Management:
+    """Tells what a test says."""
+
+    def __init__(self, *queues: dict[str, Any]) -> None:
+        self.queues = {queue["name"]: queue for queue in queues}
+        self.asked = 0
+
+    def read_queues(self) -> dict[str, dict[str, Any]]:
+        self.asked += 1
+        return self.queues
+
+
+def service(management: Any) -> MetricsService:
+    statistics = SimpleNamespace(
+        latency=lambda: SimpleNamespace(count=0, avg=None, p50=None, p95=None),
+        timeouts=0,
+    )
+    rpc: Any = SimpleNamespace(statistics=statistics, in_flight=0)
+    return MetricsService(rpc, cast(ManagementApi, management), SERVICES)
+
+
+async def test_the_depths_of_all_services_by_one_request() -> None:
+    depth = {"messages": 3, "messages_ready": 1, "messages_unacknowledged": 2}
+    management = Management(
+        {"name": "echo_queue", "consumers": 1, **depth}, {"name": "echo_queue_dlq"}
+    )
+    metrics = await service(management).read()
+    assert management.asked == 1
+    assert metrics.queues is not None
+    shown = {n: d and d.model_dump() for n, d in metrics.queues.items()}
+    assert shown == {
+        "echo_queue": depth,
+        "echo_queue_dlq": dict.fromkeys(depth, 0),
+        "price_list_queue": None,
+        "price_list_queue_dlq": None,
+    }
+
+
+async def test_a_service_is_down_without_its_queue_or_a_consumer() -> None:
+    management = Management({"name": "echo_queue", "consumers": 0})
+    states = await service(management).read_services()
+    assert states == {
+        "echo-service": PartState(False, "Nobody consumes echo_queue."),
+        "price-list-service": PartState(
+            False, "The queue price_list_queue does not exist."
+        ),
+    }
+    management = Management(
+        {"name": "echo_queue", "consumers": 2}, {"name": "price_list_queue"}
+    )
+    states = await service(management).read_services()
+    assert states["echo-service"] == PartState(True)
+    assert states["price-list-service"].is_up
+    assert "not known" in (states["price-list-service"].detail or "")
+    assert management.asked == 1
+
+
+async def test_nobody_is_down_because_the_management_api_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+
+    def refuse() -> None:
+        raise BrokerUnavailable("gone")
+
+    def hang() -> dict[str, Any]:
+        released.wait(10)
+        return {}
+
+    monkeypatch.setattr(metrics_service, "CHECK_TIMEOUT", 0.05)
+    for read in (refuse, hang):
+        states = await service(SimpleNamespace(read_queues=read)).read_services()
+        assert {state.is_up for state in states.values()} == {True}
+        assert all("not known" in (state.detail or "") for state in states.values())
+    released.set()
+    metrics = await service(SimpleNamespace(read_queues=refuse)).read()
+    assert (metrics.queues, metrics.queues_error) == (None, "gone")
+    await asyncio.sleep(0)

@@ -1,0 +1,47 @@
+"""JSON: objects that have a name, in lists of the outermost object."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kit.formats import Entry
+from kit.tree import KitError
+
+
+def entries(fragment: str) -> Iterator[Entry]:
+    """Every item of every list."""
+    for key, items in json.loads(fragment).items():
+        yield from (Entry((key,), json.dumps(item)) for item in items)
+
+
+def insert(text: str, entry: Entry) -> str:
+    """At the end of the list."""
+    whole, new = json.loads(text), json.loads(entry.text)
+    items = _items(whole, entry)
+    if new["name"] in [item["name"] for item in items]:
+        raise KitError(f"{new['name']} is there already")
+    items.append(new)
+    return _written(whole)
+
+
+def remove(text: str, entry: Entry, force: bool) -> str | None:
+    """The one of that name."""
+    whole, made = json.loads(text), json.loads(entry.text)
+    items = _items(whole, entry)
+    for item in items:
+        if item == made or force and item["name"] == made["name"]:
+            items.remove(item)
+            return _written(whole)
+    return None
+
+
+def _items(whole: dict[str, Any], entry: Entry) -> list[Any]:
+    (key,) = entry.place
+    if not isinstance(whole.get(key), list):
+        raise KitError(f"the list {key} is missing")
+    items: list[Any] = whole[key]
+    return items
+
+
+def _written(whole: Any) -> str:
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,88 @@
+"""Speci mens: create, read, replace, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from app.api.dependencies import SessionDep
+from app.api.errors import responses
+from app.api.openapi import headers
+from app.api.strict_json import StrictJsonRoute
+from app.api.v1.parameters import get_page, link_next
+from app.models.specimen import SpecimenContent, SpecimenRead
+from app.repositories.pages import Page
+from app.repositories.specimen_repository import SpecimenRepository
+from app.services.specimen_service import SpecimenService
+
+router = APIRouter(
+    prefix="/speci-mens", tags=["speci-mens"], route_class=StrictJsonRoute
+)
+
+
+async def get_specimen_service(session: SessionDep) -> SpecimenService:
+    """A service for this request."""
+    return SpecimenService(SpecimenRepository(session))
+
+
+SpecimenServiceDep = Annotated[SpecimenService, Depends(get_specimen_service)]
+SpecimenId = Annotated[
+    int, Path(ge=1, le=2**63 - 1, description="As `id` of a row.", examples=[1])
+]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=SpecimenRead,
+    responses=headers(201, "Location") | responses(413, 415, 422, 503),
+)
+async def create_specimen(
+    content: SpecimenContent, service: SpecimenServiceDep, response: Response
+) -> object:
+    """Store a new one. `Location` names it."""
+    created = await service.create(content)
+    response.headers["Location"] = f"/api/v1/speci-mens/{created.id}"
+    return created
+
+
+@router.get(
+    "",
+    response_model=list[SpecimenRead],
+    responses=headers(200, "Link") | responses(422, 503),
+)
+async def get_specimens(
+    service: SpecimenServiceDep,
+    page: Annotated[Page, Depends(get_page)],
+    request: Request,
+    response: Response,
+) -> object:
+    """All, newest first. `Link` names the next page."""
+    found = await service.get_page(page)
+    link_next(request, response, page, found)
+    return found
+
+
+@router.get(
+    "/{specimen_id}", response_model=SpecimenRead, responses=responses(404, 422, 503)
+)
+async def get_specimen(specimen_id: SpecimenId, service: SpecimenServiceDep) -> object:
+    """One of them."""
+    return await service.get(specimen_id)
+
+
+@router.put(
+    "/{specimen_id}",
+    response_model=SpecimenRead,
+    responses=responses(404, 413, 415, 422, 503),
+)
+async def replace_specimen(
+    specimen_id: SpecimenId, content: SpecimenContent, service: SpecimenServiceDep
+) -> object:
+    """Give one another content."""
+    return await service.replace(specimen_id, content)
+
+
+@router.delete("/{specimen_id}", status_code=204, responses=responses(404, 422, 503))
+async def delete_specimen(specimen_id: SpecimenId, service: SpecimenServiceDep) -> None:
+    """Delete one."""
+    await service.delete(specimen_id)

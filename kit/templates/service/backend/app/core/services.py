@@ -1,0 +1,1 @@
+SERVICES = (Service("specimen", "specimen_queue"),)  # noqa: F821

@@ -1,0 +1,48 @@
+"""What the speci men endpoint takes and gives."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, example
+
+
+class SpecimenPayload(BaseModel):
+    """What the service is to work on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1, max_length=1_000, description="What to repeat.")
+    times: int = Field(1, ge=1, le=100, description="How often.")
+
+
+class SpecimenRequest(DataRequest):
+    """Work to do at once."""
+
+    model_config = example(payload={"text": "hello ", "times": 2})
+
+    payload: SpecimenPayload
+    description: str | None = Field(
+        None, max_length=255, description="A note, stored with the record."
+    )
+
+
+class AsyncSpecimenRequest(SpecimenRequest, AsyncDataRequest):
+    """Work to do later, and how urgent it is."""
+
+    model_config = example(payload={"text": "hello ", "times": 2}, priority="high")
+
+
+class SpecimenOutcome(BaseModel):
+    """What the service answers."""
+
+    text: str
+    length: int
+
+
+class SpecimenResult(TaskResult):
+    """The outcome, in the form of all results."""
+
+    model_config = example(
+        task_id="-", task_status="Success", outcome={"text": "aa", "length": 2}
+    )
+
+    outcome: SpecimenOutcome

@@ -1,0 +1,119 @@
+"""Compiles every `pyproject.toml` into a `requirements.txt` with hashes.
+
+What ships is resolved together first, so that all of it takes the same versions; the
+tools then take what fits these. What builds on a package of `packages/` begins with
+that package's requirements and adds its own.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.apps import ROOT
+
+COMPILE = ["-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
+COMPILE += ["--python-version", "3.11", "--no-emit-index-url", "--no-header"]
+HEADER = "# Written by `make lock`.\n"
+
+# Groups of dependencies, in the order in which they choose versions.
+GROUPS = {
+    "local": "local/requirements.txt",
+    "dev": "requirements-dev.txt",
+    "bench": "bench/requirements.txt",
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A component that ships."""
+
+    folder: Path
+    name: str
+    dependencies: list[str]  # names, without versions
+
+    @property
+    def source(self) -> str:
+        return str(self.folder / "pyproject.toml")
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "requirements.txt"
+
+
+def lock(options: list[str], root: Path = ROOT) -> int:
+    """Compile all; `--upgrade` and the like go to uv. The exit code."""
+    try:
+        _lock(options, root)
+    except subprocess.CalledProcessError as error:  # uv has said why
+        return error.returncode
+    return 0
+
+
+def projects(root: Path) -> list[Project]:
+    """Those that others build on come first."""
+    found = []
+    for place in ("packages/*", "backend", "services/*"):
+        for file in sorted(root.glob(f"{place}/pyproject.toml")):
+            read = tomllib.loads(file.read_text())["project"]
+            named = [re.split(r"[^\w.-]", each)[0] for each in read["dependencies"]]
+            found.append(Project(file.parent, read["name"], named))
+    return found
+
+
+def _lock(options: list[str], root: Path) -> None:
+    shipped = projects(root)
+    packages = {
+        each.name: each.target
+        for each in shipped
+        if each.folder.parent.name == "packages"
+    }
+    # They are copied into images, not installed.
+    options = [*options, *(f"--no-emit-package={name}" for name in packages)]
+    together = root / ".local" / "locked-together.txt"
+    together.parent.mkdir(exist_ok=True)
+    # uv keeps the versions that it finds in the file it writes.
+    together.write_text("".join(_pins(each.target for each in shipped)))
+    _compile(together, [*(each.source for each in shipped), *options], root)
+    for project in shipped:
+        bases = [packages[name] for name in project.dependencies if name in packages]
+        _compile(project.target, [project.source, *options], root, together)
+        _write(project.target, bases)
+    constraints = [together]
+    for group, name in GROUPS.items():
+        _compile(root / name, ["--group", group, *options], root, *constraints)
+        _write(root / name, [])
+        constraints.append(root / name)
+
+
+def _compile(target: Path, words: list[str], root: Path, *constraints: Path) -> None:
+    print(target.relative_to(root), flush=True)
+    command = [sys.executable, *COMPILE, "-o", str(target), *words]
+    command += [f"--constraints={file}" for file in constraints]
+    subprocess.run(command, cwd=root, check=True)
+
+
+def _write(target: Path, bases: list[Path]) -> None:
+    """Put what was compiled on top of the bases: less what they pin likewise."""
+    known = {_without_comments(pin) for pin in _pins(bases)}
+    lines = [f"-r {os.path.relpath(base, target.parent)}\n" for base in bases]
+    for pin in _pins([target]):
+        if _without_comments(pin) not in known:
+            # Who needs it is worth knowing; that it is constrained is not.
+            lines.append(re.sub(r" +# +-c .*\n", "", pin))
+    target.write_text("".join([HEADER, *lines]))
+
+
+def _pins(files: Iterable[Path]) -> list[str]:
+    """The pinned packages, each with its hashes and the comments on it."""
+    pattern = re.compile(r"^[\w.-]+==.*\n(?: .*\n)*", re.MULTILINE)
+    texts = (file.read_text() for file in files if file.exists())
+    return [pin for text in texts for pin in pattern.findall(text)]
+
+
+def _without_comments(pin: str) -> str:
+    return re.sub(r" *# .*\n", "", pin)

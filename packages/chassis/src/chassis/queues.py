@@ -1,0 +1,18 @@
+"""Queues and services by each other's name, where nobody says otherwise."""
+
+import os
+
+#: `make rename` puts the project's name before it.
+PATTERN = "{service}_queue"
+
+
+def get_queue_name(service: str) -> str:
+    """The queue of a service: ``PRICING_QUEUE_NAME``, or ``pricing_queue``."""
+    named = os.getenv(f"{service.upper()}_QUEUE_NAME")
+    return named or PATTERN.format(service=service)
+
+
+def get_service_name(queue: str) -> str:
+    """The service of a queue: ``data`` of ``data_queue``."""
+    before, _, behind = PATTERN.partition("{service}")
+    return queue.removeprefix(before).removesuffix(behind)

@@ -1,0 +1,282 @@
+"""One trace across everything: its edges, exactly."""
+
+import json
+import os
+import secrets
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+
+from local.otlp.model import Span
+from local.servers.redis import Redis
+from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
+from tests.integration.conftest import EACH_PROTOCOL, Traced
+
+SECRET = "a payload that nobody may log"
+
+TASK = "app.tasks.data.process_data"
+
+Edges = set[tuple[str, str]]
+
+SERVER = f"api: POST {PROCESS}"
+SERVER_ASYNC = f"api: POST {PROCESS_ASYNC}"
+PUBLISH_TASK = f"api: apply_async/{TASK}"
+RUN_TASK = f"worker: run/{TASK}"
+
+SYNCHRONOUS: Edges = {
+    ("caller", SERVER),
+    (SERVER, "api: publish data_queue"),
+    ("api: publish data_queue", "data: process data_queue"),
+    (SERVER, "api: group commit"),
+    ("api: group commit", "api: SQL"),
+}
+ASYNCHRONOUS: Edges = {
+    ("caller", SERVER_ASYNC),
+    (SERVER_ASYNC, "api: group commit"),
+    ("api: group commit", "api: SQL"),
+    (SERVER_ASYNC, PUBLISH_TASK),
+    (PUBLISH_TASK, RUN_TASK),
+    (RUN_TASK, "worker: publish data_queue"),
+    ("worker: publish data_queue", "data: process data_queue"),
+    (RUN_TASK, "worker: SQL"),
+}
+
+
+class Caller:
+    """A trace that begins with us."""
+
+    def __init__(self) -> None:
+        self.trace = secrets.token_hex(16)
+        self.span = secrets.token_hex(8)
+        self.headers = {"traceparent": f"00-{self.trace}-{self.span}-01"}
+
+
+def call(traced: Traced, path: str, **headers: str) -> tuple[Caller, Any]:
+    caller = Caller()
+    body = json.dumps({"payload": SECRET, "description": "reverse"}).encode()
+    answer = traced.api.send(path, body, **caller.headers, **headers)
+    assert answer.status_code in (200, 202), answer.text
+    return caller, answer
+
+
+def label(span: Span) -> str:
+    sql = span.attributes.get("db.system.name") == "postgresql"
+    return f"{span.service}: {'SQL' if sql else span.name}"
+
+
+def edges(spans: list[Span], caller: Caller) -> Edges:
+    """Without commands of Redis: which there are depends on connections."""
+    names = {span.id: label(span) for span in spans}
+    names[caller.span] = "caller"
+    return {
+        (names.get(span.parent, "nobody"), label(span))
+        for span in spans
+        if span.attributes.get("db.system.name") != "redis"
+    }
+
+
+def wait_edges(traced: Traced, caller: Caller, expected: Edges) -> list[Span]:
+    """The trace, once all of it is there; its edges are those and no others."""
+
+    def complete(_: Any) -> list[Span]:
+        spans = traced.receiver.trace(caller.trace)
+        return spans if expected <= edges(spans, caller) else []
+
+    try:
+        spans: list[Span] = traced.receiver.wait(complete, "the whole trace")
+    except AssertionError:
+        assert edges(traced.receiver.trace(caller.trace), caller) == expected
+        raise
+    assert edges(spans, caller) == expected
+    return spans
+
+
+def only(spans: list[Span], name: str, service: str = "api") -> Span:
+    (span,) = [s for s in spans if s.name == name and s.service == service]
+    return span
+
+
+def test_the_synchronous_path_is_one_trace(traced: Traced) -> None:
+    caller, answer = call(traced, PROCESS, **{"X-Request-ID": "sync-1"})
+    spans = wait_edges(traced, caller, SYNCHRONOUS)
+    publish = only(spans, "publish data_queue")
+    process = only(spans, "process data_queue", "data")
+    assert (publish.kind, process.kind) == ("PRODUCER", "CONSUMER")
+    task_id = answer.headers["Location"].rpartition("/")[2]
+    for span in (publish, process):
+        assert span.attributes["messaging.system"] == "rabbitmq"
+        assert span.attributes["messaging.destination.name"] == "data_queue"
+        assert span.attributes["app.request_id"] == "sync-1"
+        assert span.attributes["app.task_id"] == task_id
+    conversation = "messaging.message.conversation_id"
+    assert publish.attributes[conversation] == process.attributes[conversation]
+    assert 0 <= process.attributes["app.rpc.queue_time"] < 1
+    assert process.attributes["app.rpc.delivery"] == 1
+    server = only(spans, f"POST {PROCESS}")
+    assert server.attributes["http.route"] == PROCESS
+    assert server.start <= publish.start <= process.start
+    assert process.end <= publish.end <= server.end
+
+
+def test_the_asynchronous_path_is_one_trace(traced: Traced) -> None:
+    caller, answer = call(traced, PROCESS_ASYNC, **{"X-Request-ID": "async-1"})
+    spans = wait_edges(traced, caller, ASYNCHRONOUS)
+    task_id = answer.json()["task_id"]
+    publish = only(spans, f"apply_async/{TASK}")
+    run = only(spans, f"run/{TASK}", "worker")
+    assert (publish.kind, run.kind) == ("PRODUCER", "CONSUMER")
+    assert run.attributes["messaging.message.id"] == task_id
+    assert run.attributes["celery.state"] == "SUCCESS"
+
+
+def test_the_trace_is_whole_after_a_worker_child_was_replaced(traced: Traced) -> None:
+    parent = psutil.Process(traced.stack.worker.pid)
+    before = {child.pid for child in parent.children()}
+    for child in before:
+        os.kill(child, signal.SIGKILL)
+    wait_for(
+        lambda: len({c.pid for c in parent.children()} - before) >= len(before),
+        "new children",
+    )
+    caller, _ = call(traced, PROCESS_ASYNC)
+    wait_edges(traced, caller, ASYNCHRONOUS)
+
+
+def test_lost_work_goes_on_in_its_trace(traced: Traced, redis_server: Redis) -> None:
+    traced.stack.worker.stop()
+    caller, _ = call(traced, PROCESS_ASYNC)
+    redis_server.connect().flushall()
+    traced.stack.worker.start()
+    again = f"worker: apply_async/{TASK}"
+    expected = (ASYNCHRONOUS - {(PUBLISH_TASK, RUN_TASK)}) | {
+        (SERVER_ASYNC, again),
+        (again, RUN_TASK),
+    }
+    wait_edges(traced, caller, expected)
+
+    def counted(_: Any) -> bool:
+        metrics = traced.receiver.metrics.copy()
+        return any(
+            point["attributes"].get("app.sweep.outcome") == "republished"
+            for metric in metrics
+            if metric.name == "app.sweep.lost_tasks"
+            for point in metric.points
+        )
+
+    traced.receiver.wait(counted, "the sweep's count")
+
+
+def test_a_refusal_is_named_and_is_no_failure(traced: Traced) -> None:
+    caller = Caller()
+    body = b'{"payload": [1, "a"], "description": "sort"}'
+    answer = traced.api.send(PROCESS, body, **caller.headers)
+    assert answer.status_code == 422
+    spans = wait_edges(traced, caller, SYNCHRONOUS)
+    for span in spans:
+        assert not span.failed
+        if "data_queue" in span.name:
+            assert span.attributes["error.type"] == "unsortable_list"
+
+
+def test_both_api_processes_report_as_themselves(traced: Traced) -> None:
+    def send(_: int) -> None:
+        api = Api(traced.stack.api_url)  # a new connection: any process may take it
+        api.process(SECRET)
+        api.close()
+
+    def seen() -> bool:
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(send, range(32)))
+        spans = traced.receiver.spans.copy()
+        return len({s.instance for s in spans if s.service == "api"}) == 2
+
+    wait_for(seen, "spans of both processes")
+    told = {
+        (r["service.name"], r["process.pid"]): r["service.instance.id"]
+        for r in traced.receiver.resources.copy()
+    }
+    assert len(set(told.values())) == len(told)
+    for resource in traced.receiver.resources.copy():
+        assert resource["deployment.environment"] == "development"
+        assert resource["service.version"] == "0.1.0"
+
+
+def test_a_group_commit_is_linked_to_all_that_it_served(traced: Traced) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        calls = list(pool.map(lambda _: call(traced, PROCESS), range(60)))
+    callers = {caller.trace for caller, _ in calls}
+
+    def served(_: Any) -> list[Span] | None:
+        spans = [s for s in traced.receiver.spans.copy() if s.name == "group commit"]
+        found = {s.trace for s in spans} | {t for s in spans for t, _ in s.links}
+        return spans if callers <= found else None
+
+    commits = traced.receiver.wait(served, "the commits of all requests")
+    commits = [s for s in commits if s.trace in callers]
+    for commit in commits:
+        assert commit.attributes["app.batch.size"] == 1 + len(commit.links)
+        assert commit.kind == "INTERNAL"
+    traces = [c.trace for c in commits] + [t for c in commits for t, _ in c.links]
+    assert sorted(traces) == sorted(callers)  # each once
+    assert any(c.links for c in commits), "requests came together"
+    servers = {
+        (s.trace, s.id): s for s in traced.receiver.spans.copy() if s.kind == "SERVER"
+    }
+    for commit in commits:
+        for link in commit.links:
+            assert servers[link].links == [(commit.trace, commit.id)]
+
+
+def test_without_a_callers_trace_one_begins_at_the_gateway(traced: Traced) -> None:
+    body = json.dumps({"payload": SECRET}).encode()
+    answer = traced.api.send(PROCESS, body)
+    request_id = answer.headers["X-Request-ID"]
+    server = traced.receiver.wait(
+        lambda receiver: [s for s in receiver.trace(request_id) if s.kind == "SERVER"],
+        "a trace under the id of the request",
+    )[0]
+    gateway = traced.stack.nginx
+    assert gateway
+    # Other tests sent paths that are not UTF-8; nginx logs them as they came.
+    log = (gateway.folder / "access.log").read_bytes().decode(errors="replace")
+    lines = log.splitlines()
+    line = next(
+        line for line in map(json.loads, lines) if line["trace_id"] == request_id
+    )
+    assert line["request_id"] == request_id
+    assert server.parent == request_id[:16]
+    assert float(line["upstream_s"]) <= float(line["duration_s"]) + 0.001
+
+
+@EACH_PROTOCOL
+def test_log_lines_carry_the_ids_and_no_payload(traced: Traced) -> None:
+    caller, answer = call(traced, PROCESS_ASYNC, **{"X-Request-ID": "logged-1"})
+    spans = wait_edges(traced, caller, ASYNCHRONOUS)
+    task_id = answer.json()["task_id"]
+    run = only(spans, f"run/{TASK}", "worker")
+    record = traced.receiver.wait(
+        lambda receiver: [
+            log
+            for log in receiver.logs.copy()
+            if log.span == run.id and "succeeded" in log.body
+        ],
+        "the worker's line by OTLP",
+    )[0]
+    assert record.trace == caller.trace
+    assert record.attributes == {"request_id": "logged-1", "task_id": task_id}
+    server = only(spans, f"POST {PROCESS_ASYNC}")
+    for process, span in (("api", server), ("worker", run)):
+        lines = traced.log(process).splitlines()
+        mine = [json.loads(x) for x in lines if caller.trace in x]
+        assert mine, process
+        assert {line["span_id"] for line in mine} == {span.id}
+        assert {line["request_id"] for line in mine} == {"logged-1"}
+        assert {line["task_id"] for line in mine} == {task_id}
+    access = [line for line in mine if line["logger"] == "app.access"]
+    assert not access  # once, by the API
+    told = [str(span.attributes) for span in traced.receiver.spans.copy()]
+    told += [log.body for log in traced.receiver.logs.copy()]
+    told += [traced.log(name) for name in ("api", "worker", "dataservice", "beat")]
+    assert not [text for text in told if SECRET in text]

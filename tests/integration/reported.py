@@ -1,0 +1,37 @@
+"""The metrics that processes report."""
+
+# Name, unit and kind, by the process that reports it.
+METRICS = {
+    "api": {
+        ("http.server.request.duration", "s", "histogram"),
+        ("http.server.active_requests", "{request}", "sum"),
+        ("rpc.client.call.duration", "s", "histogram"),
+        ("rpc.client.active_calls", "{call}", "sum"),
+        ("app.group_commit.batch.size", "{request}", "histogram"),
+        ("app.idempotency.requests", "{request}", "sum"),
+        ("app.event_loop.lag", "s", "histogram"),
+        ("db.client.connection.count", "{connection}", "sum"),
+        ("process.cpu.time", "s", "sum"),
+        ("process.memory.usage", "By", "sum"),
+    },
+    "worker": {
+        ("flower.task.runtime.seconds", "seconds", "histogram"),
+        ("app.tasks.ended", "{task}", "sum"),
+        ("rpc.client.call.duration", "s", "histogram"),
+        ("rpc.client.active_calls", "{call}", "sum"),
+        ("db.client.connection.count", "{connection}", "sum"),
+        ("process.cpu.time", "s", "sum"),
+        ("process.memory.usage", "By", "sum"),
+    },
+    "beat": {
+        ("rabbitmq.queue.messages", "{message}", "gauge"),
+        ("rabbitmq.queue.consumers", "{consumer}", "gauge"),
+        ("rabbitmq.queue.acknowledged", "{message}", "sum"),
+        ("app.tasks.waiting", "{task}", "gauge"),
+    },
+    "data": {
+        ("messaging.process.duration", "s", "histogram"),
+        ("app.rpc.queue.duration", "s", "histogram"),
+        ("app.rpc.dead_letters", "{message}", "sum"),
+    },
+}

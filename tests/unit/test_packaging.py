@@ -1,0 +1,194 @@
+"""Each component names what it imports, within bounds that say why, and what is pinned
+fits: `pyproject.toml`, `requirements.txt` and Dependabot's groups agree."""
+
+import ast
+import re
+import tomllib
+from fnmatch import fnmatch
+from functools import cache
+from importlib.metadata import distributions
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from local.apps import ROOT
+from local.lock import GROUPS
+from tests.unit.private_names import read
+
+CHASSIS = ROOT / "packages" / "chassis"
+FOLDERS = [ROOT / "backend", *ROOT.glob("packages/*/"), *ROOT.glob("services/*/")]
+PINS = [
+    *(folder / "requirements.txt" for folder in FOLDERS),
+    *(ROOT / target for target in GROUPS.values()),
+]
+EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+class Named(NamedTuple):
+    """A dependency, where it is named, and where it is pinned."""
+
+    requirement: Requirement
+    project: Path
+    file: Path
+
+    @property
+    def version(self) -> Version:
+        return pins(self.file)[canonicalize_name(self.requirement.name)]
+
+    def admits(self, version: str) -> bool:
+        return self.requirement.specifier.contains(version, prereleases=True)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the next minor is out of bounds."""
+        return not self.admits(f"{self.version.major}.{self.version.minor + 1}")
+
+
+def dependencies(folder: Path) -> list[Named]:
+    """What a component names, less packages of ours."""
+    project, file = folder / "pyproject.toml", folder / "requirements.txt"
+    texts = tomllib.loads(project.read_text())["project"]["dependencies"]
+    named = [Named(Requirement(text), project, file) for text in texts]
+    return [
+        each for each in named if each.requirement.name != "fastapi-starter-chassis"
+    ]
+
+
+def everything() -> list[Named]:
+    """What is named anywhere."""
+    project = ROOT / "pyproject.toml"
+    groups = tomllib.loads(project.read_text())["dependency-groups"]
+    return [
+        *(each for folder in FOLDERS for each in dependencies(folder)),
+        *(
+            Named(Requirement(text), project, ROOT / target)
+            for group, target in GROUPS.items()
+            for text in groups[group]
+        ),
+    ]
+
+
+EACH_NAMED = pytest.mark.parametrize(
+    "named", everything(), ids=lambda named: named.requirement.name
+)
+
+
+def pins(file: Path) -> dict[str, Version]:
+    """What a file pins, and those that it includes."""
+    text = file.read_text()
+    found: dict[str, Version] = {}
+    for base in re.findall(r"^-r (.+)$", text, re.MULTILINE):
+        found |= pins(file.parent / base)
+    matches = re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE)
+    return found | {name: Version(version) for name, version in matches}
+
+
+@cache
+def owners() -> dict[str, str]:
+    """The package that brings a module, by the module's full name."""
+    found: dict[str, str] = {}
+    for package in distributions():
+        for file in package.files or []:
+            if file.suffix in {".py", ".so"}:
+                path = file.parent if file.stem == "__init__" else file.with_suffix("")
+                found[".".join(path.parts)] = canonicalize_name(
+                    package.metadata["Name"]
+                )
+    return found
+
+
+def owner(name: str) -> str:
+    """Of a module or of something in it; nothing for what is ours or Python's own."""
+    while name and name not in owners():
+        name = name.rpartition(".")[0]
+    return owners().get(name, "")
+
+
+@EACH
+def test_what_is_imported_is_named(folder: Path) -> None:
+    files = read(folder, "app/**/*.py", "src/**/*.py", "alembic/**/*.py", "*.py")
+    names: set[str] = set()
+    for node in chain.from_iterable(ast.walk(ast.parse(t)) for t in files.values()):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    # Who builds on the chassis has what the chassis names.
+    named = [*dependencies(folder), *dependencies(CHASSIS)]
+    known = {canonicalize_name(each.requirement.name) for each in named}
+    assert set(map(owner, names)) - {""} <= known
+
+
+def test_owners_of_modules_are_known() -> None:
+    assert owner("opentelemetry.sdk.trace.Tracer") == "opentelemetry-sdk"
+    assert owner("opentelemetry.trace") == "opentelemetry-api"
+    assert owner("pydantic_settings.BaseSettings") == "pydantic-settings"
+    assert owner("os.path") == owner("chassis.logs") == ""
+
+
+@EACH_NAMED
+def test_what_is_pinned_is_within_the_bounds(named: Named) -> None:
+    assert named.admits(str(named.version))
+
+
+@EACH
+def test_what_can_break_us_is_out_of_bounds(folder: Path) -> None:
+    """The next major; and the next minor where it means as much."""
+    for named in dependencies(folder):
+        assert not named.admits(f"{named.version.major + 1}"), named
+        if named.version.major == 0 or named.version.is_prerelease:
+            assert named.bounded, named
+
+
+@EACH_NAMED
+def test_a_minor_out_of_bounds_has_its_reason(named: Named) -> None:
+    """In a comment above it, or above its neighbours."""
+    if not named.bounded:
+        return
+    lines = [line.strip() for line in named.project.read_text().splitlines()]
+    own = re.compile(rf"""["']{re.escape(named.requirement.name)}(?![\w-]).*["'],""")
+    place = next(n for n, line in enumerate(lines) if own.fullmatch(line))
+    while lines[place].startswith(("'", '"')):
+        place -= 1
+    assert lines[place].startswith("#"), named
+
+
+@pytest.mark.parametrize("file", PINS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_pins_are_hashed_and_name_no_place(file: Path) -> None:
+    text = file.read_text()
+    assert "://" not in text and "--index-url" not in text
+    for pin in re.findall(r"^[\w.-]+==.*\n(?: .*\n)*", text, re.MULTILINE):
+        assert "--hash=sha256:" in pin
+
+
+def test_all_pin_the_same_version() -> None:
+    known: dict[str, Version] = {}
+    for file in PINS:
+        for name, version in pins(file).items():
+            assert known.setdefault(name, version) == version, f"{name}: {file}"
+
+
+def dependabot() -> dict[str, Any]:
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    found: dict[str, Any] = next(u for u in updates if u["package-ecosystem"] == "pip")
+    return found
+
+
+@EACH_NAMED
+def test_dependabot_groups_no_minor_that_is_out_of_bounds(named: Named) -> None:
+    for group in dependabot()["groups"].values():
+        if named.bounded and "minor" in group["update-types"]:
+            patterns = group["exclude-patterns"]
+            assert any(fnmatch(named.requirement.name, each) for each in patterns)
+
+
+@pytest.mark.parametrize("file", PINS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_dependabot_knows_the_folder(file: Path) -> None:
+    folder = f"/{file.parent.relative_to(ROOT)}".removesuffix(".")
+    assert any(fnmatch(folder, each) for each in dependabot()["directories"])
