@@ -1,6 +1,7 @@
 """Two services and a resource in a copy: checked, tested, asked, removed."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,7 +43,19 @@ E2E += [f"test_{ASKING.snake}", f"test_{TABLE.snake}"]
 BACKEND = ["unit/test_config.py", "unit/test_names.py", "unit/test_openapi.py"]
 BACKEND += ["unit/test_configuration_document.py", "unit/test_services_found.py"]
 
+# Those that look at every service.
+ROOT = ["services", "network", "schemas", "compose", "agreement"]
+ROOT = [f"tests/unit/kubernetes/test_{name}.py" for name in ROOT]
+ROOT += [f"tests/unit/test_{n}.py" for n in ("compose_files", "documents", "packaging")]
+ROOT += ["local/tests/unit/test_environment.py"]
+
 HASTE = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRICS_EXPORTER": "none"}
+
+
+@pytest.fixture(autouse=True)
+def under_git(project: Path) -> None:
+    """Tests of documents ask git for the project's files."""
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
 
 
 def test_from_the_command_to_a_trace_and_back(project: Path) -> None:
@@ -94,7 +107,7 @@ def run_unit_tests(project: Path) -> None:
     there = [name for name in generated if (project / "backend/tests" / name).exists()]
     names = [*BACKEND, *there, "integration/test_migrations.py"]
     pytest_in(project / "backend", project, *(f"tests/{name}" for name in names))
-    pytest_in(project, project, "tests/unit", "local/tests/unit")
+    pytest_in(project, project, *ROOT)
 
 
 def ask(project: Path) -> None:
