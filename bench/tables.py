@@ -69,8 +69,18 @@ def memory(results: Mapping[str, whole_path.Result]) -> str:
 def acceptance(results: Mapping[str, tasks.Result]) -> str:
     """Part three."""
     kit = results[tasks.PREFORK]
-    head = ["contender", "accepted/s, 32 connections", "kit, prefork, is", "p50, 1 connection"]
-    head += ["completed/s", "kit, prefork, is", "CPU s per 1,000 completed", "worker RSS"]
+    head = [
+        "contender",
+        "accepted/s, 32 connections",
+        "kit, prefork, is",
+        "p50, 1 connection",
+    ]
+    head += [
+        "completed/s",
+        "kit, prefork, is",
+        "CPU s per 1,000 completed",
+        "worker RSS",
+    ]
     rows = [
         [
             label,
