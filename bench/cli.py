@@ -6,7 +6,7 @@ from pathlib import Path
 from bench import dependencies
 from local.apps import ROOT, lacks_demo
 
-PARTS = ("rpc", "http", "tasks")
+PARTS = ("rpc", "http", "tasks", "tracing")
 PAGE = ROOT / "docs" / "BENCHMARKS.md"
 
 
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
         return 0
     dependencies.install()
     # Not before: these import the peers' packages, or tell their versions.
-    from bench import machine, report, rpc, tasks, whole_path
+    from bench import machine, report, rpc, tasks, tracing, whole_path
     from bench.results import Results
     from bench.setting import open_setting
 
@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
             results.requests = whole_path.run(setting)
         if "tasks" in parts:
             results.work = tasks.run(setting)
+        if "tracing" in parts:
+            results.traced = tracing.run(setting)
     print("\n\n".join(report.figures(results).values()))
     if set(parts) == set(PARTS):
         report.write(results, options.page, _command(options.seconds, options.rounds))

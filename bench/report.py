@@ -22,6 +22,8 @@ def figures(results: Results) -> dict[str, str]:
         found["memory"] = tables.memory(results.requests)
     if results.work:
         found["tasks"] = tables.acceptance(results.work)
+    if results.traced:
+        found["tracing"] = tables.traced(results.traced)
     rows = [target.row() for target in targets.of(results)]
     found["targets"] = tables.table(["target", "bound", "measured", "holds"], rows)
     if results.requests or results.work:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bench import rpc, tasks, whole_path
+from bench import rpc, tasks, tracing, whole_path
 from bench.figures import Sample
 
 
@@ -14,6 +14,7 @@ class Results:
     calls: rpc.Results = field(default_factory=dict)
     requests: dict[str, whole_path.Result] = field(default_factory=dict)
     work: dict[str, tasks.Result] = field(default_factory=dict)
+    traced: tracing.Results = field(default_factory=dict)
 
     @property
     def failed(self) -> int:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from bench.figures import Load, Sample, middle
 from bench.setting import Setting, running, say
-from local.apps import BACKEND, ROOT, App
+from local.apps import BACKEND, ROOT
 from local.process import ProcessFailed
 
 IN_FLIGHT = (64, 1)
-CLASSIC_QUEUE = "bench_classic"
-CLASSIC_SERVICE = "bench/rpc_clients/classic_data_service.py"
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,11 @@ Results = dict[str, dict[int, Sample]]  # by label and calls in flight
 
 def run(setting: Setting) -> Results:
     """Every client in turn, round by round; the medians."""
-    service = setting.kit().services[0]
-    classic = _classic_service(service)
     responders = [
-        service,
-        classic,
+        setting.kit().services[0],
         setting.peer("responder-kombu", "bench.peers.responder_kombu"),
         setting.peer("responder-faststream", "bench.peers.responder_faststream"),
     ]
-    classic.probe = lambda: setting.servers.consumers(CLASSIC_QUEUE) > 0
     clients = _clients(setting)
     rounds: dict[str, dict[int, list[Sample]]] = {
         client.label: {calls: [] for calls in IN_FLIGHT} for client in clients
@@ -60,28 +54,18 @@ def run(setting: Setting) -> Results:
 
 
 QUORUM = "kit, quorum queue"
-CLASSIC = "kit, classic queue"
 FASTSTREAM = "FastStream"
 KOMBU = "kombu, connection per call"
 
 
 def _clients(setting: Setting) -> list[Client]:
     kit = {**setting.servers.environment(), "PYTHONPATH": str(BACKEND)}
-    classic = {**kit, "DATA_QUEUE_NAME": CLASSIC_QUEUE}
     peer = setting.peer_environment
     return [
         Client(QUORUM, "kit", kit),
-        Client(CLASSIC, "kit", classic),
         Client(FASTSTREAM, "with_faststream", peer),
         Client(KOMBU, "kombu_per_call", peer),
     ]
-
-
-def _classic_service(service: App) -> App:
-    """The same service on a queue that is not replicated."""
-    env = {**service.env, "QUEUE_NAME": CLASSIC_QUEUE}
-    script = str(ROOT / CLASSIC_SERVICE)
-    return App("classic", service.state, [script], cwd=service.cwd, env=env)
 
 
 def _measure(client: Client, calls: int, seconds: int) -> Load:

@@ -51,13 +51,16 @@ class Setting:
         app.port, app.probe = port, lambda: answers(f"{base_url(app)}/openapi.json")
         return app
 
-    def kit(self, env: Mapping[str, str] | None = None) -> Stack:
+    def kit(
+        self, env: Mapping[str, str] | None = None, state: State | None = None
+    ) -> Stack:
         """The kit's processes: one of each, nginx among them where it is there.
 
-        Tracing is off, and so is the access log, as it is for the peers.
+        Tracing is off, and so is the access log, as it is for the peers, unless `env`
+        says otherwise. Stacks side by side have a `state` each.
         """
         return Stack.create(
-            self.state,
+            state or self.state,
             self.servers,
             {"OTEL_SDK_DISABLED": "true", "LOG_LEVEL": "WARNING", **(env or {})},
             api_ports=[free_port()],

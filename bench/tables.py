@@ -1,8 +1,9 @@
 """Results as Markdown tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 
-from bench import rpc, tasks, whole_path
+from bench import rpc, tasks, tracing, whole_path
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -67,9 +68,19 @@ def memory(results: Mapping[str, whole_path.Result]) -> str:
 
 def acceptance(results: Mapping[str, tasks.Result]) -> str:
     """Part three."""
-    kit = results[tasks.KIT]
-    head = ["contender", "accepted/s, 32 connections", "kit is", "p50, 1 connection"]
-    head += ["completed/s", "kit is", "CPU s per 1,000 completed", "worker RSS"]
+    kit = results[tasks.PREFORK]
+    head = [
+        "contender",
+        "accepted/s, 32 connections",
+        "kit, prefork, is",
+        "p50, 1 connection",
+    ]
+    head += [
+        "completed/s",
+        "kit, prefork, is",
+        "CPU s per 1,000 completed",
+        "worker RSS",
+    ]
     rows = [
         [
             label,
@@ -82,6 +93,22 @@ def acceptance(results: Mapping[str, tasks.Result]) -> str:
             " + ".join(f"{part:.0f}" for part in result.memory) + " MB",
         ]
         for label, result in results.items()
+    ]
+    return table(head, rows)
+
+
+def traced(results: tracing.Results) -> str:
+    """Part four."""
+    shares = tracing.shares(results)
+    head = ["traces kept", "req/s", "processor time a request", "of tracing off"]
+    rows = [
+        [
+            label,
+            _number(median(one.rate for one in rounds)),
+            _ms(median(one.cpu_ms for one in rounds)),
+            f"{shares[label]:.0%}",
+        ]
+        for label, rounds in results.items()
     ]
     return table(head, rows)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bench import rpc, tasks, whole_path
+from bench import rpc, tasks, tracing, whole_path
 from bench.results import Results
 
 
@@ -40,48 +40,35 @@ def of(results: Results) -> list[Target]:
         found += _http(results.requests)
     if results.work:
         found += _tasks(results.work)
+    if results.traced:
+        found += _tracing(tracing.shares(results.traced))
     return found
 
 
 def _rpc(results: rpc.Results) -> Iterator[Target]:
     rates = {label: samples[64].rate for label, samples in results.items()}
-    faststream = rates[rpc.FASTSTREAM]
-    yield Target(
-        "RPC, quorum queue: times FastStream", 3.5, rates[rpc.QUORUM] / faststream
-    )
-    yield Target(
-        "RPC, classic queue: times FastStream", 5, rates[rpc.CLASSIC] / faststream
-    )
+    times = rates[rpc.QUORUM] / rates[rpc.FASTSTREAM]
+    yield Target("RPC, quorum queue: times FastStream", 5, times)
 
 
 def _http(results: dict[str, whole_path.Result]) -> Iterator[Target]:
     rates = {label: result.samples[32].rate for label, result in results.items()}
-    alone = {label: result.samples[1].p50 for label, result in results.items()}
     kit, peer = whole_path.KIT, whole_path.FASTSTREAM
-    rate = rates[kit]
-    yield Target("32 connections: times FastStream", 5, rate / rates[peer])
-    as_written = rates[whole_path.AS_WRITTEN]
-    yield Target("32 connections: times the flow as written", 15, rate / as_written)
-    ceiling = rates[whole_path.NOOP]
-    yield Target("32 connections: % of the ceiling", 20, 100 * rate / ceiling, " %")
-    ratio = alone[kit] / alone[peer]
-    yield Target("1 connection: p50 against FastStream's", 0.6, ratio, most=True)
+    yield Target("32 connections: times FastStream", 5, rates[kit] / rates[peer])
     memory = results[kit].memory
-    yield Target("RSS of the API", 110, memory["api"], " MB", most=True)
-    yield Target("RSS of the data service", 50, memory["dataservice"], " MB", most=True)
+    yield Target("RSS of the API", 120, memory["api"], " MB", most=True)
+    yield Target("RSS of the data service", 60, memory["dataservice"], " MB", most=True)
 
 
 def _tasks(results: dict[str, tasks.Result]) -> Iterator[Target]:
-    kit, pooled = results[tasks.KIT], results[tasks.POOLED]
-    per_call = results[tasks.PER_CALL]
-    completed, accepted = kit.completed.rate, kit.accepted.rate
-    yield Target(
-        "completed: times stock with pooled RPC", 1.3, completed / pooled.completed.rate
-    )
-    yield Target(
-        "completed: times stock with a connection per call",
-        4,
-        completed / per_call.completed.rate,
-    )
-    yield Target("accepted: times `delay()` inline", 3, accepted / pooled.accepted.rate)
-    yield Target("acceptance: p50 at 1 connection", 5, kit.alone.p50, " ms", most=True)
+    rates = {label: result.completed.rate for label, result in results.items()}
+    pooled = rates[tasks.POOLED]
+    for label, bound in ((tasks.PREFORK, 1.5), (tasks.THREADS, 2.0)):
+        what = f"completed, {label}: times stock Celery with pooled RPC"
+        yield Target(what, bound, rates[label] / pooled)
+
+
+def _tracing(shares: dict[str, float]) -> Iterator[Target]:
+    for label, bound in tracing.BOUNDS.items():
+        what = f"whole path, {label} of traces kept: % of tracing off"
+        yield Target(what, 100 * bound, 100 * shares[label], " %")

@@ -26,7 +26,8 @@ SETTLE = 1.5  # seconds after the first completion: children start and connect
 PATIENCE = 60  # seconds for the first completion
 CHILDREN = ["--concurrency", "2"]
 
-KIT = "kit"
+PREFORK = "kit, prefork 2"
+THREADS = "kit, 16 threads"
 POOLED = "stock Celery, pooled RPC"
 PER_CALL = "stock Celery, connection per call"
 
@@ -62,14 +63,17 @@ class Result:
 
 def run(setting: Setting) -> dict[str, Result]:
     """Every contender in turn, round by round."""
-    kit = setting.kit()
+    kit = setting.kit({"CELERY_WORKER_CONCURRENCY": "2"})
+    threads = {"CELERY_WORKER_POOL": "threads", "CELERY_WORKER_CONCURRENCY": "16"}
     contenders = [
-        _kit(kit.apis[0], kit.worker),
+        _kit(PREFORK, kit.apis[0], kit.worker),
+        _kit(THREADS, kit.apis[0], setting.kit(threads).worker),
         _stock(setting, POOLED, "pooled"),
         _stock(setting, PER_CALL, "per-call"),
     ]
     service = kit.services[0]
-    with running([*(contender.api for contender in contenders), service]):
+    apis = dict.fromkeys(contender.api for contender in contenders)
+    with running([*apis, service]):
         for contender in contenders:
             load.post(contender.url, 32, WARM_UP)
             _forget(setting, contender)
@@ -84,10 +88,9 @@ def run(setting: Setting) -> dict[str, Result]:
     return {contender.label: _result(contender) for contender in contenders}
 
 
-def _kit(api: App, worker: App) -> Contender:
-    worker.arguments += CHILDREN
+def _kit(label: str, api: App, worker: App) -> Contender:
     return Contender(
-        KIT,
+        label,
         f"{base_url(api)}/api/v1/data/process-async",
         api,
         worker,

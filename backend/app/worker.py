@@ -7,9 +7,13 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from celery.exceptions import TimeLimitExceeded
+from celery.concurrency import get_implementation
+from celery.exceptions import Reject, TimeLimitExceeded
 from celery.signals import (
     beat_init,
     setup_logging,
@@ -29,14 +33,21 @@ from app.infrastructure.instrumentation import instrument_clients
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.repositories.data_repository import end_record, failure
-from app.tasks.consumer import PromptConsumer
+from app.tasks.consumer import ColdStatus, PromptConsumer
 from app.tasks.liveness import Liveness, LivingScheduler
 from app.tasks.log_context import name_tasks
-from app.tasks.resources import close_worker_resources, open_worker_resources
+from app.tasks.resources import (
+    close_worker_resources,
+    end_calls,
+    open_worker_resources,
+)
 from chassis.logs import configure_logging
 from chassis.telemetry import start_telemetry, stop_telemetry
 
 logger = logging.getLogger(__name__)
+
+# Seconds that a child which cannot work gives its parent to stop.
+CHILD_PAUSE = 2
 
 SERVICE = "beat" if "beat" in sys.argv else "worker"
 
@@ -44,7 +55,7 @@ settings = load_settings()
 configure_logging(SERVICE, settings.log_level, settings.log_format)
 celery = create_celery(settings.celery)
 name_tasks()
-celery.steps["worker"].add(Liveness)
+celery.steps["worker"].update({Liveness, ColdStatus})
 celery.conf.beat_scheduler = LivingScheduler
 celery.conf.worker_consumer = PromptConsumer
 celery.Task.Request = "app.tasks.consumer:NamedRequest"
@@ -61,11 +72,49 @@ def _start_telemetry() -> None:
         instrument_clients()
 
 
+@contextmanager
+def required() -> Iterator[None]:
+    """What fails within ends the process: Celery would only log it, and give tasks to
+    a process without resources (celery#2738)."""
+    try:
+        yield
+    except Exception as error:
+        logger.critical("This process cannot work and ends: %s", error, exc_info=True)
+        raise SystemExit(1) from error
+
+
+@worker_init.connect
+def open_parent(sender: Any, **_: Any) -> None:
+    """Threads share the telemetry and the connections of the one process.
+
+    The parent of children has none: what is here before they start stays, and no
+    collection shall walk through it, and copy its pages by doing so.
+    """
+    if get_implementation(sender.pool_cls) is get_implementation("prefork"):
+        gc.collect()
+        gc.freeze()
+        return
+    with required():
+        _start_telemetry()
+        open_worker_resources(settings)
+
+
 @worker_process_init.connect
 def open_child(**_: Any) -> None:
-    """Each child of the prefork pool has connections and telemetry of its own."""
-    _start_telemetry()
-    open_worker_resources(settings)
+    """Each child of the prefork pool has telemetry and connections of its own.
+
+    One that cannot open them stops the whole worker, which gives back what it has
+    taken: the pool would replace the child at once, again and again. Whoever started
+    the worker starts it again, less and less often.
+    """
+    try:
+        with required():
+            _start_telemetry()
+            open_worker_resources(settings)
+    except SystemExit:
+        os.kill(os.getppid(), signal.SIGQUIT)
+        time.sleep(CHILD_PAUSE)
+        raise
 
 
 @worker_process_shutdown.connect
@@ -75,28 +124,13 @@ def close_child(**_: Any) -> None:
     stop_telemetry()
 
 
-@worker_init.connect
-def freeze(**_: Any) -> None:
-    """What is here before the children stays: no collection shall walk through it,
-    and copy its pages by doing so."""
-    gc.collect()
-    gc.freeze()
-
-
-@worker_init.connect
-def open_solo(sender: Any, **_: Any) -> None:
-    """The pools without children (solo, threads) work in the parent."""
-    if "prefork" not in str(sender.pool_cls):
-        _start_telemetry()
-        open_worker_resources(settings)
-
-
 @beat_init.connect
 def watch_beat(**_: Any) -> None:
     """There is one beat in a deployment: it reports what belongs to no process."""
-    _start_telemetry()
-    watch_queues(ManagementApi(settings.rabbitmq), settings.services)
-    watch_tasks(settings.celery)
+    with required():
+        _start_telemetry()
+        watch_queues(ManagementApi(settings.rabbitmq), settings.services)
+        watch_tasks(settings.celery)
     atexit.register(stop_telemetry)
 
 
@@ -107,14 +141,20 @@ def limit_shutdown(sig: str, how: str, **_: Any) -> None:
     Celery's own soft shutdown would wait for the whole grace whenever a task runs.
     """
     if how == "Warm":
-        grace = settings.celery.worker_grace_seconds
-        timer = threading.Timer(grace, os.kill, (os.getpid(), signal.SIGQUIT))
+        timer = threading.Timer(settings.celery.worker_grace_seconds, hand_back)
         timer.daemon = True
         timer.start()
 
 
+def hand_back() -> None:
+    """End what still runs: threads by the calls that they wait for, which they then
+    retry; children by Celery's cold shutdown, which returns their tasks to Redis."""
+    if not end_calls():
+        os.kill(os.getpid(), signal.SIGQUIT)
+
+
 @worker_shutdown.connect
-def close_solo(**_: Any) -> None:
+def close_parent(**_: Any) -> None:
     """Give the parent's connections back, if it has any."""
     close_worker_resources()
     stop_telemetry()
@@ -126,13 +166,14 @@ def end_failed(sender: Any, task_id: str, exception: BaseException, **_: Any) ->
     """End the record of a task that failed in a way that it could not handle itself:
     a bug, or its child lost too often. Rare: an engine for the once.
 
-    A task at its time limit has a child that hangs, which may be no fault of its own:
-    the sweep finds it, and has it tried by another, a few times.
+    Two are left to the sweep, which has them tried again, a few times: a task at its
+    time limit, whose child hung through no fault of its own maybe, and one whose retry
+    Redis did not take, which Celery rejects.
     """
     if sender.name != PROCESS_DATA:
         return
-    if isinstance(exception, TimeLimitExceeded):
-        logger.warning("Task %s hung, and is left to the sweep", task_id)
+    if isinstance(exception, TimeLimitExceeded | Reject):
+        logger.warning("Task %s is left to the sweep: %r", task_id, exception)
         return
     ending = failure("internal_error", f"The task failed: {type(exception).__name__}.")
     engine = create_sync_engine(settings.database)

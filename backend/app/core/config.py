@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -76,6 +76,16 @@ class CelerySettings(Group):
     broker_url: SecretStr = SecretStr("redis://redis:6379/0")
     result_backend: SecretStr = SecretStr("redis://redis:6379/0")
     result_expires_seconds: int = Field(3600, ge=1)
+    worker_pool: Literal["prefork", "threads"] = Field(
+        "prefork",
+        description="Processes, or threads in one; docs/TASKS.md compares them.",
+    )
+    worker_concurrency: int | None = Field(
+        None,
+        ge=1,
+        description="Tasks that a worker runs at a time; if unset, one for each "
+        "processor (prefork), or 16 (threads).",
+    )
     task_soft_time_limit_seconds: int = Field(
         60, ge=1, description="A task that runs longer is interrupted and retried."
     )

@@ -6,7 +6,6 @@ from celery import Celery
 from kombu import Queue
 
 from app.core.config import CelerySettings
-from app.infrastructure import celery_redis
 from app.infrastructure.celery_publishing import TidyCelery
 
 PROCESS_DATA = "app.tasks.data.process_data"
@@ -20,6 +19,7 @@ QUEUES = ("high", "default", "low")
 HIDDEN: dict[str, Any] = {"argsrepr": "()", "kwargsrepr": "{}"}
 
 SOCKET_TIMEOUT = 2.0
+THREADS = 16  # of a worker with threads, unless the settings say otherwise
 DAY = 24 * 60 * 60
 
 
@@ -31,13 +31,17 @@ def create_celery(settings: CelerySettings) -> Celery:
         backend=settings.result_backend.get_secret_value(),
         include=["app.tasks.data", "app.tasks.maintenance"],
     )
-    celery_redis.install(app)
     app.conf.update(
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
         task_queues=[Queue(name) for name in QUEUES],
         task_default_queue="default",
+        # The record tells how a task ended; app.tasks.data notes its state meanwhile.
+        task_ignore_result=True,
+        result_backend_transport_options={"retry_policy": {"max_retries": 1}},
+        redis_socket_timeout=SOCKET_TIMEOUT,
+        redis_socket_connect_timeout=SOCKET_TIMEOUT,
         task_acks_late=True,
         task_retry_on_worker_lost=True,
         task_annotations={
@@ -50,8 +54,14 @@ def create_celery(settings: CelerySettings) -> Celery:
         task_soft_time_limit=settings.task_soft_time_limit_seconds,
         result_expires=settings.result_expires_seconds,
         heartbeat_file=settings.heartbeat_file,  # for app.tasks.liveness
+        worker_pool=settings.worker_pool,
+        worker_concurrency=settings.worker_concurrency
+        or ("auto" if settings.worker_pool == "prefork" else THREADS),
         worker_prefetch_multiplier=1,
-        worker_cancel_long_running_tasks_on_connection_loss=True,
+        # Nobody can end a thread: its task goes on, and ends its record.
+        worker_cancel_long_running_tasks_on_connection_loss=(
+            settings.worker_pool == "prefork"
+        ),
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -68,6 +78,36 @@ def create_celery(settings: CelerySettings) -> Celery:
         beat_schedule=_schedule(settings),
     )
     return app
+
+
+def create_publisher(settings: CelerySettings) -> Celery:
+    """The application of a process that only publishes."""
+    app = TidyCelery(
+        "fastapi-starter-publisher",
+        broker=settings.broker_url.get_secret_value(),
+        set_as_current=False,
+    )
+    app.conf.update(
+        task_queues=[Queue(name) for name in QUEUES],
+        broker_transport_options={
+            "socket_timeout": SOCKET_TIMEOUT,
+            "socket_connect_timeout": SOCKET_TIMEOUT,
+            # One more attempt to connect, and at once: kombu's own would hold the
+            # thread for seconds, and tasks back when Redis has long returned.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0,
+            "interval_max": 0,
+        },
+    )
+    # Instrumentations of Celery follow the publishing of tasks that the app knows.
+    if PROCESS_DATA not in app.tasks:
+        app.task(name=PROCESS_DATA, shared=False)(_run_by_workers)
+    return app
+
+
+def _run_by_workers() -> None:
+    """Stands for a task whose code is elsewhere."""
 
 
 def _schedule(settings: CelerySettings) -> dict[str, Any]:

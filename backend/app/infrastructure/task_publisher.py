@@ -8,23 +8,20 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context
-from dataclasses import dataclass, field
+from contextvars import Context, copy_context
+from dataclasses import dataclass
 from typing import Any
 
-from celery import Celery
+from kombu import Producer
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
-from app.infrastructure import celery_redis
-from app.infrastructure.celery import HIDDEN, PROCESS_DATA
+from app.infrastructure.celery import HIDDEN, PROCESS_DATA, create_publisher
 
-# A broker that hangs holds up an answer no longer than this, in seconds; and the
-# thread that publishes, until it is to be tried again.
+# A broker that hangs delays an answer no longer than this, in seconds.
 TIMEOUT = 1.0
-SOCKET_TIMEOUT = 2.0
 MAX_BATCH = 100
 
 
@@ -38,34 +35,30 @@ class TaskMessage:
     request_id: str
     queue_name: str
     priority: str
-    headers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A task that is to be sent, in the context of its request: telemetry belongs to
+    that, and what it may leave attached when publishing fails goes with the copy."""
+
+    message: TaskMessage
+    done: asyncio.Future[None]
+    context: Context
 
 
 class TaskPublisher:
     """Publishes from a thread of its own. Made within an event loop."""
 
     def __init__(self, settings: CelerySettings) -> None:
-        # Without a result backend: with one, each publish would subscribe to the
-        # result. "disabled" must be said, as Celery reads the environment.
-        self._celery = Celery(
-            "fastapi-starter-publisher",
-            broker=settings.broker_url.get_secret_value(),
-            backend="disabled",
-            set_as_current=False,
+        self._celery = create_publisher(settings)
+        self._thread = ThreadPoolExecutor(
+            1,
+            thread_name_prefix="publish",
+            # Instrumentations look for the task in the thread's current app.
+            initializer=self._celery.set_current,
         )
-        celery_redis.install(self._celery)
-        self._celery.conf.broker_transport_options = {
-            "socket_timeout": SOCKET_TIMEOUT,
-            "socket_connect_timeout": SOCKET_TIMEOUT,
-            # One more attempt to connect, and at once: kombu's own would hold the
-            # thread for seconds, and tasks back when Redis has long returned.
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_step": 0,
-            "interval_max": 0,
-        }
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
-        self._waiting: deque[tuple[TaskMessage, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
 
     async def publish(self, message: TaskMessage) -> None:
@@ -76,7 +69,7 @@ class TaskPublisher:
                 may have arrived.
         """
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append((message, done))
+        self._waiting.append(_Waiting(message, done, copy_context()))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all(), context=Context())
         try:
@@ -85,64 +78,63 @@ class TaskPublisher:
         except TimeoutError as error:
             raise BrokerUnavailable("Redis did not answer in time.") from error
 
-    def publish_batch(self, messages: Sequence[TaskMessage]) -> None:
-        """The same for several at once, from any thread; blocks.
+    def publish_batch(self, batch: Sequence[tuple[TaskMessage, Context]]) -> None:
+        """The same for several at once, each in its context, from any thread; blocks.
 
         Raises:
             BrokerUnavailable: as ``publish``, for some of them or all.
         """
-        amqp = self._celery.amqp
         try:
             with self._celery.producer_or_acquire() as producer, producer.batch():
-                for message in messages:
-                    arguments = {
-                        "task_id": message.task_id,
-                        "request": message.request,
-                        "request_id": message.request_id,
-                        "queue_name": message.queue_name,
-                    }
-                    headers, properties, body, _ = amqp.as_task_v2(
-                        message.task_id, PROCESS_DATA, kwargs=arguments, **HIDDEN
-                    )
-                    producer.publish(
-                        body,
-                        exchange="",
-                        routing_key=message.priority,
-                        serializer="json",
-                        headers={**headers, **message.headers},
-                        **properties,
-                    )
+                for message, context in batch:
+                    context.run(self._send, producer, message)
         except (KombuError, RedisError, OSError) as error:
             raise BrokerUnavailable("Redis did not take the task.") from error
+
+    def _send(self, producer: Producer, message: TaskMessage) -> None:
+        arguments: dict[str, Any] = {
+            "task_id": message.task_id,
+            "request": message.request,
+            "request_id": message.request_id,
+            "queue_name": message.queue_name,
+        }
+        self._celery.send_task(
+            PROCESS_DATA,
+            kwargs=arguments,
+            task_id=message.task_id,
+            queue=message.priority,
+            producer=producer,
+            retry=False,
+            ignore_result=True,  # or each publish would subscribe to its result
+            **HIDDEN,
+        )
 
     async def _send_all(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while batch := self._take():
-                messages = [message for message, _ in batch]
+                pairs = [(each.message, each.context) for each in batch]
                 error: Exception | None = None
                 try:
-                    await loop.run_in_executor(
-                        self._thread, self.publish_batch, messages
-                    )
+                    await loop.run_in_executor(self._thread, self.publish_batch, pairs)
                 except Exception as failure:
                     error = failure
-                for _, done in batch:
-                    if done.done():  # nobody waits any more
+                for each in batch:
+                    if each.done.done():  # nobody waits any more
                         continue
                     if error is None:
-                        done.set_result(None)
+                        each.done.set_result(None)
                     else:
-                        done.set_exception(error)
+                        each.done.set_exception(error)
         finally:
             self._sender = None
 
-    def _take(self) -> list[tuple[TaskMessage, asyncio.Future[None]]]:
-        batch: list[tuple[TaskMessage, asyncio.Future[None]]] = []
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
         while self._waiting and len(batch) < MAX_BATCH:
-            message, done = self._waiting.popleft()
-            if not done.done():  # else it is left to the sweep
-                batch.append((message, done))
+            waiting = self._waiting.popleft()
+            if not waiting.done.done():  # else it is left to the sweep
+                batch.append(waiting)
         return batch
 
     def close(self) -> None:

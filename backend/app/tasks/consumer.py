@@ -1,9 +1,10 @@
 """What the worker's parent does otherwise than Celery: it finds Redis again soon after
-that is back, and names the task whose failure it reports."""
+that is back, names the task whose failure it reports, and says when it has failed."""
 
 from functools import partial
 from typing import Any
 
+from celery.bootsteps import StartStopStep
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
@@ -27,6 +28,15 @@ class PromptConsumer(Consumer):
             interval_max=LONGEST_PAUSE,
         )
         return super().ensure_connected(conn)
+
+
+class ColdStatus(StartStopStep):
+    """A worker that is stopped cold has not done what it should: its exit status says
+    so, which Celery leaves at 0."""
+
+    def terminate(self, parent: Any) -> None:
+        """Called by Celery in a cold shutdown."""
+        parent.exitcode = 1
 
 
 class NamedRequest(Request):

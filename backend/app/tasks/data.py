@@ -5,13 +5,15 @@ transaction with the log rows of the call; running a second time changes nothing
 """
 
 import json
+import logging
 import random
 from collections.abc import Callable
 from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
-from celery.states import STARTED
+from celery.states import RETRY, STARTED
+from redis.exceptions import RedisError
 
 from app.core.config import LONGEST_RETRY_DELAY
 from app.core.exceptions import DeadlineExceeded, Refused, Unavailable
@@ -22,6 +24,8 @@ from app.models.schemas import TaskStatus
 from app.repositories.data_repository import Ending, end_record, failure
 from app.tasks.resources import get_worker_resources
 from chassis.context import current_request_id
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(bind=True, name=PROCESS_DATA)
@@ -45,7 +49,7 @@ def process_accepted(
     def note(event: LogEvent) -> None:
         events.append(event)
         if event.status == "start":  # told while the call is under way
-            self.update_state(state=STARTED)
+            _note_state(self, STARTED)
 
     def end(ending: Ending) -> str:
         engine = get_worker_resources().autocommit
@@ -57,6 +61,7 @@ def process_accepted(
     except (Unavailable, DeadlineExceeded, SoftTimeLimitExceeded) as error:
         retries = self.request.retries
         if retries < get_worker_resources().settings.celery.task_max_retries:
+            _note_state(self, RETRY)
             raise self.retry(exc=error, countdown=_delay(retries)) from error
         code = getattr(error, "code", "time_limit_exceeded")
         return end(failure(code, f"Given up after {retries + 1} attempts: {error}"))
@@ -92,6 +97,18 @@ def unknown_service(queue_name: str | None) -> Ending:
     """The end of work for a service that was removed, or whose queue was renamed."""
     which = f"has the queue {queue_name}" if queue_name else f"is named {UNNAMED}"
     return failure("unknown_service", f"No service of this deployment {which}.")
+
+
+def _note_state(task: Task[Any, Any], state: str) -> None:
+    """Keep the state for whoever asks meanwhile. It only adds detail to the record: a
+    Redis that is away costs that, and no more."""
+    backend: Any = task.backend
+    key = backend.get_key_for_task(task.request.id)
+    meta = backend.encode({"task_id": task.request.id, "status": state})
+    try:
+        backend.client.set(key, meta, ex=backend.expires)
+    except RedisError as error:
+        logger.warning("Redis did not take the state of a task: %r", error)
 
 
 def _delay(retries: int) -> float:

@@ -7,12 +7,14 @@ A probe (of a container or of Kubernetes) looks at the file's age:
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from celery.beat import PersistentScheduler, SchedulingError
 from celery.bootsteps import StartStopStep
 from celery.worker import state
+from kombu import Producer
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
@@ -80,13 +82,15 @@ class LivingScheduler(PersistentScheduler):
             known = isinstance(error.__context__, KombuError | RedisError | OSError)
             logger.warning("%s", error, exc_info=not known)
 
-    def _ensure_connected(self) -> Any:
-        """As Celery's own, with pauses that are shorter than a probe's patience."""
+    @cached_property
+    def producer(self) -> Any:
+        """As Celery's own; its pauses are shorter than a probe's patience."""
 
         def waiting(error: Exception, seconds: float) -> None:
             logger.warning("Redis: %s; trying again in %g s", error, seconds)
             self.touch()
 
-        return self.connection.ensure_connection(
+        connection = self.connection.ensure_connection(
             waiting, interval_start=1, interval_step=1, interval_max=5
         )
+        return Producer(connection, auto_declare=False)

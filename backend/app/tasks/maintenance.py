@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +37,10 @@ _lost = tracing.meter.create_counter(
     description="Lost tasks that the sweep found: published again, or given up.",
 )
 
+# A worker is given a task, and notes a round trip later that it holds it: who looks
+# in between sees it nowhere, and looks again after so many seconds.
+LOOKS, BETWEEN_LOOKS = 2, 0.5
+
 LONGEST_BACKLOG = 20_000
 
 
@@ -49,26 +54,30 @@ def sweep(self: Task[Any, Any]) -> None:
     resources = get_worker_resources()
     age = timedelta(seconds=resources.settings.celery.sweep_after_seconds)
     with translate_errors(), Session(resources.engine) as session:
-        waiting = find_stale(session, age)
-    if not waiting:
-        return
-    known = _known_to_celery(self)
-    if known is None:
-        return  # a long backlog: nothing can be said to be lost
-    for task_id in waiting:
-        if task_id not in known:
-            _treat_lost(task_id, age)
+        lost = find_stale(session, age)
+    for look in range(LOOKS):
+        if not lost:
+            return
+        if look:
+            time.sleep(BETWEEN_LOOKS)
+        known = _known_to_celery(self)
+        if known is None:
+            return  # a long backlog: nothing can be said to be lost
+        lost = [task_id for task_id in lost if task_id not in known]
+    for task_id in lost:
+        _treat_lost(task_id, age)
 
 
 def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
     """Ids of tasks that are queued, running or waiting for a retry; None if many."""
     with task.app.connection_for_write() as connection:
-        redis: Any = connection.default_channel.client  # type: ignore[attr-defined]
+        channel: Any = connection.default_channel
+        redis = channel.client
         if sum(redis.llen(queue) for queue in QUEUES) > LONGEST_BACKLOG:
             return None
         messages = [m for queue in QUEUES for m in redis.lrange(queue, 0, -1)]
         # kombu keeps [message, exchange, routing key] of what workers hold.
-        messages += [json.loads(held)[0] for held in redis.hvals("unacked")]
+        messages += [json.loads(held)[0] for held in redis.hvals(channel.unacked_key)]
     ids = set()
     for message in messages:
         content = json.loads(message) if isinstance(message, bytes | str) else message

@@ -33,6 +33,7 @@ def open_worker_resources(settings: Settings) -> None:
     engine = create_sync_engine(settings.database)
     autocommit = create_sync_engine(
         settings.database,
+        pool_size=0,  # no limit: as many as tasks at a time, each kept
         isolation_level="AUTOCOMMIT",
         pool_pre_ping=False,
         skip_autocommit_rollback=True,
@@ -54,6 +55,15 @@ def get_worker_resources() -> WorkerResources:
             "open_worker_resources() has not been called in this process"
         )
     return _resources
+
+
+def end_calls() -> bool:
+    """Let the calls of this process fail, as by a loss of the broker; False if it runs
+    no tasks itself."""
+    if _resources is None:
+        return False
+    _resources.producer.close()
+    return True
 
 
 def close_worker_resources() -> None:

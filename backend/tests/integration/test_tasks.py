@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from threading import Timer
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from celery.exceptions import Retry
+from kombu.message import Message
 from pydantic import SecretStr
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
@@ -22,7 +25,7 @@ from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import end_record, failure
 from app.tasks.data import process_accepted
-from app.tasks.maintenance import prune_logs, sweep
+from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
 from app.tasks.resources import (
     close_worker_resources,
     get_worker_resources,
@@ -31,7 +34,7 @@ from app.tasks.resources import (
 from chassis.settings import RabbitMQSettings, RpcSettings
 from local.servers.redis import Redis
 from tests.echo import EchoSettings
-from tests.integration.responder import Responder
+from tests.integration.responder import Responder, wait_until
 
 RETRIES = 2
 PUBLISH_LIMIT = 2
@@ -111,17 +114,22 @@ def logs(task_id: str) -> list[str]:
 
 def run(task_id: str, content: Any = None, **more: Any) -> None:
     """Run the task as a worker does, but without waiting between attempts."""
-    request = json.dumps(content or {"payload": 1, "description": None})
-    arguments = {"task_id": task_id, "request": request, "request_id": "r"}
-    arguments |= {"queue_name": its_queue()} | more
-    for attempt in count():
+    for number in count():
         try:
-            process_accepted.apply(
-                kwargs=arguments, task_id=task_id, retries=attempt, throw=True
-            )
+            attempt(task_id, number, content, **more)
             return
         except Retry:
             continue
+
+
+def attempt(task_id: str, number: int, content: Any = None, **more: Any) -> None:
+    """One run of the task; the first has the number 0."""
+    request = json.dumps(content or {"payload": 1, "description": None})
+    arguments = {"task_id": task_id, "request": request, "request_id": "r"}
+    arguments |= {"queue_name": its_queue()} | more
+    process_accepted.apply(
+        kwargs=arguments, task_id=task_id, retries=number, throw=True
+    )
 
 
 def test_the_outcome_is_stored_with_the_log_of_the_call() -> None:
@@ -178,6 +186,39 @@ def test_one_that_recovers_ends_in_success(responder: Responder) -> None:
     responder.before_reply = lambda _: len(responder.requests) > RETRIES
     task_id = add_record()
     run(task_id)
+    assert find(task_id).task_status == "Success"
+
+
+def test_its_state_is_noted_while_it_lasts(
+    responder: Responder, redis_server: Redis
+) -> None:
+    redis: Any = redis_server.connect()
+    task_id = add_record()
+    key = f"celery-task-meta-{task_id}"
+    started = []
+
+    def look(_: Message) -> bool:
+        wait_until(lambda: redis.exists(key))
+        started.append(json.loads(redis.get(key))["status"])
+        return False
+
+    responder.before_reply = look
+    with pytest.raises(Retry):
+        attempt(task_id, 0)
+    assert started == ["STARTED"]
+    assert json.loads(redis.get(key))["status"] == "RETRY"
+    assert redis.ttl(key) > 60
+
+
+def test_a_state_that_redis_does_not_take_costs_nothing_else(
+    redis_server: Redis,
+) -> None:
+    task_id = add_record()
+    redis_server.kill()
+    try:
+        run(task_id)
+    finally:
+        redis_server.start()
     assert find(task_id).task_status == "Success"
 
 
@@ -273,7 +314,10 @@ def test_what_celery_still_holds_is_left_alone(
     queued, held = add_record(HOUR), add_record(HOUR)
     publisher = TaskPublisher(settings.celery)
     publisher.publish_batch(
-        [TaskMessage(id_, "{}", "r", "q", "default") for id_ in (held, queued)]
+        [
+            (TaskMessage(id_, "{}", "r", "q", "default"), copy_context())
+            for id_ in (held, queued)
+        ]
     )
     with create_celery(settings.celery).connection_for_read() as connection:
         message = connection.SimpleQueue("default").get(timeout=5)
@@ -282,6 +326,23 @@ def test_what_celery_still_holds_is_left_alone(
         assert logs(held) == logs(queued) == []
     finish(held)
     finish(queued)
+
+
+def test_what_a_worker_is_just_about_to_note_is_left_alone(
+    settings: Settings, redis_server: Redis
+) -> None:
+    task_id = add_record(HOUR)
+    message = TaskMessage(task_id, "{}", "r", "q", "default")
+    TaskPublisher(settings.celery).publish_batch([(message, copy_context())])
+    redis: Any = redis_server.connect()
+    taken = json.loads(redis.rpop("default"))
+    note = json.dumps([taken, "", "default"])
+    noting = Timer(BETWEEN_LOOKS / 2, redis.hset, ("unacked", "tag", note))
+    noting.start()
+    sweep.apply(throw=True)
+    noting.join()
+    assert logs(task_id) == []
+    finish(task_id)
 
 
 def test_a_task_that_is_lost_too_often_has_failed(redis_server: Redis) -> None:

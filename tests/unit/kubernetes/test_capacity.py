@@ -99,4 +99,4 @@ def _largest(name: str) -> int:
 
 def test_a_worker_has_the_processes_that_were_measured() -> None:
     worker = workload("fastapi-celery-worker")
-    assert "--concurrency=2" in worker.main["args"]
+    assert worker.environment()["CELERY_WORKER_CONCURRENCY"] == "2"

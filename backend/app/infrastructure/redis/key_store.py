@@ -7,17 +7,15 @@ an entry replaces it: a request that outlived its lease changes nothing.
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable
 from typing import Any
 from uuid import uuid4
 
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
+from app.infrastructure.redis.client import connect_redis
 
 # Seconds that a request waits for Redis, at the most, at its start and at its end.
 TIMEOUT = 0.7
@@ -39,17 +37,8 @@ class KeyStore:
 
     def __init__(self, url: str, *, lease: float, keep: float) -> None:
         """``lease`` and ``keep`` are the lives of claims and of answers, in seconds."""
-        # The pool makes connections; this class keeps them. Redis-py's client takes as
-        # long for its own work as Redis does for the command.
-        self._pool = ConnectionPool.from_url(
-            url,
-            # ``_ask`` is the time-out. Redis-py's own makes each write a wait_for,
-            # which on Python 3.11 may swallow a cancellation, and so that time-out.
-            socket_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._idle: list[Any] = []
-        self._places = asyncio.Semaphore(CONNECTIONS)
+        self._redis = connect_redis(url, CONNECTIONS)
+        self._script = self._redis.register_script(_REPLACE)
         self._lease_ms = int(lease * 1000)
         self._keep_ms = int(keep * 1000)
 
@@ -62,11 +51,11 @@ class KeyStore:
         name = PREFIX + key
         head = {"fingerprint": fingerprint, "owner": uuid4().hex}
         claim = Claim(name, fingerprint, json.dumps(head).encode())
-        take = ("SET", name, claim.entry, "NX", "PX", self._lease_ms)
         while True:
-            if await self._ask(*take):
+            take = self._redis.set(name, claim.entry, nx=True, px=self._lease_ms)
+            if await _ask(take):
                 return claim
-            entry = await self._ask("GET", name)
+            entry = await _ask(self._redis.get(name))
             if entry == claim.entry:  # taken by an attempt that seemed to fail
                 return claim
             if entry is not None:  # None: it ended in between
@@ -96,45 +85,21 @@ class KeyStore:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self._drop_idle()
+        await self._redis.aclose()
 
     async def _replace(self, claim: Claim, entry: bytes, life_ms: int) -> Any:
-        keys = (1, claim.name)
-        return await self._ask("EVAL", _REPLACE, *keys, claim.entry, entry, life_ms)
+        arguments: list[bytes | int] = [claim.entry, entry, life_ms]
+        return await _ask(self._script([claim.name], arguments))
 
-    async def _ask(self, *command: Any) -> Any:
-        """One command, in bounded time. Every command here may run twice."""
-        try:
-            async with asyncio.timeout(TIMEOUT), self._places:
-                return await self._try_twice(command)
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            detail = "Redis, which keeps idempotency keys, does not answer."
-            raise KeyStoreUnavailable(detail) from error
 
-    async def _try_twice(self, command: Sequence[Any]) -> Any:
-        try:
-            return await self._exchange(command)
-        except (ConnectionError, OSError):
-            # Idle connections die with a Redis that was restarted meanwhile.
-            await self._drop_idle()
-            return await self._exchange(command)
-
-    async def _exchange(self, command: Sequence[Any]) -> Any:
-        pool: Any = self._pool
-        connection = self._idle.pop() if self._idle else pool.make_connection()
-        try:
-            await connection.send_command(*command)  # connects if need be
-            reply = await connection.read_response()
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self._idle.append(connection)
-        return reply
-
-    async def _drop_idle(self) -> None:
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            await connection.disconnect(nowait=True)
+async def _ask(answer: Awaitable[Any]) -> Any:
+    """One answer, in bounded time. Every command here may run twice."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await answer
+    except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        detail = "Redis, which keeps idempotency keys, does not answer."
+        raise KeyStoreUnavailable(detail) from error
 
 
 def _read(entry: bytes) -> Held:

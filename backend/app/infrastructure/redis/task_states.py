@@ -5,27 +5,22 @@ import json
 from collections.abc import Awaitable
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.infrastructure.redis.client import connect_redis
 
 TIMEOUT = 1.0
+CONNECTIONS = 16
 
 
 class TaskStates:
     """Reads what Celery notes; never writes."""
 
     def __init__(self, settings: CelerySettings) -> None:
-        self._redis = Redis.from_url(
-            settings.result_backend.get_secret_value(),
-            # `_ask` is the time-out: redis-py's own may swallow a cancellation on
-            # Python 3.11, and its retries would take longer.
-            socket_timeout=None,
-            retry=Retry(NoBackoff(), 1),
+        self._redis = connect_redis(
+            settings.result_backend.get_secret_value(), CONNECTIONS
         )
 
     async def check(self) -> None:

@@ -1,19 +1,21 @@
-"""What Celery keeps in Redis: tasks that arrive together, states that nobody awaits."""
+"""How the API hands work to Celery: together, in time, each in its own context."""
 
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from contextlib import ExitStack
+from contextvars import ContextVar
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from celery import Celery
+from celery import current_app
+from celery.signals import after_task_publish, before_task_publish
 from pydantic import SecretStr
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
-from app.infrastructure.celery import PROCESS_DATA, create_celery
-from app.infrastructure.celery_redis import Channel, ResultBackend
+from app.infrastructure.celery import PROCESS_DATA
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from local.servers.redis import Redis
 
@@ -25,23 +27,8 @@ def settings(redis_server: Redis) -> CelerySettings:
     return CelerySettings(broker_url=url, result_backend=url)
 
 
-@pytest.fixture
-def celery(settings: CelerySettings) -> Iterator[Celery]:
-    app = create_celery(settings)
-    yield app
-    app.close()
-
-
 def message(priority: str = "default") -> TaskMessage:
-    return TaskMessage(str(uuid4()), '{"payload": 1}', "r", "q", priority, {"x": "y"})
-
-
-def state(celery: Celery, task_id: str) -> str:
-    """The state, once it is not the one of unknown tasks."""
-    until = time.monotonic() + 5
-    while (found := str(celery.AsyncResult(task_id).state)) == "PENDING":
-        assert time.monotonic() < until, "no state arrived"
-    return found
+    return TaskMessage(str(uuid4()), '{"payload": 1}', "r", "q", priority)
 
 
 async def test_what_is_published_together_arrives_whole(
@@ -58,7 +45,6 @@ async def test_what_is_published_together_arrives_whole(
             assert ids == [each.task_id for each in sent if each.priority == priority]
             for each in found:
                 assert each["headers"]["task"] == PROCESS_DATA
-                assert each["headers"]["x"] == "y"
                 assert each["properties"]["delivery_info"]["routing_key"] == priority
         assert not redis.pubsub_channels("*")  # nobody waits for results
 
@@ -106,40 +92,28 @@ async def test_a_redis_that_is_gone_is_found_again_at_once(
     publisher.close()
 
 
-def test_a_state_is_kept_for_a_while(celery: Celery, redis_server: Redis) -> None:
-    backend, task_id = celery.backend, str(uuid4())
-    assert isinstance(backend, ResultBackend)
-    backend.store_result(task_id, None, "STARTED")
-    assert state(celery, task_id) == "STARTED"
-    backend.store_result(task_id, "Success", "SUCCESS")
-    while state(celery, task_id) != "SUCCESS":
-        pass
-    key = backend.get_key_for_task(task_id)
-    assert redis_server.connect().ttl(key) > 60
-
-
-def test_states_go_on_after_redis_was_away(celery: Celery, redis_server: Redis) -> None:
-    celery.backend.store_result("before", None, "STARTED")
-    redis_server.kill()
-    try:
-        for _ in range(3):
-            celery.backend.store_result("meanwhile", None, "STARTED")  # lost, no error
-    finally:
-        redis_server.start()
-    celery.backend.store_result("after", None, "STARTED")
-    assert state(celery, "after") == "STARTED"
-
-
-def test_an_acknowledged_message_is_forgotten(
-    celery: Celery, redis_server: Redis
+async def test_each_is_published_in_the_context_of_its_request(
+    settings: CelerySettings,
 ) -> None:
-    with celery.connection_for_read() as connection, redis_server.connect() as redis:
-        assert isinstance(connection.default_channel, Channel)
-        queue = connection.SimpleQueue("test")
-        queue.put({"a": 1})
-        received = queue.get(timeout=5)
-        assert (redis.hlen("unacked"), redis.zcard("unacked_index")) == (1, 1)
-        received.ack()
-        until = time.monotonic() + 5
-        while redis.hlen("unacked") or redis.zcard("unacked_index"):
-            assert time.monotonic() < until
+    """As instrumentations of Celery need it: by signals, of a task that is known."""
+    request: ContextVar[str] = ContextVar("request")
+    seen: list[tuple[str, str]] = []
+
+    def on_publish(sender: str, headers: dict[str, str], **_: Any) -> None:
+        assert current_app.tasks[sender].name == PROCESS_DATA
+        seen.append((headers["id"], request.get()))
+
+    async def publish(number: int) -> tuple[str, str]:
+        sent = message()
+        request.set(f"request {number}")
+        await publisher.publish(sent)
+        return sent.task_id, request.get()
+
+    publisher = TaskPublisher(settings)
+    with ExitStack() as connected:
+        for each in (before_task_publish, after_task_publish):
+            each.connect(on_publish)
+            connected.callback(each.disconnect, on_publish)
+        sent = await asyncio.gather(*(publish(number) for number in range(20)))
+    publisher.close()
+    assert sorted(seen) == sorted(2 * sent)

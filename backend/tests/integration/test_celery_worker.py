@@ -1,0 +1,319 @@
+"""The worker as a process: what its pools do, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from contextvars import copy_context
+from pathlib import Path
+from threading import Event
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from celery import Celery
+from kombu.message import Message
+from pydantic import SecretStr
+from sqlalchemy import Engine
+from sqlmodel import Session, col, select
+
+from app.core.config import CelerySettings, DatabaseSettings
+from app.core.database import create_sync_engine
+from app.infrastructure.celery import SWEEP, create_celery
+from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
+from app.models.database import DataProcessingRecord
+from chassis.settings import RabbitMQSettings
+from local.servers.redis import Redis
+from tests.integration.responder import Responder, wait_until
+
+BACKEND = Path(__file__).parents[2]
+COMMAND = "celery -A tests.echo_worker worker --without-mingle --without-gossip"
+EACH_POOL = pytest.mark.parametrize("pool", ["prefork", "threads"])
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "worker.log"
+
+
+@pytest.fixture
+def redis(redis_server: Redis) -> Iterator[Any]:
+    with redis_server.connect() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def start(
+    rabbitmq_settings: RabbitMQSettings,
+    database_settings: DatabaseSettings,
+    redis_server: Redis,
+    responder: Responder,
+    log: Path,
+) -> Iterator[Start]:
+    """Starts a worker with that pool, and other variables."""
+    env = {
+        **os.environ,
+        "RABBITMQ_HOST": rabbitmq_settings.host,
+        "RABBITMQ_PORT": str(rabbitmq_settings.port),
+        "RABBITMQ_USER": rabbitmq_settings.user,
+        "RABBITMQ_PASSWORD": rabbitmq_settings.password.get_secret_value(),
+        "RABBITMQ_VHOST": rabbitmq_settings.vhost,
+        "DATABASE_URL": database_settings.database_url.get_secret_value(),
+        "CELERY_BROKER_URL": redis_server.url(0),
+        "CELERY_RESULT_BACKEND": redis_server.url(0),
+        "CELERY_WORKER_CONCURRENCY": "2",
+        "ECHO_QUEUE_NAME": responder.queue,
+    }
+    with ExitStack() as workers:
+
+        def start(pool: str, **variables: str) -> subprocess.Popen[bytes]:
+            with log.open("ab") as output:
+                worker = subprocess.Popen(
+                    [sys.executable, "-m", *COMMAND.split(), "--loglevel", "INFO"],
+                    cwd=BACKEND,
+                    env={**env, "CELERY_WORKER_POOL": pool, **variables},
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            workers.callback(lambda: print(log.read_text()[-5000:]))
+            workers.callback(worker.wait)
+            workers.callback(worker.kill)
+            return worker
+
+        yield start
+
+
+@pytest.fixture
+def celery(redis_server: Redis) -> Iterator[Celery]:
+    url = SecretStr(redis_server.url(0))
+    app = create_celery(CelerySettings(broker_url=url, result_backend=url))
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def engine(database_settings: DatabaseSettings) -> Iterator[Engine]:
+    engine = create_sync_engine(database_settings)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def accept(
+    engine: Engine, redis_server: Redis, redis: Any, responder: Responder
+) -> Iterator[Callable[..., str]]:
+    """Stores a record and publishes its task; the id."""
+    url = SecretStr(redis_server.url(0))
+    publisher = TaskPublisher(CelerySettings(broker_url=url, result_backend=url))
+
+    def accept(priority: str = "default", payload: str = "1") -> str:
+        task_id = str(uuid4())
+        record = DataProcessingRecord(
+            task_id=task_id,
+            queue_name=responder.queue,
+            payload=1,
+            task_status="Processing",
+        )
+        with Session(engine) as session:
+            session.add(record)
+            session.commit()
+        request = f'{{"payload": {payload}, "description": null}}'
+        message = TaskMessage(task_id, request, "r", responder.queue, priority)
+        publisher.publish_batch([(message, copy_context())])
+        return task_id
+
+    yield accept
+    publisher.close()
+
+
+def statuses(engine: Engine, task_ids: list[str]) -> set[str]:
+    query = select(DataProcessingRecord.task_status).where(
+        col(DataProcessingRecord.task_id).in_(task_ids)
+    )
+    with Session(engine) as session:
+        return set(session.exec(query))
+
+
+@EACH_POOL
+def test_accepted_work_ends(
+    pool: str, start: Start, accept: Callable[..., str], engine: Engine, redis: Any
+) -> None:
+    accepted = [accept() for _ in range(30)]
+    worker = start(pool)
+    wait_until(lambda: statuses(engine, accepted) == {"Success"}, 30)
+    wait_until(lambda: not redis.hlen("unacked"))
+    children = psutil.Process(worker.pid).children()
+    assert len(children) == (2 if pool == "prefork" else 0)
+    worker.terminate()
+    assert worker.wait(20) == 0
+
+
+def test_threads_wait_side_by_side(
+    start: Start, accept: Callable[..., str], engine: Engine, responder: Responder
+) -> None:
+    accepted = [accept() for _ in range(8)]
+    held: list[Message] = []
+
+    def hold(message: Message) -> bool:
+        held.append(message)
+        if len(held) == len(accepted):
+            for each in held:
+                responder.reply(each)
+        return False
+
+    responder.before_reply = hold
+    start("threads", CELERY_WORKER_CONCURRENCY="8")
+    wait_until(lambda: statuses(engine, accepted) == {"Success"}, 30)
+
+
+def test_a_free_worker_looks_at_the_queues_in_their_order(
+    start: Start, accept: Callable[..., str], engine: Engine, responder: Responder
+) -> None:
+    numbers = {"low": ["5", "6"], "default": ["3", "4"], "high": ["1", "2"]}
+    accepted = [accept(name, each) for name in numbers for each in numbers[name]]
+    start("threads", CELERY_WORKER_CONCURRENCY="1")
+    wait_until(lambda: statuses(engine, accepted) == {"Success"}, 30)
+    assert [body["payload"] for body in responder.bodies()] == [1, 2, 3, 4, 5, 6]
+
+
+@EACH_POOL
+def test_what_runs_when_it_is_stopped_may_end(
+    pool: str,
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    responder: Responder,
+    redis: Any,
+) -> None:
+    stopping = Event()
+    responder.before_reply = lambda _: stopping.wait(10)
+    task_id = accept()
+    worker = start(pool)
+    wait_until(lambda: len(responder.requests) == 1, 30)
+    worker.terminate()
+    time.sleep(0.5)
+    stopping.set()
+    assert worker.wait(15) == 0
+    assert (redis.llen("default"), redis.hlen("unacked")) == (0, 0)
+    assert statuses(engine, [task_id]) == {"Success"}
+
+
+@EACH_POOL
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke",
+            },
+            "Unsupported OTLP protocol 'smoke'",
+        ),
+        ({"DATABASE_URL": "nonsense"}, "Could not parse SQLAlchemy URL"),
+    ],
+    ids=["telemetry", "resources"],
+)
+def test_a_worker_that_cannot_work_takes_no_task(
+    pool: str,
+    variables: dict[str, str],
+    reason: str,
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    redis: Any,
+    log: Path,
+) -> None:
+    task_id = accept()
+    worker = start(pool, **variables)
+    assert worker.wait(30) == 1
+    text = log.read_text()
+    assert reason in text
+    children = 2 if pool == "prefork" else 1
+    assert text.count("This process cannot work and ends") <= children
+    assert (redis.llen("default"), redis.hlen("unacked")) == (1, 0)
+    assert statuses(engine, [task_id]) == {"Processing"}
+
+
+def test_wrong_settings_end_it(start: Start, log: Path) -> None:
+    assert start("green").wait(30) == 1
+    assert "CELERY_WORKER_POOL" in log.read_text()
+
+
+@EACH_POOL
+def test_what_runs_too_long_when_it_is_stopped_goes_back(
+    pool: str,
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    responder: Responder,
+    redis: Any,
+    log: Path,
+) -> None:
+    responder.before_reply = lambda _: False
+    task_id = accept()
+    worker = start(pool, CELERY_WORKER_GRACE_SECONDS="1")
+    wait_until(lambda: len(responder.requests) == 1, 30)
+    began = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(15) == 0
+    assert time.monotonic() - began < 8
+    assert (redis.llen("default"), redis.hlen("unacked")) == (1, 0)
+    assert statuses(engine, [task_id]) == {"Processing"}
+    assert "ERROR" not in log.read_text()
+    responder.before_reply = lambda _: True
+    start(pool)
+    wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
+
+
+def test_a_task_given_to_a_worker_that_is_killed_is_found_by_the_sweep(
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    redis: Any,
+    redis_server: Redis,
+    celery: Celery,
+) -> None:
+    """Redis gives a task away by BRPOP; the worker notes only then that it holds it."""
+    worker = start("threads")
+    for _ in range(10):
+        wait_until(lambda: redis_server.waiting() == 1, 30)
+        worker.send_signal(signal.SIGSTOP)
+        task_id = accept()
+        if not redis.llen("default"):
+            break
+        redis.delete("default")  # its BRPOP had just come to its end
+        worker.send_signal(signal.SIGCONT)
+    worker.kill()
+    worker.wait()
+    assert (redis.llen("default"), redis.hlen("unacked")) == (0, 0)
+
+    start("threads", CELERY_SWEEP_AFTER_SECONDS="0.1")
+    celery.send_task(SWEEP, queue="high")
+    wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
+
+
+def test_a_task_whose_retry_redis_does_not_take_is_left_to_the_sweep(
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    responder: Responder,
+    redis_server: Redis,
+    log: Path,
+) -> None:
+    responder.before_reply = lambda _: False
+    task_id = accept()
+    start("threads", RPC_TIMEOUT_SECONDS="1")
+    wait_until(lambda: len(responder.requests) == 1, 30)
+    redis_server.kill()
+    try:
+        wait_until(lambda: "is left to the sweep" in log.read_text(), 30)
+        assert statuses(engine, [task_id]) == {"Processing"}
+    finally:
+        redis_server.start()
