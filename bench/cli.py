@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from bench import dependencies
-from local.apps import ROOT, lacks_demo
+from local.apps import ROOT
+from local.registry import lacks_demo
 
 PARTS = ("rpc", "http", "tasks", "tracing")
 PAGE = ROOT / "docs" / "BENCHMARKS.md"

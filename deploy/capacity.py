@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.registry import registered
+
 BENCHMARKS = Path(__file__).parent.parent / "docs/BENCHMARKS.md"
 
 # Rows that a request writes: a record and two of the log; an accepted one has its
@@ -33,7 +35,7 @@ class Measured:
     api_sync: float
     api_accepted: float
     nginx: float
-    data_service: float
+    service: float
     worker: float
     rows: float  # that PostgreSQL wrote meanwhile
     cpu_sync: float  # seconds of CPU for one request, all processes together
@@ -42,11 +44,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Load:
-    """Requests a second, and how far a replica shall be used."""
+    """Requests a second, how far a replica shall be used, and the services that share
+    the requests evenly."""
 
     sync: float
     accepted: float
     use: float = 0.6
+    services: tuple[str, ...] = tuple(registered()) or ("service",)
+
+    @property
+    def workloads(self) -> list[str]:
+        """The Deployments of the services."""
+        return [f"{each.replace('_', '-')}-service" for each in self.services]
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def measured(page: str) -> Measured:
         api_sync=gateway[0],
         api_accepted=tasks[0],
         nginx=1000 / (gateway[4] - whole[4]),
-        data_service=calls[0],
+        service=calls[0],
         worker=tasks[3],
         rows=whole[0] * ROWS_SYNC,
         cpu_sync=gateway[4] / 1000,
@@ -116,7 +125,9 @@ def replicas(load: Load, figures: Measured) -> dict[str, int]:
         "nginx": requests / figures.nginx,
         "fastapi-api": load.sync / figures.api_sync
         + load.accepted / figures.api_accepted,
-        "data-service": requests / figures.data_service,
+        **dict.fromkeys(
+            load.workloads, requests / figures.service / len(load.services)
+        ),
         "fastapi-celery-worker": load.accepted / figures.worker,
     }
     return {name: max(2, math.ceil(busy / load.use)) for name, busy in use.items()}
@@ -128,6 +139,7 @@ def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
     connections += counts["fastapi-celery-worker"] * WORKER_CONNECTIONS
     calls = load.sync + load.accepted
     queues = math.ceil(calls / (shared.calls * load.use))
+    there = len(load.services)
     found = [
         Limit(
             "PostgreSQL, rows written a second",
@@ -142,10 +154,10 @@ def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
             "a smaller pool, or PgBouncer before it",
         ),
         Limit(
-            "RabbitMQ, calls a second through data_queue",
+            f"RabbitMQ, calls a second, {there} queue{'s' if there > 1 else ''}",
             calls,
-            shared.calls,
-            f"{queues} queues (DATA_QUEUE_NAME, QUEUE_NAME), each with its consumers",
+            shared.calls * there,
+            f"{queues} queues (..._QUEUE_NAME, QUEUE_NAME), each with its consumers",
         ),
         Limit(
             "Redis, tasks a second",
@@ -161,7 +173,7 @@ def report(load: Load, figures: Measured, shared: Shared) -> str:
     """For people."""
     counts = replicas(load, figures)
     connections = counts["fastapi-api"] + 2 * counts["fastapi-celery-worker"]
-    connections += counts["data-service"]
+    connections += sum(counts[name] for name in load.workloads)
     cores = load.sync * figures.cpu_sync + load.accepted * figures.cpu_task
     lines = [
         f"{load.sync:,.0f} requests/s answered at once, {load.accepted:,.0f}/s "
@@ -209,7 +221,7 @@ def _parse(arguments: Sequence[str], figures: Measured) -> tuple[Load, Shared]:
         parser.error("--use is a share: above 0, at most 1")
     shared = Shared(
         given.rows or figures.rows,
-        given.calls or figures.data_service,
+        given.calls or figures.service,
         given.tasks or figures.api_accepted,
         given.connections,
         given.pool,

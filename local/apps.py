@@ -1,7 +1,6 @@
 """The processes of this project: API, worker, beat, services."""
 
 import os
-import runpy
 import sys
 import urllib.error
 import urllib.request
@@ -83,19 +82,6 @@ def beat(state: State, env: Mapping[str, str]) -> App:
 def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> App:
     """One process of a service's folder."""
     return App(name, state, ["main.py"], cwd=folder, env=env)
-
-
-def registered() -> dict[str, str]:
-    """The queue of each service by its name, as the backend has them."""
-    module = runpy.run_path(str(BACKEND / "app" / "core" / "services.py"))
-    return {service.name: service.queue for service in module["SERVICES"]}
-
-
-def lacks_demo(command: str) -> bool:
-    """Whether the data service was taken out; says so for a command that asks it."""
-    if lacks := "data" not in registered():
-        print(f"{command} asks the data service, which is not here: nothing is done.")
-    return lacks
 
 
 def service_environment(

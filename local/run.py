@@ -11,8 +11,9 @@ from types import FrameType
 from dotenv import dotenv_values
 
 from local import install
-from local.apps import ROOT, App, registered
+from local.apps import ROOT, App
 from local.process import Cancelled, ProcessFailed
+from local.registry import registered
 from local.reload import watch_code
 from local.servers.base import Server
 from local.servers.otlp import TraceReceiver

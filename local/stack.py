@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from local import apps, ports
 from local.apps import BACKEND, App
 from local.process import ProcessFailed
+from local.registry import registered
 from local.servers.base import Server
 from local.servers.nginx import Nginx
 from local.servers.nginx import find_binary as find_nginx
@@ -182,7 +183,7 @@ def _services(
     state: State, servers: Servers, env: Mapping[str, str], instances: int
 ) -> list[App]:
     """The processes of every service; ready when all of them wait at their queue."""
-    found, queues = [], apps.registered()
+    found, queues = [], registered()
     for folder in apps.service_folders():
         own = apps.service_environment(folder, env, queues)
         group = [

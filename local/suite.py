@@ -15,9 +15,10 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from local.apps import ROOT, lacks_demo
+from local.apps import ROOT
 from local.bootstrap import requirement_files
 from local.install import install_missing
+from local.registry import lacks_demo
 
 # Its console script by name is not reliable: a moved venv keeps the old path in it.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from local.apps import ROOT, registered
+from local.apps import ROOT
 from local.ports import standard_or_free
+from local.registry import registered
 from tests.e2e.client import wait_for
 
 # Of its own, so that nobody's data is touched.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.apps import registered
+from local.registry import registered
 from tests.e2e.client import PROCESS, Api, assert_problem, wait_for
 
 

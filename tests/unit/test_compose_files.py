@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from chassis.settings import ServiceSettings
-from local.apps import registered, service_folders
+from local.apps import service_folders
+from local.registry import registered
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders())]

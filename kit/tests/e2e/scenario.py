@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kit.tests.copies import OTHER, SERVICE
-from local.apps import registered
+from local.registry import registered
 from local.stack import Stack
 from tests.e2e.client import Api, assert_problem, wait_for
 

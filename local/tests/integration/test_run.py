@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from local.apps import ROOT, answers, registered
+from local.apps import ROOT, answers
+from local.registry import registered
 from local.state import end_leftovers, leftovers
 
 MAIN = (

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from local import apps
+from local.registry import registered
 from local.servers.postgres import DATABASE, PASSWORD, USER, PostgreSQL
 from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ
 from local.servers.redis import Redis
@@ -71,4 +72,4 @@ def test_each_service_has_a_queue_of_its_own() -> None:
 
 def test_the_registry_of_the_backend_is_read() -> None:
     folders = {folder.name.removesuffix("service") for folder in apps.service_folders()}
-    assert set(apps.registered()) == folders
+    assert set(registered()) == folders

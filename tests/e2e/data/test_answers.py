@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from local.apps import ROOT, registered
+from local.apps import ROOT
+from local.registry import registered
 from local.stack import Stack
 from tests.e2e.browser import Browser
 from tests.e2e.client import RECORDS, Api, wait_for

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from local.apps import registered
+from local.registry import registered
 from tests.e2e.client import PROCESS, PROCESS_ASYNC
 from tests.integration.conftest import EACH_PROTOCOL, Traced
 from tests.integration.data.test_traces import call

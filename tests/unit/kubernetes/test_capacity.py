@@ -14,7 +14,7 @@ from deploy.capacity import (
 from tests.unit.kubernetes.manifests import of_kind, one, workload
 
 FIGURES = measured(BENCHMARKS.read_text())
-SHARED = Shared(FIGURES.rows, FIGURES.data_service, FIGURES.api_accepted, 200)
+SHARED = Shared(FIGURES.rows, FIGURES.service, FIGURES.api_accepted, 200)
 
 
 def test_the_figures_are_read_from_the_page() -> None:
@@ -34,7 +34,7 @@ def test_the_figures_are_read_from_the_page() -> None:
     found = measured(page)
     assert found.api_sync == 1500 and found.rows == 6000
     assert found.nginx == pytest.approx(10_000)
-    assert found.data_service == 9000
+    assert found.service == 9000
     assert found.api_accepted == 4000 and found.worker == 500
     assert found.cpu_sync == pytest.approx(0.0006)
     assert found.cpu_task == pytest.approx(0.0025)
@@ -45,14 +45,15 @@ def test_the_figures_are_read_from_the_page() -> None:
 
 
 def test_replicas_carry_the_load_without_waste() -> None:
-    load = Load(sync=20_000, accepted=3_000)
+    load = Load(sync=20_000, accepted=3_000, services=("pricing", "price_list"))
     found = replicas(load, FIGURES)
     workers = found["fastapi-celery-worker"]
     assert workers * FIGURES.worker * load.use >= load.accepted
     assert (workers - 1) * FIGURES.worker * load.use < load.accepted
-    services = found["data-service"]
-    assert services * FIGURES.data_service * load.use >= 23_000
-    assert (services - 1) * FIGURES.data_service * load.use < 23_000
+    services = found["pricing-service"]
+    assert found["price-list-service"] == services
+    assert services * FIGURES.service * load.use >= 23_000 / 2
+    assert (services - 1) * FIGURES.service * load.use < 23_000 / 2
 
 
 def test_the_first_bottleneck_is_the_one_that_gives_way_first() -> None:

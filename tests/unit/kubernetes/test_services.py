@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from local.apps import registered, service_folders
+from local.apps import service_folders
+from local.registry import registered
 from tests.unit.kubernetes.manifests import ROOT, SERVICES, one, workload
 
 QUEUES = {name: workload(name).environment()["QUEUE_NAME"] for name in SERVICES}
