@@ -1,4 +1,4 @@
-"""What is measured, and the median over rounds."""
+"""What is measured, and what is made of several rounds."""
 
 import json
 import math
@@ -60,6 +60,12 @@ class Sample:
         """From one round's load, and the CPU time that all processes took for it."""
         cpu = 1000 * cpu_seconds / load.requests
         return cls(load.rate, load.p50, load.p95, load.p99, cpu, load.failed)
+
+
+def times(ours: Sequence[Sample], theirs: Sequence[Sample]) -> float:
+    """How many times their rate is ours, round by round: both of a pair met the same
+    machine."""
+    return median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True))
 
 
 def middle(rounds: Sequence[Sample]) -> Sample:

@@ -5,6 +5,7 @@ from pathlib import Path
 from string import Template
 
 from bench import chart, tables, targets, whole_path
+from bench.figures import middle
 from bench.results import Results
 
 TEMPLATE = Path(__file__).with_name("BENCHMARKS.template.md")
@@ -21,7 +22,7 @@ def figures(results: Results) -> dict[str, str]:
         found["http_one"] = tables.requests(results.requests, 1)
         found["memory"] = tables.memory(results.requests)
     if results.work:
-        found["tasks"] = tables.acceptance(results.work)
+        found["tasks"] = tables.accepted_work(results.work)
     if results.traced:
         found["tracing"] = tables.traced(results.traced)
     rows = [target.row() for target in targets.of(results)]
@@ -35,9 +36,8 @@ def write(results: Results, page: Path, command: str) -> None:
     """Fill in the template; the chart stands beside the page."""
     picture = page.with_suffix(".svg")
     rates = {
-        label: result.samples[32].rate
+        label: middle(result.rounds[32]).rate
         for label, result in results.requests.items()
-        if label != whole_path.NOOP
     }
     picture.write_text(chart.bars(CHART_TITLE, rates, own=whole_path.KIT))
     text = Template(TEMPLATE.read_text()).substitute(

@@ -1,6 +1,7 @@
 """Everything that one run found."""
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 from bench import rpc, tasks, tracing, whole_path
 from bench.figures import Sample
@@ -13,7 +14,7 @@ class Results:
     machine: dict[str, str]
     calls: rpc.Results = field(default_factory=dict)
     requests: dict[str, whole_path.Result] = field(default_factory=dict)
-    work: dict[str, tasks.Result] = field(default_factory=dict)
+    work: tasks.Results = field(default_factory=dict)
     traced: tracing.Results = field(default_factory=dict)
 
     @property
@@ -21,7 +22,7 @@ class Results:
         """Requests that were not answered with success."""
         samples: list[Sample] = []
         for request in self.requests.values():
-            samples += request.samples.values()
+            samples += chain.from_iterable(request.rounds.values())
         for one in self.work.values():
-            samples += [one.accepted, one.alone]
+            samples += one.accepted
         return int(sum(sample.failed for sample in samples))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.figures import Load, Sample, middle
+from bench.figures import Load, Sample
 from bench.setting import Setting, running, say
 from local.apps import BACKEND, ROOT
 from local.process import ProcessFailed
@@ -23,18 +23,18 @@ class Client:
     env: Mapping[str, str]
 
 
-Results = dict[str, dict[int, Sample]]  # by label and calls in flight
+# The rounds, by label and calls in flight.
+Results = dict[str, dict[int, list[Sample]]]
 
 
 def run(setting: Setting) -> Results:
-    """Every client in turn, round by round; the medians."""
+    """Every client in turn, round by round."""
     responders = [
         setting.kit().services[0],
-        setting.peer("responder-kombu", "bench.peers.responder_kombu"),
         setting.peer("responder-faststream", "bench.peers.responder_faststream"),
     ]
     clients = _clients(setting)
-    rounds: dict[str, dict[int, list[Sample]]] = {
+    rounds: Results = {
         client.label: {calls: [] for calls in IN_FLIGHT} for client in clients
     }
     with running([*responders]):
@@ -47,15 +47,11 @@ def run(setting: Setting) -> Results:
                         f"rpc {number}/{setting.rounds}  {client.label}, {calls} in "
                         f"flight: {sample.rate:,.0f} calls/s, p50 {sample.p50:.2f} ms"
                     )
-    return {
-        label: {calls: middle(samples) for calls, samples in by_calls.items()}
-        for label, by_calls in rounds.items()
-    }
+    return rounds
 
 
 QUORUM = "kit, quorum queue"
 FASTSTREAM = "FastStream"
-KOMBU = "kombu, connection per call"
 
 
 def _clients(setting: Setting) -> list[Client]:
@@ -64,7 +60,6 @@ def _clients(setting: Setting) -> list[Client]:
     return [
         Client(QUORUM, "kit", kit),
         Client(FASTSTREAM, "with_faststream", peer),
-        Client(KOMBU, "kombu_per_call", peer),
     ]
 
 

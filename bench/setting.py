@@ -4,7 +4,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from local import install
 from local.apps import ROOT, App, answers
@@ -29,7 +29,6 @@ class Setting:
     rabbitmq: RabbitMQ
     seconds: int
     rounds: int
-    redis_databases: Iterator[int] = field(default_factory=lambda: iter(range(1, 16)))
 
     @property
     def peer_environment(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from bench import rpc, tasks, tracing, whole_path
+from bench.figures import Sample, middle, times
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -21,79 +22,57 @@ def machine(facts: Mapping[str, str]) -> str:
 def remote_calls(results: rpc.Results) -> str:
     """Part one."""
     many, one = rpc.IN_FLIGHT
-    kit = results[rpc.QUORUM][many].rate
+    kit = results[rpc.QUORUM][many]
     head = ["client and responder", f"calls/s, {many} in flight", f"p50, {many}"]
-    head += [f"calls/s, {one} in flight", f"p50, {one}", "kit (quorum) is"]
-    rows = [
-        [
-            label,
-            _number(samples[many].rate),
-            _ms(samples[many].p50),
-            _number(samples[one].rate),
-            _ms(samples[one].p50),
-            _times(kit, samples[many].rate),
-        ]
-        for label, samples in results.items()
-    ]
+    head += [f"calls/s, {one} in flight", f"p50, {one}", "kit is"]
+    rows = []
+    for label, by_calls in results.items():
+        row = [label]
+        for calls in (many, one):
+            sample = middle(by_calls[calls])
+            row += [_number(sample.rate), _ms(sample.p50)]
+        rows.append([*row, _times(kit, by_calls[many])])
     return table(head, rows)
 
 
 def requests(results: Mapping[str, whole_path.Result], connections: int) -> str:
     """Part two, at one number of connections."""
-    kit = results[whole_path.KIT].samples[connections].rate
-    ceiling = results[whole_path.NOOP].samples[connections].rate
-    head = ["contender", "req/s", "p50", "p95", "p99", "CPU s per 1,000"]
-    head += ["kit is", "of the ceiling"]
+    kit = results[whole_path.KIT].rounds[connections]
+    head = ["contender", "req/s", "p50", "p95", "p99", "CPU s per 1,000", "kit is"]
     rows = []
     for label, result in results.items():
-        sample = result.samples[connections]
+        rounds = result.rounds[connections]
+        sample = middle(rounds)
         row = [label, _number(sample.rate)]
         row += [_ms(value) for value in (sample.p50, sample.p95, sample.p99)]
-        row += [f"{sample.cpu:.2f}", _times(kit, sample.rate)]
-        rows.append([*row, f"{sample.rate / ceiling:.0%}"])
+        rows.append([*row, f"{sample.cpu:.2f}", _times(kit, rounds)])
     return table(head, rows)
 
 
 def memory(results: Mapping[str, whole_path.Result]) -> str:
-    """Part two: each process after the run."""
+    """Part two: the most that each process held."""
     rows = [
         [label, name, f"{megabytes:.0f} MB"]
         for label, result in results.items()
         if label != whole_path.GATEWAY
         for name, megabytes in result.memory.items()
     ]
-    head = ["| contender | process | RSS |", "| --- | --- | ---: |"]
+    head = ["| contender | process | most RSS |", "| --- | --- | ---: |"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def acceptance(results: Mapping[str, tasks.Result]) -> str:
+def accepted_work(results: tasks.Results) -> str:
     """Part three."""
-    kit = results[tasks.PREFORK]
-    head = [
-        "contender",
-        "accepted/s, 32 connections",
-        "kit, prefork, is",
-        "p50, 1 connection",
-    ]
-    head += [
-        "completed/s",
-        "kit, prefork, is",
-        "CPU s per 1,000 completed",
-        "worker RSS",
-    ]
-    rows = [
-        [
-            label,
-            _number(result.accepted.rate),
-            _times(kit.accepted.rate, result.accepted.rate),
-            _ms(result.alone.p50),
-            _number(result.completed.rate),
-            _times(kit.completed.rate, result.completed.rate),
-            f"{result.completed.cpu:.2f}",
-            " + ".join(f"{part:.0f}" for part in result.memory) + " MB",
-        ]
-        for label, result in results.items()
-    ]
+    stock = results[tasks.POOLED]
+    head = ["contender", "accepted/s", "times stock", "completed/s", "times stock"]
+    head += ["CPU s per 1,000 completed", "most RSS of the worker"]
+    rows = []
+    for label, one in results.items():
+        completed = middle(one.completed)
+        row = [label, _number(middle(one.accepted).rate)]
+        row += [_times(one.accepted, stock.accepted), _number(completed.rate)]
+        row += [_times(one.completed, stock.completed), f"{completed.cpu:.2f}"]
+        rows.append([*row, " + ".join(f"{part:.0f}" for part in one.memory) + " MB"])
     return table(head, rows)
 
 
@@ -121,5 +100,5 @@ def _ms(value: float) -> str:
     return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
 
 
-def _times(kit: float, other: float) -> str:
-    return "-" if kit == other else f"{kit / other:.2g} x"
+def _times(ours: Sequence[Sample], theirs: Sequence[Sample]) -> str:
+    return "-" if ours is theirs else f"{times(ours, theirs):.2g} x"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bench import rpc, tasks, tracing, whole_path
+from bench.figures import times
 from bench.results import Results
 
 
@@ -46,26 +47,24 @@ def of(results: Results) -> list[Target]:
 
 
 def _rpc(results: rpc.Results) -> Iterator[Target]:
-    rates = {label: samples[64].rate for label, samples in results.items()}
-    times = rates[rpc.QUORUM] / rates[rpc.FASTSTREAM]
-    yield Target("RPC, quorum queue: times FastStream", 5, times)
+    ours, theirs = results[rpc.QUORUM][64], results[rpc.FASTSTREAM][64]
+    yield Target("RPC, quorum queue: times FastStream", 5, times(ours, theirs))
 
 
 def _http(results: dict[str, whole_path.Result]) -> Iterator[Target]:
-    rates = {label: result.samples[32].rate for label, result in results.items()}
-    kit, peer = whole_path.KIT, whole_path.FASTSTREAM
-    yield Target("32 connections: times FastStream", 5, rates[kit] / rates[peer])
-    memory = results[kit].memory
-    yield Target("RSS of the API", 120, memory["api"], " MB", most=True)
-    yield Target("RSS of the data service", 60, memory["dataservice"], " MB", most=True)
+    kit, peer = results[whole_path.KIT], results[whole_path.FASTSTREAM]
+    rate = times(kit.rounds[32], peer.rounds[32])
+    yield Target("32 connections: times FastStream", 5, rate)
+    for process, bound in (("api", 120), ("dataservice", 60)):
+        what = f"most RSS of the {process} under load"
+        yield Target(what, bound, kit.memory[process], " MB", most=True)
 
 
-def _tasks(results: dict[str, tasks.Result]) -> Iterator[Target]:
-    rates = {label: result.completed.rate for label, result in results.items()}
-    pooled = rates[tasks.POOLED]
+def _tasks(results: tasks.Results) -> Iterator[Target]:
+    theirs = results[tasks.POOLED].completed
     for label, bound in ((tasks.PREFORK, 1.5), (tasks.THREADS, 2.0)):
-        what = f"completed, {label}: times stock Celery with pooled RPC"
-        yield Target(what, bound, rates[label] / pooled)
+        what = f"tasks completed, {label}: times stock Celery with pooled RPC"
+        yield Target(what, bound, times(results[label].completed, theirs))
 
 
 def _tracing(shares: dict[str, float]) -> Iterator[Target]:

@@ -5,13 +5,12 @@ and completions are counted in the database.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg2
 
 from bench import load, usage
-from bench.figures import Sample, middle
+from bench.figures import Sample
 from bench.setting import PEERS, Setting, base_url, running, say
 from local.apps import App
 from local.process import ProcessFailed
@@ -24,17 +23,19 @@ POLL = 0.1  # seconds, until the first completion
 SAMPLE = 0.5
 SETTLE = 1.5  # seconds after the first completion: children start and connect
 PATIENCE = 60  # seconds for the first completion
-CHILDREN = ["--concurrency", "2"]
+CONNECTIONS = 32
+STOCK_REDIS = 1  # database of the peer; the kit's is 0
 
 PREFORK = "kit, prefork 2"
 THREADS = "kit, 16 threads"
 POOLED = "stock Celery, pooled RPC"
-PER_CALL = "stock Celery, connection per call"
 
 
 @dataclass
 class Contender:
-    """An API, its worker, and where its tasks and rows are."""
+    """An API, its worker, and where its tasks and rows are; then what was measured:
+    by round, acceptance at 32 connections and completion, and megabytes of the worker's
+    processes, the parent first."""
 
     label: str
     url: str
@@ -45,37 +46,27 @@ class Contender:
     tables: str
     records: str
     accepted: list[Sample] = field(default_factory=list)
-    alone: list[Sample] = field(default_factory=list)
     completed: list[Sample] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Result:
-    """Medians: acceptance at 32 connections and at one, completion, and megabytes of
-    the worker's processes, the parent first."""
-
-    accepted: Sample
-    alone: Sample
-    completed: Sample
-    memory: Sequence[float]
+Results = dict[str, Contender]
 
 
-def run(setting: Setting) -> dict[str, Result]:
+def run(setting: Setting) -> Results:
     """Every contender in turn, round by round."""
     kit = setting.kit({"CELERY_WORKER_CONCURRENCY": "2"})
     threads = {"CELERY_WORKER_POOL": "threads", "CELERY_WORKER_CONCURRENCY": "16"}
     contenders = [
         _kit(PREFORK, kit.apis[0], kit.worker),
         _kit(THREADS, kit.apis[0], setting.kit(threads).worker),
-        _stock(setting, POOLED, "pooled"),
-        _stock(setting, PER_CALL, "per-call"),
+        _stock(setting),
     ]
     service = kit.services[0]
     apis = dict.fromkeys(contender.api for contender in contenders)
     with running([*apis, service]):
         for contender in contenders:
-            load.post(contender.url, 32, WARM_UP)
+            load.post(contender.url, CONNECTIONS, WARM_UP)
             _forget(setting, contender)
         for number in range(1, setting.rounds + 1):
             for contender in contenders:
@@ -85,7 +76,7 @@ def run(setting: Setting) -> dict[str, Result]:
                     f"{contender.accepted[-1].rate:,.0f} accepted/s, "
                     f"{contender.completed[-1].rate:,.0f} completed/s"
                 )
-    return {contender.label: _result(contender) for contender in contenders}
+    return {contender.label: contender for contender in contenders}
 
 
 def _kit(label: str, api: App, worker: App) -> Contender:
@@ -101,20 +92,17 @@ def _kit(label: str, api: App, worker: App) -> Contender:
     )
 
 
-def _stock(setting: Setting, label: str, kind: str) -> Contender:
-    number = next(setting.redis_databases)
-    env = {"PEER_REDIS_URL": setting.servers.redis.url(number), "PEER_RPC": kind}
-    api = setting.peer_api(f"api-{kind}", "bench.peers.stock_tasks_api", **env)
+def _stock(setting: Setting) -> Contender:
+    env = {"PEER_REDIS_URL": setting.servers.redis.url(STOCK_REDIS)}
+    api = setting.peer_api("api-stock", "bench.peers.stock_tasks_api", **env)
     module = "celery -A bench.peers.stock_celery worker --loglevel WARNING"
-    worker = setting.peer(f"worker-{kind}", module, **env)
-    worker.arguments += CHILDREN
-    worker.probe = lambda: setting.servers.redis.waiting(number) > 0
+    worker = setting.peer("worker-stock", f"{module} --concurrency 2", **env)
     return Contender(
-        label,
+        POOLED,
         f"{base_url(api)}/process-async",
         api,
         worker,
-        redis_database=number,
+        redis_database=STOCK_REDIS,
         database=PEERS,
         tables="peerrecord, peerlog",
         records="peerrecord",
@@ -123,17 +111,14 @@ def _stock(setting: Setting, label: str, kind: str) -> Contender:
 
 def _round(setting: Setting, contender: Contender, service: App) -> None:
     servers: list[Server] = [setting.servers.redis, setting.servers.postgres]
-    for connections, samples in ((1, contender.alone), (32, contender.accepted)):
-        before = usage.cpu_seconds([contender.api, *servers])
-        seen = load.post(contender.url, connections, setting.seconds)
-        after = usage.cpu_seconds([contender.api, *servers])
-        samples.append(Sample.of(seen, after - before))
+    seen = load.post(contender.url, CONNECTIONS, setting.seconds)
+    contender.accepted.append(Sample.of(seen))
     worker = contender.worker
     worker.launch()
     try:
         everything = [worker, service, setting.rabbitmq, *servers]
         contender.completed.append(_complete(setting, contender, everything))
-        contender.memory = usage.resident(worker)
+        contender.memory = usage.most_resident(worker)
     finally:
         worker.kill()  # what is left in the queue is thrown away anyway
         _forget(setting, contender)
@@ -188,12 +173,3 @@ def _forget(setting: Setting, contender: Contender) -> None:
 
 def _plain(setting: Setting, database: str) -> str:
     return setting.servers.postgres.url(database).replace("+psycopg2", "")
-
-
-def _result(contender: Contender) -> Result:
-    return Result(
-        middle(contender.accepted),
-        middle(contender.alone),
-        middle(contender.completed),
-        contender.memory,
-    )

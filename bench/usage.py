@@ -1,6 +1,8 @@
 """What processes cost: CPU time and memory."""
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
@@ -20,9 +22,19 @@ def cpu_seconds(servers: Iterable[Server]) -> float:
     return total
 
 
-def resident(server: Server) -> list[float]:
-    """Megabytes in RAM of each of its processes, the leader first."""
-    return [process.memory_info().rss / MEGABYTE for process in _family(server)]
+def most_resident(server: Server) -> list[float]:
+    """Megabytes in RAM that each of its processes has had at the most, the leader
+    first; where the system does not tell, those of now."""
+    return [_peak(process) / MEGABYTE for process in _family(server)]
+
+
+def _peak(process: psutil.Process) -> int:
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return int(process.memory_info().rss)
+    kilobytes = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return 1024 * int(kilobytes[1]) if kilobytes else int(process.memory_info().rss)
 
 
 def _family(server: Server) -> list[psutil.Process]:

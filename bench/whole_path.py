@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench import load, usage
-from bench.figures import Sample, middle
+from bench.figures import Sample
 from bench.setting import Setting, base_url, running, say
 from local.servers.base import Server
 
@@ -14,8 +14,6 @@ WARM_UP = 2  # seconds
 KIT = "kit"
 GATEWAY = "kit through nginx"
 FASTSTREAM = "FastStream + SQLModel"
-AS_WRITTEN = "as written"
-NOOP = "no-op (ceiling)"
 
 
 @dataclass
@@ -33,9 +31,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Result:
-    """Medians by number of connections, and megabytes by process after the run."""
+    """The rounds by number of connections, and by process the most megabytes that it
+    held under load."""
 
-    samples: dict[int, Sample]
+    rounds: dict[int, list[Sample]]
     memory: dict[str, float]
 
 
@@ -56,7 +55,7 @@ def run(setting: Setting) -> dict[str, Result]:
                         f"{connections} connections: {sample.rate:,.0f} requests/s, "
                         f"p50 {sample.p50:.2f} ms"
                     )
-        return {contender.label: _result(contender) for contender in contenders}
+        return {one.label: Result(one.rounds, _memory(one)) for one in contenders}
 
 
 def _contenders(setting: Setting) -> list[Contender]:
@@ -68,17 +67,10 @@ def _contenders(setting: Setting) -> list[Contender]:
     if kit.nginx:
         behind = [kit.nginx, *processes]
         contenders.append(Contender(GATEWAY, kit.url + path, behind, servers))
-    for label, api, responder in (
-        (FASTSTREAM, "with_faststream", "responder_faststream"),
-        (AS_WRITTEN, "as_written", "responder_kombu"),
-    ):
-        app = setting.peer_api(f"api-{api}", f"bench.peers.{api}")
-        service = setting.peer(responder, f"bench.peers.{responder}")
-        url = f"{base_url(app)}/process"
-        contenders.append(Contender(label, url, [app, service], servers))
-    noop = setting.peer_api("noop", "bench.peers.noop")
-    contenders.append(Contender(NOOP, f"{base_url(noop)}/process", [noop]))
-    return contenders
+    app = setting.peer_api("api-faststream", "bench.peers.with_faststream")
+    service = setting.peer("faststream", "bench.peers.responder_faststream")
+    url = f"{base_url(app)}/process"
+    return [*contenders, Contender(FASTSTREAM, url, [app, service], servers)]
 
 
 def _measure(contender: Contender, connections: int, seconds: int) -> Sample:
@@ -88,12 +80,5 @@ def _measure(contender: Contender, connections: int, seconds: int) -> Sample:
     return Sample.of(seen, usage.cpu_seconds(everything) - before)
 
 
-def _result(contender: Contender) -> Result:
-    medians = {
-        connections: middle(samples)
-        for connections, samples in contender.rounds.items()
-    }
-    memory = {
-        process.name: sum(usage.resident(process)) for process in contender.processes
-    }
-    return Result(medians, memory)
+def _memory(contender: Contender) -> dict[str, float]:
+    return {each.name: sum(usage.most_resident(each)) for each in contender.processes}

@@ -89,16 +89,16 @@ def measured(page: str) -> Measured:
     whole = _row(_section(page, "32 connections:"), "kit")
     gateway = _row(_section(page, "32 connections:"), "kit through nginx")
     calls = _row(_section(page, "## Remote calls alone"), "kit, quorum queue")
-    tasks = _row(_section(page, "## Accepted work"), "kit")
+    tasks = _row(_section(page, "## Accepted work"), "kit, prefork 2")
     return Measured(
         api_sync=gateway[0],
         api_accepted=tasks[0],
         nginx=1000 / (gateway[4] - whole[4]),
         service=calls[0],
-        worker=tasks[3],
+        worker=tasks[2],
         rows=whole[0] * ROWS_SYNC,
         cpu_sync=gateway[4] / 1000,
-        cpu_task=tasks[5] / 1000,
+        cpu_task=tasks[4] / 1000,
     )
 
 

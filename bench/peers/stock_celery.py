@@ -1,8 +1,8 @@
 """Celery out of the box: its defaults, Redis for tasks and results, a call and one
 commit for each task.
 
-The worker keeps one RPC connection in each child, or with `PEER_RPC=per-call` makes one
-for each task: `celery -A bench.peers.stock_celery worker`.
+The worker keeps one RPC connection in each child: `celery -A bench.peers.stock_celery
+worker`.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery
 from sqlmodel import Session, create_engine, select
 
-from bench.peers.kombu_rpc import PooledRpc, call_once
+from bench.peers.kombu_rpc import PooledRpc
 from bench.peers.rows import AMQP_URL, DATABASE_URL, PeerRecord, log
 
 QUEUE = "data_queue"
@@ -41,7 +41,5 @@ def process(task_id: str, payload: Any, description: str | None) -> None:
 
 def _call(body: bytes) -> Any:
     global _pooled
-    if os.environ.get("PEER_RPC") == "per-call":
-        return call_once(AMQP_URL, QUEUE, body)
     _pooled = _pooled or PooledRpc(AMQP_URL)  # one for each child
     return _pooled(QUEUE, body)
