@@ -100,7 +100,7 @@ def unknown_service(queue_name: str | None) -> Ending:
 
 
 def _note_state(task: Task[Any, Any], state: str) -> None:
-    """Keep the state for whoever asks meanwhile. It only adds detail to the record: a
+    """Keep the state for those who ask meanwhile. It only adds detail to the record: a
     Redis that is away costs that, and no more."""
     backend: Any = task.backend
     key = backend.get_key_for_task(task.request.id)
