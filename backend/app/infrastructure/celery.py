@@ -37,7 +37,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         accept_content=["json"],
         task_queues=[Queue(name) for name in QUEUES],
         task_default_queue="default",
-        # The record tells how a task ended; app.tasks.data notes its state meanwhile.
+        # app.tasks.data notes states and results, at less cost.
         task_ignore_result=True,
         redis_socket_timeout=SOCKET_TIMEOUT,
         redis_socket_connect_timeout=SOCKET_TIMEOUT,

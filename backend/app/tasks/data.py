@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
-from celery.states import RETRY, STARTED
+from celery.states import RETRY, STARTED, SUCCESS
 from redis.exceptions import RedisError
 
 from app.core.config import LONGEST_RETRY_DELAY
@@ -54,6 +54,7 @@ def process_accepted(
     def end(ending: Ending) -> str:
         engine = get_worker_resources().autocommit
         end_record(engine, task_id, ending, events, content["description"])
+        _note_state(self, SUCCESS, ending.status.value)
         return ending.status.value
 
     try:
@@ -99,12 +100,15 @@ def unknown_service(queue_name: str | None) -> Ending:
     return failure("unknown_service", f"No service of this deployment {which}.")
 
 
-def _note_state(task: Task[Any, Any], state: str) -> None:
-    """Keep the state for those who ask meanwhile. It only adds detail to the record: a
-    Redis that is away costs that, and no more."""
+def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> None:
+    """Keep the state in Celery's result backend, for those who ask there. The record
+    decides: a Redis that is away costs this detail, and no more. One command, where
+    Celery's own would ask first, and publish."""
     backend: Any = task.backend
     key = backend.get_key_for_task(task.request.id)
-    meta = backend.encode({"task_id": task.request.id, "status": state})
+    meta = backend.encode(
+        {"task_id": task.request.id, "status": state, "result": result}
+    )
     try:
         backend.client.set(key, meta, ex=backend.expires)
     except RedisError as error:

@@ -210,6 +210,13 @@ def test_its_state_is_noted_while_it_lasts(
     assert redis.ttl(key) > 60
 
 
+def test_its_result_is_in_redis_afterwards(redis_server: Redis) -> None:
+    task_id = add_record()
+    run(task_id)
+    meta = json.loads(redis_server.connect().get(f"celery-task-meta-{task_id}"))
+    assert (meta["status"], meta["result"]) == ("SUCCESS", "Success")
+
+
 def test_a_state_that_redis_does_not_take_costs_nothing_else(
     redis_server: Redis,
 ) -> None:

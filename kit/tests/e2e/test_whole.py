@@ -1,6 +1,7 @@
 """Two services and a resource in a copy: checked, tested, asked, removed."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,8 @@ from kit.tests.copies import (
     snapshot,
 )
 from kit.tree import Tree
+from local import suite
+from local.apps import ROOT
 from local.otlp.receiver import Receiver
 
 ASKED, ASKING = Name.parse(SERVICE), Name.parse(OTHER)
@@ -42,7 +45,21 @@ E2E += [f"test_{ASKING.snake}", f"test_{TABLE.snake}"]
 BACKEND = ["unit/test_config.py", "unit/test_names.py", "unit/test_openapi.py"]
 BACKEND += ["unit/test_configuration_document.py", "unit/test_services_found.py"]
 
+# Those that look at every service.
+LOOKING = ["services", "network", "schemas", "compose"]
+LOOKING = [f"tests/unit/kubernetes/test_{name}.py" for name in LOOKING]
+LOOKING += ["tests/unit/test_compose_files.py", "tests/unit/test_documents.py"]
+LOOKING += ["local/tests/unit/test_environment.py"]
+
+CACHE = ".mypy_cache"
+
 HASTE = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRICS_EXPORTER": "none"}
+
+
+@pytest.fixture(autouse=True)
+def under_git(project: Path) -> None:
+    """Tests of documents ask git for the project's files."""
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
 
 
 def test_from_the_command_to_a_trace_and_back(project: Path) -> None:
@@ -80,7 +97,11 @@ def side_by_side(*jobs: Callable[[], None]) -> None:
 
 
 def check(project: Path) -> None:
-    """`make check`."""
+    """`make check`, which goes on from what mypy knows of the project already."""
+    for folder in suite.components():
+        known, copy = folder / CACHE, project / folder.relative_to(ROOT) / CACHE
+        if known.is_dir() and copy.parent.is_dir() and not copy.exists():
+            shutil.copytree(known, copy)
     code = "import sys; from local import suite; sys.exit(suite.check())"
     python(project, "-c", code)
 
@@ -94,7 +115,7 @@ def run_unit_tests(project: Path) -> None:
     there = [name for name in generated if (project / "backend/tests" / name).exists()]
     names = [*BACKEND, *there, "integration/test_migrations.py"]
     pytest_in(project / "backend", project, *(f"tests/{name}" for name in names))
-    pytest_in(project, project, "tests/unit", "local/tests/unit")
+    pytest_in(project, project, *LOOKING)
 
 
 def ask(project: Path) -> None:

@@ -133,6 +133,7 @@ def test_killed_while_holding_a_key(
     api: Api, key: str, stack: Stack, impatient: apps.App, redis_server: Redis
 ) -> None:
     direct = Api(f"http://127.0.0.1:{impatient.port}")
+    another = Api(stack.api_url)  # one that need not start while the lease ends
     with ThreadPoolExecutor(1) as pool, redis_server.connect() as redis:
         stack.services[0].pause()
         try:
@@ -143,16 +144,17 @@ def test_killed_while_holding_a_key(
                 lost.result()
         finally:
             stack.services[0].resume()
-    impatient.start()
 
-    assert_problem(send(direct, key), 409, "idempotency_key_in_flight")
+    assert_problem(send(another, key), 409, "idempotency_key_in_flight")
 
     def done() -> Response | None:
-        answer = send(direct, key)
+        answer = send(another, key)
         return answer if answer.status_code != 409 else None
 
     answer = wait_for(done, "the end of the lease", within=LEASE + 2)
     direct.close()
+    another.close()
+    impatient.start()
     assert answer.status_code == 200, answer.text
     assert records(api, key) == [answer.headers["Location"].rpartition("/")[2]]
 

@@ -9,7 +9,9 @@ import json
 import logging
 import sys
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TextIO
 
 from opentelemetry import trace
 
@@ -27,6 +29,8 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _UNWANTED = {"celery": "data", "uvicorn": "color_message"}
 
 
+_together: Callable[[], AbstractContextManager[None]] = nullcontext
+
 # Built once: json.dumps() with options builds one for each line.
 _encode = json.JSONEncoder(default=str).encode
 
@@ -38,8 +42,10 @@ def configure_logging(service: str, level: str, log_format: str | None) -> None:
         service: the name of this kind of process.
         log_format: ``json`` or ``text``; what suits the reader if None.
     """
+    global _together
     chosen = log_format or ("text" if sys.stderr.isatty() else "json")
-    handler = logging.StreamHandler()
+    handler = LineHandler()
+    _together = handler.together
     handler.addFilter(add_context)
     handler.setFormatter(
         logging.Formatter(TEXT, defaults={"request_id": "-"})
@@ -48,6 +54,42 @@ def configure_logging(service: str, level: str, log_format: str | None) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("amqp").setLevel(logging.WARNING)
+
+
+def together() -> AbstractContextManager[None]:
+    """Write the lines that are logged inside at once, at the end.
+
+    A write lets other threads run, and has to wait for them afterwards: that costs more
+    than the line.
+    """
+    return _together()
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes to standard error."""
+
+    _gathered: list[str] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See the function of this name; other threads' lines wait for the end."""
+        with self.lock or nullcontext():
+            lines: list[str] = []
+            self._gathered = lines
+            try:
+                yield
+            finally:
+                self._gathered = None
+                if lines:
+                    self.stream.write("".join(lines))
+                    self.flush()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        if self._gathered is None:
+            super().emit(record)
+        else:
+            self._gathered.append(self.format(record) + self.terminator)
 
 
 def add_context(record: logging.LogRecord) -> bool:

@@ -134,22 +134,13 @@ def test_a_queue_of_other_arguments_is_named_until_it_is_gone(
     assert connect().call("after").status == "ok"
 
 
-def test_wrong_password_is_one_line_not_a_flood(launch: Start) -> None:
-    process = launch(RABBITMQ_PASSWORD="wrong")
-    wait_until(lambda: process.losses, "the refusal is noticed")
-    time.sleep(2)  # and several more attempts
-    assert process.losses == 1
-    assert "ACCESS_REFUSED" in process.log
-    assert "wrong" not in process.log
-
-
 @pytest.mark.parametrize("work", ["block", "compute"])
 def test_long_handlers_keep_the_connection(
     start: Start, connect: Connect, work: str
 ) -> None:
     process = start(RABBITMQ_HEARTBEAT_SECONDS="1", CONCURRENCY="4")
     caller = connect()
-    ids = [caller.send({"do": work, "seconds": 5}) for _ in range(4)]
+    ids = [caller.send({"do": work, "seconds": 3}) for _ in range(4)]
     for correlation_id in ids:
         assert caller.reply(correlation_id).status == "ok"
     assert process.losses == 0

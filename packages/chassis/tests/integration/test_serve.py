@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.queues import get_queue_name
 from chassis.rpc.client import RpcClient
 from chassis.rpc.producers import EventProducer
 from tests.integration.caller import Caller, Rabbit
@@ -31,7 +32,7 @@ from chassis.service import serve
 from price_list_service import PriceListService
 serve(PriceListService)
 """
-QUEUE = "price_list_queue"
+QUEUE = get_queue_name("price_list")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from chassis.context import current_request_id, current_task_id
-from chassis.logs import ACCESS, configure_logging, is_worth_exporting
+from chassis.logs import ACCESS, configure_logging, is_worth_exporting, together
 
 Configure = Callable[..., io.StringIO]
 Lines = Callable[[], list[Any]]
@@ -140,3 +141,40 @@ def test_json_where_nobody_looks(configure: Configure) -> None:
 def test_what_goes_out_by_otlp(name: str, expected: bool) -> None:
     record = logging.makeLogRecord({"name": name})
     assert is_worth_exporting(record) is expected
+
+
+class Writes(io.StringIO):
+    """Remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
+def test_lines_logged_together_are_one_write(configure: Configure) -> None:
+    configure("text")
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream := Writes())
+    other = threading.Thread(target=logger.info, args=["of another thread"])
+    with together():
+        logger.info("one")
+        other.start()
+        other.join(0.1)
+        logger.info("two")
+        assert not stream.pieces
+    other.join()
+    first, second = stream.pieces
+    assert [line[-3:] for line in first.splitlines()] == ["one", "two"]
+    assert second.endswith("of another thread\n")
+    logger.info("three")
+    assert len(stream.pieces) == 3
+
+
+def test_before_logging_is_configured_nothing_is_gathered() -> None:
+    with together():
+        logger.info("hello")
