@@ -113,7 +113,12 @@ def test_a_request_of_a_killed_service_is_delivered_again(
 
 
 def test_a_request_that_kills_the_service_is_dead_lettered_in_the_end(
-    start: Start, connect: Connect, queue: str, tmp_path: Path
+    start: Start,
+    connect: Connect,
+    rabbitmq: Rabbit,
+    vhost: str,
+    queue: str,
+    tmp_path: Path,
 ) -> None:
     caller, log = connect(), tmp_path / "notes"
     for attempt in range(1, 5):
@@ -123,6 +128,7 @@ def test_a_request_that_kills_the_service_is_dead_lettered_in_the_end(
         wait_until(lambda: len(lines(log)) == attempt, "the request runs again")
         process.signal(signal.SIGKILL)
         process.wait()
+        wait_until(lambda: not rabbitmq.consumers(queue, vhost), "RabbitMQ notices")
     wait_until(lambda: caller.depth(f"{queue}_dlq") == 1, "it is dead-lettered")
     assert caller.depth(queue) == 0
 
