@@ -42,6 +42,7 @@ def variables(name: str, port: int) -> dict[str, str]:
     if name == OFF:
         return {"OTEL_SDK_DISABLED": "true"}
     return {
+        "OTEL_SDK_DISABLED": "false",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
