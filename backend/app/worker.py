@@ -85,14 +85,13 @@ def required() -> Iterator[None]:
 
 @worker_init.connect
 def open_parent(sender: Any, **_: Any) -> None:
-    """Threads share the telemetry and the connections of the one process.
-
-    The parent of children has none: what is here before they start stays, and no
-    collection shall walk through it, and copy its pages by doing so.
-    """
+    """Threads share the telemetry and the connections of the one process. The parent
+    of children has none."""
+    # What is here stays: no collection shall walk through it, and copy its pages in
+    # every child by doing so.
+    gc.collect()
+    gc.freeze()
     if get_implementation(sender.pool_cls) is get_implementation("prefork"):
-        gc.collect()
-        gc.freeze()
         return
     with required():
         _start_telemetry()
@@ -103,9 +102,9 @@ def open_parent(sender: Any, **_: Any) -> None:
 def open_child(**_: Any) -> None:
     """Each child of the prefork pool has telemetry and connections of its own.
 
-    One that cannot open them stops the whole worker, which gives back what it has
-    taken: the pool would replace the child at once, again and again. Whoever started
-    the worker starts it again, less and less often.
+    A child that cannot open them stops the whole worker, which gives back the tasks
+    that it holds. If only the child ended, the pool would replace it at once, again and
+    again; what supervises the worker restarts it at growing intervals.
     """
     try:
         with required():
@@ -166,8 +165,8 @@ def end_failed(sender: Any, task_id: str, exception: BaseException, **_: Any) ->
     """End the record of a task that failed in a way that it could not handle itself:
     a bug, or its child lost too often. Rare: an engine for the once.
 
-    Two are left to the sweep, which has them tried again, a few times: a task at its
-    time limit, whose child hung through no fault of its own maybe, and one whose retry
+    Two are left to the sweep, which publishes them again, a few times: a task at its
+    time limit, whose child may hang through no fault of the task, and one whose retry
     Redis did not take, which Celery rejects.
     """
     if sender.name != PROCESS_DATA:

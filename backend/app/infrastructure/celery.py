@@ -39,7 +39,6 @@ def create_celery(settings: CelerySettings) -> Celery:
         task_default_queue="default",
         # app.tasks.data notes states and results, at less cost.
         task_ignore_result=True,
-        result_backend_transport_options={"retry_policy": {"max_retries": 1}},
         redis_socket_timeout=SOCKET_TIMEOUT,
         redis_socket_connect_timeout=SOCKET_TIMEOUT,
         task_acks_late=True,

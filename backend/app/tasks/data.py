@@ -101,7 +101,7 @@ def unknown_service(queue_name: str | None) -> Ending:
 
 
 def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> None:
-    """Keep the state in Celery's result backend, for whoever asks there. The record
+    """Keep the state in Celery's result backend, for those who ask there. The record
     decides: a Redis that is away costs this detail, and no more. One command, where
     Celery's own would ask first, and publish."""
     backend: Any = task.backend

@@ -213,7 +213,8 @@ def test_its_state_is_noted_while_it_lasts(
 def test_its_result_is_in_redis_afterwards(redis_server: Redis) -> None:
     task_id = add_record()
     run(task_id)
-    meta = json.loads(redis_server.connect().get(f"celery-task-meta-{task_id}"))
+    redis: Any = redis_server.connect()
+    meta = json.loads(redis.get(f"celery-task-meta-{task_id}"))
     assert (meta["status"], meta["result"]) == ("SUCCESS", "Success")
 
 

@@ -9,8 +9,8 @@ def connect_redis(url: str, connections: int) -> Redis:
     """A client that connects on first use, and tries each command twice: idle
     connections die with a Redis that was restarted meanwhile.
 
-    Whoever uses it sets the time-out. That of redis-py makes each write a ``wait_for``,
-    which on Python 3.11 may swallow a cancellation, and so the time-out of a caller.
+    The caller sets the time-out. That of redis-py makes each write a ``wait_for``,
+    which on Python 3.11 may swallow a cancellation, and so the caller's time-out.
     """
     pool = BlockingConnectionPool.from_url(
         url,

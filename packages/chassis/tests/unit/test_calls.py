@@ -10,7 +10,8 @@ from chassis.calls import call_service, get_queue_name, set_event_producer
 from chassis.context import current_deadline, current_request_id
 from chassis.errors import BrokerUnavailable, DeadlineExceeded
 from chassis.queues import PATTERN, get_service_name
-from chassis.rpc.client import Call, RpcClient
+from chassis.rpc.call import Call
+from chassis.rpc.client import RpcClient
 from chassis.rpc.producers import EventProducer, LogEvent
 from chassis.rpc.wire import Reply
 

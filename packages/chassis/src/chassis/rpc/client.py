@@ -8,8 +8,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -27,6 +25,7 @@ from chassis.errors import (
 from chassis.rpc import wire
 from chassis.rpc.attempts import Attempts
 from chassis.rpc.brokers import new_connection
+from chassis.rpc.call import Call
 from chassis.rpc.connection import BrokerConnection, Delivery
 from chassis.rpc.poller import Poller
 from chassis.rpc.statistics import RpcStatistics
@@ -37,27 +36,6 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_CHECK = 1.0
 EXPIRY_CHECK = 0.1
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One request on its way. ``on_done`` runs in the I/O thread and must be quick."""
-
-    id: str
-    queue: str
-    body: bytes
-    headers: dict[str, Any]
-    timeout: float
-    on_done: Callable[["Call"], None]
-    started: float = field(default_factory=time.monotonic)
-    reply: wire.Reply | None = None
-    error: ApplicationError | None = None
-    tag: int | None = None
-
-    @property
-    def deadline(self) -> float:
-        """When nobody waits any more, by ``time.monotonic()``."""
-        return self.started + self.timeout
 
 
 class RpcClient:

@@ -16,7 +16,8 @@ from chassis.context import current_deadline, current_request_id
 from chassis.errors import BrokerUnavailable, DeadlineExceeded
 from chassis.queues import get_service_name
 from chassis.rpc import wire
-from chassis.rpc.client import Call, RpcClient
+from chassis.rpc.call import Call
+from chassis.rpc.client import RpcClient
 from chassis.rpc.tracing import traced_call
 from chassis.rpc.wire import Reply
 from chassis.settings import RabbitMQSettings, RpcSettings

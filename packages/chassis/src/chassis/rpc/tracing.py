@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -18,10 +18,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from chassis.errors import DeadlineExceeded, Refused, ServiceUnavailable
 from chassis.rpc import wire
+from chassis.rpc.call import Call
 from chassis.telemetry import tracing
-
-if TYPE_CHECKING:
-    from chassis.rpc.client import Call
 
 Handle = Callable[[wire.Request], wire.Outcome]
 
@@ -54,7 +52,7 @@ def watch_calls(count: Callable[[], int], system: str) -> None:
     )
 
 
-def traced_call(system: str, call: "Call") -> AbstractContextManager[object]:
+def traced_call(system: str, call: Call) -> AbstractContextManager[object]:
     """A span around one call, whose headers get its context."""
     return _TracedCall(system, call) if tracing.is_enabled() else tracing.NOTHING
 
@@ -64,7 +62,7 @@ class _TracedCall:
 
     __slots__ = ("_attributes", "_began", "_context", "_span")
 
-    def __init__(self, system: str, call: "Call") -> None:
+    def __init__(self, system: str, call: Call) -> None:
         self._began = time.perf_counter()
         self._attributes: dict[str, Any] = {
             "messaging.system": system,
