@@ -151,18 +151,18 @@ async def read_bounded(request: Request, limit: int) -> bytes:
 class StrictJsonRequest(Request):
     """A request whose body is JSON by these rules."""
 
-    _body: bytes
+    checked: bytes | None = None
 
     async def body(self) -> bytes:
         """The body; raises BodyRefused if it is too large or of another type."""
-        if not hasattr(self, "_body"):
+        if self.checked is None:
             kind = self.headers.get("content-type", "").partition(";")[0].strip()
             if kind.lower() != "application/json" and not kind.endswith("+json"):
                 detail = "Send the body as application/json."
                 raise BodyRefused(415, "unsupported_media_type", detail)
             limit: int = self.app.state.settings.max_body_bytes
-            self._body = await read_bounded(self, limit)
-        return self._body
+            self.checked = await read_bounded(self, limit)
+        return self.checked
 
     async def json(self) -> Any:
         """The body's value; raises BodyRefused."""

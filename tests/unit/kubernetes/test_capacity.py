@@ -57,7 +57,7 @@ def test_replicas_carry_the_load_without_waste() -> None:
 
 
 def test_the_first_bottleneck_is_the_one_that_gives_way_first() -> None:
-    load = Load(sync=1000, accepted=0)
+    load = Load(sync=FIGURES.api_sync / 2, accepted=0)
     shares = [each.share for each in limits(load, replicas(load, FIGURES), SHARED)]
     assert shares == sorted(shares, reverse=True) and shares[0] < 1
     strong = Shared(1e9, 1e9, 1e9, connections=50)
@@ -71,7 +71,7 @@ def test_the_report_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--sync", "100000"])
     shown = capsys.readouterr().out
     assert "First bottleneck: PostgreSQL, rows written a second" in shown
-    main(["--sync", "1000"])
+    main(["--sync", str(FIGURES.rows / 10)])
     assert "Nothing gives way" in capsys.readouterr().out
 
 
