@@ -5,7 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
+.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -45,6 +45,9 @@ integration:  ## Tests against real servers
 
 e2e:  ## Tests of the whole stack through nginx
 	@$(PYTHON) -m local e2e $(ARGS)
+
+kit:  ## Generate services in copies, run them, take them out again (minutes)
+	@$(PYTHON) -m local kit $(ARGS)
 
 chaos:  ## Break every part under load and account for all work (SHORT=1, SEED=7)
 	@$(PYTHON) -m local chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(ARGS)

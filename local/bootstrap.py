@@ -39,6 +39,7 @@ COMMANDS = {
     "unit": Command("tests that need no server", tools=True),
     "integration": Command("tests against real servers", tools=True),
     "e2e": Command("tests of the whole stack through nginx", tools=True),
+    "kit": Command("prove the generators in copies of the project", tools=True),
     "chaos": Command(
         "break every part under load, and account for all work", tools=True
     ),

@@ -128,6 +128,13 @@ def chaos(arguments: list[str]) -> int:
     return _report(parts, at_once=False)
 
 
+def kit(arguments: list[str]) -> int:
+    """What the generators make, checked, tested and run in copies; takes minutes."""
+    install_missing(print)
+    words = ["kit/tests/e2e", "-m", "kit", *arguments]
+    return _report([_pytest("generators", words)], at_once=False)
+
+
 def docs() -> int:
     """Have the tests that hold a document against the code write it."""
     os.environ["UPDATE_DOCS"] = "1"
