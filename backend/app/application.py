@@ -62,12 +62,13 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # those of app.api.docs need no internet
         redoc_url=None,
     )
-    if settings.serves_docs:
-        docs.install_docs_pages(app)
     app.state.settings = settings
+    # The busiest first: FastAPI, and the tracing of it, try one route after another.
     for router in v1.routers:
         app.include_router(router, prefix=v1.PREFIX)
     app.include_router(root.router)
+    if settings.serves_docs:
+        docs.install_docs_pages(app)
     errors.install_error_handlers(app)
     openapi.install_schema(app)
     app.add_middleware(HeadMiddleware)

@@ -7,6 +7,7 @@ from kombu import Queue
 
 from app.core.config import CelerySettings
 from app.infrastructure.celery_publishing import TidyCelery
+from app.infrastructure.celery_transport import register_transport
 
 PROCESS_DATA = "app.tasks.data.process_data"
 SWEEP = "app.tasks.maintenance.sweep"
@@ -25,6 +26,7 @@ DAY = 24 * 60 * 60
 
 def create_celery(settings: CelerySettings) -> Celery:
     """The application of worker and beat. Nothing connects before the first use."""
+    register_transport()
     app = TidyCelery(
         "fastapi-starter",
         broker=settings.broker_url.get_secret_value(),
@@ -81,6 +83,7 @@ def create_celery(settings: CelerySettings) -> Celery:
 
 def create_publisher(settings: CelerySettings) -> Celery:
     """The application of a process that only publishes."""
+    register_transport()
     app = TidyCelery(
         "fastapi-starter-publisher",
         broker=settings.broker_url.get_secret_value(),

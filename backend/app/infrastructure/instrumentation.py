@@ -7,6 +7,15 @@ services and group commit, which no library knows, have spans of our own.
 import os
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.metrics import (
+    Histogram,
+    Meter,
+    MeterProvider,
+    NoOpMeter,
+    UpDownCounter,
+    get_meter_provider,
+)
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -39,7 +48,34 @@ def instrument_api(app: "FastAPI") -> None:
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
     FastAPIInstrumentor.instrument_app(
-        app, excluded_urls=UNTRACED_URLS, exclude_spans=["receive", "send"]
+        app,
+        meter_provider=HttpMeters(),
+        excluded_urls=UNTRACED_URLS,
+        exclude_spans=["receive", "send"],
     )
     # It runs already: its lifespan is what starts telemetry.
     app.middleware_stack = app.build_middleware_stack()
+
+
+class HttpMeters(MeterProvider):
+    """Hands out meters for duration and number of requests, but not for the sizes of
+    their bodies: no chart shows those, and they cost 5% of the rate of requests."""
+
+    def get_meter(self, name: str, *args: Any, **kwargs: Any) -> Meter:
+        """A meter that records what is wanted, and nothing else."""
+        recording = get_meter_provider().get_meter(name, *args, **kwargs)
+        return _HttpMeter(name, recording)
+
+
+class _HttpMeter(NoOpMeter):
+    def __init__(self, name: str, recording: Meter) -> None:
+        super().__init__(name)
+        self._recording = recording
+
+    def create_histogram(self, name: str, *args: Any, **kwargs: Any) -> Histogram:
+        if name.endswith(".body.size"):
+            return super().create_histogram(name, *args, **kwargs)
+        return self._recording.create_histogram(name, *args, **kwargs)
+
+    def create_up_down_counter(self, *args: Any, **kwargs: Any) -> UpDownCounter:
+        return self._recording.create_up_down_counter(*args, **kwargs)

@@ -7,7 +7,7 @@ transaction with the log rows of the call; running a second time changes nothing
 import json
 import logging
 import random
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Task, shared_task
@@ -46,11 +46,6 @@ def process_accepted(
     events: list[LogEvent] = []
     content = json.loads(request)
 
-    def note(event: LogEvent) -> None:
-        events.append(event)
-        if event.status == "start":  # told while the call is under way
-            _note_state(self, STARTED)
-
     def end(ending: Ending) -> str:
         engine = get_worker_resources().autocommit
         end_record(engine, task_id, ending, events, content["description"])
@@ -58,7 +53,17 @@ def process_accepted(
         return ending.status.value
 
     try:
-        return end(_call(queue_name, content, task_id, request_id, note))
+        return end(
+            _call(
+                queue_name,
+                content,
+                task_id=task_id,
+                correlation_id=request_id,
+                on_log_event=events.append,
+                # Soon over, as a rule: then nobody needs to know that it started.
+                on_slow=partial(_note_state, self, STARTED),
+            )
+        )
     except (Unavailable, DeadlineExceeded, SoftTimeLimitExceeded) as error:
         retries = self.request.retries
         if retries < get_worker_resources().settings.celery.task_max_retries:
@@ -68,27 +73,16 @@ def process_accepted(
         return end(failure(code, f"Given up after {retries + 1} attempts: {error}"))
 
 
-def _call(
-    queue_name: str | None,
-    content: dict[str, Any],
-    task_id: str,
-    request_id: str,
-    note: Callable[[LogEvent], None],
-) -> Ending:
-    """What the service makes of it. Raises Unavailable or DeadlineExceeded if that
-    may be otherwise next time."""
+def _call(queue_name: str | None, content: dict[str, Any], **options: Any) -> Ending:
+    """What the service makes of it; ``options`` are those of the producer's call.
+
+    Raises Unavailable or DeadlineExceeded if that may be otherwise next time."""
     resources = get_worker_resources()
     service = resources.settings.services.find_service(queue_name)
     if service is None:
         return unknown_service(queue_name)
     try:
-        reply = resources.producer.call(
-            service.queue,
-            content,
-            task_id=task_id,
-            correlation_id=request_id,
-            on_log_event=note,
-        )
+        reply = resources.producer.call(service.queue, content, **options)
     except Refused as error:
         return failure(error.code, error.detail)
     return Ending(TaskStatus.SUCCESS, reply.outcome, reply.task_type)
@@ -110,7 +104,7 @@ def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> 
         {"task_id": task.request.id, "status": state, "result": result}
     )
     try:
-        backend.client.set(key, meta, ex=backend.expires)
+        backend.client.execute_command("SET", key, meta, "EX", backend.expires)
     except RedisError as error:
         logger.warning("Redis did not take the state of a task: %r", error)
 

@@ -131,6 +131,18 @@ def test_no_answer_by_the_deadline(
     assert producer.client.statistics.timeouts == 1
 
 
+def test_only_a_slow_call_is_told_to_be_slow(
+    producer: EventProducer, responder: Responder
+) -> None:
+    told = threading.Event()
+    producer.call(responder.queue, {})  # connects
+    producer.call(responder.queue, {}, on_slow=told.set)
+    assert not told.is_set()
+    responder.before_reply = lambda _: told.wait(5)
+    producer.call(responder.queue, {}, on_slow=told.set)
+    assert told.is_set()
+
+
 def test_a_late_reply_is_dropped_and_counted(
     producer: EventProducer, responder: Responder
 ) -> None:

@@ -25,6 +25,8 @@ from chassis.settings import RabbitMQSettings, RpcSettings
 CONNECT_WAIT = 5.0
 #: Bytes: the longest text that AMQP takes for a queue's name or an id.
 SHORT_STRING = 255
+#: Seconds after which a call counts as slow.
+SLOW = 0.05
 
 _sequence = itertools.count()
 
@@ -131,6 +133,7 @@ class EventProducer:
         correlation_id: str | None = None,
         timeout: float | None = None,
         on_log_event: OnLogEvent | None = None,
+        on_slow: Callable[[], None] | None = None,
     ) -> Reply:
         """Send ``payload`` to the service that listens on ``queue_name``.
 
@@ -139,6 +142,7 @@ class EventProducer:
             timeout: seconds until the deadline; that of the settings if None, and
                 never beyond that of the request which is being served.
             on_log_event: told about the start and the end of the call.
+            on_slow: called once if the call takes longer than ``SLOW``.
 
         Raises:
             ServiceError, DeadlineExceeded, Unavailable: see ``chassis.errors``.
@@ -159,6 +163,8 @@ class EventProducer:
                 raise BrokerUnavailable("There is no connection to RabbitMQ.")
             self.client.submit(call)
             arguments.log("start")
+            if on_slow is not None and not done.wait(SLOW):
+                on_slow()
             done.wait()  # the client ends every call by its deadline
             return arguments.result(call)
 

@@ -1,0 +1,34 @@
+"""The transport of Celery's tasks: one client of redis-py for each channel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Connection
+
+from app.core.config import CelerySettings
+from app.infrastructure.celery import create_celery, create_publisher
+from app.infrastructure.celery_transport import KeptClientTransport
+from local.servers.redis import Redis
+
+CreateApp = Callable[[CelerySettings], Celery]
+
+
+@pytest.mark.parametrize("create", [create_celery, create_publisher])
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_worker_and_api_use_it(create: CreateApp, scheme: str) -> None:
+    create(CelerySettings())
+    transport = Connection(f"{scheme}://nobody").transport
+    assert isinstance(transport, KeptClientTransport)
+
+
+def test_a_channel_keeps_its_client(redis_server: Redis) -> None:
+    create_publisher(CelerySettings())
+    with Connection(redis_server.url(0)) as connection:
+        first: Any = connection.channel()
+        second: Any = connection.channel()
+        with first.conn_or_acquire() as client, first.conn_or_acquire() as again:
+            assert client is again
+        with first.conn_or_acquire(client) as given, second.conn_or_acquire() as other:
+            assert given is client is not other
