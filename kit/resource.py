@@ -26,7 +26,7 @@ def new(tree: Tree, name: Name) -> list[Edit]:
         if path.endswith(".py") and f'__tablename__ = "{table}"' in tree.read(path):
             raise KitError(f"The name is taken: {path} has the table {table}")
     file = f"{date.today():%Y%m%d}_create_{table}.py"
-    made = _edits(tree, name, file, _head(tree))
+    made = _edits(tree, name, file, head(tree))
     check_names(tree, made)
     return made
 
@@ -61,7 +61,8 @@ def _edits(tree: Tree, name: Name, migration: str, previous: str) -> list[Edit]:
     return render(tree, TEMPLATES, from_specimen(name, words))
 
 
-def _head(tree: Tree) -> str:
+def head(tree: Tree) -> str:
+    """The newest migration's revision. Raises KitError if there are several."""
     revisions = _revisions(tree).values()
     heads = {own for own, _ in revisions}.difference(*(each for _, each in revisions))
     if len(heads) != 1:

@@ -12,20 +12,19 @@ from kit.tree import SKIPPED, Tree
 
 Snapshot = dict[str, tuple[int, bytes]]
 
-# No team has such names, so that they are free in any copy.
-SERVICE, OTHER, RESOURCE = "trial-price", "trial_stock", "trial-bill"
+# No team has such names, so that they are free in any copy, whatever it has generated
+# and however it is called.
+SERVICE, OTHER, RESOURCE, TASK = "trial-price", "trial_stock", "trial-bill", "trial-job"
+PROJECT, OTHER_PROJECT = "trial-orders", "trial-shop"
 
 HAS_DEMO = demo.NAME.snake in service.registered(Tree(commands.ROOT))
 
 
 def copy_project(target: Path) -> Path:
-    """What git would keep of the project, without the services of a team."""
+    """What git would keep of the project, with all that a team has added."""
     for path in project_files(Tree(commands.ROOT)):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(commands.ROOT / path, target / path)
-    for name in service.registered(Tree(target)):
-        if name != demo.NAME.snake:
-            assert commands.run("remove-service", [name, "--force"], target) == 0
     return target
 
 

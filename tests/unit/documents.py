@@ -1,11 +1,12 @@
 """The project's Markdown, taken apart: what it says is there, and is not prose."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from kit.rename import project_files
+from kit.tree import Tree
 from local.apps import ROOT
 
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -14,10 +15,7 @@ FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 @cache
 def tracked() -> list[str]:
     """The project's files, also those that git is yet to be told of."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert listed.returncode == 0, listed.stderr
-    return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+    return list(project_files(Tree(ROOT)))
 
 
 def documents() -> list[Path]:

@@ -15,7 +15,7 @@ from app.services import metrics_service
 from app.services.metrics_service import MetricsService
 
 SERVICES = ServiceRegistry(
-    tuple(Service(name, f"{name}_queue") for name in ("echo", "price_list"))
+    tuple(Service(name, f"{name}_queue") for name in ("echo", "trial_list"))
 )
 
 
@@ -52,8 +52,8 @@ async def test_the_depths_of_all_services_by_one_request() -> None:
     assert shown == {
         "echo_queue": depth,
         "echo_queue_dlq": dict.fromkeys(depth, 0),
-        "price_list_queue": None,
-        "price_list_queue_dlq": None,
+        "trial_list_queue": None,
+        "trial_list_queue_dlq": None,
     }
 
 
@@ -62,17 +62,17 @@ async def test_a_service_is_down_without_its_queue_or_a_consumer() -> None:
     states = await service(management).read_services()
     assert states == {
         "echo-service": PartState(False, "Nobody consumes echo_queue."),
-        "price-list-service": PartState(
-            False, "The queue price_list_queue does not exist."
+        "trial-list-service": PartState(
+            False, "The queue trial_list_queue does not exist."
         ),
     }
     management = Management(
-        {"name": "echo_queue", "consumers": 2}, {"name": "price_list_queue"}
+        {"name": "echo_queue", "consumers": 2}, {"name": "trial_list_queue"}
     )
     states = await service(management).read_services()
     assert states["echo-service"] == PartState(True)
-    assert states["price-list-service"].is_up
-    assert "not known" in (states["price-list-service"].detail or "")
+    assert states["trial-list-service"].is_up
+    assert "not known" in (states["trial-list-service"].detail or "")
     assert management.asked == 1
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from kit import resource
 from kit.commands import ROOT
-from kit.tests.copies import RESOURCE, SERVICE, copy_project, python
+from kit.tests.copies import PROJECT, RESOURCE, SERVICE, copy_project, python
+from kit.tree import Tree
 
 TEXT = (ROOT / "docs/UPGRADING.md").read_text()
 ONCE, UPDATE, MIGRATIONS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 RENAME = "make rename NAME=acme-orders"
+ONCE, UPDATE = (each.replace("acme-orders", PROJECT) for each in (ONCE, UPDATE))
 BACKOFF = "packages/chassis/src/chassis/rpc/backoff.py"
 SWEEP = "backend/app/tasks/maintenance.py"
 MIGRATION = "backend/alembic/versions/20270101_of_the_update.py"
@@ -54,7 +57,7 @@ def clone(upstream: Path) -> Path:
     """A project that was cloned, renamed, and has a service and a resource."""
     folder = upstream.with_name("clone")
     sh(upstream, f"git clone -q {upstream} {folder}")
-    assert RENAME in ONCE and RENAME in UPDATE
+    assert TEXT.count(RENAME) == 2
     sh(folder, ONCE)
     sh(folder, f"make new-service {SERVICE}; make new-resource {RESOURCE}")
     sweep = folder / SWEEP
@@ -79,7 +82,7 @@ def test_an_update_of_a_renamed_project(upstream: Path, clone: Path) -> None:
     sh(clone, UPDATE)
     assert sh(clone, "git status --porcelain") == ""
     script = (clone / "kubectl-setup.sh").read_text()
-    assert "--namespace NAME          acme-orders" in script
+    assert f"--namespace NAME          {PROJECT}" in script
     assert "fastapi-starter" not in sh(clone, "git grep -h starter || true")
     assert "# Of mine." in (clone / SWEEP).read_text()
     assert "# New in the kit." in (clone / BACKOFF).read_text()
@@ -89,15 +92,13 @@ def test_an_update_of_a_renamed_project(upstream: Path, clone: Path) -> None:
     (upstream / "NEWS").write_text("fastapi-starter\n")
     sh(upstream, "git add -A; git commit -qm more; git tag v0.3.0")
     sh(clone, UPDATE.replace("v0.2.0", "v0.3.0"))
-    assert (clone / "NEWS").read_text() == "acme-orders\n"
+    assert (clone / "NEWS").read_text() == f"{PROJECT}\n"
 
 
 def test_migrations_of_both_sides_are_joined(upstream: Path, clone: Path) -> None:
-    newest = max((upstream / "backend/alembic/versions").glob("*.py"))
-    revision = re.search(r'^revision = "(\w+)"', newest.read_text(), re.MULTILINE)
-    assert revision
-    text = newest.read_text().replace(f'"{revision[1]}"', '"9999"')
-    text = re.sub(r"down_revision = .*", f'down_revision = "{revision[1]}"', text)
+    head = resource.head(Tree(upstream))
+    text = f'"""Of the update."""\n\nrevision = "9999"\ndown_revision = "{head}"\n'
+    text += "\n\ndef upgrade() -> None:\n    pass\n"
     (upstream / MIGRATION).write_text(text)
     sh(upstream, "git add -A; git commit -qm next; git tag v0.2.0")
     sh(clone, UPDATE)

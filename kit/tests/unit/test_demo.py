@@ -1,11 +1,13 @@
 """The data service is taken out: all of it, and nothing else."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kit import commands, demo, service
+from kit.names import Name
 from kit.tests.copies import HAS_DEMO, SERVICE, snapshot
 from kit.tree import Tree
 
@@ -19,19 +21,29 @@ def run(project: Path, *words: str) -> int:
     return commands.run(words[0], [*words[1:]], project)
 
 
+def own(project: Path) -> set[str]:
+    """The services that the project has."""
+    return set(service.registered(Tree(project)))
+
+
+def compose(project: Path) -> set[str]:
+    return set(yaml.safe_load((project / "docker-compose.yml").read_text())["services"])
+
+
 def test_it_goes_with_all_that_is_its_own(project: Path) -> None:
-    before = snapshot(project)
+    before, services, containers = snapshot(project), own(project), compose(project)
     assert run(project, "remove-demo") == 0
     after = snapshot(project)
     assert set(after) < set(before)
     for place in demo.OWN:
         assert place in before or f"{place}/" in before, place
         assert place not in after and f"{place}/" not in after
-    assert service.registered(Tree(project)) == {}
+    assert own(project) == services - {demo.NAME.snake}
+    (container,) = containers - compose(project)
     for file in project.glob("docker-compose*.yml"):
-        assert "data-service" not in file.read_text()
+        assert not re.search(rf"(?<![\w-]){container}(?![\w-])", file.read_text())
     manifests = yaml.safe_load((project / "services/kustomization.yaml").read_text())
-    assert manifests["resources"] == []
+    assert not [path for path in manifests["resources"] if demo.FOLDER in path]
     for path, (_, content) in after.items():
         if content != before[path][1] and path.endswith(".md"):
             assert "<!-- demo" not in content.decode()
@@ -48,20 +60,21 @@ def test_its_machinery_stays(project: Path) -> None:
 
 def test_a_service_comes_and_goes_without_it(project: Path) -> None:
     run(project, "remove-demo")
-    before = snapshot(project)
+    before, services = snapshot(project), own(project)
     assert run(project, "new-service", SERVICE) == 0
-    assert [*service.registered(Tree(project))] == ["trial_price"]
+    assert own(project) - services == {Name.parse(SERVICE).snake}
     assert run(project, "remove-service", SERVICE) == 0
     assert snapshot(project) == before
 
 
 def test_services_of_your_own_stay_when_it_goes(project: Path) -> None:
+    services, folder = own(project), f"services/{Name.parse(SERVICE).snake}/"
     run(project, "new-service", SERVICE)
     assert run(project, "remove-demo") == 0
+    assert folder in snapshot(project)
     assert run(project, "remove-service", SERVICE) == 0
-    without = snapshot(project)
-    assert service.registered(Tree(project)) == {}
-    assert f"services/{SERVICE.replace('-', '_')}/" not in without
+    assert own(project) == services - {demo.NAME.snake}
+    assert folder not in snapshot(project)
 
 
 def test_it_cannot_go_twice(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

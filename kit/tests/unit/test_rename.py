@@ -11,10 +11,18 @@ import yaml
 from kit import commands, service
 from kit.names import Name
 from kit.rename import LONGEST, spellings
-from kit.tests.copies import OTHER, SERVICE, python, snapshot
+from kit.tests.copies import (
+    OTHER,
+    OTHER_PROJECT,
+    PROJECT,
+    SERVICE,
+    python,
+    snapshot,
+)
 from kit.tree import Tree
 
 CHASSIS = "packages/chassis/src"
+NEW = Name.parse(PROJECT)
 
 
 def run(project: Path, *words: str) -> None:
@@ -33,7 +41,7 @@ def before(project: Path) -> Path:
 
 @pytest.fixture
 def renamed(before: Path) -> Path:
-    run(before, "rename", "acme-orders")
+    run(before, "rename", PROJECT)
     return before
 
 
@@ -55,7 +63,7 @@ def test_no_old_name_is_left(before: Path) -> None:
     old = spellings(Tree(before), Name.parse("anything"))
     words = "|".join(sorted(map(re.escape, old), key=len, reverse=True))
     pattern = re.compile(rf"(?<!\w)(?<!\w-)({words})(?!\w)")
-    run(before, "rename", "acme-orders")
+    run(before, "rename", PROJECT)
     for path, (_, content) in snapshot(before).items():
         if path != ".env" and not path.endswith((".png", "/")):
             assert not pattern.search(content.decode()), path
@@ -65,7 +73,7 @@ def test_no_old_name_is_left(before: Path) -> None:
 def test_two_projects_have_nothing_in_common(before: Path) -> None:
     first = own_names(before)
     networks = [subnet(before)]
-    for name in ("acme-orders", "shop"):
+    for name in (PROJECT, OTHER_PROJECT):
         run(before, "rename", name)
         own = own_names(before)
         assert not own & first
@@ -83,8 +91,8 @@ def subnet(project: Path) -> str:
 def test_the_new_ones_agree(renamed: Path) -> None:
     folder = renamed / "deploy/overlays/development"
     overlay = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert overlay["namespace"] == "acme-orders"
-    assert "acme-orders-api" in {each["name"] for each in overlay["images"]}
+    assert overlay["namespace"] == PROJECT
+    assert f"{PROJECT}-api" in {each["name"] for each in overlay["images"]}
     code = """
 from app.application import create_app
 from app.core.config import Settings
@@ -98,7 +106,7 @@ for each in settings.services:
 """
     paths = f"{renamed / 'backend'}:{renamed / CHASSIS}"
     told = python(renamed / "backend", "-c", code, PYTHONPATH=paths)
-    assert told.startswith("Acme orders ") and told.endswith("/acme_orders_db\n")
+    assert told.startswith(f"{NEW.title} ") and told.endswith(f"/{NEW.snake}_db\n")
 
 
 def test_the_longest_name_fits(before: Path) -> None:
@@ -114,12 +122,12 @@ def test_the_longest_name_fits(before: Path) -> None:
 def test_services_come_and_go_under_the_new_name(renamed: Path) -> None:
     state = snapshot(renamed)
     run(renamed, "new-service", OTHER)
-    assert service.registered(Tree(renamed))[OTHER] == f"acme_orders_{OTHER}_queue"
-    key = "acme-orders-trial-stock-service"
+    assert service.registered(Tree(renamed))[OTHER] == f"{NEW.snake}_{OTHER}_queue"
+    key = f"{PROJECT}-{Name.parse(OTHER).kebab}-service"
     made = containers(renamed)[key]
     assert made["image"] == made["container_name"] == key
     main = (renamed / f"services/{OTHER}/main.py").read_text()
-    assert f'queue="acme_orders_{OTHER}_queue"' in main
+    assert f'queue="{NEW.snake}_{OTHER}_queue"' in main
     run(renamed, "remove-service", OTHER)
     assert snapshot(renamed) == state
     run(renamed, "remove-service", SERVICE)

@@ -45,13 +45,13 @@ def test_the_figures_are_read_from_the_page() -> None:
 
 
 def test_replicas_carry_the_load_without_waste() -> None:
-    load = Load(sync=20_000, accepted=3_000, services=("pricing", "price_list"))
+    load = Load(sync=20_000, accepted=3_000, services=("trial_price", "trial_list"))
     found = replicas(load, FIGURES)
     workers = found["fastapi-celery-worker"]
     assert workers * FIGURES.worker * load.use >= load.accepted
     assert (workers - 1) * FIGURES.worker * load.use < load.accepted
-    services = found["pricing-service"]
-    assert found["price-list-service"] == services
+    services = found["trial-price-service"]
+    assert found["trial-list-service"] == services
     assert services * FIGURES.service * load.use >= 23_000 / 2
     assert (services - 1) * FIGURES.service * load.use < 23_000 / 2
 

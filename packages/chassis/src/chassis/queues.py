@@ -7,7 +7,7 @@ PATTERN = "{service}_queue"
 
 
 def get_queue_name(service: str) -> str:
-    """The queue of a service: ``PRICING_QUEUE_NAME``, or ``pricing_queue``."""
+    """The queue of a service: what ``<NAME>_QUEUE_NAME`` says, or one by its name."""
     named = os.getenv(f"{service.upper()}_QUEUE_NAME")
     return named or PATTERN.format(service=service)
 
