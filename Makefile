@@ -5,7 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
+.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -91,6 +91,12 @@ new-resource:  ## Add a CRUD resource: make new-resource NAME=invoice
 
 remove-resource:  ## Take it back: make remove-resource NAME=invoice (ARGS=--force)
 	@$(PYTHON) -m local remove-resource "$(NAME)" $(ARGS)
+
+new-task:  ## Add a task, with its schedule: make new-task NAME=daily-report
+	@$(PYTHON) -m local new-task "$(NAME)" $(ARGS)
+
+remove-task:  ## Take it back: make remove-task NAME=daily-report (ARGS=--force)
+	@$(PYTHON) -m local remove-task "$(NAME)" $(ARGS)
 
 remove-demo:  ## Take out the data service and what belongs to it
 	@$(PYTHON) -m local remove-demo

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from kit import demo, documents, rename, resource, service
+from kit import demo, documents, rename, resource, service, task
 from kit.edits import Edit
 from kit.names import Name
 from kit.tree import KitError, Tree
@@ -25,6 +25,11 @@ NEW_RESOURCE = """
 {title}: /api/v1/{plural}; the columns are in backend/app/models/{snake}.py and in the
 migration. `make run` migrates the local database, `make migrate` a running one.
 `make remove-resource NAME={kebab}` takes it back."""
+
+NEW_TASK = """
+{title}: backend/app/tasks/{snake}.py is the place for your code. Worker and beat
+find it when they start; beat sends it every hour, until you say otherwise there.
+`make remove-task NAME={kebab}` takes it back."""
 
 REMOVED_RESOURCE = """
 A database that has its table is ahead of the code now. Go back before you remove, by
@@ -79,6 +84,15 @@ def _remove_resource(tree: Tree, name: Name, force: bool) -> str:
     return _undo(tree, edits, force) + REMOVED_RESOURCE.format(revision=revision)
 
 
+def _new_task(tree: Tree, name: Name, _: bool) -> str:
+    _do(tree, task.new(tree, name))
+    return NEW_TASK.format(title=name.title, snake=name.snake, kebab=name.kebab)
+
+
+def _remove_task(tree: Tree, name: Name, force: bool) -> str:
+    return _undo(tree, task.existing(tree, name), force)
+
+
 def _rename(tree: Tree, name: Name, _: bool) -> str:
     return rename.project(tree, name)
 
@@ -113,5 +127,7 @@ _COMMANDS: dict[str, Callable[[Tree, Name, bool], str]] = {
     "remove-service": _remove_service,
     "new-resource": _new_resource,
     "remove-resource": _remove_resource,
+    "new-task": _new_task,
+    "remove-task": _remove_task,
     "rename": _rename,
 }

@@ -54,6 +54,8 @@ COMMANDS = {
     "remove-service": Command("take it back; --force if changed"),
     "new-resource": Command("add a CRUD resource: new-resource NAME"),
     "remove-resource": Command("take it back; --force likewise"),
+    "new-task": Command("add a task, with its schedule: new-task NAME"),
+    "remove-task": Command("take it back; --force likewise"),
     "remove-demo": Command("take out the data service and what belongs to it"),
     "rename": Command("make the kit your project: rename NAME"),
     "secrets": Command("write a .env with fresh random passwords"),

@@ -25,6 +25,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
+from app import tasks
 from app.core.config import load_settings
 from app.core.database import create_sync_engine
 from app.core.exceptions import DatabaseUnavailable
@@ -41,6 +42,7 @@ from app.tasks.resources import (
     end_calls,
     open_worker_resources,
 )
+from app.tasks.scheduling import beat_schedule
 from chassis.logs import configure_logging
 from chassis.telemetry import start_telemetry, stop_telemetry
 
@@ -57,9 +59,11 @@ SERVICE = "beat" if "beat" in sys.argv else "worker"
 settings = load_settings()
 configure_logging(SERVICE, settings.log_level, settings.log_format)
 celery = create_celery(settings.celery)
+tasks.import_tasks()
 name_tasks()
 celery.steps["worker"].update({Liveness, ColdStatus})
 celery.conf.beat_scheduler = LivingScheduler
+celery.conf.beat_schedule = beat_schedule(settings)
 celery.conf.worker_consumer = PromptConsumer
 celery.Task.Request = "app.tasks.consumer:NamedRequest"
 

@@ -1,27 +1,20 @@
 """Celery over Redis: the application of worker and beat."""
 
-from typing import Any
-
 from celery import Celery
 from kombu import Queue
 
 from app.core.config import CelerySettings
 from app.infrastructure.celery_publishing import TidyCelery
+from app.infrastructure.celery_retries import RetriedTask
 from app.infrastructure.celery_transport import register_transport
 
 PROCESS_DATA = "app.tasks.data.process_data"
-SWEEP = "app.tasks.maintenance.sweep"
-PRUNE_LOGS = "app.tasks.maintenance.prune_logs"
 
 # In the order in which a free worker looks at them.
 QUEUES = ("high", "default", "low")
 
-# Options of a publish: what people sent stays out of logs and events.
-HIDDEN: dict[str, Any] = {"argsrepr": "()", "kwargsrepr": "{}"}
-
 SOCKET_TIMEOUT = 2.0
 THREADS = 16  # of a worker with threads, unless the settings say otherwise
-DAY = 24 * 60 * 60
 
 
 def create_celery(settings: CelerySettings) -> Celery:
@@ -31,7 +24,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         "fastapi-starter",
         broker=settings.broker_url.get_secret_value(),
         backend=settings.result_backend.get_secret_value(),
-        include=["app.tasks.data", "app.tasks.maintenance"],
+        task_cls=RetriedTask,
     )
     app.conf.update(
         task_serializer="json",
@@ -45,12 +38,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         redis_socket_connect_timeout=SOCKET_TIMEOUT,
         task_acks_late=True,
         task_retry_on_worker_lost=True,
-        task_annotations={
-            PROCESS_DATA: {
-                "max_retries": settings.task_max_retries,
-                "default_retry_delay": 1,  # after the loss of a worker's child
-            }
-        },
+        task_max_retries=settings.task_max_retries,  # for RetriedTask
         task_time_limit=settings.task_time_limit_seconds,
         task_soft_time_limit=settings.task_soft_time_limit_seconds,
         result_expires=settings.result_expires_seconds,
@@ -76,7 +64,6 @@ def create_celery(settings: CelerySettings) -> Celery:
             "socket_connect_timeout": SOCKET_TIMEOUT,
             "health_check_interval": 5,
         },
-        beat_schedule=_schedule(settings),
     )
     return app
 
@@ -110,20 +97,3 @@ def create_publisher(settings: CelerySettings) -> Celery:
 
 def _run_by_workers() -> None:
     """Stands for a task whose code is elsewhere."""
-
-
-def _schedule(settings: CelerySettings) -> dict[str, Any]:
-    """What beat has done from time to time."""
-    return {
-        "sweep": {
-            "task": SWEEP,
-            "schedule": settings.sweep_every_seconds,
-            # One that waited until the next is due has nothing to add.
-            "options": {"queue": "high", "expires": settings.sweep_every_seconds},
-        },
-        "prune logs": {
-            "task": PRUNE_LOGS,
-            "schedule": min(DAY, settings.log_retention_days * DAY / 10),
-            "options": {"queue": "low", "expires": DAY},
-        },
-    }

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
-from app.infrastructure.celery import HIDDEN, PROCESS_DATA, create_publisher
+from app.infrastructure.celery import PROCESS_DATA, create_publisher
 
 # A broker that hangs delays an answer no longer than this, in seconds.
 TIMEOUT = 1.0
@@ -106,7 +106,6 @@ class TaskPublisher:
             producer=producer,
             retry=False,
             ignore_result=True,  # or each publish would subscribe to its result
-            **HIDDEN,
         )
 
     async def _send_all(self) -> None:

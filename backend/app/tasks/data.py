@@ -28,7 +28,7 @@ from chassis.context import current_request_id
 logger = logging.getLogger(__name__)
 
 
-@shared_task(bind=True, name=PROCESS_DATA)
+@shared_task(bind=True, name=PROCESS_DATA, autoretry_for=())  # it sees to that itself
 def process_accepted(
     self: Task[Any, Any],
     task_id: str,

@@ -30,6 +30,7 @@ def _without_data(record: logging.LogRecord) -> bool:
 
 def _begin(task_id: str, **_: Any) -> None:
     current_task_id.set(task_id)
+    current_request_id.set(task_id)  # unless the task knows of a request
 
 
 def _end(**_: Any) -> None:

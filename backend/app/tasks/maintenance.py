@@ -9,8 +9,9 @@ from typing import Any
 from celery import Task, shared_task
 from sqlmodel import Session
 
+from app.core.config import Settings
 from app.core.database import to_json, translate_errors
-from app.infrastructure.celery import HIDDEN, PRUNE_LOGS, QUEUES, SWEEP
+from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.schemas import Priority
 from app.repositories.data_repository import (
@@ -24,6 +25,7 @@ from app.repositories.data_repository import (
 from app.repositories.task_repository import add_log, count_logs, delete_old_logs
 from app.tasks.data import process_accepted, unknown_service
 from app.tasks.resources import get_worker_resources
+from app.tasks.scheduling import DAY, scheduled
 from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,12 @@ LOOKS, BETWEEN_LOOKS = 2, 0.5
 LONGEST_BACKLOG = 20_000
 
 
-@shared_task(bind=True, name=SWEEP, ignore_result=True)
+def _pruning_interval(settings: Settings) -> float:
+    return min(DAY, settings.celery.log_retention_days * DAY / 10)
+
+
+@scheduled(lambda settings: settings.celery.sweep_every_seconds, queue="high")
+@shared_task(bind=True, autoretry_for=())  # the next one is soon due
 def sweep(self: Task[Any, Any]) -> None:
     """Publish again the records that wait for long and that Celery knows no more.
 
@@ -116,9 +123,7 @@ def _treat_lost(task_id: str, age: timedelta) -> None:
         "queue_name": service.queue,
     }
     with tracing.continued(parent):
-        process_accepted.apply_async(
-            kwargs=arguments, task_id=task_id, queue=priority, **HIDDEN
-        )
+        process_accepted.apply_async(kwargs=arguments, task_id=task_id, queue=priority)
     _lost.add(1, {"app.sweep.outcome": REPUBLISHED})
     logger.warning("Task %s was lost and is published again", task_id)
 
@@ -130,7 +135,8 @@ def _end_lost(task_id: str, ending: Ending, session: Session) -> None:
     logger.error("Task %s has failed: %s", task_id, ending.outcome["detail"])
 
 
-@shared_task(name=PRUNE_LOGS, ignore_result=True)
+@scheduled(_pruning_interval, queue="low")
+@shared_task
 def prune_logs() -> None:
     """Delete log rows that are older than the retention, some at a time."""
     resources = get_worker_resources()

@@ -1,6 +1,7 @@
 """What one worker process holds: made after the fork, given back at its end."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -8,6 +9,7 @@ from app.core.config import Settings
 from app.core.database import create_sync_engine
 from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import EventProducer
+from chassis.calls import set_event_producer
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,16 @@ class WorkerResources:
     engine: Engine
     autocommit: Engine
     producer: EventProducer
+
+    def call_service(self, name: str, payload: dict[str, Any]) -> Any:
+        """Have a service of ``app.core.services`` do something; its outcome.
+
+        Raises:
+            LookupError: there is no such service.
+            ApplicationError: as ``EventProducer.call``.
+        """
+        service = self.settings.services.get_service(name)
+        return self.producer.call(service.queue, payload).outcome
 
 
 _resources: WorkerResources | None = None
@@ -41,6 +53,7 @@ def open_worker_resources(settings: Settings) -> None:
     watch_pool(engine)
     watch_pool(autocommit)
     producer = EventProducer.connect(settings.rabbitmq, settings.rpc)
+    set_event_producer(producer)
     _resources = WorkerResources(settings, engine, autocommit, producer)
 
 
@@ -70,6 +83,7 @@ def close_worker_resources() -> None:
     """Give them back; a second call does nothing."""
     global _resources
     if _resources is not None:
+        set_event_producer(None)
         _resources.producer.close()
         _resources.engine.dispose()
         _resources.autocommit.dispose()

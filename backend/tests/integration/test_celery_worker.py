@@ -1,12 +1,8 @@
 """The worker as a process: what its pools do, and how it ends."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from contextvars import copy_context
 from pathlib import Path
 from threading import Event
@@ -23,79 +19,14 @@ from sqlmodel import Session, col, select
 
 from app.core.config import CelerySettings, DatabaseSettings
 from app.core.database import create_sync_engine
-from app.infrastructure.celery import SWEEP, create_celery
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
 from app.models.database import DataProcessingRecord
-from chassis.settings import RabbitMQSettings
+from app.tasks.maintenance import sweep
 from local.servers.redis import Redis
+from tests.integration.conftest import Start
 from tests.integration.responder import Responder, wait_until
 
-BACKEND = Path(__file__).parents[2]
-COMMAND = "celery -A tests.echo_worker worker --without-mingle --without-gossip"
 EACH_POOL = pytest.mark.parametrize("pool", ["prefork", "threads"])
-
-Start = Callable[..., subprocess.Popen[bytes]]
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "worker.log"
-
-
-@pytest.fixture
-def redis(redis_server: Redis) -> Iterator[Any]:
-    with redis_server.connect() as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
-def start(
-    rabbitmq_settings: RabbitMQSettings,
-    database_settings: DatabaseSettings,
-    redis_server: Redis,
-    responder: Responder,
-    log: Path,
-) -> Iterator[Start]:
-    """Starts a worker with that pool, and other variables."""
-    env = {
-        **os.environ,
-        "RABBITMQ_HOST": rabbitmq_settings.host,
-        "RABBITMQ_PORT": str(rabbitmq_settings.port),
-        "RABBITMQ_USER": rabbitmq_settings.user,
-        "RABBITMQ_PASSWORD": rabbitmq_settings.password.get_secret_value(),
-        "RABBITMQ_VHOST": rabbitmq_settings.vhost,
-        "DATABASE_URL": database_settings.database_url.get_secret_value(),
-        "CELERY_BROKER_URL": redis_server.url(0),
-        "CELERY_RESULT_BACKEND": redis_server.url(0),
-        "CELERY_WORKER_CONCURRENCY": "2",
-        "ECHO_QUEUE_NAME": responder.queue,
-    }
-    with ExitStack() as workers:
-
-        def start(pool: str, **variables: str) -> subprocess.Popen[bytes]:
-            with log.open("ab") as output:
-                worker = subprocess.Popen(
-                    [sys.executable, "-m", *COMMAND.split(), "--loglevel", "INFO"],
-                    cwd=BACKEND,
-                    env={**env, "CELERY_WORKER_POOL": pool, **variables},
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
-            workers.callback(lambda: print(log.read_text()[-5000:]))
-            workers.callback(worker.wait)
-            workers.callback(worker.kill)
-            return worker
-
-        yield start
-
-
-@pytest.fixture
-def celery(redis_server: Redis) -> Iterator[Celery]:
-    url = SecretStr(redis_server.url(0))
-    app = create_celery(CelerySettings(broker_url=url, result_backend=url))
-    yield app
-    app.close()
 
 
 @pytest.fixture
@@ -295,7 +226,7 @@ def test_a_task_given_to_a_worker_that_is_killed_is_found_by_the_sweep(
     assert (redis.llen("default"), redis.hlen("unacked")) == (0, 0)
 
     start("threads", CELERY_SWEEP_AFTER_SECONDS="0.1")
-    celery.send_task(SWEEP, queue="high")
+    celery.send_task(sweep.name, queue="high")
     wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
 
 

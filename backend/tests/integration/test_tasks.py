@@ -1,7 +1,6 @@
 """The worker's tasks over real servers, run in this process."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -13,11 +12,10 @@ from uuid import uuid4
 import pytest
 from celery.exceptions import Retry
 from kombu.message import Message
-from pydantic import SecretStr
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from app.core.config import CelerySettings, DatabaseSettings, Settings
+from app.core.config import Settings
 from app.core.services import Service, ServiceRegistry
 from app.infrastructure.celery import QUEUES, create_celery
 from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
@@ -26,54 +24,12 @@ from app.models.schemas import TaskStatus
 from app.repositories.data_repository import end_record, failure
 from app.tasks.data import process_accepted
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
-from app.tasks.resources import (
-    close_worker_resources,
-    get_worker_resources,
-    open_worker_resources,
-)
-from chassis.settings import RabbitMQSettings, RpcSettings
+from app.tasks.resources import get_worker_resources
 from local.servers.redis import Redis
-from tests.echo import EchoSettings
+from tests.integration.conftest import PUBLISH_LIMIT, RETRIES
 from tests.integration.responder import Responder, wait_until
 
-RETRIES = 2
-PUBLISH_LIMIT = 2
-
-
-@pytest.fixture
-def settings(
-    rabbitmq_settings: RabbitMQSettings,
-    database_settings: DatabaseSettings,
-    redis_server: Redis,
-    responder: Responder,
-) -> Settings:
-    redis_server.connect().flushall()
-    url = SecretStr(redis_server.url(0))
-    return EchoSettings(
-        echo_queue=responder.queue,
-        rabbitmq=rabbitmq_settings,
-        rpc=RpcSettings(timeout_seconds=0.5),
-        database=database_settings,
-        celery=CelerySettings(
-            broker_url=url,
-            result_backend=url,
-            task_max_retries=RETRIES,
-            sweep_publish_limit=PUBLISH_LIMIT,
-            log_retention_days=1,
-        ),
-    )
-
-
-@pytest.fixture(autouse=True)
-def worker(settings: Settings) -> Iterator[None]:
-    """This process is the worker."""
-    app = create_celery(settings.celery)
-    app.conf.task_ignore_result = True
-    app.set_default()  # for the threads of a test, too
-    open_worker_resources(settings)
-    yield
-    close_worker_resources()
-    app.close()
+pytestmark = pytest.mark.usefixtures("worker")
 
 
 def its_queue() -> str:

@@ -1,4 +1,4 @@
-"""Two services and a resource in a copy: checked, tested, asked, removed."""
+"""Two services, a resource and a task in a copy: checked, tested, asked, removed."""
 
 import shutil
 import subprocess
@@ -15,6 +15,7 @@ from kit.tests.copies import (
     OTHER,
     RESOURCE,
     SERVICE,
+    TASK,
     python,
     snapshot,
 )
@@ -44,6 +45,7 @@ E2E += [f"test_{ASKING.snake}", f"test_{TABLE.snake}"]
 
 BACKEND = ["unit/test_config.py", "unit/test_names.py", "unit/test_openapi.py"]
 BACKEND += ["unit/test_configuration_document.py", "unit/test_services_found.py"]
+BACKEND += ["unit/test_tasks_found.py"]
 
 # Those that look at every service.
 LOOKING = ["services", "network", "schemas", "compose"]
@@ -80,8 +82,10 @@ def assert_generated_code_is_whole(project: Path) -> None:
     kit(project, "new-service", SERVICE)
     kit(project, "new-service", OTHER)
     kit(project, "new-resource", RESOURCE)
+    kit(project, "new-task", TASK)
     side_by_side(lambda: check(project), lambda: run_unit_tests(project))
     ask(project)
+    kit(project, "remove-task", TASK)
     kit(project, "remove-resource", RESOURCE)
     kit(project, "remove-service", SERVICE)
     kit(project, "remove-service", OTHER)
@@ -113,7 +117,8 @@ def run_unit_tests(project: Path) -> None:
     for folder in (ASKED.snake, ASKING.snake):
         if (project / "services" / folder).is_dir():
             pytest_in(project / "services" / folder, project, "tests")
-    generated = f"unit/test_{TABLE.snake}.py", f"integration/test_{TABLE.snake}.py"
+    generated = [f"unit/test_{TABLE.snake}.py", f"integration/test_{TABLE.snake}.py"]
+    generated += [f"integration/test_{Name.parse(TASK).snake}_task.py"]
     there = [name for name in generated if (project / "backend/tests" / name).exists()]
     names = [*BACKEND, *there, "integration/test_migrations.py"]
     pytest_in(project / "backend", project, *(f"tests/{name}" for name in names))

@@ -13,7 +13,15 @@ from kit import commands, demo, service
 from kit.edits import Add
 from kit.names import LONGEST, Name, from_specimen
 from kit.rendering import entries
-from kit.tests.copies import HAS_DEMO, OTHER, RESOURCE, SERVICE, Snapshot, snapshot
+from kit.tests.copies import (
+    HAS_DEMO,
+    OTHER,
+    RESOURCE,
+    SERVICE,
+    TASK,
+    Snapshot,
+    snapshot,
+)
 from kit.tree import Tree
 from local.bootstrap import COMMANDS
 
@@ -72,17 +80,35 @@ def test_a_resource_comes_and_goes(project: Path) -> None:
     assert snapshot(project) == before
 
 
+def test_a_task_comes_and_goes(project: Path) -> None:
+    before = snapshot(project)
+    assert run(project, "new-task", TASK) == 0
+    made = snapshot(project)
+    assert set(made) - set(before) == {
+        "backend/app/tasks/trial_job.py",
+        "backend/tests/integration/test_trial_job_task.py",
+    }
+    assert not lines(made, before).keys() & before.keys()
+    assert run(project, "remove-task", TASK.replace("-", "_")) == 0
+    assert snapshot(project) == before
+
+
 def test_several_come_and_go_in_any_order(project: Path) -> None:
     before = snapshot(project)
     for words in (
         ("new-service", "trialprice"),
         ("new-resource", RESOURCE),
         ("new-service", SERVICE),
+        # One name for all kinds of things but addresses.
+        ("new-task", SERVICE),
+        ("new-task", RESOURCE),
         ("remove-service", "trialprice"),
         ("new-service", OTHER),
         ("remove-service", SERVICE),
+        ("remove-task", RESOURCE),
         ("remove-service", OTHER),
         ("remove-resource", RESOURCE),
+        ("remove-task", SERVICE),
     ):
         assert run(project, *words) == 0, words
     assert snapshot(project) == before
@@ -92,6 +118,7 @@ def test_nothing_of_the_template_is_left_in_what_is_made(project: Path) -> None:
     before = snapshot(project)
     run(project, "new-service", LONG)
     run(project, "new-resource", LONG.replace("a", "c"))
+    run(project, "new-task", LONG)
     for path, (_, content) in snapshot(project).items():
         if before.get(path, (0, b""))[1] == content:
             continue
@@ -161,8 +188,9 @@ def test_the_data_service_has_what_a_new_one_gets(project: Path) -> None:
         *(("new-service", SERVICE), ("new-resource", SERVICE)),
         *(("new-resource", "record"), ("new-resource", "page")),
         *(("new-resource", "log"), ("new-service", "billing-service")),
-        ("new-service", "task"),
+        *(("new-service", "task"), ("new-task", "maintenance"), ("new-task", TASK)),
         *(("remove-service", OTHER), ("remove-resource", RESOURCE)),
+        *(("remove-task", OTHER), ("remove-task", "maintenance", "--force")),
         *(("new-service",), ("new-service", "a", "b"), ("new-service", "a", "--x")),
         ("new-service", "data"),
     ],
@@ -171,6 +199,7 @@ def test_what_cannot_be_done_changes_nothing(
     project: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(project, "new-service", SERVICE)
+    run(project, "new-task", TASK)
     before = snapshot(project)
     assert run(project, *words) == 1
     assert capsys.readouterr().err
@@ -274,5 +303,5 @@ def test_it_needs_what_make_run_installs() -> None:
     kit = [
         name for name in COMMANDS if name == "rename" or re.match("new-|remove-", name)
     ]
-    assert len(kit) == 6
+    assert len(kit) == 8
     assert not [name for name in kit if COMMANDS[name].tools]

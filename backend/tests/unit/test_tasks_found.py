@@ -1,0 +1,80 @@
+"""Tasks that a team adds are found, and are bounded like the kit's own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import tasks
+from app.core.config import LONGEST_RETRY_DELAY
+
+BACKEND = Path(__file__).parents[2]
+FOLDER = Path(tasks.__file__).parent
+GREET = "app.tasks.greeting.greet"
+
+# Of a process of its own: whatever is imported here stays registered.
+WORKER = """
+import json
+from tests.echo_worker import celery
+names = "max_retries", "default_retry_delay", "retry_backoff_max", "time_limit"
+schedule = celery.conf.beat_schedule
+for entry in schedule.values():
+    entry["schedule"] = str(entry["schedule"])
+tasks = {
+    name: {each: getattr(task, each) for each in names}
+    for name, task in celery.tasks.items()
+    if name.startswith("app.")
+}
+print(json.dumps({"schedule": schedule, "tasks": tasks}))
+"""
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    """What worker and beat know."""
+    run = subprocess.run(
+        [sys.executable, "-c", WORKER],
+        cwd=BACKEND,
+        env={**os.environ, "CELERY_TASK_MAX_RETRIES": "4"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_every_module_that_defines_tasks_is_found(known: dict[str, Any]) -> None:
+    defining = {
+        f"app.tasks.{file.stem}"
+        for file in FOLDER.glob("*.py")
+        if "\n@shared_task" in file.read_text()
+    }
+    assert len(defining) >= 2
+    found = {name.rpartition(".")[0] for name in known["tasks"]}
+    assert found == {*defining, "app.tasks.greeting"}
+
+
+def test_a_schedule_is_where_its_task_is(known: dict[str, Any]) -> None:
+    assert known["schedule"]["greet"] == {
+        "task": GREET,
+        "schedule": "60.0",
+        "options": {"queue": "low", "expires": 60.0},
+    }
+    nightly = known["schedule"]["sleep_long"]
+    assert nightly["schedule"].startswith("<crontab: 0 3 ")
+    assert nightly["options"] == {"queue": "default", "expires": 24 * 60 * 60}
+    assert known["schedule"]["sweep"]["options"]["queue"] == "high"
+    assert "prune_logs" in known["schedule"]
+
+
+def test_every_task_is_bounded(known: dict[str, Any]) -> None:
+    for name, task in known["tasks"].items():
+        assert task["max_retries"] == (1 if name.endswith("sleep_long") else 4)
+        assert task["default_retry_delay"] <= LONGEST_RETRY_DELAY
+        assert task["retry_backoff_max"] <= LONGEST_RETRY_DELAY
+        assert task["time_limit"] == 75
