@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ from kit.tests.copies import (
     snapshot,
 )
 from kit.tree import Tree
-from local.bootstrap import COMMANDS
 
 LONG = ("a" * (LONGEST // 2 - 1)) + "-" + "b" * (LONGEST // 2)
 OWN = Name.parse(SERVICE)
@@ -287,21 +285,3 @@ def test_every_fragment_is_of_a_file_that_is_there(project: Path) -> None:
     assert {edit.path for edit in made} >= {*SHARED, service.REGISTRY}
     for edit in made:
         assert tree.exists(edit.path)
-
-
-def test_it_needs_what_make_run_installs() -> None:
-    text = (commands.ROOT / "local/requirements.txt").read_text()
-    pinned = set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
-    imported = {
-        name.partition(".")[0]
-        for file in [*commands.ROOT.glob("kit/*.py"), *commands.ROOT.glob("kit/*/*.py")]
-        if "tests" not in file.parts
-        for name in re.findall(r"^(?:from|import) ([\w.]+)", file.read_text(), re.M)
-    }
-    ours = {*sys.stdlib_module_names, "kit", "ruamel"}
-    assert imported - ours <= pinned and "ruamel-yaml" in pinned
-    kit = [
-        name for name in COMMANDS if name == "rename" or re.match("new-|remove-", name)
-    ]
-    assert len(kit) == 8
-    assert not [name for name in kit if COMMANDS[name].tools]
