@@ -27,8 +27,8 @@ migration. `make run` migrates the local database, `make migrate` a running one.
 `make remove-resource NAME={kebab}` takes it back."""
 
 REMOVED_RESOURCE = """
-A database that has its table is ahead of the code now. Go back before you remove, by
-`alembic downgrade {revision}` in backend/; `make clean` empties the local one."""
+A database that has its table is ahead of the code now. Go back before you remove:
+`make downgrade TO={revision}`. `make clean` empties the local one."""
 
 
 def run(command: str, arguments: list[str], root: Path = ROOT) -> int:

@@ -59,7 +59,9 @@ COMMANDS = {
     "secrets": Command("write a .env with fresh random passwords"),
     "audit": Command("look for known vulnerabilities in what is pinned", tools=True),
     "migrate": Command("bring the stack's database to the newest schema"),
+    "downgrade": Command("take it back to an older schema: downgrade REVISION"),
     "revision": Command("write a migration: revision -m MESSAGE"),
+    "merge-revisions": Command("join migrations of two branches: -m MESSAGE"),
     "clean": Command("remove the stack's data and logs (.local)"),
     "help": Command("this list"),
 }
