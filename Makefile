@@ -5,7 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart
+.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -110,8 +110,15 @@ migrate:  ## Bring the database to the newest schema: the containers' if they ru
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
 	  $(COMPOSE) run --rm api alembic upgrade head; else $(PYTHON) -m local migrate; fi
 
+downgrade:  ## Take the same database back to a revision: make downgrade TO=0003
+	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
+	  $(COMPOSE) run --rm api alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
+
 revision:  ## Write a migration from the models: make revision M="add a column"
 	@$(PYTHON) -m local revision -m "$(M)"
+
+merge-revisions:  ## Join the newest migrations of two branches (M="join the update")
+	@$(PYTHON) -m local merge-revisions -m "$(or $(M),join the migrations)"
 
 ##@ Containers
 

@@ -4,6 +4,7 @@ import os
 import sys
 
 from local import bootstrap
+from local.isolation import isolated
 
 
 def main() -> int:
@@ -13,8 +14,9 @@ def main() -> int:
     except bootstrap.SetupError as error:
         print(error, file=sys.stderr)
         return 1
-    if not bootstrap.runs_in_venv():
-        os.execv(python, [str(python), "-m", "bench", *sys.argv[1:]])
+    environment = isolated(os.environ)
+    if not bootstrap.runs_in_venv() or environment != os.environ:
+        os.execve(python, [str(python), "-m", "bench", *sys.argv[1:]], environment)
     from bench.cli import main as run
     from local.process import ProcessFailed
 

@@ -1,4 +1,4 @@
-"""`python -m bench.soak --minutes 60`: does it stay as it is, hour after hour?
+"""`.venv/bin/python -m bench.soak --minutes 60`: does it stay as it is for hours?
 
 The whole stack behind nginx, with telemetry, at half of the rate that it can do just
 before; every minute, what each process holds. Ends with 1 if one of them has grown.

@@ -1,6 +1,6 @@
 """How many replicas a load needs, and what gives way first.
 
-    python -m deploy.capacity --sync 2000 --accepted 500
+    python3 -m deploy.capacity --sync 2000 --accepted 500
 
 The figures of one process come from docs/BENCHMARKS.md: there everything, the load
 generator included, shares two cores, so they are what was seen, not a limit. Put in
@@ -202,7 +202,7 @@ def report(load: Load, figures: Measured, shared: Shared) -> str:
 
 def _parse(arguments: Sequence[str], figures: Measured) -> tuple[Load, Shared]:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.capacity",
+        prog="python3 -m deploy.capacity",
         description="How many replicas a load needs, and what gives way first.",
     )
     add = parser.add_argument

@@ -32,8 +32,8 @@ find it when they start; beat sends it every hour, until you say otherwise there
 `make remove-task NAME={kebab}` takes it back."""
 
 REMOVED_RESOURCE = """
-A database that has its table is ahead of the code now. Go back before you remove, by
-`alembic downgrade {revision}` in backend/; `make clean` empties the local one."""
+A database that has its table is ahead of the code now. Go back before you remove:
+`make downgrade TO={revision}`. `make clean` empties the local one."""
 
 
 def run(command: str, arguments: list[str], root: Path = ROOT) -> int:

@@ -1,7 +1,8 @@
 """Entry of `python3 -m local COMMAND`: prepares `.venv`, then runs the command in it.
 
-This file and `bootstrap.py` run on the system's Python with nothing installed, so
-they import the standard library only, and this one still parses on old Pythons.
+This file, `bootstrap.py` and `isolation.py` run on the system's Python with nothing
+installed, so they import the standard library only, and this one still parses on old
+Pythons.
 """
 
 import os
@@ -14,6 +15,7 @@ def main():  # type: () -> int
         print("Try a newer one by name, such as: make run PYTHON=python3.11")
         return 1
     from local import bootstrap
+    from local.isolation import isolated
 
     arguments = sys.argv[1:] or ["help"]
     if arguments[0] not in bootstrap.COMMANDS or arguments[0] == "help":
@@ -27,8 +29,12 @@ def main():  # type: () -> int
     except KeyboardInterrupt:
         print("\nStopped; the next command finishes the installation.")
         return 130
-    if not bootstrap.runs_in_venv():
-        os.execv(python, [str(python), "-m", "local", *arguments])
+    environment = dict(os.environ)
+    if bootstrap.COMMANDS[arguments[0]].isolated:
+        environment = isolated(environment)
+    if not bootstrap.runs_in_venv() or environment != os.environ:
+        words = [str(python), "-m", "local", *arguments]
+        os.execve(python, words, environment)
     from local import commands
 
     return commands.run(arguments[0], arguments[1:])

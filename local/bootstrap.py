@@ -23,10 +23,12 @@ PYTHON = VENV / "bin" / "python"
 
 
 class Command(NamedTuple):
-    """What a command does, and whether it needs the development tools."""
+    """What a command does, whether it needs the development tools, and whether the
+    user's environment is kept from it."""
 
     help: str
     tools: bool = False
+    isolated: bool = False
 
 
 COMMANDS = {
@@ -35,20 +37,32 @@ COMMANDS = {
     "traces": Command("show the last traces of a stack run with --traces"),
     "setup": Command("install what `run` needs, and nothing else"),
     "install-dev": Command("install what tests and checks need", tools=True),
-    "test": Command("check, then every test; further words go to pytest", tools=True),
-    "unit": Command("tests that need no server", tools=True),
-    "integration": Command("tests against real servers", tools=True),
-    "e2e": Command("tests of the whole stack through nginx", tools=True),
-    "kit": Command("prove the generators in copies of the project", tools=True),
-    "chaos": Command(
-        "break every part under load, and account for all work", tools=True
+    "test": Command(
+        "check, then every test; further words go to pytest", tools=True, isolated=True
     ),
-    "compose": Command("the containers, built and run (needs Docker)", tools=True),
+    "unit": Command("tests that need no server", tools=True, isolated=True),
+    "integration": Command("tests against real servers", tools=True, isolated=True),
+    "e2e": Command("tests of the whole stack through nginx", tools=True, isolated=True),
+    "kit": Command(
+        "prove the generators in copies of the project", tools=True, isolated=True
+    ),
+    "chaos": Command(
+        "break every part under load, and account for all work",
+        tools=True,
+        isolated=True,
+    ),
+    "compose": Command(
+        "the containers, built and run (needs Docker)", tools=True, isolated=True
+    ),
     "check": Command(
-        "black, isort, flake8, mypy, import-linter, bandit, hadolint", tools=True
+        "black, isort, flake8, mypy, import-linter, bandit, hadolint",
+        tools=True,
+        isolated=True,
     ),
     "format": Command("black and isort, writing", tools=True),
-    "docs": Command("write the documents that are made from code", tools=True),
+    "docs": Command(
+        "write the documents that are made from code", tools=True, isolated=True
+    ),
     "lock": Command("compile every requirements.txt, with hashes", tools=True),
     "new-service": Command("add a microservice: new-service NAME"),
     "remove-service": Command("take it back; --force if changed"),
@@ -61,7 +75,9 @@ COMMANDS = {
     "secrets": Command("write a .env with fresh random passwords"),
     "audit": Command("look for known vulnerabilities in what is pinned", tools=True),
     "migrate": Command("bring the stack's database to the newest schema"),
+    "downgrade": Command("take it back to an older schema: downgrade REVISION"),
     "revision": Command("write a migration: revision -m MESSAGE"),
+    "merge-revisions": Command("join migrations of two branches: -m MESSAGE"),
     "clean": Command("remove the stack's data and logs (.local)"),
     "help": Command("this list"),
 }

@@ -43,12 +43,31 @@ def _migrate(_: list[str]) -> int:
     return _with_database(lambda env: alembic(env, "upgrade", "head"))
 
 
+def _downgrade(arguments: list[str]) -> int:
+    if not any(arguments):
+        print("Name the revision to go back to: make downgrade TO=0003")
+        return 2
+    return _with_database(lambda env: alembic(env, "downgrade", *arguments))
+
+
 def _revision(arguments: list[str]) -> int:
+    if not any(word and not word.startswith("-") for word in arguments):
+        print('Say what the migration does: make revision M="add a column"')
+        return 2
+
     def write(env: Mapping[str, str]) -> str:
         upgraded = alembic(env, "upgrade", "head")
         return upgraded + alembic(env, "revision", "--autogenerate", *arguments)
 
     return _with_database(write)
+
+
+def _merge_revisions(arguments: list[str]) -> int:
+    if len(alembic({}, "heads").splitlines()) < 2:
+        print("There is one newest migration: nothing to join.")
+        return 0
+    print(alembic({}, "merge", "heads", *arguments), end="")
+    return 0
 
 
 def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
@@ -107,7 +126,9 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "secrets": lambda _: secrets.write(),
     "audit": lambda _: suite.audit(),
     "migrate": _migrate,
+    "downgrade": _downgrade,
     "revision": _revision,
+    "merge-revisions": _merge_revisions,
     "clean": _clean,
     **{name: partial(_kit, name) for name in (*KIT, "rename")},
 }

@@ -154,11 +154,12 @@ class Launcher:
 
     def _settings(self, servers: Servers) -> dict[str, str]:
         """`.env` for those that do not read it, under what the servers need."""
-        own = {key: value or "" for key, value in dotenv_values(ROOT / ".env").items()}
+        file = os.environ.get("ENV_FILE") or ROOT / ".env"
+        own = {key: value or "" for key, value in dotenv_values(file).items()}
         needed = servers.environment()
-        file = self.state.path / ENVIRONMENT_FILE
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(needed))
+        note = self.state.path / ENVIRONMENT_FILE
+        note.touch(mode=0o600)
+        note.write_text(json.dumps(needed))
         # Our processes write to files, but these are shown on this terminal.
         return {"LOG_FORMAT": "text", **own, **os.environ, **needed}
 

@@ -219,7 +219,7 @@ def alembic(env: Mapping[str, str], *arguments: str) -> str:
     result = subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=BACKEND,
-        env={**os.environ, **env},
+        env={**os.environ, "LOG_FORMAT": "text", **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

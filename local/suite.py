@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from local.apps import ROOT
+from local.apps import BACKEND, ROOT
 from local.bootstrap import requirement_files
 from local.install import install_missing
 from local.registry import lacks_demo
@@ -163,7 +163,7 @@ def _checks() -> list[Part]:
         Part("import-linter", ["-c", LINT_IMPORTS], own_path=False),
         Part("bandit", ["-m", "bandit", "-q", "-ll", "-r", *SHIPPED, "-x", TESTS]),
         Part("hadolint", ["-c", HADOLINT, *_hadolint()]),
-        *(_types(folder) for folder in components()),
+        *(_types(folder) for folder in [*components(), BACKEND / "alembic"]),
     ]
 
 
@@ -175,6 +175,7 @@ def _hadolint() -> list[str]:
 
 def _types(folder: Path) -> Part:
     names = ["app", "src", "main.py", "rabbitmq_client.py", "tests"]
+    names += ["env.py", "autogeneration.py", "versions"]
     if folder == ROOT:
         names = ["local", "tests", "bench", "compose", "deploy", "kit"]
     targets = [name for name in names if _holds_python(folder / name)]
@@ -209,14 +210,16 @@ def _run(part: Part, *, captured: bool) -> Result:
     paths = [part.folder] if part.own_path else [ROOT / "backend"]
     path = os.pathsep.join(str(folder) for folder in dict.fromkeys([*paths, ROOT]))
     began = time.monotonic()
+    # For mypy a module's name begins at one of these.
+    sources = [ROOT, part.folder / "src"]
+    sources += [BACKEND] if BACKEND in part.folder.parents else []
     result = subprocess.run(
         [sys.executable, *part.arguments],
         cwd=part.folder,
-        # For mypy a module's name begins at one of these.
         env={
             **os.environ,
             "PYTHONPATH": path,
-            "MYPYPATH": os.pathsep.join([str(ROOT), str(part.folder / "src")]),
+            "MYPYPATH": os.pathsep.join(map(str, sources)),
         },
         stdout=subprocess.PIPE if captured else None,
         stderr=subprocess.STDOUT if captured else None,

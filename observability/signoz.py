@@ -1,4 +1,4 @@
-"""Dashboard and alerts for SigNoz, as code: `python -m observability.signoz`.
+"""Dashboard and alerts for SigNoz, as code: `python3 -m observability.signoz`.
 
 The queries are PromQL. Names are OpenTelemetry's own, with dots and therefore in
 quotes; the tests compare them with what the processes really send.

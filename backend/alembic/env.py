@@ -1,6 +1,7 @@
 """How migrations run: once per deployment, under an advisory lock."""
 
 from alembic import context
+from autogeneration import compare_default, complete
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
@@ -26,7 +27,12 @@ def migrate() -> None:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
         connection.commit()
-        context.configure(connection=connection, target_metadata=SQLModel.metadata)
+        context.configure(
+            connection=connection,
+            target_metadata=SQLModel.metadata,
+            compare_server_default=compare_default,
+            process_revision_directives=complete,
+        )
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()

@@ -34,7 +34,7 @@ def test_every_query_names_metrics_that_are_sent() -> None:
 
 def test_the_files_are_those_of_the_code() -> None:
     for path, text in signoz.files().items():
-        assert path.read_text() == text, "run: python -m observability.signoz"
+        assert path.read_text() == text, "run: python3 -m observability.signoz"
 
 
 def test_every_alert_has_its_page_in_the_runbook() -> None:

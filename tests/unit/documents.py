@@ -1,5 +1,6 @@
 """The project's Markdown, taken apart: what it says is there, and is not prose."""
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -69,3 +70,24 @@ def commands(document: Path) -> list[str]:
         for line in block.splitlines()
     ]
     return [*lines, *code(document)]
+
+
+def shown(file: Path) -> list[str]:
+    """What stands in backticks in a script, or in the messages of a module."""
+    text = file.read_text()
+    if file.suffix == ".py":
+        nodes = list(ast.walk(ast.parse(text)))
+        docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+        messages = [node for node in nodes if isinstance(node, ast.Constant)]
+        text = "\n".join(str(m.value) for m in messages if m not in docstrings)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def programs(command: str) -> Iterator[str]:
+    """The program of each part of a shell command that has further words."""
+    for part in re.split(r"&&|\|\||[;|]", re.sub(r"'[^']*'|\"[^\"]*\"", "x", command)):
+        words = part.split()
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            words.pop(0)
+        if len(words) > 1:
+            yield words[0]

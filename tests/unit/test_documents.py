@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from functools import cache
 from importlib.util import find_spec
@@ -20,6 +21,8 @@ from tests.unit.documents import (
     commands,
     documents,
     links,
+    programs,
+    shown,
     tracked,
 )
 
@@ -69,6 +72,49 @@ def test_commands_exist(document: Path) -> None:
             assert found[1] in TARGETS, command
         if found := re.match(r"(?:\S*python3?) -m local ([a-z0-9-]+)", command):
             assert found[1] in COMMANDS, command
+
+
+# Of a fresh clone these are in .venv only. A machine may lack `python`, too.
+OF_THE_VENV = {path.name for path in Path(sys.executable).parent.iterdir()}
+OF_THE_MACHINE = {"python3", "redis-server", "redis-cli"}
+
+
+def needs_a_path(command: str) -> bool:
+    """Whether a command only works where .venv is activated."""
+    return bool(set(programs(command)) & (OF_THE_VENV - OF_THE_MACHINE))
+
+
+@EACH
+def test_commands_work_in_a_fresh_clone(document: Path) -> None:
+    assert [command for command in commands(document) if needs_a_path(command)] == []
+
+
+def test_what_we_say_works_in_a_fresh_clone() -> None:
+    """Messages, scripts, the example of settings."""
+    found = [
+        f"{name}: {command}"
+        for name in tracked()
+        if name.endswith((".py", ".sh", ".example", "Makefile"))
+        for command in shown(ROOT / name)
+        if needs_a_path(command)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("command", "needs"),
+    [
+        ("cd backend && alembic merge heads", True),
+        ("python -m bench.soak", True),
+        ("A=b pytest -k x", True),
+        ("alembic", False),  # the library
+        ("../.venv/bin/python -m alembic upgrade head", False),
+        ("docker-compose run --rm api alembic upgrade head", False),
+        ("python3 -m local run", False),
+    ],
+)
+def test_a_command_that_needs_a_path_is_found(command: str, needs: bool) -> None:
+    assert needs_a_path(command) is needs
 
 
 @EACH

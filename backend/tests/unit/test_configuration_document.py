@@ -26,9 +26,10 @@ Written by `make docs` from [.env.example](../.env.example) and from the types i
 fails when it is out of date.
 
 A process reads its environment first, then files that `..._FILE` variables name, then
-`.env`. The API, the worker and the migrations refuse to start with a wrong value and
-name every one that is wrong. `make run` reads `.env` too, but the addresses of its own
-servers win. An empty default means that the variable is unset."""
+`.env`, or the file that `ENV_FILE` names instead. The API, the worker and the
+migrations refuse to start with a wrong value and name every one that is wrong.
+`make run` reads `.env` too, but the addresses of its own servers win. An empty default
+means that the variable is unset."""
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
 

@@ -36,6 +36,7 @@ def test_the_environment_may_name_another_queue(
     service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ENV_FILE")
     variable = f"{service.name.upper()}_QUEUE_NAME"
     monkeypatch.delenv(variable, raising=False)
     assert Settings().services.get_service(service.name) == service

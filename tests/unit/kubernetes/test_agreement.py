@@ -31,6 +31,9 @@ EXAMPLE = {
     )
 }
 
+# What a container has before its variables; no .env.
+BARE = {name: os.environ[name] for name in ("PATH", "ENV_FILE")}
+
 # Read by probes, not by a process.
 FOR_PROBES = {"REDIS_PORT"}
 SECRETS = {
@@ -45,7 +48,7 @@ def python(folder: str, code: str, env: dict[str, str]) -> Any:
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT / folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / folder), **env},
+        env={**BARE, "PYTHONPATH": str(ROOT / folder), **env},
         capture_output=True,
         text=True,
     )

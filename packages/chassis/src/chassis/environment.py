@@ -1,9 +1,12 @@
 """How settings are read: from the environment, ``.env`` and secret files.
 
+``ENV_FILE`` names another file in the place of ``.env``.
+
 Docker and Kubernetes give secrets as files. For every secret ``NAME`` the variable
 ``NAME_FILE`` may hold the path of a file with its value.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,18 +16,21 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
 
+# Processes run in the project's folder, in the backend's or in that of a service.
+ENV_FILES = (".env", "../.env", "../../.env")
+
 
 class Group(BaseSettings):
     """Base of the groups: the same sources for each, unknown variables ignored."""
 
     model_config = SettingsConfigDict(
-        env_file=(".env", "../.env", "../../.env"),
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
@@ -43,9 +49,10 @@ class Group(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over secret files, and these over ``.env``."""
         assert isinstance(env_settings, EnvSettingsSource)
-        assert isinstance(dotenv_settings, EnvSettingsSource)
-        files = SecretFiles(cls, env_settings.env_vars, {**dotenv_settings.env_vars})
-        return init_settings, env_settings, files, dotenv_settings
+        named = os.environ.get("ENV_FILE")
+        dotenv = DotEnvSettingsSource(settings_cls, env_file=named or ENV_FILES)
+        files = SecretFiles(cls, env_settings.env_vars, {**dotenv.env_vars})
+        return init_settings, env_settings, files, dotenv
 
     @classmethod
     def variable(cls, field: str) -> str:

@@ -19,6 +19,7 @@ PREFIXES = ("RABBITMQ_", "RPC_", "LOG_", "QUEUE_", "SERVICE_", "ENVIRONMENT")
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable and no `.env` of the machine."""
+    monkeypatch.delenv("ENV_FILE")
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         monkeypatch.delenv(name)
     folder = tmp_path / "services" / "pricing"

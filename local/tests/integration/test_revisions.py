@@ -1,0 +1,193 @@
+"""What `make revision` writes: it runs, leaves nothing, and passes `make check`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.tests.copies import copy_project
+from local.servers.postgres import PostgreSQL
+
+MODELS = (Path(__file__).with_name("every_type.py.txt")).read_text()
+RUN = (
+    "import sys; from local import commands\n"
+    "sys.exit(commands.run(sys.argv[1], sys.argv[2:]))"
+)
+CHECKS = {
+    "black": ["--check", "--quiet"],
+    "isort": ["--check"],
+    "flake8": [],
+    "mypy": ["--config-file", "pyproject.toml"],
+}
+
+
+class Project:
+    """A copy of the project over a database of its own."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        self.root, self.url = root, url
+        self.models = root / "backend/app/models/trial.py"
+        self.versions = root / "backend/alembic/versions"
+        self.kept = set(self.versions.glob("*.py"))
+
+    def python(self, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        env = {"DATABASE_URL": self.url, "PYTHONPATH": str(self.root)}
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env={**os.environ, **env, "MYPYPATH": str(self.root / "backend")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def refused(self, *words: str) -> str:
+        """What Alembic says instead of doing it."""
+        result = self.python(self.root / "backend", "-m", "alembic", *words)
+        assert result.returncode, result.stdout
+        return result.stdout
+
+    def alembic(self, *words: str) -> str:
+        result = self.python(self.root / "backend", "-m", "alembic", *words)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    def change(self, before: str, after: str) -> None:
+        text = self.models.read_text()
+        assert before in text
+        self.models.write_text(text.replace(before, after))
+
+    def revise(self, message: str) -> str:
+        """Write a migration, run it to and fro; its text."""
+        before = set(self.versions.glob("*.py"))
+        self.alembic("revision", "--autogenerate", "-m", message)
+        (written,) = set(self.versions.glob("*.py")) - before
+        self.alembic("upgrade", "head")
+        self.alembic("check")
+        self.alembic("downgrade", "-1")
+        self.alembic("upgrade", "head")
+        return written.read_text()
+
+    @property
+    def written(self) -> list[Path]:
+        """What the test has written so far."""
+        return sorted(set(self.versions.glob("*.py")) - self.kept)
+
+    def check_style(self) -> None:
+        """What `make check` asks of them."""
+        names = [str(path.relative_to(self.root)) for path in self.written]
+        for tool, options in CHECKS.items():
+            result = self.python(self.root, "-m", tool, *options, *names)
+            assert result.returncode == 0, result.stdout
+
+    def rebuild(self) -> None:
+        self.alembic("downgrade", "base")
+        self.alembic("upgrade", "head")
+        self.alembic("check")
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("revisions") / "project")
+
+
+@pytest.fixture
+def project(copied: Path, postgres: PostgreSQL) -> Iterator[Project]:
+    """The copy with every column type in tables that are migrated."""
+    project = Project(copied, postgres.create_database("revisions"))
+    project.models.write_text(MODELS)
+    yield project
+    project.models.unlink()
+    for path in project.written:
+        path.unlink()
+    postgres.drop_database("revisions")
+
+
+def enums(postgres: PostgreSQL) -> None:
+    """Raises an error of psycopg2 when an enum type is left."""
+    count = "(SELECT count(*) FROM pg_type WHERE typtype = 'e')"
+    postgres.execute(f"SELECT 1 / (CASE {count} WHEN 0 THEN 1 ELSE 0 END)", "revisions")
+
+
+def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
+    project.alembic("upgrade", "head")
+    text = project.revise("Every type")
+    assert "sqlmodel" not in text and "app." not in text
+    project.alembic("downgrade", "base")
+    enums(postgres)
+    project.alembic("upgrade", "head")
+    project.models.write_text('"""Nothing."""\n')
+    project.revise("Tables that are gone")
+    enums(postgres)
+    project.rebuild()
+    project.check_style()
+
+
+def test_changes_of_tables_that_have_rows(
+    project: Project, postgres: PostgreSQL
+) -> None:
+    project.alembic("upgrade", "head")
+    project.revise("Every type")
+    postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
+
+    # Constraints without a name, a label of an enum, a default, a column that goes.
+    project.change("    plain: str | None = None\n", "")
+    project.change("    loose: str | None = None", "    loose: str | None = UNIQUE")
+    project.change("    note: int | None = None", "    note: int | None = OF_NOTES")
+    project.change("    amount: int | None = None", "    amount: int | None = SEVEN")
+    project.change("    red =", '    blue = ":it\'s 100% blue"\n    red =')
+    project.revise('Change "much" \\d ' + "and tell it at length " * 6)
+
+    project.change("    title: str\n", "    title: str\n    added: str\n")
+    said = project.refused("revision", "--autogenerate", "-m", "No value")
+    assert "notes.added is NOT NULL" in said and "server_default" in said
+    project.change("    added: str\n", "    added: str = EMPTY\n")
+    project.revise("With a value")
+
+    project.change("amount: int | None", "amount: int")
+    project.revise("No more NULL")
+    project.change("note: int | None", "note: int")
+    said = project.refused("revision", "--autogenerate", "-m", "May be NULL")
+    assert "notes.note becomes NOT NULL" in said and "server default" in said
+    project.change("note: int", "note: int | None")
+
+    project.change("    added: str = EMPTY\n", "")
+    project.revise("A column that has rows comes back")
+    project.rebuild()
+    project.check_style()
+
+
+def test_revisions_of_two_branches_are_joined(project: Project) -> None:
+    def local(*words: str) -> str:
+        result = project.python(project.root, "-c", RUN, *words)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    assert "nothing to join" in local("merge-revisions", "-m", "x")
+    for branch in "ab":
+        words = ("--head", "0003", "--splice") if branch == "b" else ()
+        project.alembic("revision", "-m", "same words", *words)
+    assert project.alembic("heads").count("(head)") == 2
+    local("merge-revisions", "-m", "join the update")
+    assert project.alembic("heads").count("(head)") == 1
+    assert len(project.written) == 3
+    project.check_style()
+    project.alembic("upgrade", "head")
+
+
+def test_the_whole_command(project: Project) -> None:
+    """With the database that it starts for itself."""
+
+    def local(*words: str) -> subprocess.CompletedProcess[str]:
+        return project.python(project.root, "-c", RUN, *words)
+
+    assert local("revision", "-m", "").returncode == 2
+    assert local("downgrade", "").returncode == 2
+    written = local("revision", "-m", "Every type")
+    assert written.returncode == 0, written.stdout
+    for words in (["migrate"], ["downgrade", "base"], ["migrate"]):
+        result = local(*words)
+        assert result.returncode == 0, result.stdout
