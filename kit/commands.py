@@ -80,7 +80,7 @@ def _remove_resource(tree: Tree, name: Name, force: bool) -> str:
 
 
 def _rename(tree: Tree, name: Name, _: bool) -> str:
-    return rename.project(tree, name)
+    return rename.rename(tree, name)
 
 
 def _do(tree: Tree, edits: list[Edit]) -> None:

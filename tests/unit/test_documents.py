@@ -42,7 +42,8 @@ BASES = (
 # What is made while the system runs, keys of secrets, and what a reader is shown how to
 # add.
 MADE = re.compile(
-    r"\.local|\.venv|\.env$|(default_user|redis)\.conf$|.*(pricing|invoice)"
+    r"\.local|\.venv|\.env$|CHANGELOG-KIT\.md$|(default_user|redis)\.conf$"
+    r"|.*(pricing|invoice)"
 )
 PATH = re.compile(
     r"\.?[\w-]+(/[\w.*-]+)*/|([\w.*-]+/)*[\w.*-]*[\w*]\."
