@@ -109,5 +109,5 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "migrate": _migrate,
     "revision": _revision,
     "clean": _clean,
-    **{name: partial(_kit, name) for name in (*KIT, "rename")},
+    **{name: partial(_kit, name) for name in (*KIT, "rename", "update", "release")},
 }

@@ -15,6 +15,13 @@ Snapshot = dict[str, tuple[int, bytes]]
 # No team has such names, so that they are free in any copy.
 SERVICE, OTHER, RESOURCE = "trial-price", "trial_stock", "trial-bill"
 
+# Of whom git asks, whatever the machine's configuration says.
+IDENTITY = {
+    **{f"GIT_{who}_NAME": "somebody" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "somebody@example.org" for who in ("AUTHOR", "COMMITTER")},
+    "GIT_CONFIG_GLOBAL": os.devnull,
+}
+
 HAS_DEMO = demo.NAME.snake in service.registered(Tree(commands.ROOT))
 
 
