@@ -5,7 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions
+.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -103,6 +103,12 @@ remove-demo:  ## Take out the data service and what belongs to it
 
 rename:  ## Make the kit your project: make rename NAME=acme-orders
 	@$(PYTHON) -m local rename "$(NAME)"
+
+update:  ## Merge a version of the kit: make update TO=v0.2.0
+	@$(PYTHON) -m local update "$(TO)" $(FROM)
+
+release:  ## Make what is unreleased a version, with a tag: make release VERSION=X.Y.Z
+	@$(PYTHON) -m local release "$(VERSION)"
 
 ##@ Database
 

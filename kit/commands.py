@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from kit import demo, documents, rename, resource, service, task
+from kit import demo, documents, release, rename, resource, service, task, update
 from kit.edits import Edit
 from kit.names import Name
 from kit.tree import KitError, Tree
@@ -47,12 +47,21 @@ def run(command: str, arguments: list[str], root: Path = ROOT) -> int:
         if command == "remove-demo":
             print(demo.remove(tree))
             return 0
+        if command in ("update", "release"):
+            print(_with_versions(command, words, root))
+            return 0
         name = Name.parse(words[0] if len(words) == 1 else "")
         print(_COMMANDS[command](tree, name, force))
     except KitError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _with_versions(command: str, words: list[str], root: Path) -> str:
+    if command == "update":
+        return update.update(root, *(words[:2] or [""]))
+    return release.release(root, words[0] if len(words) == 1 else "")
 
 
 def _new_service(tree: Tree, name: Name, _: bool) -> str:
@@ -94,7 +103,7 @@ def _remove_task(tree: Tree, name: Name, force: bool) -> str:
 
 
 def _rename(tree: Tree, name: Name, _: bool) -> str:
-    return rename.project(tree, name)
+    return rename.rename(tree, name)
 
 
 def _do(tree: Tree, edits: list[Edit]) -> None:

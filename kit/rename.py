@@ -1,116 +1,78 @@
-"""The project's own name: what `make rename` changes.
-
-The names below are renamed too, and others are read where they stand, so a project can
-be renamed again.
-"""
+"""`make rename`: everything that names the project gets another name."""
 
 import re
 import subprocess
-from collections.abc import Iterator
-from zlib import crc32
+from collections.abc import Iterator, Mapping
 
-from kit.formats import yaml_lines
-from kit.names import Name
+from kit import project
+from kit.names import Name, Rename
 from kit.python import formatted
-from kit.service import REGISTRY, TEMPLATES, registered
 from kit.tree import SKIPPED, KitError, NotText, Tree
-
-TITLE = "FastAPI microservices starter"
-PACKAGE = "fastapi-microservices-starter"
-PROJECT = "fastapi-starter"
-DATABASE = "fastapi_db"
-# Of the gateway's containers: two projects must not have the same.
-SUBNET = "172.30.81.0/24"
-
-# In code: the queue of a service that names none.
-QUEUE = "{service}_queue"
-
-COMPOSE = "docker-compose.yml"
 
 # Containers, objects of Kubernetes and lines of code have the name and more in them.
 LONGEST = 20
 
+# A project writes its own, beside that of the kit; so updates and it do not meet.
+CHANGELOG, CHANGELOG_OF_KIT = "CHANGELOG.md", "CHANGELOG-KIT.md"
+EMPTY = "# Changelog\n\n## Unreleased\n"
+LINK = "[{0}](../{0})"
+UPGRADING = "docs/UPGRADING.md"
+
+# They tell of the kit, or of the project as it was.
+KEPT = {CHANGELOG, CHANGELOG_OF_KIT, "LICENSE"}
+
 DONE = """{files} files say {kebab} now: queues, images, containers, namespaces of
-Kubernetes and telemetry, titles, the database {database}. `make test` tries it.
+Kubernetes and telemetry, titles, the database {snake}_db and its user {snake}.
+`make test` tries it.
 
 Not changed: .env, and the data of a stack that ran already. Look for old names in .env;
 `make clean` removes the local stack's data. Pictures show the old title. Containers of
 two projects on one machine need ports of their own: the ..._PORT of .env.example."""
 
 
-def spellings(tree: Tree, name: Name) -> dict[str, str]:
-    """Each name of the project, and the one that takes its place."""
-    new = {
-        TITLE: name.title,
-        PACKAGE: name.kebab,
-        PROJECT: name.kebab,
-        DATABASE: f"{name.snake}_db",
-        SUBNET: f"172.30.{crc32(name.kebab.encode()) % 254 + 1}.0/24",
-    }
-    for each in _queues(tree):
-        queue = f"{name.snake}_{each.removeprefix(_prefix('_'))}"
-        new |= {each: queue, f"{each}_dlq": f"{queue}_dlq"}
-    for each in _images_and_containers(tree):
-        base = each.removeprefix(_prefix("-")).removeprefix("fastapi-")
-        new[each] = f"{name.kebab}-{base}"
-    return new
-
-
-def project(tree: Tree, name: Name) -> str:
+def rename(tree: Tree, name: Name) -> str:
     """Rename everything; what was done, in words. Raises KitError."""
     if len(name.kebab) > LONGEST:
         raise KitError(f"{name.kebab} is too long: {LONGEST} characters at the most")
-    new = spellings(tree, name)
-    longest_first = sorted(map(re.escape, new), key=len, reverse=True)
-    # Not in the middle of a word, or of one with hyphens such as a heading's address.
-    pattern = re.compile(rf"(?<!\w)(?<!\w-)({'|'.join(longest_first)})(?!\w)")
-    _rename_containers_of_others(tree, name)
+    renamed = whole_words(project.spellings(tree, name))
+    project.rename_containers_of_others(tree, name)
     for path in project_files(tree):
+        if path in KEPT:
+            continue
         try:
             text = tree.read(path)
         except NotText:
             continue
-        renamed = pattern.sub(lambda found: new[found[0]], text)
-        if renamed != text:  # lines have other lengths now
-            tree.write(path, formatted(tree.root, path, renamed))
+        if renamed(text) != text:  # lines have other lengths now
+            tree.write(path, formatted(tree.root, path, renamed(text)))
+    if not project.is_renamed():
+        _begin_changelog(tree)
     changed = len(tree.changes)
     if not changed:
-        raise KitError(f"Nothing has the name {PROJECT}")
+        raise KitError(f"The project's name is {name.kebab} already")
     tree.apply()
-    return DONE.format(files=changed, kebab=name.kebab, database=new[DATABASE])
+    return DONE.format(files=changed, kebab=name.kebab, snake=name.snake)
 
 
-def _prefix(joint: str) -> str:
-    return PROJECT.replace("-", joint) + joint
+def _begin_changelog(tree: Tree) -> None:
+    tree.write(CHANGELOG_OF_KIT, tree.read(CHANGELOG))
+    tree.write(CHANGELOG, EMPTY)
+    old, new = LINK.format(CHANGELOG), LINK.format(CHANGELOG_OF_KIT)
+    tree.write(UPGRADING, tree.read(UPGRADING).replace(old, new))
 
 
-def _queues(tree: Tree) -> Iterator[str]:
-    """Those of all services, and of those to come."""
-    yield QUEUE
-    for registry in (REGISTRY, f"{TEMPLATES}/{REGISTRY}"):
-        yield from registered(tree, registry).values()
+def whole_words(words: Mapping[str, str]) -> Rename:
+    """Replaces texts, but not in the middle of a word, or of one with hyphens such as a
+    heading's address."""
 
+    def pattern(text: str) -> str:
+        before = r"(?<!\w)(?<!\w-)" if text[0].isalnum() else "(?<!#)"
+        after = r"(?!\w)" if text[-1].isalnum() else ""
+        return f"{before}{re.escape(text)}{after}"
 
-def _images_and_containers(tree: Tree) -> Iterator[str]:
-    """Of what is built here, now and from templates: images without a tag."""
-    for path in (COMPOSE, f"{TEMPLATES}/{COMPOSE}"):
-        if tree.exists(path):
-            for service in yaml_lines.load(tree.read(path))["services"].values():
-                if ":" not in service.get("image", ":"):
-                    yield from (service["image"], service["container_name"])
-
-
-def _rename_containers_of_others(tree: Tree, name: Name) -> None:
-    """Such as `redis`: words that mean something else elsewhere."""
-    if not tree.exists(COMPOSE):
-        return
-    text = tree.read(COMPOSE)
-    for key, service in yaml_lines.load(text)["services"].items():
-        if ":" in service.get("image", "") and "container_name" in service:
-            base = service["container_name"].removeprefix(_prefix("-"))
-            place = ("services", key, "container_name")
-            text = yaml_lines.set_value(text, place, f"{name.kebab}-{base}")
-    tree.write(COMPOSE, text)
+    longest_first = sorted(words, key=len, reverse=True)
+    found = re.compile("|".join(map(pattern, longest_first)))
+    return lambda text: found.sub(lambda match: words[match[0]], text)
 
 
 def project_files(tree: Tree) -> Iterator[str]:

@@ -72,6 +72,8 @@ COMMANDS = {
     "remove-task": Command("take it back; --force likewise"),
     "remove-demo": Command("take out the data service and what belongs to it"),
     "rename": Command("make the kit your project: rename NAME"),
+    "update": Command("merge a version of the kit: update TO [FROM]"),
+    "release": Command("make what is unreleased a version: release VERSION"),
     "secrets": Command("write a .env with fresh random passwords"),
     "audit": Command("look for known vulnerabilities in what is pinned", tools=True),
     "migrate": Command("bring the stack's database to the newest schema"),

@@ -130,5 +130,5 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "revision": _revision,
     "merge-revisions": _merge_revisions,
     "clean": _clean,
-    **{name: partial(_kit, name) for name in (*KIT, "rename")},
+    **{name: partial(_kit, name) for name in (*KIT, "rename", "update", "release")},
 }

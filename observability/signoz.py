@@ -204,9 +204,9 @@ def dashboard() -> dict[str, Any]:
         for n, w in enumerate(widgets)
     ]
     return {
-        "title": "FastAPI microservices",
+        "title": "FastAPI microservices starter",
         "description": "Written by observability/signoz.py; change that.",
-        "tags": ["fastapi-starter"],
+        "tags": [],
         "version": "v5",
         "layout": layout,
         "widgets": widgets,

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
-from app import __version__
+from app import __title__, __version__
 from app.api import docs, errors, openapi, root, v1
 from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.head import HeadMiddleware
@@ -51,7 +51,7 @@ TELEMETRY: TelemetryConfig = {
 def create_app(settings: Settings) -> FastAPI:
     """Build the API. Connections open when it starts serving, not here."""
     app = FastAPI(
-        title="FastAPI microservices starter",
+        title=__title__,
         version=__version__,
         lifespan=_lifespan(settings),
         openapi_tags=v1.tags(),

@@ -17,6 +17,13 @@ Snapshot = dict[str, tuple[int, bytes]]
 SERVICE, OTHER, RESOURCE, TASK = "trial-price", "trial_stock", "trial-bill", "trial-job"
 PROJECT, OTHER_PROJECT = "trial-orders", "trial-shop"
 
+# Of whom git asks, whatever the machine's configuration says.
+IDENTITY = {
+    **{f"GIT_{who}_NAME": "somebody" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "somebody@example.org" for who in ("AUTHOR", "COMMITTER")},
+    "GIT_CONFIG_GLOBAL": os.devnull,
+}
+
 HAS_DEMO = demo.NAME.snake in service.registered(Tree(commands.ROOT))
 
 

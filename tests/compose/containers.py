@@ -16,7 +16,7 @@ from local.registry import registered
 from tests.e2e.client import wait_for
 
 # Of its own, so that nobody's data is touched.
-PROJECT = "starter-test"
+PROJECT = "fastapi-starter-test"
 
 BASE = "docker-compose.yml"
 SCALE = "docker-compose.scale.yml"

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from app import __version__
+from app import __title__, __version__
 from app.api import docs
 from app.api.dependencies import ResourcesDep
 from app.core.health import HealthReport
@@ -16,7 +16,7 @@ class Signpost(BaseModel):
     """Where things are."""
 
     model_config = example(
-        name="FastAPI microservices starter",
+        name=__title__,
         version=__version__,
         docs=docs.DOCS_URL,
         redoc=docs.REDOC_URL,
@@ -45,7 +45,7 @@ async def read_root(resources: ResourcesDep) -> Signpost:
     """Name and version of the API, and where to read on."""
     shown = resources.settings.serves_docs
     return Signpost(
-        name="FastAPI microservices starter",
+        name=__title__,
         version=__version__,
         docs=docs.DOCS_URL if shown else None,
         redoc=docs.REDOC_URL if shown else None,

@@ -27,7 +27,9 @@ from chassis.settings import ProcessSettings
 # Seconds between two attempts of a task, at the most.
 LONGEST_RETRY_DELAY = 30
 
-DEVELOPMENT_PASSWORDS = {"guest", "welcome1", "fastapi", "postgres", "password", ""}
+# The database's user in development, and its password.
+ROLE = "fastapi"
+DEVELOPMENT_PASSWORDS = {"guest", "welcome1", ROLE, "postgres", "password", ""}
 
 
 def _check_origin(origin: str) -> str:
@@ -43,7 +45,7 @@ class DatabaseSettings(Group):
     """PostgreSQL, by two drivers: asyncpg for requests, psycopg2 for the rest."""
 
     database_url: SecretStr = SecretStr(
-        "postgresql+psycopg2://fastapi:fastapi@postgres:5432/fastapi_db"
+        f"postgresql+psycopg2://{ROLE}:{ROLE}@postgres:5432/fastapi_db"
     )
     async_database_url: SecretStr | None = Field(
         None, description="DATABASE_URL with asyncpg if unset."

@@ -3,6 +3,7 @@
 from celery import Celery
 from kombu import Queue
 
+from app import __title__
 from app.core.config import CelerySettings
 from app.infrastructure.celery_publishing import TidyCelery
 from app.infrastructure.celery_retries import RetriedTask
@@ -21,7 +22,7 @@ def create_celery(settings: CelerySettings) -> Celery:
     """The application of worker and beat. Nothing connects before the first use."""
     register_transport()
     app = TidyCelery(
-        "fastapi-starter",
+        __title__,
         broker=settings.broker_url.get_secret_value(),
         backend=settings.result_backend.get_secret_value(),
         task_cls=RetriedTask,
@@ -72,7 +73,7 @@ def create_publisher(settings: CelerySettings) -> Celery:
     """The application of a process that only publishes."""
     register_transport()
     app = TidyCelery(
-        "fastapi-starter-publisher",
+        __title__,
         broker=settings.broker_url.get_secret_value(),
         set_as_current=False,
     )

@@ -101,7 +101,7 @@ def test_production_starts_with_values_of_its_own(
         ("RABBITMQ_PASSWORD", "welcome1"),
         ("RABBITMQ_PASSWORD", "guest"),
         ("DATABASE_URL", "postgresql://fastapi:fastapi@h/d"),
-        ("ASYNC_DATABASE_URL", "postgresql+asyncpg://fastapi:fast%61pi@h/d"),
+        ("ASYNC_DATABASE_URL", "postgresql+asyncpg://fastapi:welc%6fme1@h/d"),
         ("CELERY_BROKER_URL", "redis://:guest@h/0"),
         ("IDEMPOTENCY_REDIS_URL", "redis://:@h/0"),
         ("RPC_BROKER_URL", "amqp://guest:guest@h//"),

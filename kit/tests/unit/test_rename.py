@@ -1,6 +1,8 @@
 """A copy gets another name, and nothing keeps the old one."""
 
+import ast
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ import yaml
 
 from kit import commands, service
 from kit.names import Name
-from kit.rename import LONGEST, spellings
+from kit.project import PROJECT as KIT_PROJECT
+from kit.project import is_renamed
+from kit.rename import KEPT, LONGEST
 from kit.tests.copies import (
     OTHER,
     OTHER_PROJECT,
@@ -21,8 +25,25 @@ from kit.tests.copies import (
 )
 from kit.tree import Tree
 
+THIS = "kit/tests/unit/test_rename.py"
 CHASSIS = "packages/chassis/src"
 NEW = Name.parse(PROJECT)
+
+KIT = re.compile(
+    r"fastapi|FastAPI microservices|\w[-_ ]starter\b|starter-|172\.30\.81\.", re.I
+)
+LIBRARY = (
+    *(
+        r"(from|import) fastapi[\w., ]*",
+        r"\bFastAPI\b(?! micro)",
+        "FastAPIInstrumentor",
+    ),
+    *("fastapi[-_]offline", r"\binstrumentation[-.]fastapi", "`-fastapi`"),
+    *(r"\bfastapi[=>]=", r"# +fastapi$", r"\| fastapi \|", "- fastapi$"),
+    *('(?<!PASSWORD": )"fastapi"', r'removeprefix\("fastapi-"\)'),
+)
+SHARED = ("fastapi-kit-port-", "fastapi-kit-{digest}")
+MAY_STAY = re.compile("|".join((*LIBRARY, *SHARED)))
 
 
 def run(project: Path, *words: str) -> None:
@@ -59,15 +80,55 @@ def own_names(project: Path) -> set[str]:
     return queues | built | {each["container_name"] for each in services}
 
 
-def test_no_old_name_is_left(before: Path) -> None:
-    old = spellings(Tree(before), Name.parse("anything"))
-    words = "|".join(sorted(map(re.escape, old), key=len, reverse=True))
-    pattern = re.compile(rf"(?<!\w)(?<!\w-)({words})(?!\w)")
-    run(before, "rename", PROJECT)
-    for path, (_, content) in snapshot(before).items():
-        if path != ".env" and not path.endswith((".png", "/")):
-            assert not pattern.search(content.decode()), path
-    assert (before / ".env").read_text() == "DATABASE_URL=x/fastapi_db\n"
+@pytest.mark.skipif(is_renamed(), reason="the names of the kit are gone")
+def test_no_name_of_the_kit_is_left(renamed: Path) -> None:
+    """Only the library of the same name, and what all projects on a machine share."""
+    left = [
+        f"{path}: {line}"
+        for path, text in texts(renamed).items()
+        if path not in {".env", THIS, *KEPT}
+        for line in text.splitlines()
+        if KIT.search(MAY_STAY.sub("", line))
+    ]
+    assert not left
+    assert (renamed / ".env").read_text() == "DATABASE_URL=x/fastapi_db\n"
+
+
+def test_a_second_name_leaves_nothing_of_the_first(before: Path) -> None:
+    """One word, as long as may be; with the kit's name in it; with a digit."""
+    word = "b" * LONGEST
+    (before / "NOTES.md").write_text(f"# Of {word}\n\nAbout {word}: `{word}`\n")
+    direct = before.with_name("direct")
+    shutil.copytree(before, direct)
+    run(direct, "rename", "zeta9")
+    for name in (word, f"{KIT_PROJECT[:18]}-2", "zeta9"):
+        run(before, "rename", name)
+    once, twice = texts(direct), texts(before)
+    assert once.keys() == twice.keys()
+    assert [p for p in once if meaning(p, twice[p]) != meaning(p, once[p])] == []
+
+
+@pytest.mark.skipif(is_renamed(), reason="the project has its changelog already")
+def test_the_changelog_of_the_kit_stays(before: Path) -> None:
+    text = (before / "CHANGELOG.md").read_text()
+    run(before, "rename", "acme-orders")
+    assert (before / "CHANGELOG-KIT.md").read_text() == text
+    assert (before / "CHANGELOG.md").read_text() == "# Changelog\n\n## Unreleased\n"
+    assert "(../CHANGELOG-KIT.md)" in (before / "docs/UPGRADING.md").read_text()
+
+
+def meaning(path: str, text: str) -> str:
+    """Without the layout of Python, where lines were longer for a while."""
+    return ast.dump(ast.parse(text)) if path.endswith(".py") else text
+
+
+def texts(project: Path) -> dict[str, str]:
+    """The content of each file that is text."""
+    return {
+        path: content.decode()
+        for path, (_, content) in snapshot(project).items()
+        if not path.endswith((".png", "/"))
+    }
 
 
 def test_two_projects_have_nothing_in_common(before: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from chassis import __version__
 from local.otlp.model import Span
 from local.servers.redis import Redis
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
@@ -200,7 +201,7 @@ def test_both_api_processes_report_as_themselves(traced: Traced) -> None:
     assert len(set(told.values())) == len(told)
     for resource in traced.receiver.resources.copy():
         assert resource["deployment.environment"] == "development"
-        assert resource["service.version"] == "0.1.0"
+        assert resource["service.version"] == __version__
 
 
 def test_a_group_commit_is_linked_to_all_that_it_served(traced: Traced) -> None:

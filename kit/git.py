@@ -1,0 +1,34 @@
+"""git, for commands that need a history."""
+
+import subprocess
+from pathlib import Path
+
+from kit.tree import KitError
+
+
+def git(root: Path, *words: str, text: str = "") -> str:
+    """Run git, with a text to read; what it says. Raises KitError."""
+    try:
+        result = subprocess.run(
+            ["git", *words], cwd=root, input=text, capture_output=True, text=True
+        )
+    except FileNotFoundError as error:
+        raise KitError("This needs git") from error
+    if result.returncode:
+        raise KitError((result.stderr + result.stdout).strip() or f"git {words[0]}: no")
+    return result.stdout.strip()
+
+
+def succeeds(root: Path, *words: str) -> bool:
+    """Whether git does it."""
+    try:
+        git(root, *words)
+    except KitError:
+        return False
+    return True
+
+
+def require_clean(root: Path) -> None:
+    """Raises KitError where changes could be lost or taken along."""
+    if git(root, "status", "--porcelain"):
+        raise KitError("There are changes: commit them first, or put them away")

@@ -1,0 +1,120 @@
+"""The names that the project has now, and where they stand.
+
+`make rename` changes this file too, so a project can be renamed again.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+from kit.formats import yaml_lines
+from kit.names import Name
+from kit.service import REGISTRY, TEMPLATES, registered
+from kit.tree import Tree
+
+TITLE = "FastAPI microservices starter"
+PACKAGE = "fastapi-microservices-starter"
+PROJECT = "fastapi-starter"
+DATABASE = "fastapi_db"
+# The database's user, and its password in development.
+ROLE = "fastapi"
+# Of the gateway's containers: two projects must not have the same.
+SUBNET = "172.30.81.0/24"
+
+# In code: the queue of a service that names none.
+QUEUE = "{service}_queue"
+
+COMPOSE = "docker-compose.yml"
+
+# A name of one word may mean something else elsewhere: it is the project's only here.
+# The role is such a word from the beginning, for the library has the same name.
+ROLE_PLACES = (
+    *("//{}:{}@", "//{}:", ":{}@", "-U {}", "-U, {}", "POSTGRES_USER: {}"),
+    *("value: {}", "POSTGRES_PASSWORD={}", "POSTGRES_PASSWORD:-{}}}"),
+    *("`POSTGRES_PASSWORD` | `{}`", 'PGPASSWORD": "{}"', 'USER = PASSWORD = "{}"'),
+    'ROLE = "{}"',
+)
+PROJECT_PLACES = (
+    *("{}/stage", "{}\\/stage", "{}/role", "{}-backend", "{}-chassis", "{}-test"),
+    *("namespace: {}", "namespace={}", "namespace/{}", "namespace {}", "default {}"),
+    *('namespace"] == "{}"', 'NAMESPACE = "{}"', "part-of: {}", "part-of={}", "-n {}"),
+    *('part-of"] == "{}"', 'removeprefix("{}-")', "COMPOSE_PROJECT_NAME={}"),
+    *("`COMPOSE_PROJECT_NAME` | `{}`", 'PROJECT = "{}"'),
+)
+PACKAGE_PLACES = ('name = "{}"', '"name": "{}"', "{} (pyproject.toml", 'PACKAGE = "{}"')
+TITLE_PLACES = ("# {}\n", '"title": "{}"', '__title__ = "{}"', 'TITLE = "{}"')
+
+
+def is_renamed() -> bool:
+    """Whether this is a team's project; if not, it is the kit, or has its name."""
+    return PACKAGE == PROJECT
+
+
+def spellings(tree: Tree, name: Name) -> dict[str, str]:
+    """Each text that names the project, and the one that takes its place."""
+    new = {
+        **_places(TITLE, name.title, TITLE_PLACES),
+        **_places(PACKAGE, name.kebab, PACKAGE_PLACES),
+        **_places(PROJECT, name.kebab, PROJECT_PLACES),
+        DATABASE: f"{name.snake}_db",
+        **_at(ROLE, name.snake, ROLE_PLACES),
+        SUBNET: f"172.30.{crc32(name.kebab.encode()) % 254 + 1}.0/24",
+    }
+    for queue in _queues(tree):
+        renamed = f"{name.snake}_{queue.removeprefix(_prefix('_'))}"
+        new |= {queue: renamed, f"{queue}_dlq": f"{renamed}_dlq"}
+    built = (each[key] for each in _built(tree) for key in ("image", "container_name"))
+    for each in built:
+        base = each.removeprefix(_prefix("-"))
+        if not is_renamed():
+            base = base.removeprefix("fastapi-")
+        new[each] = f"{name.kebab}-{base}"
+    return new
+
+
+def rename_containers_of_others(tree: Tree, name: Name) -> None:
+    """Such as `redis`: words that mean something else elsewhere."""
+    if not tree.exists(COMPOSE):
+        return
+    text = tree.read(COMPOSE)
+    for key, service in yaml_lines.load(text)["services"].items():
+        if ":" in service.get("image", "") and "container_name" in service:
+            base = service["container_name"].removeprefix(_prefix("-"))
+            place = ("services", key, "container_name")
+            text = yaml_lines.set_value(text, place, f"{name.kebab}-{base}")
+    tree.write(COMPOSE, text)
+
+
+def _places(old: str, new: str, places: tuple[str, ...]) -> dict[str, str]:
+    if set(old) & set(" -"):
+        return {old: new}
+    return _at(old, new, places)
+
+
+def _at(old: str, new: str, places: tuple[str, ...]) -> dict[str, str]:
+    return {each.format(old, old): each.format(new, new) for each in places}
+
+
+def _prefix(joint: str) -> str:
+    return PROJECT.replace("-", joint) + joint
+
+
+def _queues(tree: Tree) -> Iterator[str]:
+    """Those of all services, and of those to come."""
+    yield QUEUE
+    for registry in (REGISTRY, f"{TEMPLATES}/{REGISTRY}"):
+        yield from registered(tree, registry).values()
+
+
+def images(tree: Tree) -> Iterator[str]:
+    """Those that are built here, now and from templates."""
+    yield from (service["image"] for service in _built(tree))
+
+
+def _built(tree: Tree) -> Iterator[dict[str, Any]]:
+    """Their images have no tag."""
+    for path in (COMPOSE, f"{TEMPLATES}/{COMPOSE}"):
+        if tree.exists(path):
+            for service in yaml_lines.load(tree.read(path))["services"].values():
+                if ":" not in service.get("image", ":"):
+                    yield service
