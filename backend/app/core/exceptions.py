@@ -13,9 +13,10 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Unavailable
         +-- DatabaseUnavailable
         +-- KeyStoreUnavailable  no Redis to look an idempotency key up in
+        +-- RemoteUnavailable    another server, asked over HTTP, is down or fails
 
-Names of vendors (redis, SQLAlchemy) end where these are raised. HTTP enters once, in
-``app.api.errors``.
+Names of vendors (redis, SQLAlchemy, httpx2) end where these are raised. HTTP enters
+once, in ``app.api.errors``.
 """
 
 from chassis.errors import (
@@ -48,6 +49,7 @@ __all__ = [
     "OutcomeUnknown",
     "QueueFull",
     "Refused",
+    "RemoteUnavailable",
     "ServiceError",
     "ServiceFailed",
     "TooManyInFlight",
@@ -107,3 +109,10 @@ class KeyStoreUnavailable(Unavailable):
     """Redis did not answer; whether the key was used before cannot be said."""
 
     code = "idempotency_unavailable"
+
+
+class RemoteUnavailable(Unavailable):
+    """Another server, asked over HTTP, cannot be reached or says that it fails."""
+
+    code = "remote_unavailable"
+    retry_after = 5
