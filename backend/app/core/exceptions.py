@@ -5,6 +5,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     ApplicationError
     +-- Refused
     |   +-- KeyReused        another request had this idempotency key
+    |   +-- Unstorable       PostgreSQL takes no such value
     +-- Malformed            a header that cannot be read
     +-- NotFound             no such record
     +-- Conflict             the present state does not allow it
@@ -54,6 +55,7 @@ __all__ = [
     "ServiceFailed",
     "TooManyInFlight",
     "Unavailable",
+    "Unstorable",
 ]
 
 
@@ -62,6 +64,13 @@ class KeyReused(Refused):
 
     code = "idempotency_key_reused"
     title = "The key belongs to another request"
+
+
+class Unstorable(Refused):
+    """A value is too long or out of range for its column, or text with U+0000."""
+
+    code = "unstorable_value"
+    title = "The values cannot be stored"
 
 
 class Malformed(ApplicationError):
