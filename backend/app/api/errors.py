@@ -1,8 +1,9 @@
 """Every error as ``application/problem+json`` (RFC 9457): the one place for it."""
 
 import json
+import re
 from collections.abc import Mapping
-from http import HTTPStatus
+from http.client import responses as phrases
 from typing import Any
 
 from fastapi import FastAPI
@@ -98,12 +99,22 @@ async def on_application_error(_: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Errors of the framework: unknown paths, wrong methods, bodies too large."""
     assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
-    code = getattr(error, "code", phrase.lower().replace(" ", "_"))
+    phrase = phrase_of(error.status_code)
+    code = getattr(error, "code", code_of(phrase))
     headers = error.headers
     if error.status_code == 405:
         headers = {"Allow": ", ".join(_allowed_methods(request))}
     return problem(error.status_code, code, phrase, str(error.detail), headers)
+
+
+def phrase_of(status_code: int) -> str:
+    """What a status code means; an endpoint may use one that no RFC has."""
+    return phrases.get(status_code, "Error")
+
+
+def code_of(phrase: str) -> str:
+    """The same for programs: ``not_found`` for "Not Found"."""
+    return re.sub(r"\W+", "_", phrase.lower())
 
 
 def _allowed_methods(request: Request) -> list[str]:
@@ -163,4 +174,4 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def responses(*status_codes: int) -> dict[int | str, dict[str, Any]]:
     """Error answers of an operation; ``app.api.openapi`` writes them out."""
-    return {code: {"description": HTTPStatus(code).phrase} for code in status_codes}
+    return {code: {"description": phrase_of(code)} for code in status_codes}
