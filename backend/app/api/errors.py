@@ -1,8 +1,9 @@
 """Every error as ``application/problem+json`` (RFC 9457): the one place for it."""
 
 import json
+import re
 from collections.abc import Mapping
-from http import HTTPStatus
+from http.client import responses as phrases
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from app.api.strict_json import is_json
 from app.core.exceptions import (
     ApplicationError,
     Conflict,
@@ -34,6 +36,7 @@ STATUS_CODES: Mapping[type[ApplicationError], int] = {
 }
 
 MEDIA_TYPE = "application/problem+json"
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -96,12 +99,22 @@ async def on_application_error(_: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Errors of the framework: unknown paths, wrong methods, bodies too large."""
     assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
-    code = getattr(error, "code", phrase.lower().replace(" ", "_"))
+    phrase = phrase_of(error.status_code)
+    code = getattr(error, "code", code_of(phrase))
     headers = error.headers
     if error.status_code == 405:
         headers = {"Allow": ", ".join(_allowed_methods(request))}
     return problem(error.status_code, code, phrase, str(error.detail), headers)
+
+
+def phrase_of(status_code: int) -> str:
+    """What a status code means; an endpoint may use one that no RFC has."""
+    return phrases.get(status_code, "Error")
+
+
+def code_of(phrase: str) -> str:
+    """The same for programs: ``not_found`` for "Not Found"."""
+    return re.sub(r"\W+", "_", phrase.lower())
 
 
 def _allowed_methods(request: Request) -> list[str]:
@@ -116,9 +129,12 @@ def _allowed_methods(request: Request) -> list[str]:
     return found
 
 
-async def on_invalid(_: Request, error: Exception) -> Response:
+async def on_invalid(request: Request, error: Exception) -> Response:
     """Values that do not fit the schema. What was sent is not repeated."""
     assert isinstance(error, RequestValidationError)
+    if wanted := _other_media_type(request, error):
+        title, detail = "Unsupported Media Type", f"Send the body as {wanted}."
+        return problem(415, "unsupported_media_type", title, detail)
     errors = [
         {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]}
         for e in error.errors()
@@ -126,6 +142,20 @@ async def on_invalid(_: Request, error: Exception) -> Response:
     where = ".".join(str(part) for part in errors[0]["loc"])
     detail = f"{where}: {errors[0]['msg']}"
     return problem(422, "invalid_values", "Invalid values", detail, errors=errors)
+
+
+def _other_media_type(request: Request, error: RequestValidationError) -> str | None:
+    """The type that the endpoint reads, if the body that failed is of another."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    if field is None or all(e["loc"][0] != "body" for e in error.errors()):
+        return None
+    wanted, given = field.field_info.media_type, request.headers.get("content-type", "")
+    fits = (
+        given.partition(";")[0].strip().lower() in FORMS
+        if wanted in FORMS
+        else is_json(given) or not is_json(wanted)
+    )
+    return None if fits else str(wanted)
 
 
 async def on_bug(_: Request, __: Exception) -> Response:
@@ -144,4 +174,4 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def responses(*status_codes: int) -> dict[int | str, dict[str, Any]]:
     """Error answers of an operation; ``app.api.openapi`` writes them out."""
-    return {code: {"description": HTTPStatus(code).phrase} for code in status_codes}
+    return {code: {"description": phrase_of(code)} for code in status_codes}

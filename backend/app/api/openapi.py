@@ -5,13 +5,12 @@ as components, and referred to by each operation.
 """
 
 from collections.abc import Iterator
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from app.api.errors import MEDIA_TYPE
+from app.api.errors import MEDIA_TYPE, code_of, phrase_of
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency
 from app.core.config import Settings
@@ -69,8 +68,12 @@ EXAMPLES = {
     ),
 }
 
-# Of every operation: a malformed header, the gateway's own answers, a bug.
-ALWAYS = (400, 414, 429, 431, 500, 502, 504)
+# Of every operation: a malformed header, an address that is no text, the gateway's own
+# answers, a bug.
+ALWAYS = (400, 414, 422, 429, 431, 500, 502, 504)
+# Of those under an idempotency key, and of those with a body.
+KEYED = (409, 413, 503)
+WITH_A_BODY = (413, 415)
 RETRY_AFTER = (409, 429, 502, 503)
 
 _text = {"type": "string"}
@@ -176,15 +179,19 @@ def _complete(schema: dict[str, Any]) -> None:
     components["schemas"]["Problem"] = Problem.model_json_schema(
         ref_template="#/components/schemas/{model}"
     )
-    components["responses"] = {f"Error{code}": _error(code) for code in EXAMPLES}
     components["headers"] = {REQUEST_ID_HEADER: _request_id}
     for method, operation in _operations(schema):
         keyed = method == "post"
         operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
         if keyed:
             operation["parameters"].append(KEY_PARAMETER)
-        _complete_answers(operation["responses"], keyed)
+        more = (*KEYED * keyed, *WITH_A_BODY * ("requestBody" in operation))
+        _complete_answers(operation["responses"], {*ALWAYS, *more}, keyed)
         operation["responses"] = dict(sorted(operation["responses"].items()))
+    found = {code for _, each in _operations(schema) for code in each["responses"]}
+    # An endpoint may answer with errors of its own.
+    codes = EXAMPLES.keys() | {int(code) for code in found if _is_error(code)}
+    components["responses"] = {f"Error{code}": _error(code) for code in sorted(codes)}
 
 
 def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -192,11 +199,13 @@ def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from methods.items()
 
 
-def _complete_answers(answers: dict[str, Any], keyed: bool) -> None:
-    for status in (*ALWAYS, 409, 503) if keyed else ALWAYS:
+def _complete_answers(
+    answers: dict[str, Any], status_codes: set[int], keyed: bool
+) -> None:
+    for status in status_codes:
         answers.setdefault(str(status), {})
     for code, answer in answers.items():
-        if int(code) >= 400 and not _is_documented(answer):
+        if _is_error(code) and not _is_documented(answer):
             answers[code] = {"$ref": f"#/components/responses/Error{code}"}
             continue
         own = answer.setdefault("headers", {})
@@ -207,6 +216,11 @@ def _complete_answers(answers: dict[str, Any], keyed: bool) -> None:
             own[idempotency.REPLAYED] = HEADERS[idempotency.REPLAYED]
 
 
+def _is_error(code: str) -> bool:
+    """Not of `4XX` and `default`, which an endpoint may have too."""
+    return code.isdecimal() and int(code) >= 400
+
+
 def _is_documented(answer: dict[str, Any]) -> bool:
     content = answer.get("content", {}).get("application/json", {})
     reference = content.get("schema", {}).get("$ref", "")
@@ -214,7 +228,9 @@ def _is_documented(answer: dict[str, Any]) -> bool:
 
 
 def _error(code: int) -> dict[str, Any]:
-    name, title, detail = EXAMPLES[code]
+    phrase = phrase_of(code)
+    by_itself = (code_of(phrase), phrase, phrase)
+    name, title, detail = EXAMPLES.get(code, by_itself)
     example = {
         "type": f"urn:problem:{name}",
         "title": title,
@@ -225,7 +241,7 @@ def _error(code: int) -> dict[str, Any]:
     }
     own = {"Retry-After": HEADERS["Retry-After"]} if code in RETRY_AFTER else {}
     return {
-        "description": HTTPStatus(code).phrase,
+        "description": phrase,
         "headers": {
             REQUEST_ID_HEADER: {"$ref": f"#/components/headers/{REQUEST_ID_HEADER}"},
             **own,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
@@ -156,6 +156,19 @@ def test_a_bug_is_a_500_without_its_text(
     answer = client.post(PROCESS, json={"payload": 1})
     assert_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(410, "gone"), (418, "i_m_a_teapot"), (499, "error")]
+)
+def test_an_endpoint_may_raise_what_the_kit_does_not(
+    app: FastAPI, client: TestClient, status: int, code: str
+) -> None:
+    @app.get("/raises")
+    async def raises() -> None:
+        raise HTTPException(status, "so it is")
+
+    assert_problem(client.get("/raises"), status, code)
 
 
 def test_a_request_id_is_kept(client: TestClient) -> None:

@@ -17,6 +17,7 @@ from tests.e2e.browser import Browser
 from tests.e2e.client import RECORDS, Api, wait_for
 
 PROCESS = "#operations-data-process_data"
+OWN = {"data", "database", "observability", "root"}
 ANSWER = f"{PROCESS} .live-responses-table"
 
 
@@ -50,7 +51,14 @@ def test_a_generated_client_works(
     api: Api, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schema = tmp_path / "openapi.json"
-    schema.write_bytes(api.http.get("/api/v1/openapi.json").content)
+    described = api.get_json("/api/v1/openapi.json")
+    # Of endpoints of a team it may not know every kind of body.
+    described["paths"] = {
+        path: methods
+        for path, methods in described["paths"].items()
+        if any(OWN.intersection(each.get("tags", [])) for each in methods.values())
+    }
+    schema.write_text(json.dumps(described))
     config = tmp_path / "config.yml"
     config.write_text("post_hooks: []\n")
     command = [sys.executable, "-m", "openapi_python_client", "generate"]
