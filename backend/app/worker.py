@@ -33,7 +33,7 @@ from app.infrastructure.instrumentation import instrument_clients
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.repositories.data_repository import end_record, failure
-from app.tasks.consumer import ColdStatus, PromptConsumer
+from app.tasks.consumer import ColdStatus, PromptConsumer, tell_losses_once
 from app.tasks.liveness import Liveness, LivingScheduler
 from app.tasks.log_context import name_tasks
 from app.tasks.resources import (
@@ -58,6 +58,7 @@ settings = load_settings()
 configure_logging(SERVICE, settings.log_level, settings.log_format)
 celery = create_celery(settings.celery)
 name_tasks()
+tell_losses_once()
 celery.steps["worker"].update({Liveness, ColdStatus})
 celery.conf.beat_scheduler = LivingScheduler
 celery.conf.worker_consumer = PromptConsumer

@@ -3,15 +3,21 @@
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from celery import Task, shared_task
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 from sqlmodel import Session
 
 from app.core.database import to_json, translate_errors
+from app.core.exceptions import DatabaseUnavailable
 from app.infrastructure.celery import HIDDEN, PRUNE_LOGS, QUEUES, SWEEP
 from app.infrastructure.rabbitmq import LogEvent
+from app.infrastructure.redis.advice import advice
 from app.models.schemas import Priority
 from app.repositories.data_repository import (
     Ending,
@@ -24,6 +30,7 @@ from app.repositories.data_repository import (
 from app.repositories.task_repository import add_log, count_logs, delete_old_logs
 from app.tasks.data import process_accepted, unknown_service
 from app.tasks.resources import get_worker_resources
+from chassis.outages import Outage
 from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
@@ -44,7 +51,24 @@ LOOKS, BETWEEN_LOOKS = 2, 0.5
 LONGEST_BACKLOG = 20_000
 
 
+_redis = Outage("Redis, in which the sweep looks")
+
+
+@contextmanager
+def servers_needed() -> Iterator[None]:
+    """Without its servers a periodic task does nothing, and leaves it to the next one;
+    the process has said that they are lost."""
+    try:
+        yield
+        _redis.restored()
+    except DatabaseUnavailable:
+        pass
+    except (KombuError, RedisError, OSError) as error:
+        _redis.lost(error, advice(error))
+
+
 @shared_task(bind=True, name=SWEEP, ignore_result=True)
+@servers_needed()
 def sweep(self: Task[Any, Any]) -> None:
     """Publish again the records that wait for long and that Celery knows no more.
 
@@ -131,6 +155,7 @@ def _end_lost(task_id: str, ending: Ending, session: Session) -> None:
 
 
 @shared_task(name=PRUNE_LOGS, ignore_result=True)
+@servers_needed()
 def prune_logs() -> None:
     """Delete log rows that are older than the retention, some at a time."""
     resources = get_worker_resources()

@@ -1,7 +1,8 @@
 """The worker's tasks over real servers, run in this process."""
 
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from app.tasks.resources import (
     get_worker_resources,
     open_worker_resources,
 )
+from chassis.logs import ACCESS
 from chassis.settings import RabbitMQSettings, RpcSettings
 from local.servers.redis import Redis
 from tests.echo import EchoSettings
@@ -396,3 +398,37 @@ def test_old_log_rows_go() -> None:
         session.commit()
     prune_logs.apply(throw=True)
     assert (logs(old), logs(new)) == ([], ["end"])
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]]]:
+    """How the runs of tasks ended, by the log."""
+    caplog.set_level(logging.INFO, ACCESS)
+    return lambda: [
+        (record.getMessage().partition(":")[0], vars(record)["outcome"])
+        for record in caplog.records
+        if record.name == ACCESS
+    ]
+
+
+def test_each_run_is_one_line_with_the_code(
+    responder: Responder, lines: Callable[[], list[tuple[str, str]]]
+) -> None:
+    run(add_record(), queue_name="gone_queue")
+    responder.before_reply = lambda _: False
+    run(add_record())
+    late = "deadline_exceeded"
+    retries = [("Retries a task", late)] * RETRIES
+    assert lines() == [
+        ("Ended a task", "unknown_service"),
+        *retries,
+        ("Ended a task", late),
+    ]
+
+
+def test_at_the_level_of_warnings_there_is_no_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, ACCESS)
+    run(add_record())
+    assert not [record for record in caplog.records if record.name == ACCESS]
