@@ -5,7 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release
+.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -22,6 +22,9 @@ dev:  ## The same, and take over changes of the code as they are saved
 
 traces:  ## Show the last traces of `make run ARGS=--traces` (ARGS=20 for more)
 	@$(PYTHON) -m local traces $(ARGS)
+
+logs-of:  ## What all logs of `make run` say of one request: make logs-of REQUEST_ID=...
+	@$(PYTHON) -m local logs-of "$(REQUEST_ID)"
 
 setup:  ## Install what `make run` needs into .venv, and nothing else
 	@$(PYTHON) -m local setup

@@ -35,6 +35,7 @@ COMMANDS = {
     "run": Command("start the whole stack; Ctrl-C stops it; --traces keeps traces"),
     "dev": Command("as `run`, and take over changes of the code as they are saved"),
     "traces": Command("show the last traces of a stack run with --traces"),
+    "logs-of": Command("show what all logs of the stack say of one request"),
     "setup": Command("install what `run` needs, and nothing else"),
     "install-dev": Command("install what tests and checks need", tools=True),
     "test": Command(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from local import logs_of
 from local import run as launcher
 from local import secrets, suite, traces
 from local.apps import ROOT
@@ -110,6 +111,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
     "dev": lambda arguments: launcher.run(traces="--traces" in arguments, reload=True),
     "traces": traces.show,
+    "logs-of": logs_of.show,
     "setup": lambda _: 0,
     "install-dev": lambda _: 0,
     "test": suite.everything,

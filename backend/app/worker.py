@@ -34,7 +34,7 @@ from app.infrastructure.instrumentation import instrument_clients
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.repositories.data_repository import end_record, failure
-from app.tasks.consumer import ColdStatus, PromptConsumer
+from app.tasks.consumer import ColdStatus, PromptConsumer, tell_losses_once
 from app.tasks.liveness import Liveness, LivingScheduler
 from app.tasks.log_context import name_tasks
 from app.tasks.resources import (
@@ -61,6 +61,7 @@ configure_logging(SERVICE, settings.log_level, settings.log_format)
 celery = create_celery(settings.celery)
 tasks.import_tasks()
 name_tasks()
+tell_losses_once()
 celery.steps["worker"].update({Liveness, ColdStatus})
 celery.conf.beat_scheduler = LivingScheduler
 celery.conf.beat_schedule = beat_schedule(settings)

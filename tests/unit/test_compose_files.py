@@ -109,7 +109,7 @@ def test_the_backend_is_given_every_variable(name: str, title: str) -> None:
     for variable, value in section(title).items():
         if variable in FIXED or variable.endswith("_FILE"):
             continue
-        assert variable in environment
+        assert variable in environment, f"{name} lacks {variable}: run `make docs`"
         # Without a value it is passed on if somebody sets it.
         if environment[variable] is not None and value is not None:
             assert default(environment[variable]) == value, variable

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast
-from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -20,16 +19,13 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
+from app.core.passwords import ROLE, has_known_password, is_known, with_driver
 from app.core.services import SERVICES, ServiceRegistry
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
 
 # Seconds between two attempts of a task, at the most.
 LONGEST_RETRY_DELAY = 30
-
-# The database's user in development, and its password.
-ROLE = "fastapi"
-DEVELOPMENT_PASSWORDS = {"guest", "welcome1", ROLE, "postgres", "password", ""}
 
 
 def _check_origin(origin: str) -> str:
@@ -42,84 +38,112 @@ Origin = Annotated[str, AfterValidator(_check_origin)]
 
 
 class DatabaseSettings(Group):
-    """PostgreSQL, by two drivers: asyncpg for requests, psycopg2 for the rest."""
+    """PostgreSQL. By two drivers: asyncpg for requests, psycopg2 for the rest."""
 
-    database_url: SecretStr = SecretStr(
-        f"postgresql+psycopg2://{ROLE}:{ROLE}@postgres:5432/fastapi_db"
+    database_url: SecretStr = Field(
+        SecretStr(f"postgresql+psycopg2://{ROLE}:{ROLE}@postgres:5432/fastapi_db"),
+        description="The database, as SQLAlchemy writes it",
     )
     async_database_url: SecretStr | None = Field(
-        None, description="DATABASE_URL with asyncpg if unset."
+        None, description="DATABASE_URL by way of asyncpg if unset"
     )
-    sql_echo: bool = Field(False, description="Log every statement.")
-    db_pool_size: int = Field(10, ge=1)
-    db_max_overflow: int = Field(20, ge=0)
+    sql_echo: bool = Field(False, description="Log every statement")
+    db_pool_size: int = Field(
+        10, ge=1, description="Connections that each process keeps"
+    )
+    db_max_overflow: int = Field(
+        20, ge=0, description="Connections that it may open beyond these for a while"
+    )
     db_timeout_seconds: float = Field(
-        10, gt=0, description="Longest wait for a connection or a statement."
+        10, gt=0, description="Longest wait for a connection or a statement, in seconds"
     )
 
     @property
     def sync_url(self) -> str:
         """DATABASE_URL with its driver spelled out: SQLAlchemy 2.1 means psycopg 3
         by a bare ``postgresql://``."""
-        return _with_driver(self.database_url.get_secret_value(), "psycopg2")
+        return with_driver(self.database_url.get_secret_value(), "psycopg2")
 
     @property
     def async_url(self) -> str:
         """ASYNC_DATABASE_URL, or DATABASE_URL by way of asyncpg."""
         url = self.async_database_url or self.database_url
-        return _with_driver(url.get_secret_value(), "asyncpg")
+        return with_driver(url.get_secret_value(), "asyncpg")
 
 
 class CelerySettings(Group):
-    """Asynchronous work. ``docs/TASKS.md`` shows how the clocks relate."""
+    """Celery. ``docs/TASKS.md`` shows how the clocks relate."""
 
     model_config = SettingsConfigDict(env_prefix="CELERY_")
 
-    broker_url: SecretStr = SecretStr("redis://redis:6379/0")
-    result_backend: SecretStr = SecretStr("redis://redis:6379/0")
-    result_expires_seconds: int = Field(3600, ge=1)
+    broker_url: SecretStr = Field(
+        SecretStr("redis://redis:6379/0"), description="Redis for tasks"
+    )
+    result_backend: SecretStr = Field(
+        SecretStr("redis://redis:6379/0"), description="Redis for the states of tasks"
+    )
+    result_expires_seconds: int = Field(
+        3600, ge=1, description="How long Redis keeps states, in seconds"
+    )
     worker_pool: Literal["prefork", "threads"] = Field(
         "prefork",
-        description="Processes, or threads in one; docs/TASKS.md compares them.",
+        description="What runs the tasks of a worker: processes (prefork) or "
+        "threads; docs/TASKS.md",
     )
     worker_concurrency: int | None = Field(
         None,
         ge=1,
-        description="Tasks that a worker runs at a time; if unset, one for each "
-        "processor (prefork), or 16 (threads).",
+        description="Tasks that a worker runs at a time; if unset one for each "
+        "processor, or 16 threads (4 in docker-compose.yml)",
     )
     task_soft_time_limit_seconds: int = Field(
-        60, ge=1, description="A task that runs longer is interrupted and retried."
+        60,
+        ge=1,
+        description="A task that runs longer is interrupted and retried, in seconds"
+        " (prefork only)",
     )
     task_time_limit_seconds: int = Field(
         75,
         ge=1,
-        description="A task that runs longer is killed, and left to the sweep.",
+        description="A task that runs longer is killed, and left to the sweep, in "
+        "seconds (prefork only)",
     )
-    task_max_retries: int = Field(5, ge=0)
+    task_max_retries: int = Field(
+        5,
+        ge=0,
+        description="Attempts after the first, when a service, the broker or the "
+        "database fails",
+    )
     visibility_timeout_seconds: int = Field(
         180,
         ge=1,
-        description="A task that no worker finished by then is given to another.",
+        description="A task that no worker finished by then is given to another, in"
+        " seconds",
     )
     worker_grace_seconds: float = Field(
-        20, gt=0, description="Time for running tasks when the worker is stopped."
-    )
-    sweep_every_seconds: float = Field(10, gt=0)
-    sweep_after_seconds: float = Field(
-        30,
+        20,
         gt=0,
-        description="Records that wait longer, and that Celery lost, go again.",
+        description="Time for running tasks when the worker is stopped, in seconds",
+    )
+    sweep_every_seconds: float = Field(
+        10,
+        gt=0,
+        description="How often to look for accepted work that Celery lost, in "
+        "seconds",
+    )
+    sweep_after_seconds: float = Field(
+        30, gt=0, description="How old such work must be, in seconds"
     )
     sweep_publish_limit: int = Field(
-        5,
-        ge=1,
-        description="Times to publish a lost record again before it has failed.",
+        5, ge=1, description="Times to publish a lost record again before it has failed"
     )
-    log_retention_days: float = Field(30, gt=0, description="Older log rows go.")
+    log_retention_days: float = Field(
+        30, gt=0, description="Log rows that are older are deleted"
+    )
     heartbeat_file: str | None = Field(
         None,
-        description="A file that worker or beat touches every second while it works.",
+        description="A file that worker or beat touches every second while it "
+        "works, for probes",
     )
 
     @model_validator(mode="after")
@@ -140,24 +164,28 @@ class CelerySettings(Group):
 
 
 class IdempotencySettings(Group):
-    """``Idempotency-Key``, kept in Redis."""
+    """Idempotency-Key (API). Kept in Redis."""
 
     model_config = SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
     redis_url: SecretStr | None = Field(
-        None, description="Redis for the keys; CELERY_RESULT_BACKEND if unset."
+        None, description="Redis for the keys; CELERY_RESULT_BACKEND if unset"
     )
     ttl_seconds: int = Field(
-        3600, ge=1, description="How long an answer is kept for the next with its key."
+        3600,
+        ge=1,
+        description="How long an answer is kept for the next request with its key, "
+        "in seconds",
     )
     lease_seconds: float = Field(
         60,
         gt=0,
-        description="After that a key whose process was killed may be worked on again; "
-        "longer than the longest request.",
+        description="After that a key whose process was killed may be worked on "
+        "again, in seconds; longer than RPC_TIMEOUT_SECONDS and "
+        "DB_TIMEOUT_SECONDS together",
     )
     max_stored_bytes: int = Field(
-        4 * 1024 * 1024, ge=0, description="Longer answers are not kept."
+        4 * 1024 * 1024, ge=0, description="Longer answers are not kept"
     )
 
 
@@ -169,22 +197,30 @@ QueueNames = create_model(
 
 
 class Settings(ProcessSettings):
-    """Everything one process needs to know. Build it once, pass it down."""
+    """API and worker. Everything that a process needs to know: pass it down."""
 
-    api_host: str = "0.0.0.0"  # nosec: containers are reached from outside
-    api_port: int = Field(8000, ge=1, le=65535)
-    web_concurrency: int = Field(1, ge=1, description="Number of API processes.")
-    max_body_bytes: int = Field(1024 * 1024, ge=1)
+    api_host: str = Field(
+        "0.0.0.0",  # nosec: containers are reached from outside
+        description="Address that the API listens on",
+    )
+    api_port: int = Field(8000, ge=1, le=65535, description="Its port")
+    web_concurrency: int = Field(1, ge=1, description="Number of API processes")
+    max_body_bytes: int = Field(
+        1024 * 1024, ge=1, description="Longest request body, in bytes"
+    )
     docs_enabled: bool | None = Field(
         None,
-        description="Swagger UI, ReDoc and the schema; all but production if unset.",
+        description="Swagger UI, ReDoc and the schema; all but production if unset",
     )
     cors_origins: list[Origin] = Field(
         [],
-        description='JSON list of origins that browsers may call from: ["https://x"]',
+        description="JSON list of origins that browsers may call from: "
+        '["https://app.example.org"]',
     )
     forwarded_allow_ips: str = Field(
-        "127.0.0.1", description="Proxies whose X-Forwarded-* headers are believed."
+        "127.0.0.1",
+        description="Proxies whose X-Forwarded-* headers are believed: addresses "
+        "and networks",
     )
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
@@ -234,12 +270,12 @@ class Settings(ProcessSettings):
 
     def _development_values(self) -> Iterator[str]:
         advice = "set a password of your own; `make secrets` writes a .env with some"
-        if self.rpc.broker_url is None and _is_known(self.rabbitmq.password):
+        if self.rpc.broker_url is None and is_known(self.rabbitmq.password):
             yield f"RABBITMQ_PASSWORD: {advice}"
         for group in (self.rpc, self.database, self.celery, self.idempotency):
             for name in group.secrets():
                 url = getattr(group, name)
-                if url is not None and _has_known_password(url):
+                if url is not None and has_known_password(url):
                     yield f"{group.variable(name)}: {advice}"
         if "*" in self.cors_origins:
             yield "CORS_ORIGINS: name the origins instead of *"
@@ -254,18 +290,3 @@ class Settings(ProcessSettings):
 def load_settings() -> Settings:
     """The settings of this process; ends it with a message if they are wrong."""
     return load(Settings)
-
-
-def _is_known(password: SecretStr) -> bool:
-    return password.get_secret_value() in DEVELOPMENT_PASSWORDS
-
-
-def _has_known_password(url: SecretStr) -> bool:
-    """Without any password it may be one from elsewhere, such as a pgpass file."""
-    password = urlsplit(url.get_secret_value()).password
-    return password is not None and unquote(password) in DEVELOPMENT_PASSWORDS
-
-
-def _with_driver(url: str, driver: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme.partition('+')[0]}+{driver}{separator}{rest}"

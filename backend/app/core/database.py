@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
+import psycopg2
 from sqlalchemy import Engine
 from sqlalchemy.exc import (
     DBAPIError,
@@ -32,10 +33,17 @@ from app.core.exceptions import (
     Unstorable,
 )
 from chassis import json_text
+from chassis.outages import Outage
+
+# Classes of SQLSTATE that only the opening of a connection meets: login, database.
+REFUSED_STATES = ("28", "3D")
+# What psycopg2 has of these is their text: it knows no state of them.
+REFUSED_TEXTS = ("authentication failed", 'database "', 'role "')
+ADVICE = "check user, password and database of DATABASE_URL"
 
 # Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
 # shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
-UNAVAILABLE_STATES = ("08", "53", "57")
+UNAVAILABLE_STATES = ("08", "53", "57", *REFUSED_STATES)
 
 UNIQUE_VIOLATION = "23505"
 
@@ -110,6 +118,22 @@ async def get_async_session(connection: HTTPConnection) -> AsyncIterator[AsyncSe
         await session.commit()
 
 
+_outage = Outage("PostgreSQL")
+
+
+def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
+    """The error to raise; the process says once that PostgreSQL is lost."""
+    # SQLAlchemy's own text quotes statement and values.
+    cause: BaseException = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or ""
+    is_refused = state.startswith(REFUSED_STATES) or any(
+        text in str(cause) and isinstance(cause, psycopg2.OperationalError)
+        for text in REFUSED_TEXTS
+    )
+    _outage.lost(cause, ADVICE if is_refused else None)
+    return DatabaseUnavailable(detail)
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Turn "the database is not there" in all its spellings into one error, a
@@ -119,10 +143,13 @@ def translate_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, TimeoutError, PoolTimeoutError) as error:
-        raise DatabaseUnavailable("PostgreSQL cannot be reached.") from error
+        _outage.restored()
+    except PoolTimeoutError as error:  # all connections are busy: none is lost
+        raise DatabaseUnavailable("No connection to PostgreSQL is free.") from error
+    except (OSError, TimeoutError) as error:
+        raise _unavailable(error, "PostgreSQL cannot be reached.") from error
     except PendingRollbackError as error:
-        raise DatabaseUnavailable("PostgreSQL did not answer.") from error
+        raise _unavailable(error, "PostgreSQL did not answer.") from error
     except StatementError as error:
         is_lost = isinstance(error, OperationalError | InterfaceError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
@@ -155,6 +182,6 @@ def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | N
         )
     if state == UNIQUE_VIOLATION:
         return AlreadyStored("A row with that id exists.")
-    if is_lost or state.startswith(UNAVAILABLE_STATES):
-        return DatabaseUnavailable("PostgreSQL did not answer.")
+    if error and (is_lost or state.startswith(UNAVAILABLE_STATES)):
+        return _unavailable(error, "PostgreSQL did not answer.")
     return None

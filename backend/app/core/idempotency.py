@@ -253,7 +253,7 @@ async def _settle(store: Keys, claim: Claim, answer: Answer | None) -> None:
         elif not await store.complete(claim, answer):
             logger.warning("A request outlived the lease of its idempotency key")
     except KeyStoreUnavailable:
-        logger.warning("An idempotency key stays taken until its lease ends")
+        logger.info("An idempotency key stays taken until its lease ends")
 
 
 def _count(claim: Claim | Held, digest: str) -> None:

@@ -9,9 +9,14 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from app.core.exceptions import BrokerUnavailable
+from chassis.outages import Outage
 from chassis.settings import RabbitMQSettings
 
 TIMEOUT = 2.0
+ADVICE = {
+    401: "check RABBITMQ_USER, RABBITMQ_PASSWORD, and the user's tag `monitoring`",
+    404: "check RABBITMQ_VHOST",
+}
 COLUMNS = (
     *("name", "messages", "messages_ready", "messages_unacknowledged", "consumers"),
     "message_stats.ack",
@@ -30,6 +35,7 @@ class ManagementApi:
         columns = ",".join(COLUMNS)
         self._url = f"{base.rstrip('/')}/api/queues/{vhost}?columns={columns}"
         user = f"{settings.user}:{settings.password.get_secret_value()}"
+        self._outage = Outage(f"RabbitMQ's management API at {base}")
         self._authorization = "Basic " + base64.b64encode(user.encode()).decode()
 
     def read_queues(self) -> dict[str, QueueFigures]:
@@ -45,9 +51,12 @@ class ManagementApi:
             with urlopen(request, timeout=TIMEOUT) as answer:  # nosec
                 queues: list[QueueFigures] = json.load(answer)
         except HTTPError as error:
+            self._outage.lost(error, ADVICE.get(error.code))
             raise BrokerUnavailable(
                 f"The management API answered {error.code}."
             ) from error
         except (OSError, HTTPException, ValueError) as error:
+            self._outage.lost(error)
             raise BrokerUnavailable("The management API does not answer.") from error
+        self._outage.restored()
         return {figures["name"]: figures for figures in queues}

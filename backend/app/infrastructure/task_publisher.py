@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 from app.infrastructure.celery import PROCESS_DATA, create_publisher
+from app.infrastructure.redis.advice import advice
+from chassis.outages import Outage
 
 # A broker that hangs delays an answer no longer than this, in seconds.
 TIMEOUT = 1.0
@@ -52,6 +54,7 @@ class TaskPublisher:
 
     def __init__(self, settings: CelerySettings) -> None:
         self._celery = create_publisher(settings)
+        self._outage = Outage("Redis, which takes tasks")
         self._thread = ThreadPoolExecutor(
             1,
             thread_name_prefix="publish",
@@ -88,7 +91,9 @@ class TaskPublisher:
             with self._celery.producer_or_acquire() as producer, producer.batch():
                 for message, context in batch:
                     context.run(self._send, producer, message)
+            self._outage.restored()
         except (KombuError, RedisError, OSError) as error:
+            self._outage.lost(error, advice(error))
             raise BrokerUnavailable("Redis did not take the task.") from error
 
     def _send(self, producer: Producer, message: TaskMessage) -> None:

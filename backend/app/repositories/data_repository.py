@@ -116,12 +116,13 @@ class Ending:
     status: TaskStatus
     outcome: Any
     task_type: str | None = None
+    code: str | None = None  # of what went wrong
 
 
 def failure(code: str, detail: str) -> Ending:
     """An ending in failure, with its reason for people and machines."""
     outcome = {"status": "failure", "code": code, "detail": detail}
-    return Ending(TaskStatus.FAILURE, outcome)
+    return Ending(TaskStatus.FAILURE, outcome, code=code)
 
 
 def end_record(

@@ -107,7 +107,7 @@ class DataService:
                 [TaskRepository.row(e, description=description) for e in events]
             )
         except ApplicationError as error:
-            logger.warning("The log of a call was not stored: %s", error)
+            logger.info("The log of a call was not stored: %s", error)
 
     async def accept(self, request: AsyncDataRequest) -> TaskResult:
         """Store the request as ``Processing``, then hand it to a worker.
@@ -145,9 +145,7 @@ class DataService:
         try:
             await self._publisher.publish(message)
         except BrokerUnavailable as error:
-            logger.warning(
-                "Task %s waits for the sweep to publish it: %r", task_id, error
-            )
+            logger.info("Task %s waits for the sweep to publish it: %r", task_id, error)
 
     async def get_state(self, task_id: str, wait: float = 0) -> TaskState:
         """As ``TaskService.get_state``, of work that this service was given."""

@@ -5,8 +5,8 @@ transaction with the log rows of the call; running a second time changes nothing
 """
 
 import json
-import logging
 import random
+import time
 from functools import partial
 from typing import Any
 
@@ -24,8 +24,10 @@ from app.models.schemas import TaskStatus
 from app.repositories.data_repository import Ending, end_record, failure
 from app.tasks.resources import get_worker_resources
 from chassis.context import current_request_id
+from chassis.logs import log_work
+from chassis.outages import Outage
 
-logger = logging.getLogger(__name__)
+_states = Outage("Redis, which keeps the states of tasks")
 
 
 @shared_task(bind=True, name=PROCESS_DATA, autoretry_for=())  # it sees to that itself
@@ -42,6 +44,7 @@ def process_accepted(
     take some objects in it for types of its own. ``queue_name`` is the service's; an
     API of an older version names none. Returns the record's status.
     """
+    began = time.perf_counter()
     current_request_id.set(request_id)
     events: list[LogEvent] = []
     content = json.loads(request)
@@ -50,7 +53,11 @@ def process_accepted(
         engine = get_worker_resources().autocommit
         end_record(engine, task_id, ending, events, content["description"])
         _note_state(self, SUCCESS, ending.status.value)
+        report("Ended a task", "ok" if ending.code is None else ending.code)
         return ending.status.value
+
+    def report(message: str, outcome: str) -> None:
+        log_work(message, queue_name, outcome, time.perf_counter() - began)
 
     try:
         return end(
@@ -66,10 +73,11 @@ def process_accepted(
         )
     except (Unavailable, DeadlineExceeded, SoftTimeLimitExceeded) as error:
         retries = self.request.retries
+        code = getattr(error, "code", "time_limit_exceeded")
         if retries < get_worker_resources().settings.celery.task_max_retries:
             _note_state(self, RETRY)
+            report("Retries a task", code)
             raise self.retry(exc=error, countdown=_delay(retries)) from error
-        code = getattr(error, "code", "time_limit_exceeded")
         return end(failure(code, f"Given up after {retries + 1} attempts: {error}"))
 
 
@@ -106,7 +114,9 @@ def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> 
     try:
         backend.client.execute_command("SET", key, meta, "EX", backend.expires)
     except RedisError as error:
-        logger.warning("Redis did not take the state of a task: %r", error)
+        _states.lost(error)
+    else:
+        _states.restored()
 
 
 def _delay(retries: int) -> float:

@@ -18,7 +18,12 @@ from kombu import Producer
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from app.infrastructure.redis.advice import advice
+from chassis.outages import Outage
+
 logger = logging.getLogger(__name__)
+
+_redis = Outage("Redis, which takes what beat sends")
 
 # Seconds that a task may be over its time limit before its child counts as hung: the
 # worker kills it at the limit, if the worker itself works.
@@ -73,24 +78,29 @@ class LivingScheduler(PersistentScheduler):
             Path(file).touch()
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """As Celery's own, but for a Redis that is away one line will do: what is due
-        is due again soon."""
+        """As Celery's own, but a Redis that is away is told once: what is due is due
+        again soon."""
         logger.info("Sending due task %s (%s)", entry.name, entry.task)
         try:
             self.apply_async(entry, producer=producer, advance=False)
+            _redis.restored()
         except SchedulingError as error:
-            known = isinstance(error.__context__, KombuError | RedisError | OSError)
-            logger.warning("%s", error, exc_info=not known)
+            cause = error.__context__
+            if isinstance(cause, KombuError | RedisError | OSError):
+                _redis.lost(cause, advice(cause))
+            else:
+                logger.warning("%s", error, exc_info=True)
 
     @cached_property
     def producer(self) -> Any:
         """As Celery's own; its pauses are shorter than a probe's patience."""
 
         def waiting(error: Exception, seconds: float) -> None:
-            logger.warning("Redis: %s; trying again in %g s", error, seconds)
+            _redis.lost(error, advice(error))
             self.touch()
 
         connection = self.connection.ensure_connection(
             waiting, interval_start=1, interval_step=1, interval_max=5
         )
+        _redis.restored()
         return Producer(connection, auto_declare=False)

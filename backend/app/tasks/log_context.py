@@ -6,6 +6,7 @@ from typing import Any
 from celery.app import trace as celery_trace
 from celery.signals import task_postrun, task_prerun
 
+from app.infrastructure.celery import PROCESS_DATA
 from chassis.context import current_request_id, current_task_id
 
 # What a task was given and what it returned is somebody's data: Celery's lines on its
@@ -24,8 +25,11 @@ def name_tasks() -> None:
 
 
 def _without_data(record: logging.LogRecord) -> bool:
+    """The tasks of people have a line of their own, `chassis.logs.log_work`, which says
+    what Celery's on arrival, success and retry do, and more."""
     vars(record).pop("data", None)
-    return True
+    named = record.args.get("name") if isinstance(record.args, dict) else None
+    return record.levelno > logging.INFO or named != PROCESS_DATA
 
 
 def _begin(task_id: str, **_: Any) -> None:

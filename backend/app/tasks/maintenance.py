@@ -3,16 +3,22 @@
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from celery import Task, shared_task
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 from sqlmodel import Session
 
 from app.core.config import Settings
 from app.core.database import to_json, translate_errors
+from app.core.exceptions import DatabaseUnavailable
 from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq import LogEvent
+from app.infrastructure.redis.advice import advice
 from app.models.schemas import Priority
 from app.repositories.data_repository import (
     Ending,
@@ -26,6 +32,7 @@ from app.repositories.task_repository import add_log, count_logs, delete_old_log
 from app.tasks.data import process_accepted, unknown_service
 from app.tasks.resources import get_worker_resources
 from app.tasks.scheduling import DAY, scheduled
+from chassis.outages import Outage
 from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
@@ -50,8 +57,25 @@ def _pruning_interval(settings: Settings) -> float:
     return min(DAY, settings.celery.log_retention_days * DAY / 10)
 
 
+_redis = Outage("Redis, in which the sweep looks")
+
+
+@contextmanager
+def servers_needed() -> Iterator[None]:
+    """Without its servers a periodic task does nothing, and leaves it to the next one;
+    the process has said that they are lost."""
+    try:
+        yield
+        _redis.restored()
+    except DatabaseUnavailable:
+        pass
+    except (KombuError, RedisError, OSError) as error:
+        _redis.lost(error, advice(error))
+
+
 @scheduled(lambda settings: settings.celery.sweep_every_seconds, queue="high")
 @shared_task(bind=True, autoretry_for=())  # the next one is soon due
+@servers_needed()
 def sweep(self: Task[Any, Any]) -> None:
     """Publish again the records that wait for long and that Celery knows no more.
 
@@ -137,6 +161,7 @@ def _end_lost(task_id: str, ending: Ending, session: Session) -> None:
 
 @scheduled(_pruning_interval, queue="low")
 @shared_task
+@servers_needed()
 def prune_logs() -> None:
     """Delete log rows that are older than the retention, some at a time."""
     resources = get_worker_resources()

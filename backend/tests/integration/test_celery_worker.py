@@ -1,5 +1,6 @@
 """The worker as a process: what its pools do, and how it ends."""
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +71,23 @@ def statuses(engine: Engine, task_ids: list[str]) -> set[str]:
     )
     with Session(engine) as session:
         return set(session.exec(query))
+
+
+@EACH_POOL
+def test_each_task_is_one_line(
+    pool: str, start: Start, accept: Callable[..., str], responder: Responder, log: Path
+) -> None:
+    accepted = {accept(), accept()}
+    start(pool)
+    wait_until(lambda: log.read_text().count("Ended a task") == 2, 30)
+    lines = [json.loads(line) for line in log.read_text().splitlines() if "{" in line]
+    ours = [line for line in lines if accepted & {*map(str, line.values())}]
+    assert {line["task_id"] for line in ours} == accepted
+    assert len(ours) == 2  # and none of Celery's
+    for line in ours:
+        assert line["messaging.destination.name"] == responder.queue
+        assert (line["request_id"], line["outcome"]) == ("r", "ok")
+        assert line["duration_ms"] > 0
 
 
 @EACH_POOL

@@ -1,6 +1,8 @@
 """The worker's tasks over real servers, run in this process."""
 
 import json
+import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,7 @@ from app.repositories.data_repository import end_record, failure
 from app.tasks.data import process_accepted
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
 from app.tasks.resources import get_worker_resources
+from chassis.logs import ACCESS
 from local.servers.redis import Redis
 from tests.integration.conftest import PUBLISH_LIMIT, RETRIES
 from tests.integration.responder import Responder, wait_until
@@ -352,3 +355,37 @@ def test_old_log_rows_go() -> None:
         session.commit()
     prune_logs.apply(throw=True)
     assert (logs(old), logs(new)) == ([], ["end"])
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]]]:
+    """How the runs of tasks ended, by the log."""
+    caplog.set_level(logging.INFO, ACCESS)
+    return lambda: [
+        (record.getMessage().partition(":")[0], vars(record)["outcome"])
+        for record in caplog.records
+        if record.name == ACCESS
+    ]
+
+
+def test_each_run_is_one_line_with_the_code(
+    responder: Responder, lines: Callable[[], list[tuple[str, str]]]
+) -> None:
+    run(add_record(), queue_name="gone_queue")
+    responder.before_reply = lambda _: False
+    run(add_record())
+    late = "deadline_exceeded"
+    retries = [("Retries a task", late)] * RETRIES
+    assert lines() == [
+        ("Ended a task", "unknown_service"),
+        *retries,
+        ("Ended a task", late),
+    ]
+
+
+def test_at_the_level_of_warnings_there_is_no_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, ACCESS)
+    run(add_record())
+    assert not [record for record in caplog.records if record.name == ACCESS]

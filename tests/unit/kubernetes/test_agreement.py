@@ -160,7 +160,10 @@ def test_a_service_takes_its_settings(name: str, secrets: Path) -> None:
 def test_variables_are_documented(name: str) -> None:
     known = EXAMPLE | FOR_PROBES
     for variable in workload(name).environment():
-        assert variable in known or variable.removesuffix("_FILE") in known, variable
+        assert variable in known or variable.removesuffix("_FILE") in known, (
+            f"{name} is given {variable}, which .env.example does not have: remove "
+            "it, or declare it as a setting and run `make docs`"
+        )
 
 
 def test_every_secret_file_is_mounted_and_made() -> None:

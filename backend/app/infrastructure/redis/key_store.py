@@ -15,7 +15,9 @@ from redis.exceptions import RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
+from app.infrastructure.redis.advice import advice
 from app.infrastructure.redis.client import connect_redis
+from chassis.outages import Outage
 
 # Seconds that a request waits for Redis, at the most, at its start and at its end.
 TIMEOUT = 0.7
@@ -38,6 +40,7 @@ class KeyStore:
     def __init__(self, url: str, *, lease: float, keep: float) -> None:
         """``lease`` and ``keep`` are the lives of claims and of answers, in seconds."""
         self._redis = connect_redis(url, CONNECTIONS)
+        self._outage = Outage("Redis, which keeps idempotency keys")
         self._script = self._redis.register_script(_REPLACE)
         self._lease_ms = int(lease * 1000)
         self._keep_ms = int(keep * 1000)
@@ -53,9 +56,9 @@ class KeyStore:
         claim = Claim(name, fingerprint, json.dumps(head).encode())
         while True:
             take = self._redis.set(name, claim.entry, nx=True, px=self._lease_ms)
-            if await _ask(take):
+            if await self._ask(take):
                 return claim
-            entry = await _ask(self._redis.get(name))
+            entry = await self._ask(self._redis.get(name))
             if entry == claim.entry:  # taken by an attempt that seemed to fail
                 return claim
             if entry is not None:  # None: it ended in between
@@ -89,17 +92,19 @@ class KeyStore:
 
     async def _replace(self, claim: Claim, entry: bytes, life_ms: int) -> Any:
         arguments: list[bytes | int] = [claim.entry, entry, life_ms]
-        return await _ask(self._script([claim.name], arguments))
+        return await self._ask(self._script([claim.name], arguments))
 
-
-async def _ask(answer: Awaitable[Any]) -> Any:
-    """One answer, in bounded time. Every command here may run twice."""
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            return await answer
-    except (RedisError, OSError) as error:  # TimeoutError is an OSError
-        detail = "Redis, which keeps idempotency keys, does not answer."
-        raise KeyStoreUnavailable(detail) from error
+    async def _ask(self, answer: Awaitable[Any]) -> Any:
+        """One answer, in bounded time. Every command here may run twice."""
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                found = await answer
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            self._outage.lost(error, advice(error))
+            detail = "Redis, which keeps idempotency keys, does not answer."
+            raise KeyStoreUnavailable(detail) from error
+        self._outage.restored()
+        return found
 
 
 def _read(entry: bytes) -> Held:

@@ -9,7 +9,9 @@ from redis.exceptions import RedisError
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.infrastructure.redis.advice import advice
 from app.infrastructure.redis.client import connect_redis
+from chassis.outages import Outage
 
 TIMEOUT = 1.0
 CONNECTIONS = 16
@@ -22,6 +24,7 @@ class TaskStates:
         self._redis = connect_redis(
             settings.result_backend.get_secret_value(), CONNECTIONS
         )
+        self._outage = Outage("Redis, which keeps the states of tasks")
 
     async def check(self) -> None:
         """Raises BrokerUnavailable if Redis does not answer."""
@@ -39,9 +42,12 @@ class TaskStates:
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(TIMEOUT):
-                return await answer
+                found = await answer
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            self._outage.lost(error, advice(error))
             raise BrokerUnavailable("Redis does not answer.") from error
+        self._outage.restored()
+        return found
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -15,10 +15,14 @@ class HeartbeatFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._fails = False
 
     def touch(self) -> None:
         """Give the sign."""
         try:
             self._path.touch()
+            self._fails = False
         except OSError as error:
-            logger.warning("Cannot touch the heartbeat file: %s", error)
+            if not self._fails:  # it would be a line a second
+                logger.warning("Cannot touch the heartbeat file: %s", error)
+            self._fails = True

@@ -19,8 +19,10 @@ from chassis.context import current_request_id, current_task_id
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
 
-#: The logger of served requests, one line for each.
+#: The logger of requests and tasks, one line for each and process.
 ACCESS = "app.access"
+
+access = logging.getLogger(ACCESS)
 
 # What every record has; the rest came by ``extra=``, or from the context.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
@@ -104,6 +106,27 @@ def add_context(record: logging.LogRecord) -> bool:
         fields.setdefault("task_id", task_id)
     fields.pop(_UNWANTED.get(record.name.partition(".")[0], ""), None)
     return True
+
+
+def log_work(message: str, queue: str | None, outcome: str, seconds: float) -> None:
+    """The one line of a piece of work: a request that a service has handled, or a task
+    that a worker has.
+
+    Args:
+        queue: of the service.
+        outcome: ``ok``, or the code of what went wrong.
+    """
+    if not access.isEnabledFor(logging.INFO):
+        return
+    milliseconds, task_id = round(seconds * 1000, 2), current_task_id.get()
+    fields = {
+        "messaging.destination.name": queue,
+        "outcome": outcome,
+        "duration_ms": milliseconds,
+    }
+    text = f"{message}: %s %s %.1f ms" + (" task %s" if task_id else "")
+    ids = (task_id,) if task_id else ()
+    access.info(text, queue, outcome, milliseconds, *ids, extra=fields)
 
 
 def is_worth_exporting(record: logging.LogRecord) -> bool:

@@ -12,22 +12,30 @@ BROKERS = ("amqp://", "amqps://", "redis://", "rediss://")
 
 
 class RabbitMQSettings(Group):
-    """The connection to RabbitMQ."""
+    """RabbitMQ (API, worker, services)."""
 
     model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
 
-    host: str = "rabbitmq"
-    port: int = Field(5672, ge=1, le=65535)
-    user: str = "guest"
-    password: SecretStr = SecretStr("welcome1")
-    vhost: str = "/"
-    ssl: bool = Field(False, description="Connect with TLS and verify the broker.")
-    ssl_ca_file: str | None = Field(
-        None, description="CA certificates to trust instead of the system's."
+    host: str = Field("rabbitmq", description="Where RabbitMQ is")
+    port: int = Field(5672, ge=1, le=65535, description="Its port")
+    user: str = Field("guest", description="The user to log in as")
+    password: SecretStr = Field(SecretStr("welcome1"), description="Its password")
+    vhost: str = Field("/", description="The virtual host")
+    ssl: bool = Field(
+        False,
+        description="Connect with TLS and verify the broker, by the system's CAs or"
+        " those of a file",
     )
-    heartbeat_seconds: int = Field(5, ge=1, description="AMQP heartbeat interval.")
+    ssl_ca_file: str | None = Field(
+        None, description="CA certificates to trust instead of the system's"
+    )
+    heartbeat_seconds: int = Field(
+        5, ge=1, description="AMQP heartbeat interval, in seconds"
+    )
     management_url: str | None = Field(
-        None, description="Base URL of the management API; http://HOST:15672 if unset."
+        None,
+        description="Base URL of the management API; http://RABBITMQ_HOST:15672 if "
+        "unset",
     )
 
 
@@ -38,13 +46,17 @@ class RpcSettings(Group):
 
     broker_url: SecretStr | None = Field(
         None,
-        description="A kombu URL that replaces RABBITMQ_*, such as redis://host/1.",
+        description="A kombu URL that replaces RABBITMQ_*, such as "
+        "redis://host:6379/1",
     )
     timeout_seconds: float = Field(
-        30, gt=0, description="Deadline of a call, from request to answer."
+        30, gt=0, description="Deadline of a call, from request to answer, in seconds"
     )
     max_in_flight: int = Field(
-        500, ge=1, description="Calls that one process may wait for at a time."
+        500,
+        ge=1,
+        description="Calls that one process may wait for at a time; more are "
+        "answered 503",
     )
 
     @field_validator("broker_url")
@@ -58,10 +70,16 @@ class RpcSettings(Group):
 class ProcessSettings(Group):
     """What every kind of process has, besides its connections."""
 
-    environment: Literal["development", "test", "production"] = "development"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    environment: Literal["development", "test", "production"] = Field(
+        "development", description="production refuses the passwords of this file"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO",
+        description="The least level of log lines; WARNING leaves out the line of "
+        "each request",
+    )
     log_format: Literal["json", "text"] | None = Field(
-        None, description="Text at a terminal and JSON elsewhere if unset."
+        None, description="json or text; text at a terminal and JSON elsewhere if unset"
     )
 
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
@@ -69,18 +87,28 @@ class ProcessSettings(Group):
 
 
 class ServiceSettings(ProcessSettings):
-    """One process of a service. A service's own settings are a subclass."""
+    """Services. One process of one; a service's own settings are a subclass."""
 
     queue_name: str | None = Field(
-        None, description="The queue to serve; that of the service's name if unset."
+        None,
+        description="The queue that a service serves. API and worker call the one "
+        "that they know it by, in backend/app/core/services.py, or that"
+        " of a variable with its name: DATA_QUEUE_NAME",
     )
     service_name: str | None = Field(
-        None, description="What spans, log lines and RabbitMQ call it."
+        None, description="What logs, spans and RabbitMQ call it"
     )
-    concurrency: int = Field(32, ge=1, description="Requests handled side by side.")
+    concurrency: int = Field(
+        32, ge=1, description="Threads that handle requests in one process"
+    )
     shutdown_grace_seconds: float = Field(
-        25, ge=0, description="Time for running requests when the service is stopped."
+        25,
+        ge=0,
+        description="Time for running handlers when the service is stopped, in "
+        "seconds",
     )
     heartbeat_file: Path | None = Field(
-        None, description="A file that is touched every second while it works."
+        None,
+        description="A file that the service touches every second while it works, "
+        "for probes",
     )

@@ -1,6 +1,7 @@
 """A service as a process of its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,7 +51,7 @@ class ServiceProcess:
     @property
     def losses(self) -> int:
         """Failures to connect, or losses, that it has reported."""
-        return self.log.count("Not connected to")
+        return len(re.findall("(Lost|No connection to) (the queue|rabbitmq)", self.log))
 
     @property
     def cpu_seconds(self) -> float:

@@ -43,7 +43,7 @@ class Service:
         self._process = self._launch(**env)
 
     def call(self, payload: Any) -> Any:
-        wait_until(lambda: "Receiving from" in self._process.log, "it consumes")
+        wait_until(lambda: "Connected to the queue" in self._process.log, "it consumes")
         return self._caller.call(payload).body["output"]
 
     def report(self) -> str:
@@ -118,12 +118,20 @@ def test_a_secret_in_a_file(
     assert end.call("hello") == "hello"
 
 
-def test_a_wrong_password_is_reported_once(end: End) -> None:
-    end.start(RABBITMQ_PASSWORD="sesame")
-    wait_until(lambda: "ACCESS_REFUSED" in end.report(), "the refusal is noticed")
-    time.sleep(2)  # and several more attempts
-    assert end.report().count("Not connected to") == 1
-    assert "sesame" not in end.report()
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"RABBITMQ_PASSWORD": "sesame"}, "check RABBITMQ_USER, RABBITMQ_PASSWORD"),
+        ({"RABBITMQ_VHOST": "nowhere"}, "check RABBITMQ_VHOST"),
+    ],
+)
+def test_what_no_retry_will_mend_is_told_once_with_what_to_do(
+    end: End, wrong: dict[str, str], told: str
+) -> None:
+    end.start(**wrong)
+    wait_until(lambda: told in end.report(), "the refusal is noticed")
+    time.sleep(4)  # and several more attempts
+    assert end.report().count("No connection to") == 1
 
 
 def tls_by(
@@ -150,7 +158,7 @@ def test_tls(
     assert end.call(LARGE) == LARGE
     assert [end.call(number) for number in range(50)] == list(range(50))
     tls_proxy.cut()
-    wait_until(lambda: "Not connected to" in end.report(), "the loss is noticed")
+    wait_until(lambda: "Lost" in end.report(), "the loss is noticed")
     assert end.call("after") == "after"
 
 

@@ -102,7 +102,7 @@ def start(redis_server: Any, queue: str, tmp_path: Path) -> Iterator[Start]:
         log = tmp_path / f"service-{len(started)}.log"
         process = ServiceProcess({**env, "CONCURRENCY": "4"}, log)
         started.append(process)
-        wait_until(lambda: "Receiving from" in process.log, "it consumes")
+        wait_until(lambda: "Connected to the queue" in process.log, "it consumes")
         return process
 
     yield start
@@ -188,6 +188,22 @@ def test_redis_restarted(start: Start, redis_server: Any, queue: str) -> None:
         assert again.reply(again.send("after"))[0]["x-status"] == "ok"
     finally:
         again.close()
+
+
+def test_a_wrong_password_is_told_once_with_what_to_do(
+    redis_server: Any, queue: str, tmp_path: Path
+) -> None:
+    env = {"RPC_BROKER_URL": redis_server.url(0), "QUEUE_NAME": queue}
+    with redis_server.connect() as client:
+        client.config_set("requirepass", "sesame")
+        try:
+            with ServiceProcess(env, tmp_path / "service.log") as process:
+                wait_until(lambda: "check RPC_BROKER_URL" in process.log, "it is told")
+                time.sleep(4)  # and several more attempts
+                assert process.log.count("No connection to") == 1
+                assert "Traceback" not in process.log
+        finally:
+            client.config_set("requirepass", "")
 
 
 @pytest.fixture

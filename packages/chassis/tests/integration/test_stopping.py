@@ -79,7 +79,7 @@ def test_a_second_signal_ends_it_at_once(
 
 def test_sigterm_without_a_broker(launch: Start) -> None:
     process = launch(RABBITMQ_PORT="1")
-    wait_until(lambda: "trying again" in process.log, "it has found no broker")
+    wait_until(lambda: process.losses, "it has found no broker")
     process.signal(signal.SIGTERM)
     assert process.wait(within=3) == 0
 

@@ -1,5 +1,6 @@
 """Reports of failures, and pauses between attempts to connect."""
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -21,43 +22,45 @@ def test_reset_begins_anew() -> None:
     assert backoff.next_delay() <= 1
 
 
-def test_each_kind_of_failure_is_reported_once(
+def test_a_failure_is_a_warning_with_what_to_do(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    attempts = Attempts()
-    refused, late = ConnectionRefusedError("refused"), TimeoutError("late")
-    for error in (refused, late, refused, late):
-        attempts.begin()
-        attempts.failed("the broker", error, expected=True)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
-    assert "Not connected to the broker: ConnectionRefusedError: refused" in caplog.text
-    assert all(record.exc_info is None for record in caplog.records)
-
-
-def test_a_loss_after_success_is_news(caplog: pytest.LogCaptureFixture) -> None:
-    attempts = Attempts()
-    for _ in range(2):
-        attempts.failed("it", ConnectionResetError("reset"), expected=True)
-        attempts.succeeded()
-    assert len(caplog.records) == 2
+    attempts = Attempts("the broker")
+    for _ in range(3):
+        attempts.failed(OSError("refused"), expected=True, advice="start it")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and record.exc_info is None
+    said = "No connection to the broker: OSError: refused: start it"
+    assert record.getMessage() == said
 
 
 def test_a_bug_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    Attempts().failed("it", LookupError("a bug"), expected=False)
+    Attempts("it").failed(LookupError("a bug"), expected=False)
     assert caplog.records[0].exc_info
 
 
 def test_a_connection_that_held_begins_with_short_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    attempts = Attempts()
-    clock = iter([0.0, 0.1, 1.0, 1.1, 2.0, 2.1, 3.0, 4.1])
+    attempts = Attempts("it")
+    clock = iter([0.1, 1.0, 1.1, 2.0, 2.1, 3.0, 3.1, 4.2])
     fake = SimpleNamespace(monotonic=lambda: next(clock))
     monkeypatch.setattr("chassis.rpc.attempts.time", fake)
     pauses = []
     for _ in range(4):
-        attempts.begin()
         attempts.succeeded()
-        pauses.append(attempts.failed("it", OSError(), expected=True))
+        pauses.append(attempts.failed(OSError(), expected=True))
     assert pauses[0] <= 0.1 < pauses[2]  # flapping: longer and longer
     assert pauses[3] <= 0.1
+
+
+def test_refusals_that_take_long_wait_longer_and_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RabbitMQ holds the answer to a wrong password back for a while."""
+    attempts = Attempts("it")
+    clock = itertools.count(0, 10)
+    fake = SimpleNamespace(monotonic=lambda: float(next(clock)))
+    monkeypatch.setattr("chassis.rpc.attempts.time", fake)
+    pauses = [attempts.failed(OSError(), expected=True) for _ in range(8)]
+    assert min(pauses[5:]) >= Backoff().longest / 2

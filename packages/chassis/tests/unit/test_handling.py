@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import re
 import time
 from typing import Any
 
@@ -212,11 +213,14 @@ def test_each_request_is_one_line(
     caplog.handler.addFilter(add_context)
     headers = {"x-time-left": left, "x-request-id": "r-1", "x-task-id": "t-1"}
     request = make_request(headers=headers)
-    report([(request, handle(result, request))])
+    report("a_queue", [(request, handle(result, request))])
     caplog.handler.removeFilter(add_context)
     (line,) = [record for record in caplog.records if record.name == ACCESS]
     fields = vars(line)
-    assert (line.getMessage(), fields["outcome"]) == (message, outcome)
+    expected = rf"{message}: a_queue {outcome} \d+\.\d ms task t-1"
+    assert re.fullmatch(expected, line.getMessage())
+    assert fields["messaging.destination.name"] == "a_queue"
+    assert fields["outcome"] == outcome
     assert (fields["request_id"], fields["task_id"]) == ("r-1", "t-1")
     assert 0 <= fields["duration_ms"] < 1000
 

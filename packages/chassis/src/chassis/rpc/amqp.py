@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
+import amqp
 from kombu import Connection
 from kombu.utils.url import parse_url
 
@@ -30,6 +31,22 @@ class AmqpConnection(BrokerConnection):
 
     def __init__(self, settings: RabbitMQSettings, url: str | None, name: str) -> None:
         super().__init__(_connection(settings, url, name))
+        self._credentials = (
+            "RPC_BROKER_URL" if url else "RABBITMQ_USER, RABBITMQ_PASSWORD"
+        )
+        self._vhost = "RPC_BROKER_URL" if url else "RABBITMQ_VHOST"
+
+    def advice(self, error: BaseException) -> str | None:
+        user, vhost = self._kombu.userid, self._kombu.virtual_host
+        if isinstance(error, amqp.AccessRefused) and "Login was refused" in str(error):
+            return f"user {user} or its password is wrong: check {self._credentials}"
+        if isinstance(error, amqp.AccessRefused):
+            return f"user {user} lacks permissions on the virtual host {vhost}"
+        if isinstance(error, amqp.NotAllowed):
+            return (
+                f"no virtual host {vhost}, or not for user {user}: check {self._vhost}"
+            )
+        return None
 
     @property
     def descriptors(self) -> Collection[int]:

@@ -3,6 +3,7 @@
 import logging
 import time
 
+from chassis.outages import Outage
 from chassis.rpc.backoff import Backoff
 
 logger = logging.getLogger(__name__)
@@ -12,39 +13,30 @@ STABLE_SECONDS = 1.0
 
 
 class Attempts:
-    """Of one owner, which makes one connection after another.
+    """Of one owner, which makes one connection to ``what`` after another."""
 
-    Each kind of failure is logged once, until a connection is there again.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, what: object) -> None:
+        self._what = str(what)
+        self._outage = Outage(self._what)
         self._backoff = Backoff()
-        self._began = 0.0
-        self._reported: set[str] = set()
-
-    def begin(self) -> None:
-        """One more."""
-        self._began = time.monotonic()
+        self._connected: float | None = None
 
     def succeeded(self) -> None:
         """The connection is there."""
-        self._reported.clear()
+        self._connected = time.monotonic()
+        if self._outage.restored():
+            logger.info("Connected to %s", self._what)
 
-    def failed(self, what: object, error: Exception, *, expected: bool) -> float:
+    def failed(
+        self, error: Exception, *, expected: bool, advice: str | None = None
+    ) -> float:
         """The connection failed, at once or later; the seconds to wait now.
 
         An error that is not ``expected`` is a bug, and logged with its traceback.
         """
-        if time.monotonic() - self._began > STABLE_SECONDS:
+        began, self._connected = self._connected, None
+        # How long an attempt took says nothing: RabbitMQ takes its time to refuse.
+        if began is not None and time.monotonic() - began > STABLE_SECONDS:
             self._backoff.reset()
-        failure = f"{type(error).__name__}: {error}"
-        if failure not in self._reported:
-            self._reported.add(failure)
-            logger.warning(
-                "Not connected to %s: %s: trying again, at most %g s apart",
-                what,
-                failure,
-                self._backoff.longest,
-                exc_info=None if expected else error,
-            )
+        self._outage.lost(error, advice, is_bug=not expected)
         return self._backoff.next_delay()

@@ -4,7 +4,6 @@ Callers, in any thread or event loop, hand in a :class:`Call` and are told when 
 is done; none of them ever touches the connection. ``docs/RPC.md`` draws it.
 """
 
-import logging
 import threading
 import time
 from collections import deque
@@ -31,8 +30,6 @@ from chassis.rpc.poller import Poller
 from chassis.rpc.statistics import RpcStatistics
 from chassis.rpc.tracing import watch_calls
 from chassis.settings import RabbitMQSettings, RpcSettings
-
-logger = logging.getLogger(__name__)
 
 HEARTBEAT_CHECK = 1.0
 EXPIRY_CHECK = 0.1
@@ -123,21 +120,20 @@ class RpcClient:
     # What follows runs in the I/O thread.
 
     def _run(self) -> None:
-        attempts = Attempts()
+        attempts = Attempts(self._connection)
         while not self._closing.is_set():
             connection = self._connection = self._new_connection()
             pause = 0.0
-            attempts.begin()
             try:
                 connection.open(partial(self._set_up, connection))
                 attempts.succeeded()
-                logger.info("Connected to %s", connection)
                 self._connected.set()
                 self._serve(connection)
                 connection.close()
             except Exception as error:  # a bug of ours too: callers must not hang
                 expected = isinstance(error, connection.errors)
-                pause = attempts.failed(connection, error, expected=expected)
+                advice = connection.advice(error)
+                pause = attempts.failed(error, expected=expected, advice=advice)
             finally:
                 self._poller.watch(())
                 self._fail_all()

@@ -59,6 +59,10 @@ class BrokerConnection(ABC):
         known = (*self._kombu.connection_errors, *self._kombu.channel_errors)
         return (*known, OSError)
 
+    def advice(self, error: BaseException) -> str | None:
+        """What to do about an error that retries alone will not mend, if it is one."""
+        return None
+
     def open(self, set_up: Callable[[Any], None]) -> None:
         """Connect, open the channel, and have ``set_up`` declare and consume on it.
 

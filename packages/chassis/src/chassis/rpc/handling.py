@@ -15,7 +15,7 @@ from chassis.errors import (
     ServiceUnavailable,
     Unavailable,
 )
-from chassis.logs import ACCESS, together
+from chassis.logs import ACCESS, log_work, together
 from chassis.rpc.wire import INVALID_REQUEST, Outcome, Request, Settlement
 
 logger = logging.getLogger(__name__)
@@ -103,8 +103,8 @@ class RequestHandler:
         return Outcome.error_reply(ServiceFailed.code, message, Settlement.DEAD_LETTER)
 
 
-def report(handled: Iterable[tuple[Request, Outcome]]) -> None:
-    """One line for each request; its span says more, where traces are kept.
+def report(queue: str, handled: Iterable[tuple[Request, Outcome]]) -> None:
+    """One line for each request of a queue; its span says more, where traces are kept.
 
     Made for the I/O thread: threads that write lines side by side wait for each other,
     which costs several times what a line does.
@@ -112,18 +112,16 @@ def report(handled: Iterable[tuple[Request, Outcome]]) -> None:
     if access.isEnabledFor(logging.INFO):
         with together():
             for request, outcome in handled:
-                _report(request, outcome)
+                _report(queue, request, outcome)
 
 
-def _report(request: Request, outcome: Outcome) -> None:
+def _report(queue: str, request: Request, outcome: Outcome) -> None:
     dropped = outcome.reply is None and outcome.settlement is Settlement.ACK
     message = "Dropped a late request" if dropped else "Served a request"
-    fields = {
-        "duration_ms": round(request.seconds * 1000, 2),
-        "outcome": outcome.error or "ok",
-    }
     if request.context is not None:
-        request.context.run(access.info, message, extra=fields)
+        request.context.run(
+            log_work, message, queue, outcome.error or "ok", request.seconds
+        )
 
 
 def _readable(request: Request) -> str:

@@ -43,6 +43,11 @@ class Intake:
         return f"the queue {self._queue.name} of {self.connection}"
 
     @property
+    def queue_name(self) -> str:
+        """The queue that it consumes."""
+        return self._queue.name
+
+    @property
     def errors(self) -> tuple[type[BaseException], ...]:
         """What it fails with when that is not a bug of ours."""
         return (*self.connection.errors, QueueMismatch)

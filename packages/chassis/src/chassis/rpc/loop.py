@@ -36,7 +36,6 @@ class ReceiverLoop:
         self._poller = poller
         self._grace_seconds = grace_seconds
         self._on_tick = on_tick
-        self._attempts = Attempts()
         self._next_tick = 0.0
         self._stopping = False
         self._refused: list[Request] = []
@@ -48,24 +47,25 @@ class ReceiverLoop:
 
     def run(self) -> None:
         """Receive until stopped; never raises for the sake of a broker."""
+        attempts: Attempts | None = None
         while not self._stopping:
             intake = self._new_intake(self._accept)
-            self._attempts.begin()
+            attempts = attempts or Attempts(intake)
             try:
-                self._serve(intake)
+                self._serve(intake, attempts)
             except Exception as error:
                 self._poller.watch(())
                 intake.connection.drop()
                 # The broker gives to somebody else what no handler has begun.
                 self._pool.withdraw()
                 expected = isinstance(error, intake.errors)
-                self._pause(self._attempts.failed(intake, error, expected=expected))
+                advice = intake.connection.advice(error)
+                self._pause(attempts.failed(error, expected=expected, advice=advice))
         logger.info("Stopped")
 
-    def _serve(self, intake: Intake) -> None:
+    def _serve(self, intake: Intake, attempts: Attempts) -> None:
         intake.open()
-        self._attempts.succeeded()
-        logger.info("Receiving from %s", intake)
+        attempts.succeeded()
         while not self._stopping:
             self._turn(intake, until=self._next_tick)
         self._drain(intake)
@@ -117,7 +117,7 @@ class ReceiverLoop:
             try:
                 intake.send(finished)
             finally:
-                report(finished)
+                report(intake.queue_name, finished)
         if time.monotonic() >= intake.flush_at:
             intake.flush()
         if self._tick():

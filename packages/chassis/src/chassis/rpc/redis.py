@@ -42,6 +42,12 @@ class RedisConnection(BrokerConnection):
             )
         )
 
+    def advice(self, error: BaseException) -> str | None:
+        # By name: to import redis would import OpenTelemetry's SDK, wanted or not.
+        if type(error).__name__ == "AuthenticationError":
+            return "user or password is wrong: check RPC_BROKER_URL"
+        return None
+
     @property
     def descriptors(self) -> Collection[int]:
         # Asks Redis for the next message, if the prefetch allows one again.

@@ -16,6 +16,7 @@ from typing import Any
 from chassis import __version__
 from chassis.logs import add_context, is_worth_exporting
 from chassis.telemetry import tracing
+from chassis.telemetry.collector import CollectorFilter
 from chassis.telemetry.process import watch_process
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,9 @@ def start_telemetry(service: str, environment: str, *, is_edge: bool = False) ->
         os.environ.setdefault(f"OTEL_{signal}_EXPORTER", exporter)
     _start_sdk(_attributes(service, environment), is_edge)
     tracing.set_enabled(True)
+    complaints = CollectorFilter()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(complaints)
     watch_process()
     logger.info("Telemetry goes out by OTLP")
     return True

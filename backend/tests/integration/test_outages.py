@@ -1,0 +1,148 @@
+"""Servers that are away, or refuse: worker, beat and sessions say so once."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.core import database as module
+from app.core.config import DatabaseSettings
+from app.core.database import Database, create_sync_engine, translate_errors
+from app.core.exceptions import DatabaseUnavailable
+from chassis.outages import Outage
+from local.servers.redis import Redis
+from tests.integration.responder import wait_until
+
+BACKEND = Path(__file__).parents[2]
+PROGRAMS = {
+    "worker": "worker --pool threads --without-mingle --without-gossip",
+    "beat": "beat --pidfile= --schedule {}/schedule",
+}
+
+Start = Callable[[str], None]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, log: Path, redis_server: Redis, database_settings: DatabaseSettings
+) -> Iterator[Start]:
+    env = {
+        **os.environ,
+        "CELERY_BROKER_URL": redis_server.url(0),
+        "CELERY_RESULT_BACKEND": redis_server.url(0),
+        "CELERY_SWEEP_EVERY_SECONDS": "1",
+        "DATABASE_URL": database_settings.database_url.get_secret_value(),
+        "LOG_FORMAT": "text",
+    }
+    with ExitStack() as processes:
+
+        def start(program: str) -> None:
+            words = f"celery -A app.worker {PROGRAMS[program].format(tmp_path)}"
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", *words.split()],
+                    cwd=BACKEND,
+                    env=env,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            processes.callback(process.wait)
+            processes.callback(process.kill)
+
+        yield start
+
+
+def said(log: Path) -> Counter[str]:
+    """Warnings and errors about Redis, by their first words."""
+    lines = log.read_text().splitlines()
+    return Counter(
+        " ".join(line.partition("] ")[2].split()[:3])
+        for line in lines
+        if ("WARNING" in line or "ERROR" in line) and "edis" in line
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_lost_redis_is_told_once(
+    start: Start, program: str, redis_server: Redis, log: Path
+) -> None:
+    ready = {"worker": " ready.", "beat": "Sending due task sweep"}[program]
+    start(program)
+    wait_until(lambda: ready in log.read_text(), 30)
+    time.sleep(5.5)  # what is lost sooner was never there
+    redis_server.kill()
+    try:
+        wait_until(lambda: said(log)["Lost Redis, which"] == 1, 30)
+        time.sleep(6)  # several attempts
+    finally:
+        redis_server.start()
+    wait_until(lambda: said(log)["Connected to Redis,"] == 1, 30)
+    assert said(log) == {"Lost Redis, which": 1, "Connected to Redis,": 1}
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_wrong_password_is_told_once_with_what_to_do(
+    start: Start, program: str, redis_server: Redis, log: Path
+) -> None:
+    with redis_server.connect() as client:
+        client.config_set("requirepass", "sesame")
+        try:
+            start(program)
+            wait_until(lambda: "check CELERY_BROKER_URL" in log.read_text(), 30)
+            time.sleep(6)  # several attempts
+            assert said(log) == {"No connection to": 1}
+        finally:
+            client.config_set("requirepass", "")
+    wait_until(lambda: said(log)["Connected to Redis,"] == 1, 30)
+
+
+@pytest.fixture
+def nowhere(
+    database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> DatabaseSettings:
+    """A database that does not exist."""
+    monkeypatch.setattr(module, "_outage", Outage("PostgreSQL"))
+    url = database_settings.database_url.get_secret_value()
+    other = SecretStr(url.rpartition("/")[0] + "/nowhere")
+    return database_settings.model_copy(update={"database_url": other})
+
+
+TOLD = "check user, password and database of DATABASE_URL"
+
+
+def test_a_wrong_database_is_told_once(
+    nowhere: DatabaseSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_sync_engine(nowhere)
+    for _ in range(3):
+        with pytest.raises(DatabaseUnavailable), translate_errors():
+            with engine.connect():
+                pass
+    (line,) = caplog.messages
+    assert line.startswith("No connection to PostgreSQL:") and TOLD in line
+
+
+async def test_a_wrong_database_is_unavailable_for_requests(
+    nowhere: DatabaseSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(nowhere)
+    for _ in range(3):
+        with pytest.raises(DatabaseUnavailable):
+            async with database.session() as session:
+                await session.connection()
+    await database.close()
+    (line,) = caplog.messages
+    assert line.startswith("No connection to PostgreSQL:") and TOLD in line

@@ -1,0 +1,46 @@
+"""A collector that is down is told once, not for each batch."""
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from chassis.telemetry.collector import EXPORTERS, CollectorFilter
+
+exporter = logging.getLogger(f"{EXPORTERS}.proto.grpc.exporter")
+REFUSED = "Transient error StatusCode.UNAVAILABLE encountered while exporting traces"
+
+
+@pytest.fixture(autouse=True)
+def complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    filtered = CollectorFilter(quiet_seconds=0.3)
+    caplog.handler.addFilter(filtered)
+    yield
+    caplog.handler.removeFilter(filtered)
+
+
+def test_complaints_are_one_outage(caplog: pytest.LogCaptureFixture) -> None:
+    is_over = threading.Event()
+
+    class Ends(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            if record.getMessage().startswith("Connected to"):
+                is_over.set()
+            return True
+
+    caplog.handler.addFilter(ends := Ends())
+    for _ in range(3):
+        exporter.warning(REFUSED)
+        exporter.error("Failed to export traces to x, error code: %s", 14)
+    assert is_over.wait(10)
+    caplog.handler.removeFilter(ends)
+    first, last = caplog.messages
+    assert first == f"No connection to the OpenTelemetry collector: {REFUSED}"
+    assert last.startswith("Connected to the OpenTelemetry collector after 0.")
+
+
+def test_all_else_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    exporter.warning("Overriding of current TracerProvider")
+    logging.getLogger("app.x").warning("Failed to export a report")
+    assert len(caplog.records) == 2
