@@ -54,6 +54,9 @@ class DatabaseSettings(Group):
     db_timeout_seconds: float = Field(
         10, gt=0, description="Longest wait for a connection or a statement."
     )
+    db_read_timeout_seconds: float = Field(
+        2, gt=0, description="Longest that a page of rows may take to read."
+    )
 
     @property
     def sync_url(self) -> str:
@@ -173,9 +176,18 @@ class Settings(ProcessSettings):
     api_port: int = Field(8000, ge=1, le=65535)
     web_concurrency: int = Field(1, ge=1, description="Number of API processes.")
     max_body_bytes: int = Field(1024 * 1024, ge=1)
+    max_page_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=1,
+        description="Stored bytes after which a page ends early; it has one row at "
+        "least.",
+    )
     docs_enabled: bool | None = Field(
         None,
         description="Swagger UI, ReDoc and the schema; all but production if unset.",
+    )
+    record_retention_days: float | None = Field(
+        None, gt=0, description="Older records go; all are kept if unset."
     )
     cors_origins: list[Origin] = Field(
         [],
