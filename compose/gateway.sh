@@ -21,6 +21,7 @@ write_main() {
     cat >"$MAIN" <<END
 worker_processes auto;
 pid /tmp/nginx.pid;
+worker_rlimit_nofile 8192;
 events { worker_connections 4096; }
 http {
     default_type application/octet-stream;

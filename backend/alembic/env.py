@@ -1,5 +1,7 @@
 """How migrations run: once per deployment, under an advisory lock."""
 
+import time
+
 from alembic import context
 from autogeneration import compare_default, complete
 from sqlalchemy import text
@@ -12,7 +14,8 @@ from chassis.logs import configure_logging
 
 # Any number, the same for every migration of this database: it makes replicas that
 # start together wait for each other.
-LOCK = 7_305_021_001
+LOCKED = {"key": 7_305_021_001}
+PAUSE = 0.2
 
 import_all()  # registers the tables
 
@@ -25,7 +28,11 @@ def migrate() -> None:
     with engine.connect() as connection:
         # A migration may take longer than a request is allowed to.
         connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+        # One after another, each time in a transaction of its own: one that waits
+        # inside of a transaction would hold up CREATE INDEX CONCURRENTLY for ever.
+        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), LOCKED):
+            connection.commit()
+            time.sleep(PAUSE)
         connection.commit()
         context.configure(
             connection=connection,

@@ -50,8 +50,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             await session.execute(text("SELECT 1"))
 
     async def check_rabbitmq() -> None:
-        if not rpc.connected:
-            raise BrokerUnavailable("There is no connection.")
+        if rpc.refusal is not None:
+            raise BrokerUnavailable(rpc.refusal)
 
     watch_pool(database.engine.sync_engine)
     rpc.start()

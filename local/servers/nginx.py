@@ -28,7 +28,8 @@ daemon off;
 {user}
 worker_processes auto;
 pid nginx.pid;
-events {{ worker_connections 1024; }}
+worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
 http {{
     default_type application/octet-stream;
     access_log off;

@@ -8,6 +8,7 @@ scripts break on spaces in paths; therefore it runs in its folder with relative 
 import base64
 import json
 import shutil
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -136,12 +137,9 @@ class RabbitMQ(Broker, Server):
         (folder / "rabbitmq.conf").write_text(configuration)
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         environment = plain_environment(
-            **self._mapper_environment(),
-            HOME=str(folder),  # the cookie's place
+            **self._node_environment(),
             RABBITMQ_ALLOW_INPUT="1",  # the script becomes the node, no shell waits
-            RABBITMQ_NODENAME="kit@localhost",
             RABBITMQ_DIST_PORT=str(self._distribution_port),
-            RABBITMQ_CONF_ENV_FILE="./none",  # ignore the machine's configuration
             RABBITMQ_CONFIG_FILE="rabbitmq.conf",
             RABBITMQ_ADVANCED_CONFIG_FILE="./none",
             RABBITMQ_ENABLED_PLUGINS_FILE="enabled_plugins",
@@ -187,6 +185,31 @@ class RabbitMQ(Broker, Server):
             },
         )
         urllib.request.urlopen(request, timeout=10).close()
+
+    def set_alarm(self, *, is_full: bool) -> None:
+        """Have the node believe that its disk is full, or is not: it then takes no
+        messages."""
+        limit = "{resource_limit, disk, node()}"
+        call = f"set_alarm({{{limit}, []}})" if is_full else f"clear_alarm({limit})"
+        self._control("eval", f"rabbit_alarm:{call}.")
+
+    def _control(self, *arguments: str) -> None:
+        script = Path(find_script() or "").with_name("rabbitmqctl")
+        subprocess.run(
+            [script, *arguments],
+            cwd=self.folder,
+            env=plain_environment(**self._node_environment()),
+            check=True,
+            capture_output=True,
+        )
+
+    def _node_environment(self) -> dict[str, str]:
+        return {
+            **self._mapper_environment(),
+            "HOME": str(self.folder),  # the cookie's place
+            "RABBITMQ_NODENAME": "kit@localhost",
+            "RABBITMQ_CONF_ENV_FILE": "./none",  # ignore the machine's configuration
+        }
 
     def _mapper_environment(self) -> dict[str, str]:
         """Where the node finds its port mapper. Without `epmd` it starts one itself."""

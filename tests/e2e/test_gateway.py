@@ -39,8 +39,12 @@ def new_gateway(state: State, stack: Stack) -> Iterator[NewGateway]:
         pytest.skip("there is no nginx")
     with ExitStack() as started:
 
-        def new(port: int = stack.apis[0].port, **settings: str) -> Api:
-            gateway = Gateway(state, free_port(), [port], settings=settings)
+        def new(
+            port: int = stack.apis[0].port,
+            template: Path = TEMPLATE,
+            **settings: str,
+        ) -> Api:
+            gateway = Gateway(state, free_port(), [port], template, settings)
             gateway.start()
             started.callback(gateway.stop)
             client = Api(gateway.url)
@@ -91,6 +95,74 @@ def test_a_body_too_large_for_the_gateway(new_gateway: NewGateway) -> None:
     strict = new_gateway(NGINX_MAX_BODY="1k")
     answer = strict.send(PROCESS, b'{"payload": "%b"}' % (b"x" * 1024))
     assert_problem(answer, 413, "content_too_large")
+
+
+def opened(
+    sockets: ExitStack, gateway: Api, head: bytes, source: str = "127.0.0.1"
+) -> socket.socket:
+    """A connection on which the header of a request has been sent, and no body."""
+    address = (gateway.http.base_url.host, gateway.http.base_url.port)
+    connection = sockets.enter_context(
+        socket.create_connection(address, 5, source_address=(source, 0))
+    )
+    connection.sendall(head)
+    return connection
+
+
+UPLOAD = b"POST /api/v1/data/process HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n"
+LARGE = UPLOAD % b"Content-Length: 500000"
+
+
+@pytest.mark.parametrize(
+    "length", ["Content-Length: 10000", "Transfer-Encoding: chunked"]
+)
+def test_large_bodies_at_a_time_are_bounded(
+    new_gateway: NewGateway, length: str
+) -> None:
+    strict = new_gateway(NGINX_LARGE_BODIES="3", NGINX_LARGE_BODIES_OF_CLIENT="2")
+    head = UPLOAD % length.encode()
+    with ExitStack() as sockets:
+        for _ in range(2):
+            opened(sockets, strict, head)
+        own = opened(sockets, strict, head)
+        assert own.recv(100).startswith(b"HTTP/1.1 429")
+        opened(sockets, strict, head, source="127.0.0.2")  # the third of all
+        other = opened(sockets, strict, head, source="127.0.0.3")
+        assert other.recv(100).startswith(b"HTTP/1.1 429")
+        assert strict.send(PROCESS, BODY).status_code == 200  # small ones pass
+
+
+def test_the_polling_of_one_address_is_bounded(new_gateway: NewGateway) -> None:
+    with ExitStack() as sockets:
+        silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+        strict = new_gateway(silent.getsockname()[1], NGINX_POLLING="1")
+        poll = b"GET /api/v1/data/process-async/1?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n"
+        opened(sockets, strict, poll)
+        second = opened(sockets, strict, poll)
+        assert second.recv(100).startswith(b"HTTP/1.1 429")
+        third = opened(sockets, strict, poll.replace(b"process-async/1", b"process"))
+        third.settimeout(0.3)
+        with pytest.raises(TimeoutError):  # the API has it
+            third.recv(100)
+
+
+def test_an_ipv6_network_is_one_client(new_gateway: NewGateway, tmp_path: Path) -> None:
+    """The addresses that one client may choose from share its limits."""
+    template = tmp_path / "nginx_config.conf"
+    trusting = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;\n"
+    template.write_text(trusting + TEMPLATE.read_text())
+    strict = new_gateway(
+        template=template, NGINX_REQUESTS_PER_SECOND="1", NGINX_BURST="1"
+    )
+
+    def status(address: str) -> int:
+        headers = {"X-Forwarded-For": address}
+        return strict.http.get("/health/live", headers=headers).status_code
+
+    assert [status("2001:db8::a"), status("2001:db8::b")] == [200, 200]
+    assert status("2001:db8::ffff:0:0:1") == 429
+    assert status("2001:db8:0:1::a") == 200
+    assert [status("192.0.2.1"), status("192.0.2.2")] == [200, 200]
 
 
 def test_an_api_that_is_not_there(orphan: Api) -> None:

@@ -62,6 +62,9 @@ def default(value: str | None) -> str | None:
     return found[1] if found else value
 
 
+NGINX_MEMORY = 64  # MiB, for its workers and what their connections hold
+
+
 def seconds(text: str) -> float:
     """A duration such as 45s."""
     return float(text.removesuffix("s"))
@@ -250,3 +253,30 @@ def test_our_images_are_built_alike() -> None:
     assert len(first) == 1
     script = (ROOT / "deploy/image.sh").read_text()
     assert "--require-hashes --only-binary :all:" in script
+
+
+def test_bodies_fit_the_folder_of_the_gateway() -> None:
+    """All the bodies that may go to files at a time, and room for nginx beside them."""
+    values = {name: value or "" for name, value in section("nginx").items()}
+    most = int(values["NGINX_LARGE_BODIES"]) * megabytes(values["NGINX_MAX_BODY"])
+    folder = megabytes(re.findall(r"size=(\w+)", SERVICES["nginx"]["tmpfs"][0])[0])
+    limit = megabytes(SERVICES["nginx"]["mem_limit"])
+    assert most < folder < limit - NGINX_MEMORY
+    assert int(values["NGINX_LARGE_BODIES_OF_CLIENT"]) <= most / 4
+
+
+def test_one_client_leaves_connections_to_others() -> None:
+    """A request has two, and nginx's worker some thousands."""
+    values = {name: value or "" for name, value in section("nginx").items()}
+    start = (ROOT / "compose/gateway.sh").read_text()
+    main = (ROOT / "deploy/nginx/nginx.conf").read_text()
+    for text in (start, main):
+        of_worker = int(re.findall(r"worker_connections (\d+);", text)[0])
+        assert 2 * int(values["NGINX_CONNECTIONS"]) <= of_worker / 4
+    assert int(values["NGINX_POLLING"]) <= int(values["NGINX_CONNECTIONS"]) / 2
+
+
+def megabytes(text: str) -> int:
+    """Of a size such as 96m."""
+    assert text.endswith("m"), text
+    return int(text.removesuffix("m"))

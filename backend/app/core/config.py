@@ -57,6 +57,9 @@ class DatabaseSettings(Group):
     db_timeout_seconds: float = Field(
         10, gt=0, description="Longest wait for a connection or a statement, in seconds"
     )
+    db_read_timeout_seconds: float = Field(
+        2, gt=0, description="Longest that a page of rows may take to read, in seconds"
+    )
 
     @property
     def sync_url(self) -> str:
@@ -208,9 +211,18 @@ class Settings(ProcessSettings):
     max_body_bytes: int = Field(
         1024 * 1024, ge=1, description="Longest request body, in bytes"
     )
+    max_page_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=1,
+        description="Stored bytes after which a page of rows ends early; it has one "
+        "row at least",
+    )
     docs_enabled: bool | None = Field(
         None,
         description="Swagger UI, ReDoc and the schema; all but production if unset",
+    )
+    record_retention_days: float | None = Field(
+        None, gt=0, description="Days that records are kept; all are, if unset"
     )
     cors_origins: list[Origin] = Field(
         [],

@@ -26,6 +26,12 @@ class DataProcessingRecord(SQLModel, table=True):
             "updated_at",
             postgresql_where=text("task_status = 'Processing'"),
         ),
+        # For each filter of the list, in its order.
+        Index("ix_records_task_status", "task_status", "id"),
+        Index("ix_records_task_type", "task_type", "id"),
+        Index("ix_records_queue_name", "queue_name", "id"),
+        # For pruning: costs an insert next to nothing.
+        Index("ix_records_created_at", "created_at", postgresql_using="brin"),
     )
 
     id: int | None = id_column()
@@ -49,6 +55,9 @@ class TaskLog(SQLModel, table=True):
     __table_args__ = (
         Index("ix_task_logs_task_id", "task_id"),
         Index("ix_task_logs_correlation_id", "correlation_id"),
+        Index("ix_task_logs_queue_name", "queue_name", "id"),
+        Index("ix_task_logs_service_name", "service_name", "id"),
+        Index("ix_task_logs_status", "status", "id"),
         # For pruning: costs an insert next to nothing.
         Index("ix_task_logs_created_at", "created_at", postgresql_using="brin"),
     )

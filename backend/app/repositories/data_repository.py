@@ -7,10 +7,10 @@ work in a sync ``Session``, or give the driver one statement.
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, func
+from sqlalchemy import JSON, ColumnElement, Engine, Text, cast, func
 from sqlmodel import Session, col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -21,7 +21,7 @@ from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
 from app.repositories.columns import written_columns
-from app.repositories.pages import Page, newest_first
+from app.repositories.pages import Page, Rows, in_time, newest_first
 from app.repositories.task_repository import INSERT_FROM_JSON, logs_as_json
 from chassis.telemetry import tracing
 
@@ -37,6 +37,7 @@ COLUMNS = written_columns(DataProcessingRecord, "created_at", "updated_at")
 EMPTY = dict.fromkeys(COLUMNS)
 
 STALE_AT_ONCE = 500
+PRUNE_AT_ONCE = 1_000
 
 # Ends a record that has not ended. The condition on the status is that of not_ended().
 END = """
@@ -51,6 +52,29 @@ WHERE task_id = %(task_id)s AND task_status NOT IN ('Success', 'Failure')
 END_AND_LOG = (
     f"WITH ended AS ({END} RETURNING id) {INSERT_FROM_JSON.format(source='ended')}"
 )
+
+
+class StoredRecord(NamedTuple):
+    """A record of a page. Payload and outcome are the JSON texts that are stored: to
+    parse and write all of them anew would hold up everything else."""
+
+    id: int
+    task_id: str
+    queue_name: str | None
+    payload: str | None
+    description: str | None
+    task_type: str | None
+    task_status: str
+    outcome: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+_columns = DataProcessingRecord.__table__.columns  # type: ignore[attr-defined]
+STORED = [
+    cast(column, Text) if isinstance(column.type, JSON) else column
+    for column in (_columns[name] for name in StoredRecord._fields)
+]
 
 
 def not_ended() -> ColumnElement[bool]:
@@ -94,12 +118,14 @@ class DataRepository:
         processing = (await self._session.exec(query)).all()
         return set(task_ids).difference(processing)
 
-    async def get_page(
-        self, page: Page, **equal: str | None
-    ) -> list[DataProcessingRecord]:
+    async def get_page(self, page: Page, **equal: str | None) -> Rows[StoredRecord]:
         """Newest first; columns named in ``equal`` match, unless given None."""
-        query = newest_first(DataProcessingRecord, page, equal)
-        return list(await self._session.exec(query))
+        query = newest_first(DataProcessingRecord, page, equal, *STORED)
+        rows: Rows[StoredRecord] = Rows()
+        for *values, found in await in_time(self._session, query, page):
+            rows.append(StoredRecord(*values))
+            rows.has_more = found == page.limit or found > len(rows)
+        return rows
 
     async def delete(self, task_id: str) -> bool:
         """Delete the record of that task; False if there is none. Does not commit."""
@@ -188,6 +214,21 @@ def lock_stale(
         .with_for_update(skip_locked=True)
     )
     return session.exec(query).one_or_none()
+
+
+def delete_old_records(session: Session, age: timedelta) -> bool:
+    """Delete some that ended before that; False if there were none. Their log rows
+    have a retention of their own."""
+    old = (
+        select(DataProcessingRecord.id)
+        .where(col(DataProcessingRecord.created_at) < func.now() - age, ~not_ended())
+        .order_by(col(DataProcessingRecord.id))
+        .limit(PRUNE_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    key = col(DataProcessingRecord.id)
+    query = delete(DataProcessingRecord).where(key.in_(old)).returning(key)
+    return session.execute(query).first() is not None
 
 
 def refresh_record(record: DataProcessingRecord) -> None:

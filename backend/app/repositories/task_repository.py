@@ -16,7 +16,7 @@ from app.infrastructure.postgres.group_commit import Row
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import TaskLog
 from app.repositories.columns import written_columns
-from app.repositories.pages import Page, newest_first
+from app.repositories.pages import Page, Rows, read_page
 
 COLUMNS = written_columns(TaskLog)
 OF_EVENT = tuple(name for name in COLUMNS if name != "description")
@@ -45,9 +45,9 @@ class TaskRepository:
         """A new log row, to be stored by group commit."""
         return Row(TaskLog, _values(event, description))
 
-    async def get_page(self, page: Page, **equal: str | None) -> list[TaskLog]:
+    async def get_page(self, page: Page, **equal: str | None) -> Rows[TaskLog]:
         """Newest first; columns named in ``equal`` match, unless given None."""
-        return list(await self._session.exec(newest_first(TaskLog, page, equal)))
+        return await read_page(self._session, TaskLog, page, equal)
 
 
 def logs_as_json(events: Sequence[LogEvent], description: str | None) -> str:

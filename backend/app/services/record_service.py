@@ -2,8 +2,8 @@
 
 from app.core.exceptions import NotFound
 from app.models.database import DataProcessingRecord, TaskLog
-from app.repositories.data_repository import DataRepository
-from app.repositories.pages import Page
+from app.repositories.data_repository import DataRepository, StoredRecord
+from app.repositories.pages import Page, Rows
 from app.repositories.task_repository import TaskRepository
 
 
@@ -16,11 +16,11 @@ class RecordService:
 
     async def get_processing_records(
         self, page: Page, **equal: str | None
-    ) -> list[DataProcessingRecord]:
+    ) -> Rows[StoredRecord]:
         """Newest first; columns named in ``equal`` match, unless given None."""
         return await self._records.get_page(page, **equal)
 
-    async def get_task_logs(self, page: Page, **equal: str | None) -> list[TaskLog]:
+    async def get_task_logs(self, page: Page, **equal: str | None) -> Rows[TaskLog]:
         """Newest first; columns named in ``equal`` match, unless given None."""
         return await self._logs.get_page(page, **equal)
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Collection
 from app.core.exceptions import Unavailable
 
 INTERVAL = 0.2
+# In one process; one more is answered at once with what is known.
+MAX_WAITERS = 500
 
 FindEnded = Callable[[Collection[str]], Awaitable[Collection[str]]]
 
@@ -23,7 +25,10 @@ class TaskWatcher:
         self._watcher: asyncio.Task[None] | None = None
 
     async def wait(self, task_id: str, seconds: float) -> None:
-        """Return when the task has ended, or after ``seconds``."""
+        """Return when the task has ended, after ``seconds``, or at once if too many
+        wait already."""
+        if sum(map(len, self._awaited.values())) >= MAX_WAITERS:
+            return
         ended = asyncio.Event()
         self._awaited[task_id].add(ended)
         if self._watcher is None:

@@ -3,9 +3,10 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from celery import Task, shared_task
@@ -22,6 +23,7 @@ from app.infrastructure.redis.advice import advice
 from app.models.schemas import Priority
 from app.repositories.data_repository import (
     Ending,
+    delete_old_records,
     end_record,
     failure,
     find_stale,
@@ -51,6 +53,7 @@ _lost = tracing.meter.create_counter(
 LOOKS, BETWEEN_LOOKS = 2, 0.5
 
 LONGEST_BACKLOG = 20_000
+MESSAGES_AT_ONCE = 16
 
 
 def _pruning_interval(settings: Settings) -> float:
@@ -106,14 +109,28 @@ def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
         redis = channel.client
         if sum(redis.llen(queue) for queue in QUEUES) > LONGEST_BACKLOG:
             return None
-        messages = [m for queue in QUEUES for m in redis.lrange(queue, 0, -1)]
-        # kombu keeps [message, exchange, routing key] of what workers hold.
-        messages += [json.loads(held)[0] for held in redis.hvals(channel.unacked_key)]
-    ids = set()
-    for message in messages:
-        content = json.loads(message) if isinstance(message, bytes | str) else message
-        ids.add(content["headers"]["id"])
-    return ids
+        return {
+            message["headers"]["id"]
+            for message in _known_messages(redis, channel.unacked_key)
+        }
+
+
+def _known_messages(redis: Any, unacked_key: str) -> Iterator[Any]:
+    """What waits and what workers hold, some at a time: bodies may be large.
+
+    New ones come in front of the list, so that none is passed over; what a worker
+    takes from its end meanwhile is among those that are held, which come last.
+    """
+    for queue in QUEUES:
+        for start in count(0, MESSAGES_AT_ONCE):
+            found = redis.lrange(queue, start, start + MESSAGES_AT_ONCE - 1)
+            yield from map(json.loads, found)
+            if len(found) < MESSAGES_AT_ONCE:
+                break
+    # kombu keeps [message, exchange, routing key] of what workers hold.
+    for _, held in redis.hscan_iter(unacked_key, count=MESSAGES_AT_ONCE):
+        message = json.loads(held)[0]
+        yield json.loads(message) if isinstance(message, str) else message
 
 
 def _treat_lost(task_id: str, age: timedelta) -> None:
@@ -163,9 +180,14 @@ def _end_lost(task_id: str, ending: Ending, session: Session) -> None:
 @shared_task
 @servers_needed()
 def prune_logs() -> None:
-    """Delete log rows that are older than the retention, some at a time."""
-    resources = get_worker_resources()
-    age = timedelta(days=resources.settings.celery.log_retention_days)
-    with translate_errors(), Session(resources.engine) as session:
-        while delete_old_logs(session, age):
+    """Delete rows that are older than their retention, some at a time."""
+    settings = get_worker_resources().settings
+    _prune(delete_old_logs, settings.celery.log_retention_days)
+    if settings.record_retention_days is not None:
+        _prune(delete_old_records, settings.record_retention_days)
+
+
+def _prune(delete_some: Callable[[Session, timedelta], bool], days: float) -> None:
+    with translate_errors(), Session(get_worker_resources().engine) as session:
+        while delete_some(session, timedelta(days=days)):
             session.commit()

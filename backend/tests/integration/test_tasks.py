@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Timer
@@ -15,6 +16,7 @@ import pytest
 from celery.exceptions import Retry
 from kombu.message import Message
 from sqlalchemy import func, update
+from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, col, select
 
 from app.core.config import Settings
@@ -389,3 +391,29 @@ def test_at_the_level_of_warnings_there_is_no_line(
     caplog.set_level(logging.WARNING, ACCESS)
     run(add_record())
     assert not [record for record in caplog.records if record.name == ACCESS]
+
+
+def test_old_records_go_if_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new, unfinished = add_record(), add_record(), add_record()
+    with Session(get_worker_resources().engine) as session:
+        session.execute(
+            update(DataProcessingRecord)
+            .where(col(DataProcessingRecord.task_id).in_([old, unfinished]))
+            .values(created_at=datetime.now(UTC) - timedelta(days=2))
+        )
+        session.commit()
+    for task_id in (old, new):
+        finish(task_id)
+    prune_logs.apply(throw=True)
+    assert find(old)
+    resources = get_worker_resources()
+    keeping = resources.settings.model_copy(update={"record_retention_days": 1})
+    monkeypatch.setattr(
+        "app.tasks.maintenance.get_worker_resources",
+        lambda: replace(resources, settings=keeping),
+    )
+    prune_logs.apply(throw=True)
+    with pytest.raises(NoResultFound):
+        find(old)
+    assert find(new) and find(unfinished)
+    finish(unfinished)

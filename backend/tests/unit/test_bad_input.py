@@ -158,7 +158,7 @@ ADDRESSES = [
     get("`limit=101`", f"{DATABASE}/records?limit=101"),
     get("`limit=ten`", f"{DATABASE}/records?limit=ten"),
     get("`offset=-1`", f"{DATABASE}/records?offset=-1"),
-    get("an `offset` above 1,000,000", f"{DATABASE}/records?offset=1000001"),
+    get("an `offset` above 10,000", f"{DATABASE}/records?offset=10001"),
     get("an `offset` of 5,000 digits", f"{DATABASE}/records?offset={'9' * 5000}"),
     get("`before` above 2⁶³ - 1", f"{DATABASE}/records?before={2**63}"),
     get("an unknown `task_status`", f"{DATABASE}/records?task_status=Lost"),

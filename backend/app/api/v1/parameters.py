@@ -1,12 +1,11 @@
 """Parameters that several endpoints share, and the link to the next page."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
 
 from app.models.schemas import TASK_ID
-from app.repositories.pages import Page
+from app.repositories.pages import Page, Rows
 
 ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
@@ -26,10 +25,11 @@ IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description=EQUAL)]
 
 
 async def get_page(
+    request: Request,
     limit: Annotated[int, Query(ge=1, le=100, description="Rows in one page.")] = 10,
     offset: Annotated[
         int,
-        Query(ge=0, le=1_000_000, description="Rows to skip; `Link` needs none."),
+        Query(ge=0, le=10_000, description="Rows to skip; `Link` needs none."),
     ] = 0,
     before: Annotated[
         int | None,
@@ -37,14 +37,14 @@ async def get_page(
     ] = None,
 ) -> Page:
     """The page that the request asks for."""
-    return Page(limit, offset, before)
+    settings = request.app.state.settings
+    seconds = settings.database.db_read_timeout_seconds
+    return Page(limit, offset, before, settings.max_page_bytes, seconds)
 
 
-def link_next(
-    request: Request, response: Response, page: Page, rows: Sequence[Any]
-) -> None:
+def link_next(request: Request, response: Response, rows: Rows[Any]) -> None:
     """Name the next page in a ``Link`` header (RFC 8288), if there may be one."""
-    if len(rows) == page.limit:
+    if rows.has_more:
         url = request.url.remove_query_params("offset")
         url = url.include_query_params(before=rows[-1].id)
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

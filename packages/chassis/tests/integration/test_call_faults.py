@@ -11,7 +11,12 @@ from urllib.parse import quote
 
 import pytest
 
-from chassis.errors import ApplicationError, OutcomeUnknown, Unavailable
+from chassis.errors import (
+    ApplicationError,
+    BrokerUnavailable,
+    OutcomeUnknown,
+    Unavailable,
+)
 from chassis.rpc.client import RpcClient
 from chassis.rpc.producers import EventProducer
 from chassis.settings import RabbitMQSettings
@@ -175,3 +180,24 @@ def test_frames_that_trickle_cost_no_cpu(
     proxy.trickle = False
     assert wall > 0.3  # it did trickle
     assert cpu < wall * 0.5
+
+
+def test_a_full_broker_is_answered_at_once(
+    client: RpcClient, responder: Responder, rabbitmq: RabbitMQ
+) -> None:
+    """It tells a connection that it is full when that publishes; the call that has
+    met this waits no longer, and later ones are not sent."""
+    producer = EventProducer(client, timeout=10)
+    producer.call(responder.queue, {})
+    rabbitmq.set_alarm(is_full=True)
+    try:
+        for error in (OutcomeUnknown, BrokerUnavailable):
+            started = time.monotonic()
+            with pytest.raises(error, match="RabbitMQ takes no messages"):
+                producer.call(responder.queue, {})
+            assert time.monotonic() - started < 0.5
+        assert "takes no messages" in str(client.refusal)
+    finally:
+        rabbitmq.set_alarm(is_full=False)
+    wait_until(lambda: client.refusal is None)
+    assert producer.call(responder.queue, {"n": 1}).outcome == {"n": 1}

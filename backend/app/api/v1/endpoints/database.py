@@ -1,8 +1,10 @@
 """What was stored: records and the logs of calls."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic_core import to_json
 
 from app.api.dependencies import RecordServiceDep
 from app.api.errors import responses
@@ -16,11 +18,28 @@ from app.api.v1.parameters import (
     link_next,
 )
 from app.models.schemas import Log, Record, TaskStatus
+from app.repositories.data_repository import StoredRecord
 from app.repositories.pages import Page
 
 router = APIRouter(prefix="/database", tags=["database"])
 
 PageDep = Annotated[Page, Depends(get_page)]
+
+# Columns whose values are JSON texts already.
+AS_STORED = ("payload", "outcome")
+
+
+def records_as_json(rows: Iterable[StoredRecord]) -> Response:
+    """What ``list[Record]`` would be written as."""
+    texts = []
+    for row in rows:
+        fields = (
+            f'"{name}":'
+            + ((value or "null") if name in AS_STORED else to_json(value).decode())
+            for name, value in row._asdict().items()
+        )
+        texts.append("{" + ",".join(fields) + "}")
+    return Response("[" + ",".join(texts) + "]", media_type="application/json")
 
 
 @router.get(
@@ -32,17 +51,17 @@ async def get_records(
     service: RecordServiceDep,
     page: PageDep,
     request: Request,
-    response: Response,
     task_status: Annotated[TaskStatus | None, Query(description=EQUAL)] = None,
     task_type: NameQuery = None,
     queue_name: NameQuery = None,
-) -> object:
+) -> Response:
     """Records, newest first. `Link` names the next page."""
     records = await service.get_processing_records(
         page, task_status=task_status, task_type=task_type, queue_name=queue_name
     )
-    link_next(request, response, page, records)
-    return records
+    answer = records_as_json(records)
+    link_next(request, answer, records)
+    return answer
 
 
 @router.get(
@@ -86,5 +105,5 @@ async def get_logs(
         service_name=service_name,
         status=status,
     )
-    link_next(request, response, page, logs)
+    link_next(request, response, logs)
     return logs

@@ -64,13 +64,22 @@ class RpcClient:
         """Start connecting, in the background; a second call does nothing."""
         with self._lock:
             if self._thread.ident is None and not self._closing.is_set():
-                watch_calls(lambda: self.in_flight, self.system)
+                watch_calls(self, self.system)
                 self._thread.start()
 
     @property
     def connected(self) -> bool:
         """Whether a call would be sent at once."""
         return self._connected.is_set()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a call would not be sent at once; None if it would."""
+        if not self.connected:
+            return "There is no connection to RabbitMQ."
+        if reason := self._connection.blocked:
+            return f"RabbitMQ takes no messages: {reason}."
+        return None
 
     @property
     def system(self) -> str:
@@ -162,6 +171,8 @@ class RpcClient:
                     self._send_all(connection)
             if self._poller.wait(EXPIRY_CHECK if self._pending else HEARTBEAT_CHECK):
                 connection.receive()
+            if connection.blocked is not None and self._unconfirmed:
+                self._fail_unconfirmed()
             now = time.monotonic()
             if now >= next_heartbeat:
                 connection.heartbeat()
@@ -177,8 +188,7 @@ class RpcClient:
             if call.id not in self._pending or left <= 0:
                 continue  # forgotten meanwhile, or about to be ended
             if connection.blocked is not None:
-                reason = f"RabbitMQ takes no messages: {connection.blocked}."
-                self._fail(call, BrokerUnavailable(reason))
+                self._fail(call, BrokerUnavailable(self.refusal or ""))
                 continue
             self._sent += 1
             call.tag = self._sent
@@ -236,6 +246,12 @@ class RpcClient:
                 call,
                 DeadlineExceeded(f"No answer from {call.queue} within {seconds}."),
             )
+
+    def _fail_unconfirmed(self) -> None:
+        """The broker may take these when its alarm is over, or has just done so."""
+        stuck, self._unconfirmed = self._unconfirmed, {}
+        for call in stuck.values():
+            self._fail(call, OutcomeUnknown(self.refusal or ""))
 
     def _fail_all(self) -> None:
         with self._lock:

@@ -8,8 +8,13 @@ from kombu import Queue
 
 #: Deliveries that a message gets before it is dead-lettered.
 DELIVERY_LIMIT = 3
-#: Requests that may wait; further ones are refused to their publisher.
+#: Requests that may wait, and their bytes; further ones are refused to their publisher.
 MAX_LENGTH = 10_000
+MAX_BYTES = 64 * 1024 * 1024
+#: Dead letters that are kept: beyond these, and after a week, the oldest are dropped.
+MAX_DEAD_LETTERS = 100_000
+MAX_DEAD_LETTER_BYTES = 64 * 1024 * 1024
+DEAD_LETTER_DAYS = 7
 
 
 class QueueMismatch(Exception):
@@ -34,6 +39,7 @@ class RequestQueue:
             "x-queue-type": "quorum",
             "x-delivery-limit": DELIVERY_LIMIT,
             "x-max-length": MAX_LENGTH,
+            "x-max-length-bytes": MAX_BYTES,
             "x-overflow": "reject-publish",
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": self.dead_letter_name,
@@ -42,8 +48,14 @@ class RequestQueue:
 
     @property
     def dead_letter_arguments(self) -> dict[str, Any]:
-        """Of the dead-letter queue."""
-        return {"x-queue-type": "quorum"}
+        """Of the dead-letter queue: a full disk would stop every publisher."""
+        return {
+            "x-queue-type": "quorum",
+            "x-max-length": MAX_DEAD_LETTERS,
+            "x-max-length-bytes": MAX_DEAD_LETTER_BYTES,
+            "x-overflow": "drop-head",
+            "x-message-ttl": DEAD_LETTER_DAYS * 24 * 60 * 60 * 1000,
+        }
 
     def declare(self, channel: Any) -> None:
         """Declare both on a kombu channel.

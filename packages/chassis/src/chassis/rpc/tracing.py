@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -39,16 +39,31 @@ _dead_letters = tracing.meter.create_counter(
 )
 
 
-def watch_calls(count: Callable[[], int], system: str) -> None:
+class Calls(Protocol):
+    """What is reported of a client's calls."""
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def refusal(self) -> str | None: ...
+
+
+def watch_calls(calls: Calls, system: str) -> None:
     """Report the calls that wait for their answer, with each export."""
     if not tracing.is_enabled():
         return
     attributes = {"messaging.system": system}
     tracing.meter.create_observable_up_down_counter(
         "rpc.client.active_calls",
-        [lambda _: [Observation(count(), attributes)]],
+        [lambda _: [Observation(calls.in_flight, attributes)]],
         unit="{call}",
         description="Calls that wait for their answer.",
+    )
+    tracing.meter.create_observable_gauge(
+        "app.rpc.broker.available",
+        [lambda _: [Observation(int(calls.refusal is None), attributes)]],
+        description="1 if the broker is there and takes messages, else 0.",
     )
 
 

@@ -4,7 +4,7 @@ from sqlmodel import col, delete
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models.specimen import Specimen
-from app.repositories.pages import Page, newest_first
+from app.repositories.pages import Page, Rows, read_page
 
 
 class SpecimenRepository:
@@ -24,9 +24,9 @@ class SpecimenRepository:
         """The one of that id, if there is one."""
         return await self._session.get(Specimen, specimen_id)
 
-    async def get_page(self, page: Page) -> list[Specimen]:
+    async def get_page(self, page: Page) -> Rows[Specimen]:
         """Newest first."""
-        return list(await self._session.exec(newest_first(Specimen, page, {})))
+        return await read_page(self._session, Specimen, page)
 
     async def delete(self, specimen_id: int) -> bool:
         """False if there was none of that id."""

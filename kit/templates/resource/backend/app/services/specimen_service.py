@@ -2,7 +2,7 @@
 
 from app.core.exceptions import NotFound
 from app.models.specimen import Specimen, SpecimenContent
-from app.repositories.pages import Page
+from app.repositories.pages import Page, Rows
 from app.repositories.specimen_repository import SpecimenRepository
 
 
@@ -23,7 +23,7 @@ class SpecimenService:
             raise NotFound(f"No speci men {specimen_id}")
         return found
 
-    async def get_page(self, page: Page) -> list[Specimen]:
+    async def get_page(self, page: Page) -> Rows[Specimen]:
         """Newest first."""
         return await self._specimens.get_page(page)
 

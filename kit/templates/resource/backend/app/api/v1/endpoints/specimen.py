@@ -55,7 +55,7 @@ async def get_specimens(
 ) -> object:
     """All, newest first. `Link` names the next page."""
     found = await service.get_page(page)
-    link_next(request, response, page, found)
+    link_next(request, response, found)
     return found
 
 
