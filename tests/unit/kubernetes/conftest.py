@@ -26,6 +26,6 @@ def urls(tmp_path: Path) -> list[str]:
     redis.write_text("rediss://default:Sekret2@redis.example.org:6390/0")
     keys = tmp_path / "keys"
     keys.write_text("rediss://default:Sekret3@keys.example.org:6390/0")
-    files = ("--database-url-file", str(database), "--redis-url-file", str(redis))
-    files += ("--redis-keys-url-file", str(keys))
+    files = ["--database-url-file", str(database), "--redis-url-file", str(redis)]
+    files += ["--redis-keys-url-file", str(keys)]
     return ["--environment", "production", *files]
