@@ -17,6 +17,8 @@ Usage: ./kubectl-setup.sh [options]
   --registry HOST/PATH      where our images are; default: on the nodes
   --database-url-file FILE  DATABASE_URL of a managed PostgreSQL (production)
   --redis-url-file FILE     URL of a managed Redis (production)
+  --redis-keys-url-file FILE  URL of the Redis of idempotency keys (production); the
+                            same file, if one Redis is to serve both
   --host NAME               host name of the Ingress or HTTPRoute
   --gateway NAMESPACE/NAME  an HTTPRoute at this Gateway instead of an Ingress
   --context NAME            of the kubeconfig; default: the current one
@@ -29,6 +31,7 @@ TEXT
 
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 gateway="" context="" timeout=600 dry_run="" yes="" no_migration="" database_url="" redis_url=""
+redis_keys_url=""
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -47,6 +50,7 @@ parse() {
         --registry) registry=${2%/} ;;
         --database-url-file) database_url=$2 ;;
         --redis-url-file) redis_url=$2 ;;
+        --redis-keys-url-file) redis_keys_url=$2 ;;
         --host) host=$2 ;;
         --gateway) gateway=$2 ;;
         --context) context=$2 ;;
@@ -66,7 +70,7 @@ parse() {
     esac
     check_name "$namespace" --namespace
     check_number "$timeout" --timeout
-    for file in "$database_url" "$redis_url"; do
+    for file in "$database_url" "$redis_url" "$redis_keys_url"; do
         [ -n "$file" ] || continue
         [ "$environment" = production ] || fail "development has servers of its own"
         [ -s "$file" ] || fail "$file cannot be read, or is empty"
@@ -92,6 +96,7 @@ preflight() {
             note "there is no metrics server: CPU cannot be measured, nothing will scale"
         need_url database-credentials "$database_url" --database-url-file
         need_url redis-credentials "$redis_url" --redis-url-file
+        need_url redis-keys-credentials "$redis_keys_url" --redis-keys-url-file
     fi
     if [ -n "$gateway" ]; then
         has_crd httproutes.gateway.networking.k8s.io ||
@@ -181,6 +186,14 @@ default_pass = $password" \
             url "redis://:$password@redis:6379/0" \
             redis.conf "requirepass $password" \
             address "redis.$namespace.svc:6379"
+    fi
+    if [ -n "$redis_keys_url" ]; then
+        replace_secret redis-keys-credentials url "$(cat "$redis_keys_url")"
+    elif ! has_secret redis-keys-credentials; then
+        password=$(random)
+        create_secret redis-keys-credentials password "$password" \
+            url "redis://:$password@redis-keys:6379/0" \
+            redis.conf "requirepass $password"
     fi
 }
 

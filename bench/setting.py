@@ -13,7 +13,7 @@ from local.process import ProcessFailed
 from local.servers.base import Server
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate, start_all, stop_all
 from local.state import LOCAL, State, remove_abandoned
 
@@ -86,7 +86,10 @@ def open_setting(seconds: int, rounds: int) -> Iterator[Setting]:
     state.acquire()
     rabbitmq = RabbitMQ(state, free_port(), free_port())
     servers = Servers(
-        PostgreSQL(state, free_port()), Redis(state, free_port()), rabbitmq
+        PostgreSQL(state, free_port()),
+        Redis(state, free_port()),
+        KeysRedis(state, free_port()),
+        rabbitmq,
     )
     try:
         start_all(servers.own)

@@ -4,7 +4,7 @@ Load it in a conftest: `pytest_plugins = ["local.pytest_plugin"]`. A server star
 when the first test asks for it, on a free port, with its data in `.local/test-...`,
 and is gone after the session. All fixtures last for the session:
 
-* `postgres`, `redis_server`, `rabbitmq`: the servers
+* `postgres`, `redis_server`, `redis_keys`, `rabbitmq`: the servers
 * `database_url`, `vhost`: an empty database and virtual host of this session's own
 * `stack`: the whole system behind nginx (`Stack`: `.url`, `.api_url`, `.worker`, ...)
 * `state`: the folder, for tests that start servers or processes of their own
@@ -21,7 +21,7 @@ from local import install
 from local.ports import free_port
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate
 from local.state import LOCAL, State, remove_abandoned
 
@@ -53,6 +53,15 @@ def postgres(state: State) -> Iterator[PostgreSQL]:
 def redis_server(state: State) -> Iterator[Redis]:
     """Redis."""
     server = Redis(state, free_port())
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_keys(state: State) -> Iterator[KeysRedis]:
+    """The Redis of idempotency keys."""
+    server = KeysRedis(state, free_port())
     server.start()
     yield server
     server.kill()
@@ -102,11 +111,12 @@ def stack(
     launched_rabbitmq: RabbitMQ | None,
     postgres: PostgreSQL,
     redis_server: Redis,
+    redis_keys: KeysRedis,
 ) -> Iterator[Stack]:
     """The whole system, migrated and ready; RPC goes over Redis without RabbitMQ."""
     if launched_rabbitmq is not None:
         launched_rabbitmq.wait_ready()
-    servers = Servers(postgres, redis_server, launched_rabbitmq)
+    servers = Servers(postgres, redis_server, redis_keys, launched_rabbitmq)
     stack = Stack.create(
         state, servers, api_ports=[free_port()], nginx_port=free_port()
     )

@@ -34,7 +34,7 @@ Ready in {seconds:.1f} s.
   ReDoc         {url}/api/v1/redoc
   RabbitMQ      {rabbitmq}
   PostgreSQL    {postgres}
-  Redis         {redis}
+  Redis         {redis}, for keys {redis_keys}
   Logs          {logs}
 
 Try it:
@@ -203,5 +203,6 @@ class Launcher:
             ),
             postgres=servers.postgres.url().replace("+psycopg2", ""),
             redis=servers.redis.url(),
+            redis_keys=servers.redis_keys.url(),
             logs=self.state.path / "logs",
         )

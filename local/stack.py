@@ -23,7 +23,7 @@ from local.servers.nginx import Nginx
 from local.servers.nginx import find_binary as find_nginx
 from local.servers.postgres import DATABASE, PostgreSQL
 from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ, find_script
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.state import State
 
 Say = Callable[[str], None]
@@ -41,10 +41,11 @@ NO_NGINX = (
 
 @dataclass
 class Servers:
-    """PostgreSQL, Redis and a broker; `rabbitmq` is None for RPC over Redis."""
+    """PostgreSQL, two of Redis and a broker; `rabbitmq` is None for RPC over Redis."""
 
     postgres: PostgreSQL
     redis: Redis
+    redis_keys: KeysRedis
     rabbitmq: RabbitMQ | ExternalRabbitMQ | None
 
     @classmethod
@@ -64,6 +65,7 @@ class Servers:
         return cls(
             PostgreSQL(state, announced("PostgreSQL", 5432, say)),
             Redis(state, announced("Redis", 6379, say)),
+            KeysRedis(state, announced("Redis for idempotency keys", 6380, say)),
             rabbitmq,
         )
 
@@ -71,7 +73,7 @@ class Servers:
     def own(self) -> list[Server]:
         """Those that we run; nothing here depends on another."""
         broker = [self.rabbitmq] if isinstance(self.rabbitmq, RabbitMQ) else []
-        return [*broker, self.redis, self.postgres]
+        return [*broker, self.redis, self.redis_keys, self.postgres]
 
     def environment(
         self, *, database: str = DATABASE, vhost: str | None = None
@@ -88,6 +90,7 @@ class Servers:
             "ASYNC_DATABASE_URL": url.replace("+psycopg2", "+asyncpg"),
             "CELERY_BROKER_URL": self.redis.url(0),
             "CELERY_RESULT_BACKEND": self.redis.url(0),
+            "IDEMPOTENCY_REDIS_URL": self.redis_keys.url(0),
         }
         broker = self.rabbitmq
         if broker is None:

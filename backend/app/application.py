@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __title__, __version__
-from app.api import docs, errors, openapi, root, v1
+from app.api import answers, docs, errors, openapi, root, v1
 from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.head import HeadMiddleware
@@ -71,10 +71,15 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install_error_handlers(app)
     openapi.install_schema(app)
     app.add_middleware(HeadMiddleware)
+
+    async def read_answer(task_id: str) -> bytes:
+        return await answers.read_processed(app.state.resources.database, task_id)
+
     app.add_middleware(
         IdempotencyMiddleware,
         keys=lambda: app.state.resources.keys,
         answer_error=errors.answer_error,
+        read_answer=read_answer,
         max_stored_bytes=settings.idempotency.max_stored_bytes,
     )
     app.add_middleware(BoundsMiddleware, max_body_bytes=settings.max_body_bytes)

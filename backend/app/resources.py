@@ -1,5 +1,6 @@
 """What one API process holds: made when it starts, given back when it stops."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
+from app.infrastructure.redis.client import is_same_server
 from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_publisher import TaskPublisher
@@ -23,11 +25,24 @@ from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
 from chassis.rpc.client import RpcClient
 
+logger = logging.getLogger(__name__)
+
+
+def warn_of_shared_redis(settings: Settings) -> None:
+    """Say it if keys can take the room of tasks."""
+    tasks = settings.celery.broker_url.get_secret_value()
+    if is_same_server(settings.idempotency_redis_url, tasks):
+        logger.warning(
+            "Idempotency keys share the Redis of Celery: when it is full, neither keys "
+            "nor tasks are taken. IDEMPOTENCY_REDIS_URL names one of their own."
+        )
+
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Nothing is asked of any server here: the API starts without them, says so in
     ``/health``, and serves as soon as they are there."""
+    warn_of_shared_redis(settings)
     database = Database(settings.database)
     commits = GroupCommit(database.engine)
     rpc = RpcClient(settings.rabbitmq, settings.rpc)
@@ -77,6 +92,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                     "postgresql": check_database,
                     "rabbitmq": check_rabbitmq,
                     "redis": states.check,
+                    "redis-keys": keys.check,
                 },
                 required=frozenset({"postgresql", "rabbitmq"}),
                 read_services=metrics_service.read_services,

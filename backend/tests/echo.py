@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Query, Response
 
 from app.api import v1
+from app.api.answers import processed
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
@@ -18,7 +19,6 @@ from app.models.schemas import (
     DataRequest,
     TaskResult,
     TaskState,
-    TaskStatus,
 )
 from app.services.data_service import DataService
 
@@ -44,15 +44,14 @@ router = APIRouter(prefix="/echo", tags=["database"])
 
 
 @router.post(
-    "/process", responses=headers(200, "Location") | responses(413, 415, 422, 503)
+    "/process",
+    response_model=TaskResult,
+    responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
-async def process_echo(
-    request: DataRequest, service: EchoDep, response: Response
-) -> TaskResult:
+async def process_echo(request: DataRequest, service: EchoDep) -> Response:
     """Have it answered at once."""
     task_id, outcome = await service.process(request)
-    response.headers["Location"] = f"/api/v1/database/records/{task_id}"
-    return TaskResult(task_id="-", task_status=TaskStatus.SUCCESS, outcome=outcome)
+    return processed(task_id, outcome)
 
 
 @router.post(

@@ -10,6 +10,7 @@ from redis.retry import Retry
 
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
+from local.state import State
 
 
 def find_binary() -> Path | None:
@@ -28,6 +29,12 @@ class Redis(Server):
 
     name = "redis"
     stop_timeout = 5.0
+    options: tuple[str, ...] = (
+        "--appendonly",
+        "yes",
+        "--maxmemory-policy",
+        "noeviction",
+    )
 
     def url(self, database: int = 0) -> str:
         """The URL of one numbered database."""
@@ -41,8 +48,7 @@ class Redis(Server):
                 "`redis-server` is not on PATH. Install the package redis-server."
             )
         argv = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1"]
-        argv += ["--appendonly", "yes", "--save", "", "--daemonize", "no"]
-        argv += ["--maxmemory-policy", "noeviction", "--dir", "."]
+        argv += ["--save", "", "--daemonize", "no", "--dir", ".", *self.options]
         return Command(argv, self.folder, plain_environment())
 
     def ready(self) -> bool:
@@ -72,3 +78,20 @@ class Redis(Server):
             return 0
         place = str(database)
         return sum(c["cmd"] == "brpop" and c["db"] == place for c in clients)
+
+
+class KeysRedis(Redis):
+    """For idempotency keys: small, and old answers go when it is full."""
+
+    def __init__(
+        self,
+        state: State,
+        port: int,
+        *,
+        maxmemory: str = "64mb",
+        name: str = "redis-keys",
+    ) -> None:
+        self.name = name
+        super().__init__(state, port)
+        self.options = ("--appendonly", "no", "--maxmemory", maxmemory)
+        self.options += ("--maxmemory-policy", "volatile-ttl")

@@ -82,7 +82,8 @@ def _hang_child(system: System, seconds: float) -> None:
 
 
 def _flush(system: System, _: float) -> None:
-    system.redis.connect().flushall()
+    for server in (system.redis, system.redis_keys):
+        server.connect().flushall()
 
 
 def _reload(system: System, _: float) -> None:
@@ -122,6 +123,7 @@ def _faults() -> list[Fault]:
         ("beat", lambda system: system.stack.clock[0]),
         ("RabbitMQ", lambda system: system.rabbitmq),
         ("Redis", lambda system: system.redis),
+        ("Redis of keys", lambda system: system.redis_keys),
         ("PostgreSQL", lambda system: system.postgres),
         ("collector", lambda system: system.collector),
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psutil
 import psycopg2
 
+from local.servers.redis import Redis
 from tests.chaos.system import System
 
 MEGABYTE = 1e6
@@ -48,13 +49,17 @@ def processes(system: System) -> dict[str, Held]:
 
 def connections(system: System) -> dict[str, int]:
     """Clients of each server."""
-    with system.redis.connect() as redis:
-        clients = len(redis.client_list())
     return {
         "PostgreSQL": _sessions(system),
-        "Redis": clients,
+        "Redis": _clients(system.redis),
+        "Redis of keys": _clients(system.redis_keys),
         "RabbitMQ": len(psutil.Process(system.rabbitmq.pid).net_connections("tcp")),
     }
+
+
+def _clients(server: Redis) -> int:
+    with server.connect() as redis:
+        return len(redis.client_list())
 
 
 def _sessions(system: System) -> int:

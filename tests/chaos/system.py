@@ -14,7 +14,7 @@ from local.servers.base import Server
 from local.servers.otlp import TraceReceiver
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate, start_all, stop_all
 from local.state import State
 from tests.e2e.client import wait_for
@@ -42,12 +42,13 @@ class System:
     def __init__(self, state: State) -> None:
         self.postgres = PostgreSQL(state, free_port())
         self.redis = Redis(state, free_port())
+        self.redis_keys = KeysRedis(state, free_port())
         self.rabbitmq = RabbitMQ(state, free_port(), free_port())
         self.collector = TraceReceiver(state, free_port(), free_port())
         self.to_rabbitmq = Relay(self.rabbitmq.port)
         self.to_postgres = Relay(self.postgres.port)
         self.state = state
-        servers = Servers(self.postgres, self.redis, self.rabbitmq)
+        servers = Servers(self.postgres, self.redis, self.redis_keys, self.rabbitmq)
         env = {
             **CLOCKS,
             **self.collector.environment,
@@ -117,7 +118,10 @@ class System:
     @property
     def servers(self) -> list[Server]:
         """Those of others."""
-        return [self.rabbitmq, self.redis, self.postgres, self.collector]
+        return [
+            *(self.rabbitmq, self.redis, self.redis_keys),
+            *(self.postgres, self.collector),
+        ]
 
     @property
     def parts(self) -> list[Server]:

@@ -23,7 +23,7 @@ from tests.compose.containers import (
 )
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 
-SERVERS = {"rabbitmq", "redis", "postgres", "nginx", "otel-collector"}
+SERVERS = {"rabbitmq", "redis", "redis-keys", "postgres", "nginx", "otel-collector"}
 CONTAINERS = {key: service["container_name"] for key, service in SERVICES.items()}
 OURS = [name for key, name in CONTAINERS.items() if key not in {*SERVERS, "migrations"}]
 RUNNING = [name for key, name in CONTAINERS.items() if key != "migrations"]

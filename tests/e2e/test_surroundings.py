@@ -28,6 +28,7 @@ def test_health_has_a_status_for_each_part(api: Api) -> None:
         "postgresql": "up",
         "rabbitmq": "up",
         "redis": "up",
+        "redis-keys": "up",
         **{f"{name.replace('_', '-')}-service": "up" for name in registered()},
     }
     assert api.get_json("/health/live")["status"] == "ok"

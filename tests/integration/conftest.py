@@ -10,7 +10,7 @@ from local.otlp.receiver import Receiver
 from local.ports import free_port
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate
 from local.state import State
 from tests.e2e.client import Api, wait_for
@@ -51,9 +51,10 @@ def traced(
     rabbitmq: RabbitMQ,
     postgres: PostgreSQL,
     redis_server: Redis,
+    redis_keys: KeysRedis,
 ) -> Iterator[Traced]:
     """Two API processes on one port, behind nginx, exporting by one protocol."""
-    servers = Servers(postgres, redis_server, rabbitmq)
+    servers = Servers(postgres, redis_server, redis_keys, rabbitmq)
     with Receiver() as receiver:
         grpc = request.param == "grpc"
         env = {

@@ -20,7 +20,7 @@ from local.ports import free_port
 from local.servers.nginx import Nginx
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers
 from local.state import State
 from tests.e2e.client import wait_for
@@ -86,11 +86,13 @@ Start = Callable[[str, Relay], Probed]
 def env(
     rabbitmq: RabbitMQ,
     redis_server: Redis,
+    redis_keys: KeysRedis,
     postgres: PostgreSQL,
     vhost: str,
     database_url: str,
 ) -> dict[str, str]:
-    variables = Servers(postgres, redis_server, rabbitmq).environment(vhost=vhost)
+    servers = Servers(postgres, redis_server, redis_keys, rabbitmq)
+    variables = servers.environment(vhost=vhost)
     return {**variables, "DATABASE_URL": database_url}
 
 

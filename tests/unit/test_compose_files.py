@@ -24,6 +24,7 @@ CONTAINERS = {
     "migrations": ("fastapi-migrations", "fastapi-starter-api"),
     "rabbitmq": ("rabbitmq-service", "rabbitmq-service"),
     "redis": ("redis", "redis:7-alpine"),
+    "redis-keys": ("redis-keys", "redis:7-alpine"),
 }
 
 # What containers are given in a fixed way, or by a way of their own.

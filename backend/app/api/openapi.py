@@ -111,8 +111,10 @@ KEY_PARAMETER = {
     "A request that is sent again under its key is not done again: it gets the stored "
     "answer, marked `Idempotency-Replayed`; 409 while the first is under way; 422 if "
     "it is another request. Successes and refusals (400, 422) are kept, other answers "
-    "free the key. Later, and as long as its record is there, the same request under "
-    "the same key still leads to that record.",
+    "free the key. In place of an answer that was too long to be kept, 303 names what "
+    "was made in `Location`; without one it is 409. 404: the record of the work has "
+    "been deleted since. Later, and as long as its record is there, the same request "
+    "under the same key still leads to that record.",
     "schema": {
         "type": "string",
         "minLength": 1,

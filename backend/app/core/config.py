@@ -172,7 +172,9 @@ class IdempotencySettings(Group):
     model_config = SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
     redis_url: SecretStr | None = Field(
-        None, description="Redis for the keys; CELERY_RESULT_BACKEND if unset"
+        None,
+        description="Redis for the keys, best one of their own; CELERY_RESULT_BACKEND "
+        "if unset",
     )
     ttl_seconds: int = Field(
         3600,
@@ -188,7 +190,9 @@ class IdempotencySettings(Group):
         "DB_TIMEOUT_SECONDS together",
     )
     max_stored_bytes: int = Field(
-        4 * 1024 * 1024, ge=0, description="Longer answers are not kept"
+        64 * 1024,
+        ge=0,
+        description="Of longer answers only status and Location are kept",
     )
 
 

@@ -10,10 +10,11 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- NotFound             no such record
     +-- Conflict             the present state does not allow it
     |   +-- KeyInFlight      a request with this idempotency key is being worked on
+    |   +-- AnswerNotKept    the request was done, and its answer was too long to keep
     |   +-- AlreadyStored    a record with that id exists
     +-- Unavailable
         +-- DatabaseUnavailable
-        +-- KeyStoreUnavailable  no Redis to look an idempotency key up in
+        +-- KeyStoreUnavailable  the Redis of idempotency keys is away or full
         +-- RemoteUnavailable    another server, asked over HTTP, is down or fails
 
 Names of vendors (redis, SQLAlchemy, httpx2) end where these are raised. HTTP enters
@@ -102,6 +103,13 @@ class KeyInFlight(Conflict):
     retry_after = 1
 
 
+class AnswerNotKept(Conflict):
+    """The request was done before; its answer was too long to be kept."""
+
+    code = "idempotency_answer_not_kept"
+    title = "The first answer was not kept"
+
+
 class AlreadyStored(Conflict):
     """A record with that id exists; nothing was stored."""
 
@@ -115,7 +123,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class KeyStoreUnavailable(Unavailable):
-    """Redis did not answer; whether the key was used before cannot be said."""
+    """Redis did not answer or is full: the key can be neither looked up nor claimed."""
 
     code = "idempotency_unavailable"
 

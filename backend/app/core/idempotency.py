@@ -6,25 +6,28 @@ claims it and works. Another one with the key is answered:
 * 409 with ``Retry-After`` while the first is under way,
 * with the first one's answer afterwards, marked ``Idempotency-Replayed: true``,
 * 422 if it is another request (method, path, query or body),
-* 503 if Redis, which keeps the keys, does not answer.
+* 503 if Redis, which keeps the keys, does not answer or is full.
 
 Kept are successes, and refusals that follow from the request alone; after any other
-answer the key is free again. The claim of a process that was killed ends with its
-lease. The retry then works under the same task id, so that a record which the first
-has stored is found instead of stored twice: also when Redis has forgotten the key.
+answer the key is free again. Redis holds little of them: a body that the record of the
+work has is read from there, and one above the limit is left out. Who asks for the
+latter again is sent to what the first request has made (303).
+
+The claim of a process that was killed ends with its lease. The retry then works under
+the same task id, so that a record which the first has stored is found instead of stored
+twice: also when Redis has forgotten the key.
 
 A request without the header never gets near Redis.
 
 What belongs to the layers above is handed in: the store, and how this application
-answers errors. The body is read as a whole: what is around this bounds it.
+answers errors, and reads an answer from a record. The body is read as a whole: what is
+around this bounds it.
 """
 
-import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid5
 
 from starlette.exceptions import HTTPException
@@ -32,14 +35,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.answer_recorder import AnswerRecorder
 from app.core.exceptions import (
+    AnswerNotKept,
     ApplicationError,
     KeyInFlight,
     KeyReused,
     KeyStoreUnavailable,
     Malformed,
 )
-from app.core.ids import given_task_id
+from app.core.ids import KeyedWork, keyed_work
 from app.core.keys import Answer, Claim, Held, Keys
 from chassis.telemetry import tracing
 
@@ -54,13 +59,6 @@ _requests = tracing.meter.create_counter(
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 MAX_LENGTH = 255
-
-# Refusals that the same body would get again.
-DETERMINISTIC = {400, 422}
-
-# What an answer says of its content. The rest belongs to a connection, a browser or
-# one request: hop-by-hop fields, cookies, dates, X-Request-ID.
-SAFE_HEADERS = {b"content-type", b"content-language", b"location", b"link", b"etag"}
 
 _RAW_HEADER = HEADER.lower().encode()
 _NAMESPACE = UUID("6e1b4c0e-5d0c-4f0a-9a55-0d7c3f1c2b61")
@@ -112,7 +110,9 @@ class IdempotencyMiddleware:
     Args:
         keys: gives the store; it exists only once the process serves.
         answer_error: the answer to what reading the body or this module raises.
-        max_stored_bytes: longer answers are not kept.
+        read_answer: the body of an answer, from the record with that task id; raises
+            NotFound if it has been deleted.
+        max_stored_bytes: of longer answers only status and headers are kept.
     """
 
     def __init__(
@@ -121,11 +121,13 @@ class IdempotencyMiddleware:
         *,
         keys: Callable[[], Keys],
         answer_error: Callable[[Request, Exception], Awaitable[Response]],
+        read_answer: Callable[[str], Awaitable[bytes]],
         max_stored_bytes: int,
     ) -> None:
         self._app = app
         self._keys = keys
         self._answer_error = answer_error
+        self._read_answer = read_answer
         self._max_stored_bytes = max_stored_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,26 +141,37 @@ class IdempotencyMiddleware:
             key = parse_key(given)
             body = await request.body()
             digest = fingerprint(scope, body)
+            task_id = str(uuid5(_NAMESPACE, f"{digest} {key}"))
             claim = await store.claim(key, digest)
             _count(claim, digest)
             if isinstance(claim, Held):
-                response = _answer_again(claim, digest)
+                response = await self._repeat(_finished(claim, digest), task_id)
         except (ApplicationError, HTTPException) as error:
             response = await self._answer_error(request, error)
         except ClientDisconnect:
             return
         else:
             if isinstance(claim, Claim):
-                task_id = str(uuid5(_NAMESPACE, f"{digest} {key}"))
-                await self._work(store, claim, task_id, body, scope, receive, send)
+                work = KeyedWork(task_id)
+                await self._work(store, claim, work, body, scope, receive, send)
                 return
         await response(scope, receive, send)
+
+    async def _repeat(self, answer: Answer, task_id: str) -> Response:
+        headers = {**dict(answer.headers), REPLAYED: "true"}
+        if answer.is_in_record:
+            body = await self._read_answer(task_id)
+        elif answer.body is None:
+            return _answer_without_body(answer)
+        else:
+            body = answer.body
+        return Response(body, answer.status, headers)
 
     async def _work(
         self,
         store: Keys,
         claim: Claim,
-        task_id: str,
+        work: KeyedWork,
         body: bytes,
         scope: Scope,
         receive: Receive,
@@ -167,8 +180,8 @@ class IdempotencyMiddleware:
         async def settle(answer: Answer | None) -> None:
             await _settle(store, claim, answer)
 
-        recorder = _Recorder(send, self._max_stored_bytes, settle)
-        token = given_task_id.set(task_id)
+        recorder = AnswerRecorder(send, work, self._max_stored_bytes, settle)
+        token = keyed_work.set(work)
         try:
             await self._app(scope, _receive_again(body, receive), recorder)
         except BaseException:
@@ -176,73 +189,13 @@ class IdempotencyMiddleware:
             await settle(None)
             raise
         finally:
-            given_task_id.reset(token)
+            keyed_work.reset(token)
 
 
 def _given_keys(scope: Scope) -> list[bytes]:
     if scope["type"] != "http" or scope["method"] != "POST":
         return []
     return [value for name, value in scope["headers"] if name == _RAW_HEADER]
-
-
-class _Recorder:
-    """Holds an answer back until it is whole and on its way into Redis.
-
-    One above the limit passes through, and is not stored.
-    """
-
-    def __init__(
-        self,
-        send: Send,
-        limit: int,
-        settle: Callable[[Answer | None], Coroutine[Any, Any, None]],
-    ) -> None:
-        self._send = send
-        self._limit = limit
-        self._settle = settle
-        self._start: Message = {}
-        self._body = bytearray()
-        self._held: list[Message] = []
-        self._size = 0
-
-    async def __call__(self, message: Message) -> None:
-        """ASGI's ``send``."""
-        self._held.append(message)
-        if message["type"] == "http.response.start":
-            self._start = message
-            return
-        part = message.get("body", b"")
-        self._size += len(part)
-        fits = self._size <= self._limit
-        if fits:
-            self._body += part
-        if message.get("more_body", False):
-            if not fits:
-                await self._pass_on()
-            return
-        # Redis works while the answer travels; its command leaves first.
-        settling = asyncio.create_task(self._settle(self._answer() if fits else None))
-        await asyncio.sleep(0)
-        try:
-            await self._pass_on()
-        finally:
-            await settling
-
-    async def _pass_on(self) -> None:
-        held, self._held = self._held, []
-        for message in held:
-            await self._send(message)
-
-    def _answer(self) -> Answer | None:
-        status: int = self._start["status"]
-        if not (200 <= status < 300 or status in DETERMINISTIC):
-            return None
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in self._start["headers"]
-            if name.lower() in SAFE_HEADERS
-        ]
-        return Answer(status, headers, bytes(self._body))
 
 
 async def _settle(store: Keys, claim: Claim, answer: Answer | None) -> None:
@@ -266,13 +219,23 @@ def _count(claim: Claim | Held, digest: str) -> None:
     _requests.add(1, {"app.idempotency.outcome": outcome})
 
 
-def _answer_again(held: Held, digest: str) -> Response:
+def _finished(held: Held, digest: str) -> Answer:
     if held.fingerprint != digest:
         raise KeyReused(f"This {HEADER} was sent with another request.")
     if held.answer is None:
         raise KeyInFlight(f"A request with this {HEADER} is being worked on.")
-    headers = {**dict(held.answer.headers), REPLAYED: "true"}
-    return Response(held.answer.body, held.answer.status, headers)
+    return held.answer
+
+
+def _answer_without_body(answer: Answer) -> Response:
+    """What can be said when the body was too long to be kept: where to find it."""
+    told = f"This request was done, and answered {answer.status}; do not do it again."
+    location = dict(answer.headers).get("location")
+    if location is None:
+        raise AnswerNotKept(f"{told} The answer was too long to be kept.")
+    text = f"{told} The answer was too long to be kept; see what is at Location."
+    headers = {"Location": location, REPLAYED: "true"}
+    return Response(text, 303, headers, media_type="text/plain")
 
 
 def _receive_again(body: bytes, receive: Receive) -> Receive:

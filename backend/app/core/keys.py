@@ -6,11 +6,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished answer, as it is given again."""
+    """A finished answer, as it is given again.
+
+    ``body`` is None if it is read from the record of the work, or if it was too long to
+    be kept.
+    """
 
     status: int
     headers: list[tuple[str, str]]
-    body: bytes
+    body: bytes | None
+    is_in_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,15 @@ class DataRepository:
         )
         return (await self._session.exec(query)).one_or_none()
 
+    async def get_outcome(self, task_id: str) -> str | None:
+        """The outcome of that task as the JSON text that is stored; None if there is no
+        record."""
+        text = cast(_columns["outcome"], Text)
+        query = select(func.coalesce(text, "null")).where(
+            DataProcessingRecord.task_id == task_id
+        )
+        return (await self._session.exec(query)).one_or_none()
+
     async def get_ended(self, task_ids: Collection[str]) -> Collection[str]:
         """Those of the tasks that are not ``Processing`` any more, or deleted."""
         query = select(DataProcessingRecord.task_id).where(

@@ -3,16 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
 from app.infrastructure.redis import key_store
 from app.infrastructure.redis.key_store import KeyStore
-from local.servers.redis import Redis
+from local.ports import free_port
+from local.servers.redis import KeysRedis, Redis
+from local.state import State
 
+PAGE = b"x" * 32 * 1024
 ANSWER = Answer(200, [("content-type", "application/json")], b'{"a": "\xff\n"}\n')
 
 
@@ -40,9 +45,21 @@ async def test_one_of_many_gets_the_key(store: KeyStore, key: str) -> None:
     assert found.count(Held("f", None)) == 199
 
 
-async def test_an_answer_comes_back_as_it_was(store: KeyStore, key: str) -> None:
-    assert await store.complete(await taken(store, key), ANSWER)
-    assert await store.claim(key, "other") == Held("f", ANSWER)
+ANSWERS = [
+    ANSWER,
+    Answer(204, [], b""),
+    Answer(201, [("location", "/made/1")], None),
+    Answer(200, [("location", "/records/1")], None, is_in_record=True),
+    Answer(200, [], b"\nclaim 1 {}"),
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_an_answer_comes_back_as_it_was(
+    store: KeyStore, key: str, answer: Answer
+) -> None:
+    assert await store.complete(await taken(store, key), answer)
+    assert await store.claim(key, "other") == Held("f", answer)
 
 
 async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
@@ -53,7 +70,8 @@ async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
 async def test_lives(store: KeyStore, key: str, redis_server: Redis) -> None:
     claim = await taken(store, key)
     with redis_server.connect(2) as redis:
-        assert 29 < redis.pttl(claim.name) / 1000 <= 30
+        # Longer than that of any answer: see test_answers_make_room_for_claims.
+        assert 89 < redis.pttl(claim.name) / 1000 <= 90
         await store.complete(claim, ANSWER)
         assert 59 < redis.pttl(claim.name) / 1000 <= 60
 
@@ -80,6 +98,68 @@ async def test_a_lease_ends(redis_server: Redis, key: str) -> None:
     async with asyncio.timeout(5):
         while not isinstance(await store.claim(key, "f"), Claim):
             await asyncio.sleep(0.01)
+    await store.close()
+
+
+async def test_who_outlived_the_lease_may_still_answer(
+    redis_server: Redis, key: str
+) -> None:
+    store = KeyStore(redis_server.url(2), lease=0, keep=60)
+    claim = await taken(store, key)
+    assert await store.complete(claim, ANSWER)
+    assert await store.claim(key, "f") == Held("f", ANSWER)
+    await store.close()
+
+
+@pytest.fixture
+async def small(state: State) -> AsyncIterator[KeysRedis]:
+    """A Redis that has room for a few answers."""
+    server = KeysRedis(state, free_port(), maxmemory="2mb", name="small")
+    await asyncio.to_thread(server.start)
+    yield server
+    await asyncio.to_thread(server.kill)
+
+
+def fill(redis: Any) -> None:
+    """To the brim, with what cannot be evicted; its connection takes memory too."""
+    for value in (PAGE, b"x" * 100, b"x"):
+        with pytest.raises(OutOfMemoryError):
+            while True:
+                redis.set(uuid4().hex, value)
+
+
+async def test_a_full_redis_refuses_and_recovers(small: KeysRedis, key: str) -> None:
+    store = KeyStore(small.url(), lease=30, keep=60)
+    await taken(store, key)
+    with small.connect() as redis:
+        await asyncio.to_thread(fill, redis)
+        with pytest.raises(KeyStoreUnavailable, match="is full"):
+            await store.claim(f"{key} more", "f")
+        redis.flushall()
+        claim = await taken(store, key)
+        await asyncio.to_thread(fill, redis)
+        await store.release(claim)
+        redis.flushall()
+    await taken(store, key)
+    await store.close()
+
+
+async def test_answers_make_room_for_claims(small: KeysRedis, key: str) -> None:
+    """Old answers first; the key of a request under way stays."""
+    store = KeyStore(small.url(), lease=30, keep=60)
+    at_work = [await taken(store, f"{key} at work {n}") for n in range(20)]
+    for number in range(200):
+        claim = await taken(store, f"{key}{number}")
+        assert await store.complete(claim, Answer(200, [], PAGE))
+
+    with small.connect() as redis:
+        assert redis.info("stats")["evicted_keys"] > 100
+    for number, claim in enumerate(at_work):
+        held = await store.claim(f"{key} at work {number}", "f")
+        assert held == Held("f", None)
+        assert await store.complete(claim, ANSWER)
+    assert await store.claim(f"{key}199", "f") == Held("f", Answer(200, [], PAGE))
+    await taken(store, f"{key}0")
     await store.close()
 
 

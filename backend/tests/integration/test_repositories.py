@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,7 +11,7 @@ from sqlmodel import SQLModel, select
 
 from app.api.v1.endpoints.database import get_logs, get_records
 from app.core.config import DatabaseSettings
-from app.core.database import Database, create_sync_engine
+from app.core.database import Database, create_sync_engine, to_json
 from app.core.exceptions import DatabaseUnavailable
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import LogEvent
@@ -60,6 +61,20 @@ async def test_offset_skips(database: Database, commits: GroupCommit) -> None:
         page = Page(limit=10, offset=1)
         rows = await DataRepository(session).get_page(page, task_type="offset")
     assert [row.task_id for row in rows] == ids[1::-1]
+
+
+@pytest.mark.parametrize("outcome", [{"b": 1e16, "a": [1.0, "é\u2028"]}, 10**40, None])
+async def test_an_outcome_is_read_as_it_is_stored(
+    database: Database, commits: GroupCommit, outcome: Any
+) -> None:
+    task_id = str(uuid4())
+    status = TaskStatus.SUCCESS
+    row = DataRepository.row(task_id=task_id, task_status=status, outcome=outcome)
+    await commits.add([row])
+    async with database.session() as session:
+        repository = DataRepository(session)
+        assert await repository.get_outcome(task_id) == to_json(outcome)
+        assert await repository.get_outcome(str(uuid4())) is None
 
 
 async def test_deleting_once(database: Database, commits: GroupCommit) -> None:

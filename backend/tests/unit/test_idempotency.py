@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Scope
 from app.api.errors import answer_error
 from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
-from app.core.exceptions import KeyStoreUnavailable, Malformed
+from app.core.exceptions import KeyStoreUnavailable, Malformed, NotFound
 from app.core.idempotency import IdempotencyMiddleware, fingerprint, parse_key
-from app.core.ids import new_task_id
+from app.core.ids import answer_is_in_record, new_task_id
 from app.core.keys import Answer, Claim, Held
 from app.models.schemas import Problem
 
@@ -62,12 +62,16 @@ class Endpoint:
         self.bodies: list[bytes] = []
         self.task_ids: list[str] = []
         self.answer: Response | Exception = JSONResponse({"done": True})
+        self.record: str | None = None  # that has the answer; "own" is the work's
 
     async def serve(self, request: Request) -> Response:
         self.bodies.append(await request.body())
         self.task_ids.append(new_task_id())
         if isinstance(self.answer, Exception):
             raise self.answer
+        if self.record:
+            own = self.record == "own"
+            answer_is_in_record(self.task_ids[-1] if own else self.record)
         return self.answer
 
 
@@ -81,8 +85,17 @@ def endpoint() -> Endpoint:
     return Endpoint()
 
 
+async def read_answer(task_id: str) -> bytes:
+    return f"record {task_id}".encode()
+
+
+async def find_nothing(task_id: str) -> bytes:
+    raise NotFound("It has been deleted.")
+
+
 def collaborators(store: MemoryStore) -> dict[str, Any]:
     return {
+        "read_answer": read_answer,
         "keys": lambda: store,
         "answer_error": answer_error,
         "max_stored_bytes": 100,
@@ -91,12 +104,16 @@ def collaborators(store: MemoryStore) -> dict[str, Any]:
 
 @pytest.fixture
 def client(store: MemoryStore, endpoint: Endpoint) -> TestClient:
+    return client_of(endpoint, **collaborators(store))
+
+
+def client_of(endpoint: Endpoint, **options: Any) -> TestClient:
     routes = [Route("/work", endpoint.serve, methods=["GET", "POST"])]
     app = Starlette(routes=routes)
-    app.add_middleware(IdempotencyMiddleware, **collaborators(store))
+    app.add_middleware(IdempotencyMiddleware, **options)
     app.add_middleware(BoundsMiddleware, max_body_bytes=1000)
     app.add_middleware(RequestIdMiddleware)
-    return TestClient(app, raise_server_exceptions=False)
+    return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
 
 
 def post(client: TestClient, key: str = "k", content: bytes = b"{}") -> Any:
@@ -222,14 +239,86 @@ def test_an_answer_in_parts_is_kept_whole(
     assert post(client).content == first.content == b"a" * 40 + b"b" * 40
 
 
-@pytest.mark.parametrize("parts", [[b"a" * 101], [b"a" * 60] * 3])
-def test_a_long_answer_arrives_and_is_not_kept(
+LONG = [[b"a" * 101], [b"a" * 60] * 3]
+
+
+@pytest.mark.parametrize("parts", LONG)
+def test_who_asks_again_for_a_long_answer_is_sent_to_what_was_made(
+    client: TestClient, store: MemoryStore, endpoint: Endpoint, parts: list[bytes]
+) -> None:
+    endpoint.answer = StreamingResponse(iter(parts), 201, {"Location": "/made/1"})
+    assert post(client).content == b"".join(parts)
+
+    again = post(client)
+
+    assert (again.status_code, again.headers["location"]) == (303, "/made/1")
+    assert "answered 201" in again.text
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(endpoint.bodies) == 1
+    held = store.entries["k"].answer
+    assert held and held.body is None
+
+
+@pytest.mark.parametrize("parts", LONG)
+def test_a_long_answer_that_made_nothing_is_not_worked_out_again(
     client: TestClient, endpoint: Endpoint, parts: list[bytes]
 ) -> None:
-    for _ in range(2):
-        endpoint.answer = StreamingResponse(iter(parts))
-        assert post(client).content == b"".join(parts)
+    endpoint.answer = StreamingResponse(iter(parts))
+    assert post(client).content == b"".join(parts)
+    again = post(client)
+    assert again.status_code == 409
+    assert Problem(**again.json()).code == "idempotency_answer_not_kept"
+    assert "answered 200" in again.json()["detail"]
+    assert len(endpoint.bodies) == 1
+
+
+def test_a_long_refusal_is_worked_out_again(
+    client: TestClient, endpoint: Endpoint
+) -> None:
+    endpoint.answer = Response(b"a" * 101, 422)
+    assert post(client).content == post(client).content == b"a" * 101
     assert len(endpoint.bodies) == 2
+
+
+@pytest.mark.parametrize("size", [1, 101])
+def test_what_a_record_has_is_not_kept_twice(
+    client: TestClient, store: MemoryStore, endpoint: Endpoint, size: int
+) -> None:
+    endpoint.record = "own"
+    endpoint.answer = Response(b"a" * size, 200, {"Location": "/records/1"})
+    assert post(client).content == b"a" * size
+
+    again = post(client)
+
+    assert again.content == f"record {endpoint.task_ids[0]}".encode()
+    assert (again.status_code, again.headers["location"]) == (200, "/records/1")
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(endpoint.bodies) == 1
+    held = store.entries["k"].answer
+    assert held and held.body is None
+
+
+def test_a_refusal_is_in_no_record(client: TestClient, endpoint: Endpoint) -> None:
+    endpoint.record = "own"
+    endpoint.answer = Response(b"no", 422)
+    assert post(client).content == post(client).content == b"no"
+
+
+def test_the_record_was_deleted_since(store: MemoryStore, endpoint: Endpoint) -> None:
+    endpoint.record = "own"
+    options = collaborators(store) | {"read_answer": find_nothing}
+    client = client_of(endpoint, **options)
+    post(client)
+    again = post(client)
+    assert again.status_code == 404
+    assert Problem(**again.json()).code == "not_found"
+    assert len(endpoint.bodies) == 1
+
+
+def test_another_record_is_no_answer(client: TestClient, endpoint: Endpoint) -> None:
+    endpoint.record = "another"
+    endpoint.answer = Response(b"own")
+    assert post(client).content == post(client).content == b"own"
 
 
 def test_no_key_no_store(

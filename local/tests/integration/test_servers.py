@@ -18,7 +18,7 @@ from local.servers.base import Server
 from local.servers.nginx import Nginx
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.state import State, leftovers
 
 needs_rabbitmq = pytest.mark.skipif(not find_script(), reason="no rabbitmq-server")
@@ -114,6 +114,16 @@ def test_a_life_full_of_trouble(
     server.stop()
     assert not accepts(server.port)
     assert leftovers(own.path) == []
+
+
+def test_keys_give_way_in_a_redis_of_their_own(
+    redis_server: Redis, redis_keys: KeysRedis
+) -> None:
+    with redis_keys.connect() as keys, redis_server.connect() as tasks:
+        assert keys.config_get("maxmemory") == {"maxmemory": str(64 * 1024 * 1024)}
+        policy = "maxmemory-policy"
+        assert keys.config_get(policy) == {policy: "volatile-ttl"}
+        assert tasks.config_get(policy) == {policy: "noeviction"}
 
 
 def test_two_of_each_side_by_side(own: State, tmp_path: Path) -> None:

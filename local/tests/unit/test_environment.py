@@ -6,7 +6,7 @@ from local import apps
 from local.registry import registered
 from local.servers.postgres import DATABASE, PASSWORD, USER, PostgreSQL
 from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers
 from local.state import State
 
@@ -17,7 +17,7 @@ def servers(tmp_path: Path, *, rabbitmq: bool) -> Servers:
     state = State(tmp_path)
     (tmp_path / "logs").mkdir(exist_ok=True)
     broker = RabbitMQ(state, 5, 15) if rabbitmq else None
-    return Servers(PostgreSQL(state, 4), Redis(state, 6), broker)
+    return Servers(PostgreSQL(state, 4), Redis(state, 6), KeysRedis(state, 7), broker)
 
 
 def test_with_rabbitmq(tmp_path: Path) -> None:
@@ -29,6 +29,7 @@ def test_with_rabbitmq(tmp_path: Path) -> None:
         "ASYNC_DATABASE_URL": f"postgresql+asyncpg://{DATABASE_4}",
         "CELERY_BROKER_URL": "redis://127.0.0.1:6/0",
         "CELERY_RESULT_BACKEND": "redis://127.0.0.1:6/0",
+        "IDEMPOTENCY_REDIS_URL": "redis://127.0.0.1:7/0",
         "RABBITMQ_HOST": "127.0.0.1",
         "RABBITMQ_PORT": "5",
         "RABBITMQ_USER": "guest",

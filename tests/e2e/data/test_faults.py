@@ -9,7 +9,7 @@ import pytest
 from local.servers.base import Server
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Stack
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, assert_problem, wait_for
 from tests.e2e.traffic import Traffic
@@ -21,12 +21,13 @@ def whole(
     stack: Stack,
     postgres: PostgreSQL,
     redis_server: Redis,
+    redis_keys: KeysRedis,
     launched_rabbitmq: RabbitMQ | None,
 ) -> Iterator[None]:
     """Whatever a test broke is whole again after it."""
     yield
     broker = [launched_rabbitmq] if launched_rabbitmq else []
-    for server in (postgres, redis_server, *broker, *stack.processes):
+    for server in (postgres, redis_server, redis_keys, *broker, *stack.processes):
         server.resume()
         server.start()
     wait_for(lambda: healthy(api), "the system to be healthy")

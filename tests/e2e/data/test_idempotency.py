@@ -8,10 +8,11 @@ from uuid import uuid4
 import httpx2
 import pytest
 from httpx2 import Response
+from redis.exceptions import OutOfMemoryError
 
 from local import apps
 from local.ports import free_port
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Stack
 from local.state import State
 from tests.e2e.client import (
@@ -21,6 +22,7 @@ from tests.e2e.client import (
     RECORDS,
     Api,
     assert_problem,
+    exact,
     wait_for,
 )
 
@@ -51,6 +53,11 @@ def impatient(state: State, stack: Stack) -> Iterator[apps.App]:
 def send(api: Api, key: str, path: str = PROCESS) -> Response:
     body = b'{"payload": "%s", "description": "uppercase"}' % key.encode()
     return api.send(path, body, **{"Idempotency-Key": f'"{key}"'})
+
+
+def entry(key: str) -> str:
+    """The key's name in Redis."""
+    return f"idempotency:2:{key}"
 
 
 def records(api: Api, payload: str) -> list[str]:
@@ -90,6 +97,41 @@ def test_the_answer_is_given_again(api: Api, key: str, path: str) -> None:
     assert len(records(api, key)) == 1
 
 
+VALUES = '[1e16, -0.0, 0.1, 1%s, "é \\u2028 \\"", {"b": null, "a": []}]' % ("0" * 40)
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_an_answer_is_written_again_from_its_record(
+    api: Api, key: str, redis_keys: KeysRedis, count: int
+) -> None:
+    """Byte by byte the same, and next to nothing of it is in Redis."""
+    payload = "[" + ",".join([VALUES] * count) + "]"
+    body = b'{"payload": %s}' % payload.encode()
+    first = api.send(PROCESS, body, **{"Idempotency-Key": key})
+    assert first.status_code == 200, first.text[:300]
+    second = api.send(PROCESS, body, **{"Idempotency-Key": key})
+
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert (second.status_code, second.content) == (200, first.content)
+    for header in ("Location", "Content-Type"):
+        assert second.headers[header] == first.headers[header]
+    with redis_keys.connect() as redis:
+        assert redis.strlen(entry(key)) < 500
+    record = api.get_json(first.headers["Location"])
+    assert exact(record["outcome"]) == exact(first.json()["outcome"])
+
+
+def test_a_record_that_was_deleted_is_answered_no_more(api: Api, key: str) -> None:
+    location = send(api, key).headers["Location"]
+    assert api.http.delete(location).status_code == 204
+
+    again = send(api, key)
+
+    assert_problem(again, 404, "not_found")
+    assert "deleted" in again.json()["detail"]
+    assert records(api, key) == []
+
+
 def test_a_refusal_is_given_again(api: Api, key: str) -> None:
     body = b'{"payload": [1, "a"], "description": "sort"}'
     first = api.send(PROCESS, body, **{"Idempotency-Key": key})
@@ -114,12 +156,12 @@ def test_malformed_keys(api: Api, malformed: str) -> None:
 
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
 def test_stored_but_forgotten_by_redis(
-    api: Api, key: str, path: str, redis_server: Redis
+    api: Api, key: str, path: str, redis_keys: KeysRedis
 ) -> None:
     """As when a process dies between its commit and its answer, and the lease ends."""
     first = send(api, key, path)
-    with redis_server.connect() as redis:
-        assert redis.delete(f"idempotency:{key}") == 1
+    with redis_keys.connect() as redis:
+        assert redis.delete(entry(key)) == 1
 
     second = send(api, key, path)
 
@@ -130,15 +172,15 @@ def test_stored_but_forgotten_by_redis(
 
 
 def test_killed_while_holding_a_key(
-    api: Api, key: str, stack: Stack, impatient: apps.App, redis_server: Redis
+    api: Api, key: str, stack: Stack, impatient: apps.App, redis_keys: KeysRedis
 ) -> None:
     direct = Api(f"http://127.0.0.1:{impatient.port}")
     another = Api(stack.api_url)  # one that need not start while the lease ends
-    with ThreadPoolExecutor(1) as pool, redis_server.connect() as redis:
+    with ThreadPoolExecutor(1) as pool, redis_keys.connect() as redis:
         stack.services[0].pause()
         try:
             lost = pool.submit(send, direct, key)
-            wait_for(lambda: redis.exists(f"idempotency:{key}") == 1, "the claim")
+            wait_for(lambda: redis.exists(entry(key)) == 1, "the claim")
             impatient.kill()
             with pytest.raises(httpx2.TransportError):
                 lost.result()
@@ -159,16 +201,84 @@ def test_killed_while_holding_a_key(
     assert records(api, key) == [answer.headers["Location"].rpartition("/")[2]]
 
 
-def test_redis_stopped(api: Api, key: str, redis_server: Redis) -> None:
-    redis_server.stop()
+def test_the_redis_of_keys_stopped(api: Api, key: str, redis_keys: KeysRedis) -> None:
+    redis_keys.stop()
     try:
         began = time.monotonic()
         answer = send(api, key)
         assert time.monotonic() - began < 1
         assert_problem(answer, 503, "idempotency_unavailable")
         assert records(api, key) == []
-        assert api.process("no key", "uppercase")["outcome"]["output"] == "NO KEY"
+        assert_others_are_served(api)
         assert api.http.get("/health/ready").status_code == 200
     finally:
-        redis_server.start()
+        redis_keys.start()
     assert send(api, key).status_code == 200
+
+
+def assert_others_are_served(api: Api) -> None:
+    """Without a key, at once and later."""
+    for work in (api.process, api.process_async):
+        assert work("no key", "uppercase")["outcome"]["output"] == "NO KEY"
+
+
+@pytest.fixture
+def crowded(state: State, stack: Stack) -> Iterator[tuple[Api, KeysRedis]]:
+    """An API process whose Redis of keys has room for a few."""
+    small = KeysRedis(state, free_port(), maxmemory="2mb", name="small")
+    small.start()
+    env = {**stack.env, "IDEMPOTENCY_REDIS_URL": small.url()}
+    server = apps.api("api-crowded", state, env, free_port())
+    server.start()
+    api = Api(f"http://127.0.0.1:{server.port}")
+    yield api, small
+    api.close()
+    server.stop()
+    small.kill()
+
+
+def test_a_full_redis_of_keys(crowded: tuple[Api, KeysRedis], key: str) -> None:
+    api, small = crowded
+    with small.connect() as redis:
+        for value in (b"x" * 32 * 1024, b"x" * 100, b"x"):
+            with pytest.raises(OutOfMemoryError):
+                while True:
+                    redis.set(str(uuid4()), value)
+
+        answer = send(api, key)
+
+        assert_problem(answer, 503, "idempotency_unavailable")
+        assert "is full" in answer.json()["detail"]
+        assert records(api, key) == []
+        assert_others_are_served(api)
+        assert api.http.get("/health/ready").status_code == 200
+        redis.flushall()
+    assert send(api, key).status_code == 200
+
+
+def test_many_large_answers_leave_celery_alone(
+    api: Api, redis_server: Redis, redis_keys: KeysRedis
+) -> None:
+    """A thousand of 128 KiB would fill either Redis."""
+    large = b'{"payload": "%s", "description": "uppercase"}' % (b"x" * 64 * 1024)
+    before, room = used(redis_server), used(redis_keys)
+
+    def work(number: int) -> int:
+        name = f"{key_of_run}-{number}"
+        return api.send(PROCESS, large, **{"Idempotency-Key": name}).status_code
+
+    key_of_run = uuid4()
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(work, range(1000))) == {200}
+
+    with redis_server.connect() as redis:
+        assert redis.keys("idempotency*") == []
+    assert used(redis_server) - before < 1_000_000
+    assert used(redis_keys) - room < 2_000_000
+    assert api.process_async("later", "uppercase")["outcome"]["output"] == "LATER"
+
+
+def used(server: Redis) -> int:
+    """Bytes that its data takes."""
+    with server.connect() as redis:
+        return int(redis.info("memory")["used_memory_dataset"])

@@ -24,5 +24,8 @@ def urls(tmp_path: Path) -> list[str]:
     database, redis = tmp_path / "database", tmp_path / "redis"
     database.write_text("postgresql+psycopg2://u:Sekret1@pg.example.org/fastapi_db\n")
     redis.write_text("rediss://default:Sekret2@redis.example.org:6390/0")
-    files = ("--database-url-file", str(database), "--redis-url-file", str(redis))
+    keys = tmp_path / "keys"
+    keys.write_text("rediss://default:Sekret3@keys.example.org:6390/0")
+    files = ["--database-url-file", str(database), "--redis-url-file", str(redis)]
+    files += ["--redis-keys-url-file", str(keys)]
     return ["--environment", "production", *files]

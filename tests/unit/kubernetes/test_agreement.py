@@ -40,6 +40,7 @@ SECRETS = {
     "rabbitmq-password": "of-your-own",
     "database-url": "postgresql+psycopg2://fastapi:of-your-own@pg:5432/" "fastapi_db",
     "redis-url": "redis://:of-your-own@redis:6379/0",
+    "redis-keys-url": "redis://:of-your-own@redis-keys:6379/0",
 }
 
 
@@ -103,7 +104,7 @@ def test_the_backend_takes_its_settings(overlay: str, secrets: Path) -> None:
     wanted = "development" if overlay == "development" else "production"
     assert found["environment"] == wanted
     assert found["password"] == SECRETS["rabbitmq-password"]
-    assert found["redis"] == SECRETS["redis-url"]
+    assert found["redis"] == SECRETS["redis-keys-url"]
     # The gateway, and the route before it, wait longer than the API itself.
     read = workload("nginx", overlay).environment()["NGINX_READ_TIMEOUT"]
     route = one("gateway-api", "HTTPRoute", "fastapi-api")["spec"]["rules"][0]
@@ -237,6 +238,7 @@ def test_ports_agree() -> None:
         f"http://{env['RABBITMQ_HOST']}:{_port('rabbitmq', 'management')}"
     )
     assert _port("redis", "redis") == int(env["REDIS_PORT"])
+    assert _port("redis-keys", "redis") == 6379
     assert _port("postgres", "postgres") == 5432
     endpoint = f"http://otel-collector:{_port('otel-collector', 'otlp-grpc')}"
     for name in (*BACKEND, *SERVICES):

@@ -16,10 +16,11 @@ CONTAINERS = {
     **{name: name for name in SERVICES},
     "rabbitmq-service": "rabbitmq",
     "redis": "redis",
+    "redis-keys": "redis-keys",
     "postgres": "postgres",
 }
 # Images of others: the same version everywhere.
-FOREIGN = ("redis", "postgres", "nginx", "otel-collector")
+FOREIGN = ("redis", "redis-keys", "postgres", "nginx", "otel-collector")
 # Containers that the brief does not name.
 MORE = ("nginx", "fastapi-celery-beat", "fastapi-migrations", "otel-collector")
 # What compose and Kubernetes must say alike where both say something.

@@ -14,6 +14,7 @@ FLOWS = {
     ("nginx", "fastapi-api"): {8000},
     ("fastapi-api", "rabbitmq"): {5672, 15672},
     ("fastapi-api", "redis"): {6379},
+    ("fastapi-api", "redis-keys"): {6379},
     ("fastapi-api", "postgres"): {5432},
     ("fastapi-api", "otel-collector"): {4317},
     ("fastapi-celery-worker", "rabbitmq"): {5672},

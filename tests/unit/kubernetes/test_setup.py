@@ -38,7 +38,7 @@ def test_the_first_run_goes_step_by_step(cluster: Cluster) -> None:
         r"^apply -f .*/first.yaml",
         r"^rollout status statefulset/rabbitmq",
         r"^rollout status statefulset/postgres",
-        r"^rollout status statefulset/redis",
+        r"^rollout status statefulset/redis --",
         r"^delete job fastapi-migrations",
         r"^apply -f .*/migration.yaml",
         r"^get job fastapi-migrations",
@@ -72,7 +72,7 @@ def test_secrets_are_made_once_and_never_shown(cluster: Cluster) -> None:
     assert not [call for call in cluster.said if call.startswith("create")]
     values = [value for data in made.values() for value in data.values()]
     values = [value for value in values if re.search("[0-9a-f]{48}", value)]
-    assert len(values) >= 7
+    assert len(values) >= 10
     for value in values:
         hidden = re.findall("[0-9a-f]{48}", value)[0]
         for text in (ok(first), first.stdout, ok(second), second.stdout, *calls):
@@ -93,9 +93,13 @@ def test_secrets_fit_together(cluster: Cluster) -> None:
     assert redis["url"] == f"redis://:{redis['password']}@redis:6379/0"
     assert redis["redis.conf"] == f"requirepass {redis['password']}"
     assert redis["address"] == "redis.other.svc:6379"
+    keys = made["redis-keys-credentials"]
+    assert keys["url"] == f"redis://:{keys['password']}@redis-keys:6379/0"
+    assert keys["redis.conf"] == f"requirepass {keys['password']}"
     database = made["database-credentials"]
     assert f":{database['password']}@postgres:5432/fastapi_db" in database["url"]
-    assert len({password, redis["password"], database["password"]}) == 3
+    made_once = {password, redis["password"], keys["password"], database["password"]}
+    assert len(made_once) == 4
 
 
 def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
@@ -133,7 +137,7 @@ def test_after_a_failure_half_way_the_next_run_goes_on(
         assert cluster.place(r"^describe pods -l ")
     ok(cluster.setup())
     assert kept.items() <= cluster.secrets().items()
-    assert len(cluster.secrets()) == 3
+    assert len(cluster.secrets()) == 4
     assert "deployment/nginx" in cluster.objects
 
 
@@ -194,6 +198,8 @@ def test_managed_servers_are_told_to_everybody(
         "password": "Sekret2",
         "address": "redis.example.org:6390",
     }
+    keys = made["redis-keys-credentials"]
+    assert keys == {"url": "rediss://default:Sekret3@keys.example.org:6390/0"}
     # From now on they are there.
     cluster.crds = KEDA
     ok(cluster.setup("--environment", "production"))

@@ -37,7 +37,7 @@ def test_there_is_a_workload_for_each_component() -> None:
         found = {each.name for each in workloads() if each.overlay == name}
         assert expected <= found
     found = {each.name for each in workloads() if each.overlay == "development"}
-    assert found == expected | {"rabbitmq", "redis", "postgres"}
+    assert found == expected | {"rabbitmq", "redis", "redis-keys", "postgres"}
 
 
 # The restricted level of the Pod Security Standards, line by line:

@@ -1,5 +1,7 @@
 """The way to Redis of an event loop."""
 
+from urllib.parse import urlsplit
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -20,3 +22,17 @@ def connect_redis(url: str, connections: int) -> Redis:
         retry=Retry(NoBackoff(), 1),
     )
     return Redis.from_pool(pool)
+
+
+def is_same_server(one: str, other: str) -> bool:
+    """Whether two URLs lead to one server, whatever their users and databases."""
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> str:
+    """Host and port, or the path of a socket."""
+    parts = urlsplit(url)
+    address = parts.netloc.rpartition("@")[2].lower()
+    if not address:
+        return parts.path
+    return address if ":" in address else f"{address}:6379"

@@ -1,8 +1,12 @@
 """Idempotency keys in Redis: who works on one, and what came of it.
 
-An entry is one string. While a request holds its key it is ``Claim.entry``, with a
-short life, the lease; afterwards it is the answer, kept for longer. Only the owner of
-an entry replaces it: a request that outlived its lease changes nothing.
+An entry is one string. While a request holds its key it is ``Claim.entry`` behind the
+end of its lease; afterwards it is the answer. Only the owner of an entry replaces it: a
+request whose key was taken over changes nothing.
+
+A full Redis with the policy ``volatile-ttl`` evicts what has the shortest life left. So
+a claim lives longer than any answer, and the end of its lease is in its text: what goes
+first are old answers, and no work is begun twice.
 """
 
 import asyncio
@@ -22,12 +26,28 @@ from chassis.outages import Outage
 # Seconds that a request waits for Redis, at the most, at its start and at its end.
 TIMEOUT = 0.7
 CONNECTIONS = 16
-PREFIX = "idempotency:"
+# The number is that of the form of entries: versions must not misread each other's.
+PREFIX = "idempotency:2:"
+
+# Nothing if the key is ours now, as it also is when this runs twice; else the entry.
+_CLAIM = """
+local entry = redis.call("GET", KEYS[1])
+local clock = redis.call("TIME")
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+if entry then
+  local ends, claim = string.match(entry, "^claim (%d+) (.*)$")
+  if claim == ARGV[1] then return false end
+  if not ends or now < tonumber(ends) then return entry end
+end
+local text = string.format("claim %.0f %s", now + ARGV[2], ARGV[1])
+redis.call("SET", KEYS[1], text, "PX", ARGV[3])
+return false
+"""
 
 _REPLACE = """
 local entry = redis.call("GET", KEYS[1])
 if entry == ARGV[2] then return 1 end
-if entry ~= ARGV[1] then return 0 end
+if not entry or string.match(entry, "^claim %d+ (.*)$") ~= ARGV[1] then return 0 end
 if ARGV[2] == "" then return redis.call("DEL", KEYS[1]) end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
@@ -41,7 +61,8 @@ class KeyStore:
         """``lease`` and ``keep`` are the lives of claims and of answers, in seconds."""
         self._redis = connect_redis(url, CONNECTIONS)
         self._outage = Outage("Redis, which keeps idempotency keys")
-        self._script = self._redis.register_script(_REPLACE)
+        self._claim = self._redis.register_script(_CLAIM)
+        self._replacement = self._redis.register_script(_REPLACE)
         self._lease_ms = int(lease * 1000)
         self._keep_ms = int(keep * 1000)
 
@@ -49,33 +70,30 @@ class KeyStore:
         """Take the key, or see what another request left there.
 
         Raises:
-            KeyStoreUnavailable: Redis did not answer in time.
+            KeyStoreUnavailable: Redis did not answer in time, or is full.
         """
         name = PREFIX + key
         head = {"fingerprint": fingerprint, "owner": uuid4().hex}
         claim = Claim(name, fingerprint, json.dumps(head).encode())
-        while True:
-            take = self._redis.set(name, claim.entry, nx=True, px=self._lease_ms)
-            if await self._ask(take):
-                return claim
-            entry = await self._ask(self._redis.get(name))
-            if entry == claim.entry:  # taken by an attempt that seemed to fail
-                return claim
-            if entry is not None:  # None: it ended in between
-                return _read(entry)
+        life_ms = self._lease_ms + self._keep_ms
+        arguments: list[bytes | int] = [claim.entry, self._lease_ms, life_ms]
+        entry = await self._ask(self._claim([name], arguments))
+        return claim if entry is None else _read(entry)
 
     async def complete(self, claim: Claim, answer: Answer) -> bool:
         """Keep the answer for the next who sends the key; False: the lease was over.
 
         Raises:
-            KeyStoreUnavailable: Redis did not answer in time.
+            KeyStoreUnavailable: Redis did not answer in time, or is full.
         """
         head = {
             "fingerprint": claim.fingerprint,
             "status": answer.status,
             "headers": answer.headers,
+            "has_body": answer.body is not None,
+            "is_in_record": answer.is_in_record,
         }
-        entry = json.dumps(head).encode() + b"\n" + answer.body
+        entry = json.dumps(head).encode() + b"\n" + (answer.body or b"")
         return bool(await self._replace(claim, entry, self._keep_ms))
 
     async def release(self, claim: Claim) -> None:
@@ -86,13 +104,17 @@ class KeyStore:
         """
         await self._replace(claim, b"", 0)
 
+    async def check(self) -> None:
+        """Raises KeyStoreUnavailable if Redis does not answer."""
+        await _ask(self._redis.ping())
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._redis.aclose()
 
     async def _replace(self, claim: Claim, entry: bytes, life_ms: int) -> Any:
         arguments: list[bytes | int] = [claim.entry, entry, life_ms]
-        return await self._ask(self._script([claim.name], arguments))
+        return await self._ask(self._replacement([claim.name], arguments))
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         """One answer, in bounded time. Every command here may run twice."""
@@ -101,17 +123,25 @@ class KeyStore:
                 found = await answer
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self._outage.lost(error, advice(error))
-            detail = "Redis, which keeps idempotency keys, does not answer."
+            # Said by a script it has no type of its own.
+            is_full = "used memory > 'maxmemory'" in str(error)
+            what = "is full" if is_full else "does not answer"
+            detail = f"Redis, which keeps idempotency keys, {what}."
             raise KeyStoreUnavailable(detail) from error
         self._outage.restored()
         return found
 
 
 def _read(entry: bytes) -> Held:
+    if entry.startswith(b"claim "):
+        _, _, text = entry.split(b" ", 2)
+        return Held(json.loads(text)["fingerprint"], None)
     text, _, body = entry.partition(b"\n")
     head = json.loads(text)
-    answer = None
-    if "status" in head:
-        headers = [(name, value) for name, value in head["headers"]]
-        answer = Answer(head["status"], headers, body)
+    answer = Answer(
+        head["status"],
+        [(name, value) for name, value in head["headers"]],
+        body if head["has_body"] else None,
+        head["is_in_record"],
+    )
     return Held(head["fingerprint"], answer)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from app.api.answers import processed
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
@@ -13,7 +14,6 @@ from app.models.schemas import (
     DataRequest,
     TaskResult,
     TaskState,
-    TaskStatus,
 )
 from app.services.data_service import DataService
 
@@ -24,20 +24,19 @@ DataServiceDep = Annotated[DataService, Depends(service_for("data"))]
 
 @router.post(
     "/process",
+    response_model=TaskResult,
     responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
 async def process_data(
     request: DataRequest,
     service: DataServiceDep,
-    response: Response,
-) -> TaskResult:
+) -> Response:
     """Have the data service process the payload, and wait for the outcome.
 
     The answer is sent once the record is stored; `Location` names it.
     """
     task_id, outcome = await service.process(request)
-    response.headers["Location"] = f"/api/v1/database/records/{task_id}"
-    return TaskResult(task_id="-", task_status=TaskStatus.SUCCESS, outcome=outcome)
+    return processed(task_id, outcome)
 
 
 @router.post(

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from app.api.answers import processed
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
 from app.api.v1.parameters import TaskId
-from app.models.schemas import TaskResult, TaskState, TaskStatus
+from app.models.schemas import TaskResult, TaskState
 from app.models.specimen import AsyncSpecimenRequest, SpecimenRequest, SpecimenResult
 from app.services.data_service import DataService
 
@@ -18,18 +19,17 @@ SpecimenDep = Annotated[DataService, Depends(service_for("specimen"))]
 
 
 @router.post(
-    "/process", responses=headers(200, "Location") | responses(413, 415, 422, 503)
+    "/process",
+    response_model=SpecimenResult,
+    responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
-async def process_specimen(
-    request: SpecimenRequest, service: SpecimenDep, response: Response
-) -> SpecimenResult:
+async def process_specimen(request: SpecimenRequest, service: SpecimenDep) -> Response:
     """Have the service do it, and wait for the outcome.
 
     The answer is sent once the record is stored; `Location` names it.
     """
     task_id, outcome = await service.process(request)
-    response.headers["Location"] = f"/api/v1/database/records/{task_id}"
-    return SpecimenResult(task_id="-", task_status=TaskStatus.SUCCESS, outcome=outcome)
+    return processed(task_id, outcome)
 
 
 @router.post(

@@ -1,0 +1,45 @@
+"""The answer of synchronous work: from the text of its record, each time the same."""
+
+from typing import Any
+
+from fastapi import Response
+
+from app.core.database import Database, to_json
+from app.core.exceptions import NotFound
+from app.core.ids import answer_is_in_record
+from app.models.schemas import TaskStatus
+from app.repositories.data_repository import DataRepository
+
+RECORD = "/api/v1/database/records/"
+
+
+def processed(task_id: str, outcome: Any) -> Response:
+    """A ``TaskResult`` with that outcome; ``Location`` names the record.
+
+    Under an idempotency key nothing else is kept of it: ``read_processed`` writes it
+    again.
+    """
+    answer_is_in_record(task_id)
+    headers = {"Location": RECORD + task_id}
+    return Response(
+        _body(to_json(outcome)), headers=headers, media_type="application/json"
+    )
+
+
+async def read_processed(database: Database, task_id: str) -> bytes:
+    """The body that ``processed`` gave.
+
+    Raises:
+        NotFound: the record has been deleted since.
+        DatabaseUnavailable: PostgreSQL did not answer.
+    """
+    async with database.session() as session:
+        outcome = await DataRepository(session).get_outcome(task_id)
+    if outcome is None:
+        raise NotFound("This request was done, and its record has been deleted since.")
+    return _body(outcome)
+
+
+def _body(outcome: str) -> bytes:
+    status = TaskStatus.SUCCESS.value
+    return f'{{"task_id":"-","task_status":"{status}","outcome":{outcome}}}'.encode()
