@@ -5,7 +5,6 @@ import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,10 +14,10 @@ from fastapi.telemetry import TelemetryConfig
 from app import __version__
 from app.api import docs, errors, openapi, root, v1
 from app.api.middleware.access_log import AccessLogMiddleware
+from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.head import HeadMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.security_headers import SecurityHeadersMiddleware
-from app.api.strict_json import read_bounded
 from app.core.config import Settings
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
@@ -76,9 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
         IdempotencyMiddleware,
         keys=lambda: app.state.resources.keys,
         answer_error=errors.answer_error,
-        read_body=partial(read_bounded, limit=settings.max_body_bytes),
         max_stored_bytes=settings.idempotency.max_stored_bytes,
     )
+    app.add_middleware(BoundsMiddleware, max_body_bytes=settings.max_body_bytes)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(RequestIdMiddleware)

@@ -10,6 +10,7 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
+from app.infrastructure.http import HttpConnections
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
@@ -39,6 +40,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
     )
+    http = HttpConnections()
     metrics_service = MetricsService(
         rpc, ManagementApi(settings.rabbitmq), settings.services
     )
@@ -80,11 +82,13 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
                 read_services=metrics_service.read_services,
             ),
             keys=keys,
+            http=http,
         )
     finally:
         await producer.close()
         await states.close()
         await keys.close()
+        await http.close()
         publisher.close()
         await commits.close()
         await database.close()

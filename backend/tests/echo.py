@@ -9,7 +9,6 @@ from app.api import v1
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
-from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import TaskId
 from app.application import create_app
 from app.core.config import Settings
@@ -41,7 +40,7 @@ class EchoSettings(Settings):
 get_echo_service = service_for("echo")
 EchoDep = Annotated[DataService, Depends(get_echo_service)]
 
-router = APIRouter(prefix="/echo", tags=["database"], route_class=StrictJsonRoute)
+router = APIRouter(prefix="/echo", tags=["database"])
 
 
 @router.post(

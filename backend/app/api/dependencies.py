@@ -12,6 +12,7 @@ from app.core.config import Settings
 from app.core.database import Database, get_async_session
 from app.core.health import HealthChecks
 from app.core.keys import Keys
+from app.infrastructure.http import HttpClient, HttpConnections
 from app.infrastructure.rabbitmq import EventProducer
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
@@ -34,6 +35,7 @@ class Resources:
     metrics_service: MetricsService
     health: HealthChecks
     keys: Keys
+    http: HttpConnections
 
 
 async def get_resources(request: Request) -> Resources:
@@ -67,5 +69,11 @@ async def get_metrics_service(resources: ResourcesDep) -> MetricsService:
     return resources.metrics_service
 
 
+async def get_http_client(resources: ResourcesDep) -> HttpClient:
+    """The client for requests to other servers."""
+    return await resources.http.get()
+
+
+HttpClientDep = Annotated[HttpClient, Depends(get_http_client)]
 MetricsServiceDep = Annotated[MetricsService, Depends(get_metrics_service)]
 RecordServiceDep = Annotated[RecordService, Depends(get_record_service)]

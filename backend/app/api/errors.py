@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from app.api.strict_json import is_json
 from app.core.exceptions import (
     ApplicationError,
     Conflict,
@@ -34,6 +35,7 @@ STATUS_CODES: Mapping[type[ApplicationError], int] = {
 }
 
 MEDIA_TYPE = "application/problem+json"
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -116,9 +118,12 @@ def _allowed_methods(request: Request) -> list[str]:
     return found
 
 
-async def on_invalid(_: Request, error: Exception) -> Response:
+async def on_invalid(request: Request, error: Exception) -> Response:
     """Values that do not fit the schema. What was sent is not repeated."""
     assert isinstance(error, RequestValidationError)
+    if wanted := _other_media_type(request, error):
+        title, detail = "Unsupported Media Type", f"Send the body as {wanted}."
+        return problem(415, "unsupported_media_type", title, detail)
     errors = [
         {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]}
         for e in error.errors()
@@ -126,6 +131,20 @@ async def on_invalid(_: Request, error: Exception) -> Response:
     where = ".".join(str(part) for part in errors[0]["loc"])
     detail = f"{where}: {errors[0]['msg']}"
     return problem(422, "invalid_values", "Invalid values", detail, errors=errors)
+
+
+def _other_media_type(request: Request, error: RequestValidationError) -> str | None:
+    """The type that the endpoint reads, if the body that failed is of another."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    if field is None or all(e["loc"][0] != "body" for e in error.errors()):
+        return None
+    wanted, given = field.field_info.media_type, request.headers.get("content-type", "")
+    fits = (
+        given.partition(";")[0].strip().lower() in FORMS
+        if wanted in FORMS
+        else is_json(given) or not is_json(wanted)
+    )
+    return None if fits else str(wanted)
 
 
 async def on_bug(_: Request, __: Exception) -> Response:

@@ -1,7 +1,8 @@
 """JSON as RFC 8259 has it, within bounds that every part behind the API can hold.
 
-Checked once, here at the edge: whatever passes is processed, stored and answered
-without loss. Of a key that comes twice in an object the last value counts.
+Checked at the edge, for every endpoint (``app.api.middleware.bounds``): whatever
+passes is processed, stored and answered without loss. Of a key that comes twice in an
+object the last value counts.
 """
 
 import json
@@ -10,8 +11,6 @@ import re
 from typing import Any
 
 from fastapi import HTTPException
-from fastapi.routing import APIRoute
-from starlette.requests import Request
 
 MAX_DEPTH = 100
 MAX_DIGITS = 1000
@@ -94,7 +93,8 @@ def _too_deep() -> BodyRefused:
     return BodyRefused(422, "too_deep", detail)
 
 
-def _too_large(limit: int) -> BodyRefused:
+def too_large(limit: int) -> BodyRefused:
+    """The refusal of a body that has more bytes."""
     detail = f"The body must not be larger than {limit} bytes."
     return BodyRefused(413, "content_too_large", detail)
 
@@ -136,47 +136,9 @@ def _decoder_for(text: str) -> json.JSONDecoder:
     return _careful
 
 
-async def read_bounded(request: Request, limit: int) -> bytes:
-    """The body; raises BodyRefused as soon as it is known to exceed ``limit``."""
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise _too_large(limit)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise _too_large(limit)
-    return bytes(body)
-
-
-class StrictJsonRequest(Request):
-    """A request whose body is JSON by these rules."""
-
-    checked: bytes | None = None
-
-    async def body(self) -> bytes:
-        """The body; raises BodyRefused if it is too large or of another type."""
-        if self.checked is None:
-            kind = self.headers.get("content-type", "").partition(";")[0].strip()
-            if kind.lower() != "application/json" and not kind.endswith("+json"):
-                detail = "Send the body as application/json."
-                raise BodyRefused(415, "unsupported_media_type", detail)
-            limit: int = self.app.state.settings.max_body_bytes
-            self.checked = await read_bounded(self, limit)
-        return self.checked
-
-    async def json(self) -> Any:
-        """The body's value; raises BodyRefused."""
-        return parse_json(await self.body())
-
-
-class StrictJsonRoute(APIRoute):
-    """A route that reads its body by these rules: ``APIRouter(route_class=...)``."""
-
-    def get_route_handler(self) -> Any:
-        """The route's handler, given a StrictJsonRequest."""
-        handler = super().get_route_handler()
-
-        async def strict(request: Request) -> Any:
-            return await handler(StrictJsonRequest(request.scope, request.receive))
-
-        return strict
+def is_json(content_type: str) -> bool:
+    """Whether a body of that type is read as JSON: FastAPI's own rule."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )

@@ -4,7 +4,7 @@ Requests use the async engine (asyncpg), so that a query never blocks the event
 loop. The Celery worker and Alembic use the sync one (psycopg2): they have no loop.
 """
 
-import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -13,10 +13,10 @@ import asyncpg
 from sqlalchemy import Engine
 from sqlalchemy.exc import (
     DBAPIError,
-    IntegrityError,
     InterfaceError,
     OperationalError,
     PendingRollbackError,
+    StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
@@ -25,7 +25,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import HTTPConnection
 
 from app.core.config import DatabaseSettings
-from app.core.exceptions import AlreadyStored, DatabaseUnavailable
+from app.core.exceptions import (
+    AlreadyStored,
+    ApplicationError,
+    DatabaseUnavailable,
+    Unstorable,
+)
+from chassis import json_text
 
 # Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
 # shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
@@ -33,10 +39,12 @@ UNAVAILABLE_STATES = ("08", "53", "57")
 
 UNIQUE_VIOLATION = "23505"
 
-# Built once: json.dumps() with options builds one for each call.
-to_json = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":")
-).encode
+# Data: too long, out of range, U+0000, no date, a negative LIMIT.
+DATA_STATES = "22"
+
+to_json = json_text.dumps
+
+logger = logging.getLogger(__name__)
 
 
 def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
@@ -80,6 +88,7 @@ class Database:
 
         Raises:
             DatabaseUnavailable: no connection, or no answer in time.
+            AlreadyStored, Unstorable: a duplicate, or a value that no column takes.
         """
         with translate_errors():
             async with self._new_session() as session:
@@ -103,8 +112,8 @@ async def get_async_session(connection: HTTPConnection) -> AsyncIterator[AsyncSe
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn "the database is not there" in all its spellings into one error, and a
-    duplicate into another.
+    """Turn "the database is not there" in all its spellings into one error, a
+    duplicate into another, and a value that no column takes into a third.
 
     Mistakes of ours (an unknown column, another broken constraint) pass unchanged.
     """
@@ -112,26 +121,40 @@ def translate_errors() -> Iterator[None]:
         yield
     except (OSError, TimeoutError, PoolTimeoutError) as error:
         raise DatabaseUnavailable("PostgreSQL cannot be reached.") from error
-    except (OperationalError, InterfaceError, PendingRollbackError) as error:
+    except PendingRollbackError as error:
         raise DatabaseUnavailable("PostgreSQL did not answer.") from error
-    except IntegrityError as error:
-        if getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION:
-            raise AlreadyStored("A row with that id exists.") from error
-        raise
-    except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if error.connection_invalidated or state.startswith(UNAVAILABLE_STATES):
-            raise DatabaseUnavailable("PostgreSQL did not answer.") from error
+    except StatementError as error:
+        is_lost = isinstance(error, OperationalError | InterfaceError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        )
+        if meaning := _meaning(error.orig, is_lost):
+            raise meaning from error
         raise
     # What follows comes from the driver itself: group commit uses it.
-    except asyncpg.UniqueViolationError as error:
-        raise AlreadyStored("A row with that id exists.") from error
-    except asyncpg.PostgresError as error:
-        if (error.sqlstate or "").startswith(UNAVAILABLE_STATES):
-            raise DatabaseUnavailable("PostgreSQL did not answer.") from error
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        # If PostgreSQL says goodbye just as the statement is to be sent.
+        asyncpg.InternalClientError,
+    ) as error:
+        if meaning := _meaning(error, not isinstance(error, asyncpg.PostgresError)):
+            raise meaning from error
         raise
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        # The latter if PostgreSQL says goodbye just as the statement is to be sent.
-        if isinstance(error, ValueError):  # a value that fits no column
-            raise
-        raise DatabaseUnavailable("The connection to PostgreSQL broke.") from error
+
+
+def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | None:
+    """What the driver's error is to us; ``is_lost`` if it is one of the connection."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    # asyncpg refuses some values before it sends them; SQLAlchemy hides its error.
+    causes = (error, getattr(error, "__cause__", None))
+    if state.startswith(DATA_STATES) or any(isinstance(c, ValueError) for c in causes):
+        # The error's own text quotes the value.
+        logger.warning("PostgreSQL takes no such value (SQLSTATE %s)", state or "none")
+        return Unstorable(
+            "A value is too long, out of range, or text that PostgreSQL cannot store."
+        )
+    if state == UNIQUE_VIOLATION:
+        return AlreadyStored("A row with that id exists.")
+    if is_lost or state.startswith(UNAVAILABLE_STATES):
+        return DatabaseUnavailable("PostgreSQL did not answer.")
+    return None

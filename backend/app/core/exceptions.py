@@ -5,6 +5,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     ApplicationError
     +-- Refused
     |   +-- KeyReused        another request had this idempotency key
+    |   +-- Unstorable       PostgreSQL takes no such value
     +-- Malformed            a header that cannot be read
     +-- NotFound             no such record
     +-- Conflict             the present state does not allow it
@@ -13,9 +14,10 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Unavailable
         +-- DatabaseUnavailable
         +-- KeyStoreUnavailable  no Redis to look an idempotency key up in
+        +-- RemoteUnavailable    another server, asked over HTTP, is down or fails
 
-Names of vendors (redis, SQLAlchemy) end where these are raised. HTTP enters once, in
-``app.api.errors``.
+Names of vendors (redis, SQLAlchemy, httpx2) end where these are raised. HTTP enters
+once, in ``app.api.errors``.
 """
 
 from chassis.errors import (
@@ -48,10 +50,12 @@ __all__ = [
     "OutcomeUnknown",
     "QueueFull",
     "Refused",
+    "RemoteUnavailable",
     "ServiceError",
     "ServiceFailed",
     "TooManyInFlight",
     "Unavailable",
+    "Unstorable",
 ]
 
 
@@ -60,6 +64,13 @@ class KeyReused(Refused):
 
     code = "idempotency_key_reused"
     title = "The key belongs to another request"
+
+
+class Unstorable(Refused):
+    """A value is too long or out of range for its column, or text with U+0000."""
+
+    code = "unstorable_value"
+    title = "The values cannot be stored"
 
 
 class Malformed(ApplicationError):
@@ -107,3 +118,10 @@ class KeyStoreUnavailable(Unavailable):
     """Redis did not answer; whether the key was used before cannot be said."""
 
     code = "idempotency_unavailable"
+
+
+class RemoteUnavailable(Unavailable):
+    """Another server, asked over HTTP, cannot be reached or says that it fails."""
+
+    code = "remote_unavailable"
+    retry_after = 5

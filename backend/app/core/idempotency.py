@@ -16,7 +16,7 @@ has stored is found instead of stored twice: also when Redis has forgotten the k
 A request without the header never gets near Redis.
 
 What belongs to the layers above is handed in: the store, and how this application
-answers errors and reads bodies.
+answers errors. The body is read as a whole: what is around this bounds it.
 """
 
 import asyncio
@@ -111,8 +111,7 @@ class IdempotencyMiddleware:
 
     Args:
         keys: gives the store; it exists only once the process serves.
-        answer_error: the answer to what ``read_body`` or this module raises.
-        read_body: the whole body; raises HTTPException if it is refused.
+        answer_error: the answer to what reading the body or this module raises.
         max_stored_bytes: longer answers are not kept.
     """
 
@@ -122,13 +121,11 @@ class IdempotencyMiddleware:
         *,
         keys: Callable[[], Keys],
         answer_error: Callable[[Request, Exception], Awaitable[Response]],
-        read_body: Callable[[Request], Awaitable[bytes]],
         max_stored_bytes: int,
     ) -> None:
         self._app = app
         self._keys = keys
         self._answer_error = answer_error
-        self._read_body = read_body
         self._max_stored_bytes = max_stored_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,7 +137,7 @@ class IdempotencyMiddleware:
         request, store = Request(scope, receive), self._keys()
         try:
             key = parse_key(given)
-            body = await self._read_body(request)
+            body = await request.body()
             digest = fingerprint(scope, body)
             claim = await store.claim(key, digest)
             _count(claim, digest)

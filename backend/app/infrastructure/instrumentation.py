@@ -16,8 +16,11 @@ from opentelemetry.metrics import (
     get_meter_provider,
 )
 
+from chassis.telemetry import tracing
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from httpx2 import AsyncClient
 
 # Probes come often and say little.
 UNTRACED_URLS = "/health"
@@ -55,6 +58,15 @@ def instrument_api(app: "FastAPI") -> None:
     )
     # It runs already: its lifespan is what starts telemetry.
     app.middleware_stack = app.build_middleware_stack()
+
+
+def instrument_http_client(client: "AsyncClient") -> None:
+    """Trace its requests, where telemetry is on, and have them carry the trace on."""
+    if tracing.is_enabled():
+        from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+
+        instrumentor: Any = HTTPX2ClientInstrumentor  # its types know httpx alone
+        instrumentor.instrument_client(client)
 
 
 class HttpMeters(MeterProvider):

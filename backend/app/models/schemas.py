@@ -36,7 +36,8 @@ class TaskStatus(StrEnum):
 class DataRequest(BaseModel):
     """Data to process, and the operation to apply."""
 
-    model_config = ConfigDict(extra="forbid") | example(
+    # A number that is not finite is to be refused, not to become null on its way.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants") | example(
         payload="hello world", description="uppercase"
     )
 

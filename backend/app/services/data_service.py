@@ -4,10 +4,13 @@ import logging
 from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel
-
 from app.core.database import Database, to_json
-from app.core.exceptions import AlreadyStored, ApplicationError, BrokerUnavailable
+from app.core.exceptions import (
+    AlreadyStored,
+    ApplicationError,
+    BrokerUnavailable,
+    Refused,
+)
 from app.core.ids import new_task_id
 from app.core.services import Service
 from app.infrastructure.postgres.group_commit import GroupCommit
@@ -58,7 +61,8 @@ class DataService:
         there already (see ``app.core.ids``), its outcome is the answer.
 
         Raises:
-            ApplicationError: as ``AsyncEventProducer.call``, or DatabaseUnavailable.
+            ApplicationError: as ``AsyncEventProducer.call``; DatabaseUnavailable; or
+                Refused, if the payload holds a number that is not finite.
         """
         task_id, content = new_task_id(), _content(request)
         events: list[LogEvent] = []
@@ -112,7 +116,7 @@ class DataService:
         Accepting it again under the same id publishes it again, which does no harm.
 
         Raises:
-            DatabaseUnavailable: nothing was stored or published.
+            DatabaseUnavailable, Refused: nothing was stored or published.
         """
         task_id, content = new_task_id(), _content(request)
         record = DataRepository.row(
@@ -151,8 +155,13 @@ class DataService:
 
 
 def _content(request: DataRequest) -> dict[str, Any]:
-    """What a service gets to see, and what is stored of a request: plain values."""
-    payload = request.payload
-    if isinstance(payload, BaseModel):
-        payload = payload.model_dump(mode="json")
-    return {"payload": payload, "description": request.description}
+    """What a service gets to see, and what is stored of a request: plain values,
+    whatever models, dates or numbers the request is made of. Raises Refused."""
+    content = request.model_dump(mode="json", include={"payload", "description"})
+    if type(request).model_fields["payload"].annotation is not Any:
+        # Pydantic takes the texts "nan" and "inf" for numbers; plain JSON has none.
+        try:
+            to_json(content)
+        except ValueError as error:
+            raise Refused(f"The payload cannot be written as JSON: {error}.") from error
+    return content

@@ -163,6 +163,8 @@ ADDRESSES = [
     get("`before` above 2⁶³ - 1", f"{DATABASE}/records?before={2**63}"),
     get("an unknown `task_status`", f"{DATABASE}/records?task_status=Lost"),
     get("U+0000 in a filter", f"{DATABASE}/logs?task_id=%00"),
+    get("an address that is not UTF-8", f"{DATABASE}/logs?task_id=%FF"),
+    get("an address of more than 8 KiB", f"/?{'x' * 8192}", 414, "uri_too_long"),
     get("a space in a filter", f"{DATABASE}/logs?status=a%20b"),
     get("`wait=31`", f"{PROCESS}-async/1?wait=31"),
 ]

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Scope
 
 from app.api.errors import answer_error
+from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
-from app.api.strict_json import read_bounded
 from app.core.exceptions import KeyStoreUnavailable, Malformed
 from app.core.idempotency import IdempotencyMiddleware, fingerprint, parse_key
 from app.core.ids import new_task_id
@@ -86,7 +85,6 @@ def collaborators(store: MemoryStore) -> dict[str, Any]:
     return {
         "keys": lambda: store,
         "answer_error": answer_error,
-        "read_body": partial(read_bounded, limit=1000),
         "max_stored_bytes": 100,
     }
 
@@ -96,6 +94,7 @@ def client(store: MemoryStore, endpoint: Endpoint) -> TestClient:
     routes = [Route("/work", endpoint.serve, methods=["GET", "POST"])]
     app = Starlette(routes=routes)
     app.add_middleware(IdempotencyMiddleware, **collaborators(store))
+    app.add_middleware(BoundsMiddleware, max_body_bytes=1000)
     app.add_middleware(RequestIdMiddleware)
     return TestClient(app, raise_server_exceptions=False)
 

@@ -21,8 +21,9 @@ def call_service(
 ) -> Any:
     """Call the service behind ``queue_name`` and return its outcome. Blocks.
 
-    For plain ``def`` endpoints, services, tasks and scripts. The call carries the
-    current request's id, and ends with its deadline.
+    For plain ``def`` endpoints, services, tasks and scripts. ``payload`` may hold
+    Pydantic models, dates and the like: they are sent as JSON has them. The call
+    carries the current request's id, and ends with its deadline.
 
     Raises:
         ValueError: ``use_rabbitmq`` is False; there is no other transport.

@@ -7,6 +7,8 @@ which can be sent on, and breaks with `RecursionError` on deep nesting.
 import json
 from typing import Any, NoReturn
 
+from pydantic import TypeAdapter
+
 
 class NotJson(ValueError):
     """The text is not JSON, or is beyond what this process can hold exactly."""
@@ -19,6 +21,7 @@ def _refuse_constant(name: str) -> NoReturn:
 # Built once: json.dumps() with options builds one for each call.
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_anything = TypeAdapter[Any](Any)
 
 
 def loads(text: str) -> Any:
@@ -47,8 +50,14 @@ def loads(text: str) -> Any:
 def dumps(value: Any) -> str:
     """Write compact JSON, non-ASCII characters as they are.
 
+    What JSON has no word for is written as Pydantic does: models, dataclasses, dates,
+    Decimal, UUID, Enum.
+
     Raises:
-        ValueError: infinities, over-long integers.
+        ValueError: infinities, over-long integers, an object of no such type.
         RecursionError: nesting deeper than the stack.
     """
-    return _encoder.encode(value)
+    try:
+        return _encoder.encode(value)
+    except TypeError:
+        return _encoder.encode(_anything.dump_python(value, mode="json"))

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+from pydantic import BaseModel
 
 from chassis.calls import call_service, get_queue_name, set_event_producer
 from chassis.context import current_deadline, current_request_id
@@ -52,6 +54,15 @@ def deadline() -> Iterator[Any]:
     token = current_deadline.set(None)
     yield lambda left: current_deadline.set(time.monotonic() + left)
     current_deadline.reset(token)
+
+
+class Price(BaseModel):
+    amount: Decimal
+
+
+def test_a_service_may_send_a_model(producer: EventProducer) -> None:
+    reply = producer.call("q", {"payload": Price(amount=Decimal("1.10"))})
+    assert reply.outcome == '{"payload":{"amount":"1.10"}}'
 
 
 def test_the_body_is_compact_utf8(producer: EventProducer) -> None:

@@ -1,10 +1,16 @@
 import json
 import math
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from chassis import json_text
 
@@ -70,3 +76,41 @@ def test_a_float_too_large_is_read_but_not_written() -> None:
     assert math.isinf(value)
     with pytest.raises(ValueError):
         json_text.dumps(value)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: Decimal
+
+
+class Order(BaseModel):
+    id: UUID
+    at: datetime
+    points: list[Point]
+
+
+def test_writes_what_json_has_no_word_for() -> None:
+    order = Order(
+        id=UUID(int=1),
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        points=[Point(Decimal("1.10"))],
+    )
+    assert json.loads(json_text.dumps({"payload": [order], Colour.RED: date.min})) == {
+        "payload": [
+            {
+                "id": "00000000-0000-0000-0000-000000000001",
+                "at": "2026-01-01T00:00:00Z",
+                "points": [{"x": "1.10"}],
+            }
+        ],
+        "red": "0001-01-01",
+    }
+
+
+def test_does_not_write_what_is_no_value() -> None:
+    with pytest.raises(ValueError, match="object"):
+        json_text.dumps({"a": object()})

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Query, Response
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
-from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import TaskId
 from app.models.schemas import (
     AsyncDataRequest,
@@ -18,7 +17,7 @@ from app.models.schemas import (
 )
 from app.services.data_service import DataService
 
-router = APIRouter(prefix="/data", tags=["data"], route_class=StrictJsonRoute)
+router = APIRouter(prefix="/data", tags=["data"])
 
 DataServiceDep = Annotated[DataService, Depends(service_for("data"))]
 

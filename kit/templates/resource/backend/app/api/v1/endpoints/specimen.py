@@ -7,16 +7,13 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from app.api.dependencies import SessionDep
 from app.api.errors import responses
 from app.api.openapi import headers
-from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import get_page, link_next
 from app.models.specimen import SpecimenContent, SpecimenRead
 from app.repositories.pages import Page
 from app.repositories.specimen_repository import SpecimenRepository
 from app.services.specimen_service import SpecimenService
 
-router = APIRouter(
-    prefix="/speci-mens", tags=["speci-mens"], route_class=StrictJsonRoute
-)
+router = APIRouter(prefix="/speci-mens", tags=["speci-mens"])
 
 
 async def get_specimen_service(session: SessionDep) -> SpecimenService:

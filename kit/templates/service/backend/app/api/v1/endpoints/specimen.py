@@ -7,13 +7,12 @@ from fastapi import APIRouter, Depends, Query, Response
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
-from app.api.strict_json import StrictJsonRoute
 from app.api.v1.parameters import TaskId
 from app.models.schemas import TaskResult, TaskState, TaskStatus
 from app.models.specimen import AsyncSpecimenRequest, SpecimenRequest, SpecimenResult
 from app.services.data_service import DataService
 
-router = APIRouter(prefix="/speci-men", tags=["speci-men"], route_class=StrictJsonRoute)
+router = APIRouter(prefix="/speci-men", tags=["speci-men"])
 
 SpecimenDep = Annotated[DataService, Depends(service_for("specimen"))]
 

@@ -1,0 +1,166 @@
+"""Bounds of every request, whatever its endpoint asks of FastAPI.
+
+An endpoint needs no type, no route class and no check of its own for them: a plain
+``str``, a form, an upload, ``Request.body()`` and ``Request.stream()`` are bounded
+alike. What they let through and PostgreSQL refuses, ``app.core.database`` translates.
+"""
+
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from starlette.datastructures import Headers
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import MEDIA_TYPE, answer_error, problem
+from app.api.strict_json import BodyRefused, is_json, parse_json, too_large
+
+# Bytes of path and query: as much as nginx takes in one line.
+MAX_ADDRESS_BYTES = 8 * 1024
+
+DISCONNECT: Message = {"type": "http.disconnect"}
+
+
+class BoundsMiddleware:
+    """Refuses an address at once, and a body while it is read.
+
+    ``max_body_bytes`` counts where neither route nor router has ``max_body_size=...``,
+    FastAPI's own parameter; and always under an idempotency key, whose middleware
+    keeps the body in memory before the route is known.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is within the bounds."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if refusal := refuse_address(scope):
+            await refusal(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self._max_body_bytes)
+        await self._app(scope, exchange.receive, exchange.send)
+
+
+def refuse_address(scope: Scope) -> Response | None:
+    """The answer to an address that is too long or cannot be stored as text."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode(errors="replace")
+    query: bytes = scope["query_string"]
+    if len(path) + len(query) > MAX_ADDRESS_BYTES:
+        return problem(414, "uri_too_long", "URI Too Long", "The address is too long.")
+    if b"%" in path and (fault := _fault(unquote_to_bytes(path))):
+        return _invalid(["path"], fault)
+    if b"%" in query and (fault := _fault(unquote_to_bytes(query))):
+        return _invalid(["query", *_parameter(query)], fault)
+    return None
+
+
+def _fault(text: bytes) -> str | None:
+    if b"\0" in text:
+        return "Text must not contain U+0000: PostgreSQL cannot store it."
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return "Text must be UTF-8."
+    return None
+
+
+def _parameter(query: bytes) -> list[str]:
+    """The name of the first one at fault, if the name itself is not."""
+    pairs = parse_qsl(query.decode("latin-1"), True, errors="surrogateescape")
+    for name, value in pairs:
+        if _fault(name.encode(errors="surrogateescape")):
+            return []
+        if _fault(value.encode(errors="surrogateescape")):
+            return [name]
+    return []
+
+
+def _invalid(place: list[str], fault: str) -> Response:
+    errors = [{"loc": place, "msg": fault, "type": "unstorable_text"}]
+    detail = f"{'.'.join(place)}: {fault}"
+    return problem(422, "invalid_values", "Invalid values", detail, errors=errors)
+
+
+def _is_problem(start: Message) -> bool:
+    return Headers(raw=start["headers"]).get("content-type") == MEDIA_TYPE
+
+
+class _Exchange:
+    """One request on its way in, and its answer on the way out."""
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int
+    ) -> None:
+        kind = length = b""
+        for name, value in scope["headers"]:  # of each name the first, as elsewhere
+            if name == b"content-type":
+                kind = kind or value
+            elif name == b"content-length":
+                length = length or value
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._default_limit = max_body_bytes
+        self._length = int(length) if length.isdigit() and len(length) < 20 else 0
+        self._to_check = is_json(kind.decode("latin-1"))
+        self._size = 0
+        self._is_answered = False
+        self._is_replaced = False
+
+    @property
+    def _limit(self) -> int:
+        """Routing, which comes later than this middleware, writes the route's."""
+        limit: int = self._scope.get(MAX_BODY_SIZE_SCOPE_KEY, self._default_limit)
+        return limit
+
+    async def receive(self) -> Message:
+        """ASGI's; raises BodyRefused. Too late for an answer, the body just ends."""
+        try:
+            if self._to_check:
+                self._to_check = False
+                return await self._receive_json()
+            return await self._receive_bounded()
+        except BodyRefused:
+            if self._is_answered:
+                return DISCONNECT
+            raise
+
+    async def _receive_bounded(self) -> Message:
+        if self._length > self._limit:
+            raise too_large(self._limit)
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            raise too_large(self._limit)
+        return message
+
+    async def _receive_json(self) -> Message:
+        """The whole body, checked, in one message."""
+        body = bytearray()
+        is_whole = False
+        while not is_whole:
+            message = await self._receive_bounded()
+            if message["type"] != "http.request":
+                return message
+            body += message.get("body", b"")
+            is_whole = not message.get("more_body", False)
+        if body:
+            parse_json(bytes(body))
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        """ASGI's. FastAPI answers 413 in plain text where a route has its own limit."""
+        if message["type"] == "http.response.start":
+            self._is_answered = True
+            if message["status"] == 413 and not _is_problem(message):
+                self._is_replaced = True
+                request = Request(self._scope, self._receive)
+                answer = await answer_error(request, too_large(self._limit))
+                await answer(self._scope, self._receive, self._send)
+        if not self._is_replaced:
+            await self._send(message)
