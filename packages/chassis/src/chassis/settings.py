@@ -64,6 +64,10 @@ class ProcessSettings(Group):
         None, description="Text at a terminal and JSON elsewhere if unset."
     )
 
+    max_json_values: int = Field(
+        50_000, ge=1, description="Values that the JSON of one request may have."
+    )
+
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
     rpc: RpcSettings = Field(default_factory=RpcSettings)
 
@@ -78,6 +82,14 @@ class ServiceSettings(ProcessSettings):
         None, description="What spans, log lines and RabbitMQ call it."
     )
     concurrency: int = Field(32, ge=1, description="Requests handled side by side.")
+    max_unsettled_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=1,
+        description="Bytes of requests after which a process fetches no more.",
+    )
+    max_result_bytes: int = Field(
+        4 * 1024 * 1024, ge=1, description="Longer answers are refused."
+    )
     shutdown_grace_seconds: float = Field(
         25, ge=0, description="Time for running requests when the service is stopped."
     )

@@ -23,6 +23,7 @@ class FakeIntake:
     errors = (ConnectionError,)
     descriptors: Collection[int] = ()
     flush_at = math.inf
+    is_full = is_behind = False
 
     def __init__(self, on_request: Callable[[Request], None], world: "World") -> None:
         self._on_request = on_request
