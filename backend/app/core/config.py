@@ -176,6 +176,11 @@ class Settings(ProcessSettings):
     api_port: int = Field(8000, ge=1, le=65535)
     web_concurrency: int = Field(1, ge=1, description="Number of API processes.")
     max_body_bytes: int = Field(1024 * 1024, ge=1)
+    max_body_bytes_in_flight: int = Field(
+        32 * 1024 * 1024,
+        ge=1,
+        description="Bytes of bodies and answers that a process holds at a time.",
+    )
     max_page_bytes: int = Field(
         4 * 1024 * 1024,
         ge=1,

@@ -12,6 +12,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     |   +-- KeyInFlight      a request with this idempotency key is being worked on
     |   +-- AlreadyStored    a record with that id exists
     +-- Unavailable
+        +-- TooBusy          this process holds or does as much as it may
         +-- DatabaseUnavailable
         +-- KeyStoreUnavailable  no Redis to look an idempotency key up in
         +-- RemoteUnavailable    another server, asked over HTTP, is down or fails
@@ -53,6 +54,7 @@ __all__ = [
     "RemoteUnavailable",
     "ServiceError",
     "ServiceFailed",
+    "TooBusy",
     "TooManyInFlight",
     "Unavailable",
     "Unstorable",
@@ -106,6 +108,12 @@ class AlreadyStored(Conflict):
     """A record with that id exists; nothing was stored."""
 
     code = "already_stored"
+
+
+class TooBusy(Unavailable):
+    """This process holds as many bytes as it may, or has enough large work to do."""
+
+    code = "too_busy"
 
 
 class DatabaseUnavailable(Unavailable):

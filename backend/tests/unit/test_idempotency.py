@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Scope
 from app.api.errors import answer_error
 from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
+from app.core.budget import Budget
 from app.core.exceptions import KeyStoreUnavailable, Malformed
 from app.core.idempotency import IdempotencyMiddleware, fingerprint, parse_key
 from app.core.ids import new_task_id
@@ -94,7 +95,12 @@ def client(store: MemoryStore, endpoint: Endpoint) -> TestClient:
     routes = [Route("/work", endpoint.serve, methods=["GET", "POST"])]
     app = Starlette(routes=routes)
     app.add_middleware(IdempotencyMiddleware, **collaborators(store))
-    app.add_middleware(BoundsMiddleware, max_body_bytes=1000)
+    app.add_middleware(
+        BoundsMiddleware,
+        max_body_bytes=1000,
+        max_json_values=1000,
+        budget=Budget(2**20),
+    )
     app.add_middleware(RequestIdMiddleware)
     return TestClient(app, raise_server_exceptions=False)
 
