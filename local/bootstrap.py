@@ -43,6 +43,7 @@ COMMANDS = {
     "chaos": Command(
         "break every part under load, and account for all work", tools=True
     ),
+    "hostile": Command("hostile clients beside a friendly one", tools=True),
     "compose": Command("the containers, built and run (needs Docker)", tools=True),
     "check": Command(
         "black, isort, flake8, mypy, import-linter, bandit, hadolint", tools=True
