@@ -5,7 +5,7 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of
+.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -54,6 +54,9 @@ kit:  ## Generate services in copies, run them, take them out again (minutes)
 
 chaos:  ## Break every part under load and account for all work (SHORT=1, SEED=7)
 	@$(PYTHON) -m local chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+hostile:  ## Attack the stack beside a friendly client; ten minutes and more (SHORT=1)
+	@$(PYTHON) -m local hostile $(if $(SHORT),--short) $(ARGS)
 
 compose:  ## Build the containers, run them and break them; not part of `make test`
 	@$(PYTHON) -m local compose $(ARGS)

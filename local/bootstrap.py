@@ -55,6 +55,9 @@ COMMANDS = {
     "compose": Command(
         "the containers, built and run (needs Docker)", tools=True, isolated=True
     ),
+    "hostile": Command(
+        "hostile clients beside a friendly one", tools=True, isolated=True
+    ),
     "check": Command(
         "black, isort, flake8, mypy, import-linter, bandit, hadolint",
         tools=True,

@@ -119,6 +119,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "integration": suite.integration,
     "e2e": suite.e2e,
     "chaos": suite.chaos,
+    "hostile": suite.hostile,
     "kit": suite.kit,
     "compose": suite.compose,
     "check": lambda _: suite.check(),

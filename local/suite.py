@@ -123,9 +123,19 @@ def chaos(arguments: list[str]) -> int:
     parts = []
     if not lacks_demo("make chaos"):
         parts.append(Part("under fire", ["-m", "tests.chaos", *arguments]))
+        short = ["--short"] if "--short" in arguments else []
+        parts.append(Part("hostile clients", ["-m", "tests.hostile", *short]))
     if "--short" not in arguments:
         parts.insert(0, _pytest("slow faults", ["tests", "-m", "chaos"]))
     return _report(parts, at_once=False)
+
+
+def hostile(arguments: list[str]) -> int:
+    """Hostile clients beside a friendly one."""
+    if lacks_demo("make hostile"):
+        return 0
+    part = Part("hostile clients", ["-m", "tests.hostile", *arguments])
+    return _report([part], at_once=False)
 
 
 def kit(arguments: list[str]) -> int:

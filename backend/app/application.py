@@ -18,6 +18,7 @@ from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.head import HeadMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.security_headers import SecurityHeadersMiddleware
+from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
@@ -25,6 +26,7 @@ from app.infrastructure.instrumentation import instrument_api
 from app.resources import open_resources
 from chassis.calls import set_event_producer
 from chassis.logs import configure_logging
+from chassis.memory import give_back_memory
 from chassis.telemetry import start_telemetry, stop_telemetry
 from chassis.telemetry.process import watched_loop
 
@@ -62,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.budget = Budget(settings.max_body_bytes_in_flight)
     # The busiest first: FastAPI, and the tracing of it, try one route after another.
     for router in v1.routers:
         app.include_router(router, prefix=v1.PREFIX)
@@ -82,7 +85,12 @@ def create_app(settings: Settings) -> FastAPI:
         read_answer=read_answer,
         max_stored_bytes=settings.idempotency.max_stored_bytes,
     )
-    app.add_middleware(BoundsMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        BoundsMiddleware,
+        max_body_bytes=settings.max_body_bytes,
+        max_json_values=settings.max_json_values,
+        budget=app.state.budget,
+    )
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(RequestIdMiddleware)
@@ -94,11 +102,15 @@ def create_app(settings: Settings) -> FastAPI:
 def _lifespan(settings: Settings) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        give_back_memory()
         configure_logging(SERVICE, settings.log_level, settings.log_format)
         if start_telemetry(SERVICE, settings.environment, is_edge=True):
             instrument_api(app)
         try:
-            async with watched_loop(), open_resources(settings) as resources:
+            async with (
+                watched_loop(),
+                open_resources(settings, app.state.budget) as resources,
+            ):
                 app.state.resources = resources
                 set_event_producer(resources.producer)
                 _drain_on_sigterm(resources.health)

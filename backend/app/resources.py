@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import text
 
 from app.api.dependencies import Resources
+from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable
@@ -39,7 +40,9 @@ def warn_of_shared_redis(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: Settings, budget: Budget
+) -> AsyncIterator[Resources]:
     """Nothing is asked of any server here: the API starts without them, says so in
     ``/health``, and serves as soon as they are there."""
     warn_of_shared_redis(settings)
@@ -49,7 +52,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
     publisher = TaskPublisher(settings.celery)
     states = TaskStates(settings.celery)
-    tasks = TaskService(database, states)
+    tasks = TaskService(database, states, budget)
     keys = KeyStore(
         settings.idempotency_redis_url,
         lease=settings.idempotency.lease_seconds,

@@ -1,6 +1,6 @@
 """What endpoints ask for, as named types."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated
@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.database import Database, get_async_session
 from app.core.health import HealthChecks
@@ -57,6 +58,16 @@ def service_for(name: str) -> Callable[[Request], Awaitable[DataService]]:
         return (await get_resources(request)).data_services[name]
 
     return get_service
+
+
+async def take_turn(request: Request) -> AsyncIterator[None]:
+    """The turn of an endpoint that reads large rows, until its answer is made."""
+    budget: Budget = request.app.state.budget
+    async with budget.reading():
+        yield
+
+
+TURN = Depends(take_turn, scope="function")
 
 
 async def get_record_service(session: SessionDep) -> RecordService:

@@ -8,9 +8,12 @@ object the last value counts.
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import HTTPException
+
+from chassis.json_text import TooManyValues, check_values
 
 MAX_DEPTH = 100
 MAX_DIGITS = 1000
@@ -18,22 +21,32 @@ MAX_DIGITS = 1000
 
 class BodyRefused(HTTPException):
     """400 for what is not JSON, 413 for what is too large, 415 for another type,
-    422 for what is out of bounds."""
+    422 for what is out of bounds, 503 for what does not fit in now."""
 
-    def __init__(self, status_code: int, code: str, detail: str) -> None:
-        super().__init__(status_code, detail)
+    def __init__(
+        self,
+        status_code: int,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status_code, detail, headers)
         self.code = code
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, max_values: int) -> Any:
     """The value of a JSON text.
 
     Raises:
         BodyRefused: with the status code and the reason.
     """
     try:
+        check_values(body, max_values)
         text = body.decode("utf-8")
         value = _decoder_for(text).decode(text)
+    except TooManyValues as error:
+        detail = f"The body must not have more than {max_values} values."
+        raise BodyRefused(422, "too_many_values", detail) from error
     except UnicodeDecodeError as error:
         raise BodyRefused(400, "malformed_json", "The body is not UTF-8.") from error
     except json.JSONDecodeError as error:

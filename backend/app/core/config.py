@@ -215,6 +215,11 @@ class Settings(ProcessSettings):
     max_body_bytes: int = Field(
         1024 * 1024, ge=1, description="Longest request body, in bytes"
     )
+    max_body_bytes_in_flight: int = Field(
+        32 * 1024 * 1024,
+        ge=1,
+        description="Bytes of bodies and answers that a process holds at a time",
+    )
     max_page_bytes: int = Field(
         4 * 1024 * 1024,
         ge=1,

@@ -13,6 +13,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     |   +-- AnswerNotKept    the request was done, and its answer was too long to keep
     |   +-- AlreadyStored    a record with that id exists
     +-- Unavailable
+        +-- TooBusy          this process holds or does as much as it may
         +-- DatabaseUnavailable
         +-- KeyStoreUnavailable  the Redis of idempotency keys is away or full
         +-- RemoteUnavailable    another server, asked over HTTP, is down or fails
@@ -54,6 +55,7 @@ __all__ = [
     "RemoteUnavailable",
     "ServiceError",
     "ServiceFailed",
+    "TooBusy",
     "TooManyInFlight",
     "Unavailable",
     "Unstorable",
@@ -114,6 +116,12 @@ class AlreadyStored(Conflict):
     """A record with that id exists; nothing was stored."""
 
     code = "already_stored"
+
+
+class TooBusy(Unavailable):
+    """This process holds as many bytes as it may, or has enough large work to do."""
+
+    code = "too_busy"
 
 
 class DatabaseUnavailable(Unavailable):

@@ -155,11 +155,13 @@ class DataService:
 def _content(request: DataRequest) -> dict[str, Any]:
     """What a service gets to see, and what is stored of a request: plain values,
     whatever models, dates or numbers the request is made of. Raises Refused."""
+    if type(request).model_fields["payload"].annotation is Any:
+        # As it was read: a copy of the largest would hold the loop.
+        return {"payload": request.payload, "description": request.description}
     content = request.model_dump(mode="json", include={"payload", "description"})
-    if type(request).model_fields["payload"].annotation is not Any:
-        # Pydantic takes the texts "nan" and "inf" for numbers; plain JSON has none.
-        try:
-            to_json(content)
-        except ValueError as error:
-            raise Refused(f"The payload cannot be written as JSON: {error}.") from error
+    # Pydantic takes the texts "nan" and "inf" for numbers; plain JSON has none.
+    try:
+        to_json(content)
+    except ValueError as error:
+        raise Refused(f"The payload cannot be written as JSON: {error}.") from error
     return content

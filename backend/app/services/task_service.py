@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from app.core.budget import Budget
 from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable, NotFound
 from app.core.services import Service
@@ -17,8 +18,9 @@ DETAILS = {None: "queued", "PENDING": "queued", "RETRY": "retrying"}
 class TaskService:
     """One for the whole process: a session is open only while a query runs."""
 
-    def __init__(self, database: Database, states: TaskStates) -> None:
+    def __init__(self, database: Database, states: TaskStates, budget: Budget) -> None:
         self._database = database
+        self._budget = budget
         self._states = states
         self._watcher = TaskWatcher(self._find_ended)
 
@@ -42,7 +44,7 @@ class TaskService:
         return state
 
     async def _read(self, task_id: str, service: Service) -> TaskState:
-        async with self._database.session() as session:
+        async with self._budget.reading(), self._database.session() as session:
             record = await DataRepository(session).get_by_task_id(task_id)
         if record is None or not service.owns(record.queue_name):
             raise NotFound(f"No task has the id {task_id}.")

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel, SecretStr, create_model
 
 from app.api.dependencies import Resources
+from app.core.budget import Budget
 from app.core.config import CelerySettings, DatabaseSettings
 from app.core.exceptions import Refused
 from app.models.schemas import AsyncDataRequest
@@ -79,7 +80,7 @@ async def resources(
         database=database_settings,
         celery=CelerySettings(broker_url=url, result_backend=url),
     )
-    async with open_resources(settings) as resources:
+    async with open_resources(settings, Budget(2**20)) as resources:
         client = resources.producer.client
         wait_until(lambda: client.connected)
         yield resources

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.core.budget import Budget
 from app.core.config import CelerySettings
 from app.core.database import Database
 from app.core.exceptions import NotFound
@@ -29,7 +30,7 @@ async def test_work_is_shown_by_its_own_service_alone(
         for task_id, queue in ((named, ECHO.queue), (unnamed, None))
     ]
     await commits.add(rows)
-    tasks = TaskService(database, TaskStates(CelerySettings()))
+    tasks = TaskService(database, TaskStates(CelerySettings()), Budget(2**20))
 
     assert (await tasks.get_state(named, ECHO)).task_status is TaskStatus.SUCCESS
     assert (await tasks.get_state(unnamed, DATA)).task_status is TaskStatus.SUCCESS

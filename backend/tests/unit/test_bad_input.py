@@ -82,6 +82,12 @@ BODIES = [
     Case("a number beyond 64-bit floating point", 422, "not_finite", payload(b"1e400")),
     Case("an integer of 1,001 digits", 422, "too_many_digits", payload(b"9" * 1001)),
     Case("values nested 101 deep", 422, "too_deep", payload(b"[" * 100 + b"]" * 100)),
+    Case(
+        "more than 50,000 values",
+        422,
+        "too_many_values",
+        payload(b"[" + b"0," * 50_000 + b"0]"),
+    ),
     Case("a lone surrogate", 422, "unstorable_text", payload(rb'"\ud800"')),
     Case("U+0000 in text", 422, "unstorable_text", payload(rb'"\u0000"')),
     Case("more than 1 MiB", 413, "content_too_large", b" " * (1024 * 1024 + 1)),

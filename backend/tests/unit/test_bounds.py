@@ -10,6 +10,7 @@ from httpx2 import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.middleware.bounds import MAX_ADDRESS_BYTES, BoundsMiddleware
+from app.core.budget import Budget
 from tests.team import LARGE, PREFIX, create_team_app
 
 LIMIT = 1000
@@ -157,7 +158,10 @@ async def test_a_body_that_grows_under_an_answer_ends() -> None:
     async def send(_: Message) -> None: ...
 
     scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
-    await BoundsMiddleware(app, max_body_bytes=LIMIT)(scope, receive, send)
+    bounded = BoundsMiddleware(
+        app, max_body_bytes=LIMIT, max_json_values=LIMIT, budget=Budget(LIMIT)
+    )
+    await bounded(scope, receive, send)
     assert received == ["http.request", "http.disconnect"]
 
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Scope
 from app.api.errors import answer_error
 from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
+from app.core.budget import Budget
 from app.core.exceptions import KeyStoreUnavailable, Malformed, NotFound
 from app.core.idempotency import IdempotencyMiddleware, fingerprint, parse_key
 from app.core.ids import answer_is_in_record, new_task_id
@@ -111,7 +112,12 @@ def client_of(endpoint: Endpoint, **options: Any) -> TestClient:
     routes = [Route("/work", endpoint.serve, methods=["GET", "POST"])]
     app = Starlette(routes=routes)
     app.add_middleware(IdempotencyMiddleware, **options)
-    app.add_middleware(BoundsMiddleware, max_body_bytes=1000)
+    app.add_middleware(
+        BoundsMiddleware,
+        max_body_bytes=1000,
+        max_json_values=1000,
+        budget=Budget(2**20),
+    )
     app.add_middleware(RequestIdMiddleware)
     return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
 

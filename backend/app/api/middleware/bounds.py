@@ -5,6 +5,8 @@ An endpoint needs no type, no route class and no check of its own for them: a pl
 alike. What they let through and PostgreSQL refuses, ``app.core.database`` translates.
 """
 
+import asyncio
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.datastructures import Headers
@@ -14,12 +16,28 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import MEDIA_TYPE, answer_error, problem
+from app.api.middleware.answers import PIECE, announced_length, send_pieces
 from app.api.strict_json import BodyRefused, is_json, parse_json, too_large
+from app.core.budget import Account, Budget, held_for, work_of
+from app.core.exceptions import TooBusy
+from chassis.json_text import most_values
 
 # Bytes of path and query: as much as nginx takes in one line.
 MAX_ADDRESS_BYTES = 8 * 1024
 
+SAFE = ("GET", "HEAD")
+
+# Bytes of a body that is read in a thread.
+LARGE = 64 * 1024
+
 DISCONNECT: Message = {"type": "http.disconnect"}
+
+
+class Limits(NamedTuple):
+    """Of one body."""
+
+    max_bytes: int
+    max_values: int
 
 
 class BoundsMiddleware:
@@ -28,11 +46,22 @@ class BoundsMiddleware:
     ``max_body_bytes`` counts where neither route nor router has ``max_body_size=...``,
     FastAPI's own parameter; and always under an idempotency key, whose middleware
     keeps the body in memory before the route is known.
+
+    ``budget`` is of the process: it counts a body from its first byte until its answer
+    is sent, and a large answer, whoever asked for it.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        max_json_values: int,
+        budget: Budget,
+    ) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
+        self._limits = Limits(max_body_bytes, max_json_values)
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is within the bounds."""
@@ -42,8 +71,12 @@ class BoundsMiddleware:
         if refusal := refuse_address(scope):
             await refusal(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._max_body_bytes)
-        await self._app(scope, exchange.receive, exchange.send)
+        account = Account(self._budget)
+        exchange = _Exchange(scope, receive, send, self._limits, account)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        finally:
+            account.close()
 
 
 def refuse_address(scope: Scope) -> Response | None:
@@ -90,11 +123,24 @@ def _is_problem(start: Message) -> bool:
     return Headers(raw=start["headers"]).get("content-type") == MEDIA_TYPE
 
 
+async def check_json(body: bytes, max_values: int) -> None:
+    """Read a body as JSON, a large one away from the loop. Raises BodyRefused."""
+    if len(body) <= LARGE:
+        parse_json(body, max_values)
+    else:
+        await asyncio.to_thread(parse_json, body, max_values)
+
+
 class _Exchange:
     """One request on its way in, and its answer on the way out."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        account: Account,
     ) -> None:
         kind = length = b""
         for name, value in scope["headers"]:  # of each name the first, as elsewhere
@@ -105,12 +151,13 @@ class _Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._default_limit = max_body_bytes
+        self._default_limit, self._max_values = limits
         self._length = int(length) if length.isdigit() and len(length) < 20 else 0
         self._to_check = is_json(kind.decode("latin-1"))
         self._size = 0
         self._is_answered = False
         self._is_replaced = False
+        self._account = account
 
     @property
     def _limit(self) -> int:
@@ -125,10 +172,14 @@ class _Exchange:
                 self._to_check = False
                 return await self._receive_json()
             return await self._receive_bounded()
-        except BodyRefused:
+        except (BodyRefused, TooBusy) as error:
             if self._is_answered:
                 return DISCONNECT
-            raise
+            if isinstance(error, BodyRefused):
+                raise
+            # FastAPI makes a 400 of what is no HTTPException.
+            headers = {"Retry-After": str(error.retry_after)}
+            raise BodyRefused(503, error.code, error.detail, headers) from error
 
     async def _receive_bounded(self) -> Message:
         if self._length > self._limit:
@@ -137,30 +188,56 @@ class _Exchange:
         self._size += len(message.get("body", b""))
         if self._size > self._limit:
             raise too_large(self._limit)
+        self._account.hold(self._size)
         return message
 
     async def _receive_json(self) -> Message:
-        """The whole body, checked, in one message."""
-        body = bytearray()
+        """The whole body, checked, in one message; it may be worked on then."""
+        parts = []
         is_whole = False
         while not is_whole:
             message = await self._receive_bounded()
             if message["type"] != "http.request":
                 return message
-            body += message.get("body", b"")
+            parts.append(message.get("body", b""))
             is_whole = not message.get("more_body", False)
+        body = b"".join(parts)
         if body:
-            parse_json(bytes(body))
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
+            values = min(most_values(body), self._max_values)
+            self._account.hold(held_for(len(body), values))
+            await self._account.begin(work_of(body, values))
+            await check_json(body, self._max_values)
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:
         """ASGI's. FastAPI answers 413 in plain text where a route has its own limit."""
         if message["type"] == "http.response.start":
             self._is_answered = True
+            await self._count_answer(message)
             if message["status"] == 413 and not _is_problem(message):
                 self._is_replaced = True
                 request = Request(self._scope, self._receive)
                 answer = await answer_error(request, too_large(self._limit))
                 await answer(self._scope, self._receive, self._send)
-        if not self._is_replaced:
+        elif not message.get("more_body", False):
+            self._account.end()
+        if self._is_replaced:
+            return
+        if message["type"] != "http.response.body":
             await self._send(message)
+        elif not await send_pieces(self._send, message):
+            self._is_replaced = True  # what is left, by nothing
+
+    async def _count_answer(self, start: Message) -> None:
+        """A large answer that only reads is refused when it does not fit in; another
+        has done its work."""
+        length = announced_length(start)
+        if length <= PIECE:
+            return
+        try:
+            self._account.hold(length, anyway=self._scope["method"] not in SAFE)
+        except TooBusy as error:
+            self._is_replaced = True
+            request = Request(self._scope, self._receive)
+            refusal = await answer_error(request, error)
+            await refusal(self._scope, self._receive, self._send)

@@ -5,6 +5,7 @@ which can be sent on, and breaks with `RecursionError` on deep nesting.
 """
 
 import json
+import re
 from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
@@ -12,6 +13,10 @@ from pydantic import TypeAdapter
 
 class NotJson(ValueError):
     """The text is not JSON, or is beyond what this process can hold exactly."""
+
+
+class TooManyValues(NotJson):
+    """The text has more values than are read."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -22,6 +27,35 @@ def _refuse_constant(name: str) -> NoReturn:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _anything = TypeAdapter[Any](Any)
+
+
+# All up to the next value: texts, closed or not, and brackets with nothing inside. It
+# is possessive, and reaches the end if need be, so that no byte is looked at twice.
+_NEXT_VALUE = re.compile(
+    rb'(?:[^",\[{]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[{](?=\s*+[\]}]))*+'
+    rb"(?:([,\[{])|\Z)",
+    re.DOTALL,
+)
+
+
+def most_values(text: bytes) -> int:
+    """As many values as the text can have: quickly counted, and often too many."""
+    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def check_values(text: bytes, limit: int) -> None:
+    """Count the values of a JSON text before any is built; keys are none.
+
+    Raises:
+        TooManyValues: there are more than ``limit``.
+    """
+    if most_values(text) <= limit:
+        return
+    count = 1
+    for found in _NEXT_VALUE.finditer(text):
+        count += found.lastindex is not None
+        if count > limit:
+            raise TooManyValues(f"the JSON has more than {limit} values")
 
 
 def loads(text: str) -> Any:

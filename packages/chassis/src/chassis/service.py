@@ -7,6 +7,7 @@ from collections.abc import Callable
 from chassis.calls import set_event_producer
 from chassis.environment import load
 from chassis.logs import configure_logging
+from chassis.memory import give_back_memory
 from chassis.queues import get_queue_name
 from chassis.rpc.client import RpcClient
 from chassis.rpc.handling import JsonService
@@ -33,6 +34,7 @@ def serve(
             QUEUE_NAME, nor PRICE_LIST_QUEUE_NAME says otherwise.
         settings: a subclass of ServiceSettings, if the service has its own.
     """
+    give_back_memory()
     own = load(settings)
     name = name or service_name(service)
     shown = own.service_name or name
@@ -47,6 +49,9 @@ def serve(
         rabbitmq=own.rabbitmq,
         rpc=own.rpc,
         concurrency=own.concurrency,
+        max_unsettled_bytes=own.max_unsettled_bytes,
+        max_values=own.max_json_values,
+        max_result_bytes=own.max_result_bytes,
         shutdown_grace_seconds=own.shutdown_grace_seconds,
         heartbeat_file=own.heartbeat_file,
     )

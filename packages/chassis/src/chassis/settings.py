@@ -82,6 +82,10 @@ class ProcessSettings(Group):
         None, description="json or text; text at a terminal and JSON elsewhere if unset"
     )
 
+    max_json_values: int = Field(
+        50_000, ge=1, description="Values that the JSON of one request may have"
+    )
+
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
     rpc: RpcSettings = Field(default_factory=RpcSettings)
 
@@ -100,6 +104,16 @@ class ServiceSettings(ProcessSettings):
     )
     concurrency: int = Field(
         32, ge=1, description="Threads that handle requests in one process"
+    )
+    max_unsettled_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=1,
+        description="Bytes of requests in its hands after which it fetches no more",
+    )
+    max_result_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=1,
+        description="Longest answer of a service, in bytes; a longer one is refused",
     )
     shutdown_grace_seconds: float = Field(
         25,

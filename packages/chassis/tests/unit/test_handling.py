@@ -228,3 +228,21 @@ def test_each_request_is_one_line(
 def test_a_refusal_survives_celery_s_pickling() -> None:
     again = pickle.loads(pickle.dumps(ServiceError("odd", "why")))
     assert (again.code, again.detail) == ("odd", "why")
+
+
+def test_too_many_values_are_refused_before_they_are_read() -> None:
+    handler = RequestHandler(Scripted(("1", "kind")), DELIVERY_LIMIT, max_values=10)
+    few, many = (b"[" + b"1," * count + b"1]" for count in (16, 17))
+    assert handler(make_request(few)).error is None
+    outcome = handler(make_request(many))
+    assert (outcome.settlement, outcome.error) == (Settlement.ACK, "too_many_values")
+    assert reply(outcome)["code"] == "too_many_values"
+
+
+def test_a_result_that_is_too_large_is_refused() -> None:
+    for size, error in ((10, None), (11, "result_too_large")):
+        service = Scripted(('"' + "x" * (size - 2) + '"', "kind"))
+        outcome = RequestHandler(service, DELIVERY_LIMIT, max_result_bytes=10)(
+            make_request()
+        )
+        assert (outcome.settlement, outcome.error) == (Settlement.ACK, error)

@@ -172,3 +172,43 @@ def test_where_no_broker_drops_what_expired_the_time_in_the_queue_counts(
     sent_at = int((time.time() - 2) * 1000)
     bench = Bench(is_reliable, {"x-time-left": 1000, "x-sent-at": sent_at})
     assert bench.requests[1].is_late() is is_late
+
+
+def test_a_full_intake_leaves_the_rest_in_the_socket() -> None:
+    connection = Socket([b"12345"] * 4)
+    arrived: list[Request] = []
+    intake = Intake(
+        cast(BrokerConnection, connection),
+        RequestQueue("queue"),
+        PREFETCH,
+        arrived.append,
+        max_bytes=10,
+    )
+    intake.open()
+    intake.receive()
+    assert (len(arrived), intake.is_full, intake.is_behind) == (2, True, True)
+    intake.receive()  # at a tick: one at least
+    assert len(arrived) == 3
+    intake.send([(each, Outcome.answer("1", "kind")) for each in arrived[:2]])
+    assert not intake.is_full and intake.is_behind
+    intake.receive()
+    assert len(arrived) == 4
+    intake.send([(each, Outcome.answer("1", "kind")) for each in arrived[2:]])
+    intake.receive()
+    assert not intake.is_full and not intake.is_behind
+
+
+class Socket(FakeConnection):
+    """Has deliveries that nobody has read yet."""
+
+    def __init__(self, bodies: list[bytes]) -> None:
+        super().__init__()
+        self._bodies = list(enumerate(bodies, start=1))
+
+    def receive(self, is_enough: Callable[[], bool]) -> None:
+        while self._bodies:
+            tag, body = self._bodies.pop(0)
+            properties = {"reply_to": "caller", "correlation_id": str(tag)}
+            self.deliver(Delivery(body, {}, properties, tag))
+            if is_enough():
+                break

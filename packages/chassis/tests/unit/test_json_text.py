@@ -1,5 +1,7 @@
 import json
 import math
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -114,3 +116,29 @@ def test_writes_what_json_has_no_word_for() -> None:
 def test_does_not_write_what_is_no_value() -> None:
     with pytest.raises(ValueError, match="object"):
         json_text.dumps({"a": object()})
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("1", 1),
+        ('"a,[{,\\",["', 1),
+        ("[]", 1),
+        ('[ ] {"a": { }}', 2),
+        ("[1, 2, [3], {}]", 6),
+        ('{"a,b": [",", "["], "c\\\\": {"d": null}}', 6),
+    ],
+)
+def test_values_are_counted_before_they_are_read(text: str, count: int) -> None:
+    json_text.check_values(text.encode(), count)
+    with pytest.raises(json_text.TooManyValues):
+        json_text.check_values(text.encode(), count - 1)
+
+
+@pytest.mark.parametrize("unit", ['"', ",", "[", "[]", '\\"', '"",', "[ ", '"\\'])
+def test_counting_takes_no_longer_than_the_text_is_long(unit: str) -> None:
+    text = (unit * 500_000 + "," * 60_000).encode()
+    began = time.process_time()
+    with suppress(json_text.TooManyValues):
+        json_text.check_values(text, 50_000)
+    assert time.process_time() - began < 1  # the square would be hours

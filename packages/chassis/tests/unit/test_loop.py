@@ -24,6 +24,7 @@ class FakeIntake:
     descriptors: Collection[int] = ()
     flush_at = math.inf
     queue_name = "queue"
+    is_full = is_behind = False
 
     def __init__(self, on_request: Callable[[Request], None], world: "World") -> None:
         self._on_request = on_request

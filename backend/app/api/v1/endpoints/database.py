@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import to_json
 
-from app.api.dependencies import RecordServiceDep
+from app.api.dependencies import TURN, RecordServiceDep
 from app.api.errors import responses
 from app.api.openapi import headers
 from app.api.v1.parameters import (
@@ -21,7 +21,7 @@ from app.models.schemas import Log, Record, TaskStatus
 from app.repositories.data_repository import StoredRecord
 from app.repositories.pages import Page
 
-router = APIRouter(prefix="/database", tags=["database"])
+router = APIRouter(prefix="/database", tags=["database"], dependencies=[TURN])
 
 PageDep = Annotated[Page, Depends(get_page)]
 

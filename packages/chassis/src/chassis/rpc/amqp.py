@@ -73,7 +73,7 @@ class AmqpConnection(BrokerConnection):
         gathered: AbstractContextManager[None] = self._driver.transport.one_write()
         return gathered
 
-    def receive(self) -> None:
+    def receive(self, is_enough: Callable[[], bool] = lambda: False) -> None:
         transport, dispatch = self._driver.transport, self._driver.on_inbound_frame
         transport.sock.settimeout(0)
         while True:
@@ -82,6 +82,8 @@ class AmqpConnection(BrokerConnection):
             except TimeoutError:
                 break  # all of it is read, or all but the end of a frame
             dispatch(frame)
+            if is_enough():
+                break
         transport.sock.settimeout(IO_TIMEOUT)
 
     def heartbeat(self) -> None:

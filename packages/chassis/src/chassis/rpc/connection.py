@@ -89,8 +89,9 @@ class BrokerConnection(ABC):
         """What to poll before :meth:`receive`."""
 
     @abstractmethod
-    def receive(self) -> None:
-        """Dispatch all that has arrived; never waits."""
+    def receive(self, is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Dispatch what has arrived, one step at least, until ``is_enough``; never
+        waits. What is left then is not told of by a descriptor."""
 
     @abstractmethod
     def heartbeat(self) -> None:

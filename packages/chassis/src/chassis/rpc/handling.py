@@ -21,6 +21,13 @@ from chassis.rpc.wire import INVALID_REQUEST, Outcome, Request, Settlement
 logger = logging.getLogger(__name__)
 access = logging.getLogger(ACCESS)
 
+TOO_MANY_VALUES = "too_many_values"
+RESULT_TOO_LARGE = "result_too_large"
+MAX_VALUES = 50_000
+MAX_RESULT_BYTES = 4 * 1024 * 1024
+#: Values that a caller adds to those it was sent: what it lets through passes here.
+ENVELOPE = 8
+
 
 class JsonService(Protocol):
     """JSON in, (JSON, task type) out; called from several threads at once."""
@@ -40,12 +47,23 @@ class JsonService(Protocol):
 class RequestHandler:
     """Calls the service and turns whatever happens into an Outcome; never raises.
 
-    ``delivery_limit`` is how often a request is delivered before it is dead-lettered.
+    ``delivery_limit`` is how often a request is delivered before it is dead-lettered,
+    ``max_values`` how many its JSON may have, ``max_result_bytes`` how long an answer
+    may be.
     """
 
-    def __init__(self, service: JsonService, delivery_limit: int) -> None:
+    def __init__(
+        self,
+        service: JsonService,
+        delivery_limit: int,
+        *,
+        max_values: int = MAX_VALUES,
+        max_result_bytes: int = MAX_RESULT_BYTES,
+    ) -> None:
         self._service = service
         self._delivery_limit = delivery_limit
+        self._max_values = max_values
+        self._max_result_bytes = max_result_bytes
 
     def __call__(self, request: Request) -> Outcome:
         """Handle one request, within its context."""
@@ -72,19 +90,40 @@ class RequestHandler:
         if request.is_late():
             return Outcome(Settlement.ACK, error=DeadlineExceeded.code)
         try:
-            text = _readable(request)
+            text = self._readable(request)
+        except json_text.TooManyValues as error:
+            return Outcome.error_reply(TOO_MANY_VALUES, str(error))
         except ValueError as error:
             logger.warning("Dead-lettered a message that is no request: %s", error)
             return Outcome.error_reply(
                 INVALID_REQUEST, str(error), Settlement.DEAD_LETTER
             )
         try:
-            return Outcome.answer(*self._service.call(text))
+            return self._bounded(Outcome.answer(*self._service.call(text)))
         except Refused as refusal:
             return Outcome.error_reply(refusal.code, refusal.detail)
         except Unavailable as error:
             logger.warning("The service lacks what it needs: %s", error.detail)
             return Outcome.error_reply(ServiceUnavailable.code, error.detail)
+
+    def _readable(self, request: Request) -> str:
+        if not request.reply_to:
+            raise ValueError("it names no queue to reply to")
+        try:
+            text = request.body.decode()
+        except UnicodeDecodeError:
+            raise ValueError("the body is not UTF-8") from None
+        json_text.check_values(request.body, self._max_values + ENVELOPE)
+        json_text.loads(text)
+        return text
+
+    def _bounded(self, outcome: Outcome) -> Outcome:
+        limit = self._max_result_bytes
+        if len(outcome.reply or b"") <= limit:
+            return outcome
+        return Outcome.error_reply(
+            RESULT_TOO_LARGE, f"the result is larger than {limit} bytes"
+        )
 
     def _failed(self, request: Request, error: BaseException) -> Outcome:
         if isinstance(error, DeadlineExceeded) and request.is_late():
@@ -122,14 +161,3 @@ def _report(queue: str, request: Request, outcome: Outcome) -> None:
         request.context.run(
             log_work, message, queue, outcome.error or "ok", request.seconds
         )
-
-
-def _readable(request: Request) -> str:
-    if not request.reply_to:
-        raise ValueError("it names no queue to reply to")
-    try:
-        text = request.body.decode()
-    except UnicodeDecodeError:
-        raise ValueError("the body is not UTF-8") from None
-    json_text.loads(text)
-    return text

@@ -14,12 +14,14 @@ from chassis.rpc.wire import Outcome, Request, Settlement
 ACK_DELAY = 0.01
 
 CONSUMER_TAG = "requests"
+MAX_UNSETTLED_BYTES = 4 * 1024 * 1024
 
 
 class Intake:
     """Consumes one queue over one connection, until that is lost or closed.
 
-    ``flush_at`` is when :meth:`flush` is due, by the monotonic clock.
+    ``flush_at`` is when :meth:`flush` is due, by the monotonic clock. While requests of
+    ``max_bytes`` or more are unsettled, the rest stays in the socket.
     """
 
     def __init__(
@@ -28,14 +30,20 @@ class Intake:
         queue: RequestQueue,
         prefetch: int,
         on_request: Callable[[Request], None],
+        *,
+        max_bytes: int = MAX_UNSETTLED_BYTES,
     ) -> None:
         self.connection = connection
         self.flush_at = math.inf
         self._queue = queue
         self._prefetch = prefetch
         self._on_request = on_request
-        #: Tags delivered and not settled, in the order of their delivery.
-        self._unsettled: dict[Any, None] = {}
+        self._max_bytes = max_bytes
+        #: Tags delivered and not settled, in the order of their delivery: their bytes.
+        self._unsettled: dict[Any, int] = {}
+        self._unsettled_bytes = 0
+        #: Whether something may have been read that nothing will tell of.
+        self.is_behind = False
         #: Tags whose acknowledgement waits for company.
         self._acked: list[Any] = []
 
@@ -65,8 +73,20 @@ class Intake:
         channel.basic_qos(0, self._prefetch, False)
         self.connection.consume(self._queue.name, self._arrived, tag=CONSUMER_TAG)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many bytes as it may."""
+        return self._unsettled_bytes >= self._max_bytes
+
+    def receive(self) -> None:
+        """Dispatch what has arrived, and stop when full: after one step at least, so
+        that the broker is heard."""
+        self.connection.receive(lambda: self.is_full)
+        self.is_behind = self.is_full
+
     def _arrived(self, delivery: Delivery) -> None:
-        self._unsettled[delivery.tag] = None
+        self._unsettled[delivery.tag] = len(delivery.body)
+        self._unsettled_bytes += len(delivery.body)
         request = Request(delivery, self)
         if not self.connection.is_reliable:
             # Redis drops nothing that waited too long: the time in the queue counts.
@@ -102,7 +122,7 @@ class Intake:
             )
 
     def _settle(self, tag: Any, settlement: Settlement) -> None:
-        del self._unsettled[tag]
+        self._unsettled_bytes -= self._unsettled.pop(tag)
         if settlement is Settlement.ACK:
             self._acked.append(tag)
         else:

@@ -106,13 +106,15 @@ class ReceiverLoop:
 
     def _turn(self, intake: Intake, until: float) -> None:
         """Wait for something to do, do it, and send what has finished."""
-        self._poller.watch(intake.connection.descriptors)
+        is_full = intake.is_full
+        self._poller.watch(() if is_full else intake.connection.descriptors)
         self._poller.arm()
-        if self._pool.has_finished:
+        goes_on = intake.is_behind and not is_full
+        if self._pool.has_finished or goes_on:
             until = 0.0
         until = min(until, intake.flush_at)
-        if self._poller.wait(max(0.0, until - time.monotonic())):
-            intake.connection.receive()
+        if self._poller.wait(max(0.0, until - time.monotonic())) or goes_on:
+            intake.receive()
         if finished := self._pool.collect():
             try:
                 intake.send(finished)
@@ -121,6 +123,8 @@ class ReceiverLoop:
         if time.monotonic() >= intake.flush_at:
             intake.flush()
         if self._tick():
+            if is_full:
+                intake.receive()  # a little: among it are the broker's heartbeats
             intake.connection.heartbeat()
 
     def _tick(self) -> bool:

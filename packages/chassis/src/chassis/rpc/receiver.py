@@ -12,8 +12,13 @@ from typing import Any
 
 from chassis.heartbeat import HeartbeatFile
 from chassis.rpc.brokers import new_connection
-from chassis.rpc.handling import JsonService, RequestHandler
-from chassis.rpc.intake import Intake
+from chassis.rpc.handling import (
+    MAX_RESULT_BYTES,
+    MAX_VALUES,
+    JsonService,
+    RequestHandler,
+)
+from chassis.rpc.intake import MAX_UNSETTLED_BYTES, Intake
 from chassis.rpc.loop import ReceiverLoop
 from chassis.rpc.poller import Poller
 from chassis.rpc.topology import DELIVERY_LIMIT, RequestQueue
@@ -36,6 +41,9 @@ class EventReceiver:
             the variables RABBITMQ_*, and RPC_BROKER_URL replaces all of it.
         service: makes the one instance, which is called from ``concurrency`` threads.
         service_name: what RabbitMQ shows of this process.
+        max_unsettled_bytes: with so many on its hands it fetches no more.
+        max_values: of the JSON of a request; more are refused.
+        max_result_bytes: longer answers are refused.
         shutdown_grace_seconds: time for running requests when it is stopped.
         heartbeat_file: touched every second while the receiver works.
     """
@@ -53,6 +61,9 @@ class EventReceiver:
         rabbitmq: RabbitMQSettings | None = None,
         rpc: RpcSettings | None = None,
         concurrency: int = DEFAULT_CONCURRENCY,
+        max_unsettled_bytes: int = MAX_UNSETTLED_BYTES,
+        max_values: int = MAX_VALUES,
+        max_result_bytes: int = MAX_RESULT_BYTES,
         shutdown_grace_seconds: float = DEFAULT_GRACE_SECONDS,
         heartbeat_file: Path | None = None,
     ) -> None:
@@ -72,9 +83,12 @@ class EventReceiver:
         broker = self._new_connection()
         self._queue = RequestQueue(queue_name)
         self._concurrency = concurrency
+        self._max_unsettled_bytes = max_unsettled_bytes
         self._poller = Poller()
         limit = DELIVERY_LIMIT if broker.is_reliable else 1
-        handler: Handle = RequestHandler(service(), limit)
+        handler: Handle = RequestHandler(
+            service(), limit, max_values=max_values, max_result_bytes=max_result_bytes
+        )
         if tracing.is_enabled():
             handler = TracedHandler(handler, queue_name, broker.system)
         self._pool = WorkerPool(handler, concurrency, self._poller.wake)
@@ -107,7 +121,13 @@ class EventReceiver:
         # A crash counts as a delivery for all that was fetched ahead: no more than
         # what keeps the threads busy.
         prefetch = 2 * self._concurrency
-        return Intake(self._new_connection(), self._queue, prefetch, on_request)
+        return Intake(
+            self._new_connection(),
+            self._queue,
+            prefetch,
+            on_request,
+            max_bytes=self._max_unsettled_bytes,
+        )
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

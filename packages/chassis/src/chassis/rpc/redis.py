@@ -6,7 +6,7 @@ fails is answered and dropped at once, so that it cannot loop.
 """
 
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -54,10 +54,12 @@ class RedisConnection(BrokerConnection):
         self._driver.cycle.on_poll_start()
         return set(self._driver.cycle.fds)
 
-    def receive(self) -> None:
+    def receive(self, is_enough: Callable[[], bool] = lambda: False) -> None:
         with suppress(TimeoutError):
             while True:
                 self._transport.drain_events(self._driver, timeout=0)
+                if is_enough():
+                    break
 
     def heartbeat(self) -> None:
         """kombu checks its Redis connections whenever it looks for messages."""

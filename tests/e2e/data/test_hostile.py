@@ -1,0 +1,17 @@
+"""Each attack of `make hostile`, for seconds."""
+
+import pytest
+
+from local.stack import Stack
+from tests.hostile.attacks import attacks
+from tests.hostile.trial import attempt
+
+CLIENTS, SECONDS = 24, 2.0
+
+
+@pytest.mark.parametrize("name", attacks())
+def test_an_attack(stack: Stack, name: str) -> None:
+    """Tests run beside each other: how long answers take is for `make hostile`."""
+    trial = attempt(stack, name, [name], CLIENTS, SECONDS)
+    slow = ("/health/live took", "the friend waited")
+    assert [f for f in trial.findings if not f.startswith(slow)] == []

@@ -1,0 +1,101 @@
+"""One attack, what was seen beside it, and whether that is well."""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+import httpx2
+
+from local.apps import ROOT
+from local.stack import Stack
+from tests.e2e.client import PROCESS
+from tests.hostile.attacks import payload
+from tests.hostile.witness import Witness, weigh
+
+#: Megabytes that each may have; the worker is only watched.
+MOST = {"API": 300.0, "service": 150.0, "gateway": 128.0}
+LIVE_P99, FRIEND_P99, GOOD = 0.25, 1.0, 0.99
+AFTERWARDS = 10.0  # seconds
+
+
+@dataclass
+class Trial:
+    """An attack as it went."""
+
+    name: str
+    memory: dict[str, float]
+    live_p99: float
+    good: float
+    friend_p99: float
+    afterwards: str = ""
+    findings: list[str] = field(default_factory=list)
+
+    def row(self) -> list[str]:
+        """For the table."""
+        kinds = ("API", "service", "gateway", "worker")
+        return [
+            self.name,
+            *(f"{self.memory.get(kind, 0):.0f} MB" for kind in kinds),
+            f"{1000 * self.live_p99:.0f} ms",
+            f"{100 * self.good:.1f}%",
+            f"{1000 * self.friend_p99:.0f} ms",
+            self.afterwards,
+        ]
+
+
+HEAD = ["attack", "API", "service", "gateway", "worker"]
+HEAD += ["live p99", "friend good", "friend p99", "10 s later"]
+
+
+def attempt(
+    stack: Stack, name: str, attacks: list[str], clients: int, seconds: float
+) -> Trial:
+    """Have a process of its own attack, and look on."""
+    port = str(stack.nginx.port if stack.nginx else stack.apis[0].port)
+    command = [sys.executable, "-m", "tests.hostile.attacker", port]
+    command += [str(clients), str(seconds), *attacks]
+    with Witness(stack) as witness:
+        attacker = subprocess.run(command, cwd=ROOT, timeout=seconds + 60)
+    friend, live = witness.friend, witness.live
+    trial = Trial(name, witness.memory, live.p99, friend.good, friend.p99)
+    trial.findings = _judge(trial, witness)
+    if attacker.returncode:
+        trial.findings.append("the attacker failed")
+    return trial
+
+
+def _judge(trial: Trial, witness: Witness) -> list[str]:
+    findings = witness.died()
+    for kind, most in MOST.items():
+        if (megabytes := trial.memory.get(kind, 0)) > most:
+            findings.append(f"{kind} had {megabytes:.0f} MB, above {most:.0f}")
+    if trial.live_p99 > LIVE_P99:
+        findings.append(f"/health/live took {1000 * trial.live_p99:.0f} ms")
+    if trial.good < GOOD:
+        faults = sorted(set(witness.friend.faults))[:3]
+        findings.append(
+            f"the friend had {100 * trial.good:.1f}% good answers: {faults}"
+        )
+    if trial.friend_p99 > FRIEND_P99:
+        findings.append(f"the friend waited {1000 * trial.friend_p99:.0f} ms")
+    return findings
+
+
+def look_afterwards(stack: Stack, trial: Trial) -> None:
+    """Ten seconds later: all is well, large bodies too, and no memory is over."""
+    time.sleep(AFTERWARDS)
+    faults = []
+    with httpx2.Client(base_url=stack.url, timeout=10) as client:
+        if client.get("/health").status_code != 200:
+            faults.append("not healthy")
+        large = payload('"' + "y" * 1_000_000 + '"')
+        headers = {"Content-Type": "application/json"}
+        status = client.post(PROCESS, content=large, headers=headers).status_code
+        if status != 200:
+            faults.append(f"a large body is answered {status}")
+    for kind, megabytes in weigh(stack).items():
+        if megabytes > MOST.get(kind, megabytes):
+            faults.append(f"{kind} still has {megabytes:.0f} MB")
+    trial.afterwards = "; ".join(faults) or "as before"
+    trial.findings += faults
