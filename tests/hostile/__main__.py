@@ -10,7 +10,7 @@ from local.ports import free_port
 from local.process import ProcessFailed
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
-from local.servers.redis import Redis
+from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate, start_all, stop_all
 from local.state import LOCAL, State, remove_abandoned
 from tests.chaos.report import table
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     servers = Servers(
         PostgreSQL(state, free_port()),
         Redis(state, free_port()),
+        KeysRedis(state, free_port()),
         RabbitMQ(state, free_port(), free_port()),
     )
     seconds = SHORT if options.short else options.seconds

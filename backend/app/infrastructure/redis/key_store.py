@@ -106,7 +106,7 @@ class KeyStore:
 
     async def check(self) -> None:
         """Raises KeyStoreUnavailable if Redis does not answer."""
-        await _ask(self._redis.ping())
+        await self._ask(self._redis.ping())
 
     async def close(self) -> None:
         """Give the connections back."""
