@@ -1,10 +1,10 @@
 """What was stored: records and the logs of calls."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 from app.api.dependencies import TURN, RecordServiceDep
 from app.api.errors import responses
@@ -25,6 +25,8 @@ router = APIRouter(prefix="/database", tags=["database"], dependencies=[TURN])
 
 PageDep = Annotated[Page, Depends(get_page)]
 
+_any: TypeAdapter[Any] = TypeAdapter(Any)
+
 # Columns whose values are JSON texts already.
 AS_STORED = ("payload", "outcome")
 
@@ -35,7 +37,11 @@ def records_as_json(rows: Iterable[StoredRecord]) -> Response:
     for row in rows:
         fields = (
             f'"{name}":'
-            + ((value or "null") if name in AS_STORED else to_json(value).decode())
+            + (
+                (value or "null")
+                if name in AS_STORED
+                else _any.dump_json(value).decode()
+            )
             for name, value in row._asdict().items()
         )
         texts.append("{" + ",".join(fields) + "}")
