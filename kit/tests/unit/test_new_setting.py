@@ -104,7 +104,8 @@ def test_a_setting_of_a_service(project: Path, say: Say) -> None:
     said = say()
     where = "services/trial_price/app/trial_price_settings.py (TrialPriceSettings)"
     assert f"TRIAL_CURRENCY is declared in {where}" in said
-    assert "write `TRIAL_CURRENCY:` into `environment` of trial-price-service" in said
+    told = "write `TRIAL_CURRENCY:` into `environment` of "
+    assert told + "trial-price-service" in said
     assert "trial_price-config.env does not set it" in said
     (config,) = folder.glob("*-config.env")
     config.write_text(config.read_text() + "TRIAL_CURRENCY=EUR\n")

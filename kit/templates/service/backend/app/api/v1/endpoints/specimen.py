@@ -24,10 +24,7 @@ SpecimenDep = Annotated[DataService, Depends(service_for("specimen"))]
     responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
 async def process_specimen(request: SpecimenRequest, service: SpecimenDep) -> Response:
-    """Have the service do it, and wait for the outcome.
-
-    The answer is sent once the record is stored; `Location` names it.
-    """
+    """Wait for the outcome. It is stored by then; `Location` names its record."""
     task_id, outcome = await service.process(request)
     return processed(task_id, outcome)
 
