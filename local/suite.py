@@ -141,7 +141,7 @@ def hostile(arguments: list[str]) -> int:
 def kit(arguments: list[str]) -> int:
     """What the generators make, checked, tested and run in copies; takes minutes."""
     install_missing(print)
-    words = ["kit/tests/e2e", "-m", "kit", *arguments]
+    words = ["kit/tests", "local/tests", "-m", "kit", *arguments]
     return _report([_pytest("generators", words)], at_once=False)
 
 

@@ -62,6 +62,7 @@ def edit(file: Path, before: str, after: str) -> None:
     file.write_text(text.replace(before, after))
 
 
+@pytest.mark.kit  # half a minute
 def test_a_group_of_the_backend_comes_is_renamed_and_goes(
     project: Path, say: Say
 ) -> None:

@@ -94,6 +94,7 @@ def test_no_name_of_the_kit_is_left(renamed: Path) -> None:
     assert (renamed / ".env").read_text() == "DATABASE_URL=x/fastapi_db\n"
 
 
+@pytest.mark.kit  # half a minute
 def test_a_second_name_leaves_nothing_of_the_first(before: Path) -> None:
     """One word, as long as may be; with the kit's name in it; with a digit."""
     word = "b" * LONGEST

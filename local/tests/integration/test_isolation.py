@@ -12,6 +12,8 @@ import pytest
 from kit.tests.copies import copy_project
 from local import bootstrap
 
+pytestmark = pytest.mark.kit  # runs parts of the suite in a copy
+
 # Each alone makes the tests below fail that read it.
 SETTINGS = {
     "ENVIRONMENT": "production",
