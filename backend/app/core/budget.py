@@ -77,17 +77,15 @@ class Budget:
             self.work += cost
             return cost
         turn = asyncio.get_running_loop().create_future()
-        place = (cost, turn)
-        self._waiting.append(place)
+        self._waiting.append((cost, turn))
         try:
             async with asyncio.timeout(PATIENCE):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                self.end(cost)
-            else:
-                self._waiting.remove(place)
-                self._admit()
+            turn.cancel()
+            if not turn.cancelled():  # it has come all the same
+                self.work -= cost
+            self._admit()
             if isinstance(error, TimeoutError):
                 raise TooBusy("Too much waits to be worked on.") from None
             raise
@@ -99,10 +97,14 @@ class Budget:
         self._admit()
 
     def _admit(self) -> None:
-        while self._waiting and self.work + self._waiting[0][0] <= self._max_work:
-            cost, turn = self._waiting.popleft()
-            self.work += cost
-            turn.set_result(None)
+        while self._waiting:
+            cost, turn = self._waiting[0]
+            if not turn.done():
+                if self.work + cost > self._max_work:
+                    return
+                self.work += cost
+                turn.set_result(None)
+            self._waiting.popleft()  # it has its turn, or waits no longer
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:

@@ -44,6 +44,21 @@ def test_values_count() -> None:
         assert work_of(wide.encode(), 1) > 2 * narrow
 
 
+async def test_a_turn_comes_just_as_somebody_leaves() -> None:
+    """Whose cancellation has begun is passed over, before that has run its course."""
+    budget = Budget(100)
+    await budget.begin(150)
+    leaves, stays = (asyncio.create_task(budget.begin(100)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    budget.end(150)
+    assert await stays == 100
+    with pytest.raises(asyncio.CancelledError):
+        await leaves
+    budget.end(100)
+    assert budget.work == 0
+
+
 async def test_work_waits_for_its_turn() -> None:
     budget = Budget(100)  # 150 are worked on
     assert await budget.begin(100) == 100
