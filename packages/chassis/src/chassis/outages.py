@@ -50,15 +50,15 @@ class Outage:
         """An attempt has failed.
 
         Args:
-            advice: what the error means here and what to do, if that is known. One more
-                kind of error, or another advice, is told at once.
-            is_bug: the error is logged with its traceback.
+            advice: what the error means here and what to do, if that is known. Another
+                advice than before is told at once.
+            is_bug: the error is logged with its traceback; a new kind at once.
         """
-        kind = type(error).__name__
         reason = " ".join(str(error).split())
-        if isinstance(error, BaseException):
-            reason = f"{kind}: {reason}"
-        kind = advice or kind
+        if isinstance(error, BaseException):  # a TimeoutError, say, has no text
+            reason = ": ".join(filter(None, (type(error).__name__, reason)))
+        # A server that goes resets connections first, and refuses them then: no news.
+        kind = advice or (type(error).__name__ if is_bug else "lost")
         with self._lock:
             now = time.monotonic()
             if self._began is None:

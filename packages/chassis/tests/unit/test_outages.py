@@ -81,6 +81,22 @@ def test_another_reason_is_told_at_once(
     assert second.endswith("PermissionError: no: check the password")
 
 
+def test_another_error_of_the_same_loss_is_no_news(
+    outage: Outage, caplog: pytest.LogCaptureFixture
+) -> None:
+    outage.restored()
+    for error in (ConnectionResetError("reset"), REFUSED, TimeoutError()):
+        outage.lost(error)
+    assert caplog.messages == ["Lost Redis: ConnectionResetError: reset"]
+
+
+def test_an_error_without_a_text_is_named(
+    outage: Outage, caplog: pytest.LogCaptureFixture
+) -> None:
+    outage.lost(TimeoutError())
+    assert caplog.messages == ["No connection to Redis: TimeoutError"]
+
+
 def test_each_loss_is_news_after_a_while(
     outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
