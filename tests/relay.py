@@ -22,6 +22,9 @@ class Relay:
         self.requests, self.answers = threading.Event(), threading.Event()
         self.mend()
         self._open: list[socket.socket] = []
+        #: Connections that were ended as they came, since `refuse`.
+        self.refused = 0
+        self._is_refusing = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -39,6 +42,10 @@ class Relay:
 
     def open(self) -> None:
         """Listens."""
+        self._is_refusing = False
+        self._listen()
+
+    def _listen(self) -> None:
         listener = socket.create_server(("127.0.0.1", self.port))
         self._open = [listener]
         threading.Thread(target=self._accept, args=[listener], daemon=True).start()
@@ -53,6 +60,12 @@ class Relay:
                     pass  # has ended by itself
                 each.close()
 
+    def refuse(self) -> None:
+        """Ends every connection, and counts and ends further ones, until `open`."""
+        self.close()
+        self.refused, self._is_refusing = 0, True
+        self._listen()
+
     def mend(self) -> None:
         """Lets everything pass."""
         self.requests.set()
@@ -64,6 +77,10 @@ class Relay:
                 client, _ = listener.accept()
             except OSError:
                 return
+            if self._is_refusing:
+                client.close()
+                self.refused += 1
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:

@@ -184,9 +184,10 @@ def test_a_worker_finds_redis_again_soon(start: Start, redis_server: Redis) -> N
     with Relay(redis_server.port) as relay:
         probed = start("worker", relay)
         wait_for(lambda: probed.passes("readiness"), "it has its connection")
+        relay.refuse()
+        wait_for(lambda: relay.refused >= 6, "several attempts")
+        assert not probed.passes("readiness")
         relay.close()
-        wait_for(lambda: probed.said(LOST) == 1, "its line")
-        wait_for(lambda: not probed.passes("readiness"), "it is not ready")
         relay.open()
         wait_for(lambda: probed.passes("readiness"), "it has connected", within=5)
     assert probed.said(LOST) == 1

@@ -12,7 +12,7 @@ import psutil
 from chassis import __version__
 from local.otlp.model import Span
 from local.servers.redis import Redis
-from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
+from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 from tests.integration.conftest import EACH_PROTOCOL, Traced
 
 SECRET = "a payload that nobody may log"
@@ -253,10 +253,27 @@ def test_without_a_callers_trace_one_begins_at_the_gateway(traced: Traced) -> No
 
 @EACH_PROTOCOL
 def test_log_lines_carry_the_ids_and_no_payload(traced: Traced) -> None:
-    caller, answer = call(traced, PROCESS_ASYNC, **{"X-Request-ID": "logged-1"})
+    service = traced.stack.services[0]
+    service.pause()
+    try:
+        caller, answer = call(traced, PROCESS_ASYNC, **{"X-Request-ID": "logged-1"})
+        task_id = answer.json()["task_id"]
+        deleted = traced.api.http.delete(f"{RECORDS}/{task_id}")
+        assert deleted.status_code == 204
+    finally:
+        service.resume()
     spans = wait_edges(traced, caller, ASYNCHRONOUS)
-    task_id = answer.json()["task_id"]
     run = only(spans, f"run/{TASK}", "worker")
+    record = traced.receiver.wait(
+        lambda receiver: [
+            log
+            for log in receiver.logs.copy()
+            if log.span == run.id and "its record is gone" in log.body
+        ],
+        "the worker's line by OTLP",
+    )[0]
+    assert record.trace == caller.trace
+    assert record.attributes == {"request_id": "logged-1", "task_id": task_id}
     server = only(spans, f"POST {PROCESS_ASYNC}")
     for process, span in (("api", server), ("worker", run)):
         lines = traced.log(process).splitlines()
