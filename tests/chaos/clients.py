@@ -10,8 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import amqp
 import httpx2
@@ -21,6 +20,7 @@ from local.servers.rabbitmq import RabbitMQ
 from tests.chaos.ledger import Attempt, Work
 from tests.chaos.system import READ_TIMEOUT
 from tests.e2e.client import LOGS, PROCESS, PROCESS_ASYNC, RECORDS
+from tests.e2e.threads import Threads
 
 PATIENCE = 90.0  # seconds for which something is sent again
 PAUSE = 0.5  # seconds before that, where the answer names none
@@ -41,16 +41,16 @@ BAD_INPUT: list[tuple[str, bytes, int]] = [
 ]
 
 
-class Clients:
+class Clients(Threads):
     """Ask from entry to exit; `attempts` and `works` grow meanwhile."""
 
     def __init__(self, url: str, seed: int) -> None:
+        super().__init__()
         self.attempts: list[Attempt] = []
         self.works: list[Work] = []
         self.breaches: list[str] = []
         self.mark = f"chaos-{seed}"
         self._numbers = itertools.count(1)
-        self._stopped = threading.Event()
         limits = httpx2.Limits(max_connections=100)
         self._http = httpx2.Client(base_url=url, timeout=2 * DEADLINE, limits=limits)
         kinds: list[tuple[Callable[[random.Random], None], int]] = [
@@ -65,21 +65,6 @@ class Clients:
             for act, count in kinds
             for n in range(count)
         ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
 
     def recovered(self) -> float:
         """Have something done in both ways; the moment when both are.
@@ -236,26 +221,18 @@ class Clients:
         return code
 
 
-class Poisoner:
+class Poisoner(Threads):
     """Puts what is no request into the queue now and then, from entry to exit.
 
     `sent` is what RabbitMQ confirmed; `tried` also what it may have got.
     """
 
     def __init__(self, rabbitmq: RabbitMQ, mark: str) -> None:
+        super().__init__()
         self.sent: set[str] = set()
         self.tried: set[str] = set()
         self._rabbitmq, self._mark = rabbitmq, mark
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._poison)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
+        self._threads = [threading.Thread(target=self._poison)]
 
     def _poison(self) -> None:
         for number in itertools.count(1):

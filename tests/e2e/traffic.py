@@ -2,17 +2,17 @@
 
 import threading
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 import httpx2
 from httpx2 import Response
 
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
+from tests.e2e.threads import Threads
 
 
 @dataclass
-class Traffic:
+class Traffic(Threads):
     """Asks from `clients` threads, by both ways in turn, from entry to exit."""
 
     api: Api
@@ -20,26 +20,17 @@ class Traffic:
     answers: list[Response] = field(default_factory=list)
     broken: list[httpx2.TransportError] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self._stopped = threading.Event()
+    def __post_init__(self) -> None:
+        super().__init__()
         self._threads = [
             threading.Thread(target=self._ask, args=(number,))
             for number in range(self.clients)
         ]
-        for thread in self._threads:
-            thread.start()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
         self.wait_success()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
 
     def _ask(self, client: int) -> None:
         number = 0

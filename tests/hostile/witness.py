@@ -12,6 +12,7 @@ import psutil
 
 from local.stack import Stack
 from tests.e2e.client import PROCESS
+from tests.e2e.threads import Threads
 
 PERIOD = 0.1  # seconds between two requests of the friendly client, and of the probe
 MEGABYTE = 1024 * 1024
@@ -36,12 +37,12 @@ class Asked:
         return ranked[int(0.99 * (len(ranked) - 1))] if ranked else 0.0
 
 
-class Witness:
+class Witness(Threads):
     """Watches from entry to exit; `memory` is the most of each kind of process."""
 
     def __init__(self, stack: Stack) -> None:
+        super().__init__()
         self._stack = stack
-        self._stopped = threading.Event()
         self.friend, self.live = Asked(), Asked()
         self.memory: dict[str, float] = {}
         self.families = families(stack)
@@ -55,9 +56,7 @@ class Witness:
 
     def __enter__(self) -> Self:
         self._weigh()
-        for thread in self._threads:
-            thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self,
@@ -65,9 +64,7 @@ class Witness:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
+        super().__exit__(kind, error, trace)
         self._gateway.close()
         self._api.close()
 

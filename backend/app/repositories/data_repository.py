@@ -6,9 +6,9 @@ work in a sync ``Session``, or give the driver one statement.
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Engine, Text, cast, func
 from sqlmodel import Session, col, delete, select
@@ -54,7 +54,8 @@ END_AND_LOG = (
 )
 
 
-class StoredRecord(NamedTuple):
+@dataclass(frozen=True)
+class StoredRecord:
     """A record of a page. Payload and outcome are the JSON texts that are stored: to
     parse and write all of them anew would hold up everything else."""
 
@@ -73,7 +74,7 @@ class StoredRecord(NamedTuple):
 _columns = DataProcessingRecord.__table__.columns  # type: ignore[attr-defined]
 STORED = [
     cast(column, Text) if isinstance(column.type, JSON) else column
-    for column in (_columns[name] for name in StoredRecord._fields)
+    for column in (_columns[field.name] for field in fields(StoredRecord))
 ]
 
 

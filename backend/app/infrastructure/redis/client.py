@@ -1,10 +1,17 @@
 """The way to Redis of an event loop."""
 
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from app.infrastructure.redis.advice import advice
+from chassis.outages import Outage
 
 
 def connect_redis(url: str, connections: int) -> Redis:
@@ -36,3 +43,19 @@ def _place(url: str) -> str:
     if not address:
         return parts.path
     return address if ":" in address else f"{address}:6379"
+
+
+async def ask(answer: Awaitable[Any], seconds: float, outage: Outage) -> Any:
+    """One answer of Redis, in bounded time; the process says when there is none.
+
+    Raises:
+        RedisError, OSError: no answer, or none in time (TimeoutError is an OSError).
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            found = await answer
+    except (RedisError, OSError) as error:
+        outage.lost(error, advice(error))
+        raise
+    outage.restored()
+    return found

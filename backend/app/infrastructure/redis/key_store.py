@@ -9,7 +9,6 @@ a claim lives longer than any answer, and the end of its lease is in its text: w
 first are old answers, and no work is begun twice.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable
 from typing import Any
@@ -19,8 +18,7 @@ from redis.exceptions import RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
-from app.infrastructure.redis.advice import advice
-from app.infrastructure.redis.client import connect_redis
+from app.infrastructure.redis.client import ask, connect_redis
 from chassis.outages import Outage
 
 # Seconds that a request waits for Redis, at the most, at its start and at its end.
@@ -119,17 +117,13 @@ class KeyStore:
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         """One answer, in bounded time. Every command here may run twice."""
         try:
-            async with asyncio.timeout(TIMEOUT):
-                found = await answer
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            self._outage.lost(error, advice(error))
+            return await ask(answer, TIMEOUT, self._outage)
+        except (RedisError, OSError) as error:
             # Said by a script it has no type of its own.
             is_full = "used memory > 'maxmemory'" in str(error)
             what = "is full" if is_full else "does not answer"
             detail = f"Redis, which keeps idempotency keys, {what}."
             raise KeyStoreUnavailable(detail) from error
-        self._outage.restored()
-        return found
 
 
 def _read(entry: bytes) -> Held:

@@ -1,6 +1,5 @@
 """Redis, asked directly: what Celery's result backend knows of a task."""
 
-import asyncio
 import json
 from collections.abc import Awaitable
 from typing import Any
@@ -9,8 +8,7 @@ from redis.exceptions import RedisError
 
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
-from app.infrastructure.redis.advice import advice
-from app.infrastructure.redis.client import connect_redis
+from app.infrastructure.redis.client import ask, connect_redis
 from chassis.outages import Outage
 
 TIMEOUT = 1.0
@@ -41,13 +39,9 @@ class TaskStates:
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(TIMEOUT):
-                found = await answer
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            self._outage.lost(error, advice(error))
+            return await ask(answer, TIMEOUT, self._outage)
+        except (RedisError, OSError) as error:
             raise BrokerUnavailable("Redis does not answer.") from error
-        self._outage.restored()
-        return found
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -42,7 +42,7 @@ def records_as_json(rows: Iterable[StoredRecord]) -> Response:
                 if name in AS_STORED
                 else _any.dump_json(value).decode()
             )
-            for name, value in row._asdict().items()
+            for name, value in vars(row).items()
         )
         texts.append("{" + ",".join(fields) + "}")
     return Response("[" + ",".join(texts) + "]", media_type="application/json")
