@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from itertools import chain, takewhile
 from uuid import uuid4
 
 import httpx2
@@ -62,12 +63,11 @@ def entry(key: str) -> str:
 
 
 def records(api: Api, payload: str) -> list[str]:
-    """Ids of the newest records with that payload. In a few pages: one is short where
-    other tests have left large records."""
-    pages = islice(api.pages(RECORDS, limit=100), 5)
-    return [
-        row["task_id"] for page in pages for row in page if row["payload"] == payload
-    ]
+    """Ids of the records of the last minute with that payload."""
+    since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    rows = chain.from_iterable(api.pages(RECORDS, limit=100))
+    recent = takewhile(lambda row: row["created_at"] > since, rows)
+    return [row["task_id"] for row in recent if row["payload"] == payload]
 
 
 def test_a_hundred_at_once_are_one(api: Api, key: str) -> None:
