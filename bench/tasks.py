@@ -24,10 +24,13 @@ SAMPLE = 0.5
 SETTLE = 1.5  # seconds after the first completion: children start and connect
 PATIENCE = 60  # seconds for the first completion
 CONNECTIONS = 32
+# Celery's default, which the peer has.
+PREFETCH = {"CELERY_WORKER_PREFETCH_MULTIPLIER": "4"}
 STOCK_REDIS = 1  # database of the peer; the kit's is 0
 
 PREFORK = "kit, prefork 2"
 THREADS = "kit, 16 threads"
+SHIPPED = "kit, prefork 2, prefetch 1"
 POOLED = "stock Celery, pooled RPC"
 
 
@@ -55,11 +58,13 @@ Results = dict[str, Contender]
 
 def run(setting: Setting) -> Results:
     """Every contender in turn, round by round."""
-    kit = setting.kit({"CELERY_WORKER_CONCURRENCY": "2"})
+    prefork = {"CELERY_WORKER_CONCURRENCY": "2"}
     threads = {"CELERY_WORKER_POOL": "threads", "CELERY_WORKER_CONCURRENCY": "16"}
+    kit = setting.kit(prefork)
     contenders = [
-        _kit(PREFORK, kit.apis[0], kit.worker),
-        _kit(THREADS, kit.apis[0], setting.kit(threads).worker),
+        _kit(PREFORK, kit.apis[0], setting.kit({**prefork, **PREFETCH}).worker),
+        _kit(THREADS, kit.apis[0], setting.kit({**threads, **PREFETCH}).worker),
+        _kit(SHIPPED, kit.apis[0], kit.worker),
         _stock(setting),
     ]
     service = kit.services[0]

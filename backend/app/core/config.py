@@ -99,6 +99,13 @@ class CelerySettings(Group):
         description="Tasks that a worker runs at a time; if unset one for each "
         "processor, or 16 threads (4 in docker-compose.yml)",
     )
+    worker_prefetch_multiplier: int = Field(
+        1,
+        ge=1,
+        description="Tasks that a worker takes for each of its children or threads. "
+        "More is faster where tasks are short; they wait behind long ones, and behind "
+        "less urgent ones",
+    )
     task_soft_time_limit_seconds: int = Field(
         60,
         ge=1,

@@ -47,7 +47,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         worker_pool=settings.worker_pool,
         worker_concurrency=settings.worker_concurrency
         or ("auto" if settings.worker_pool == "prefork" else THREADS),
-        worker_prefetch_multiplier=1,
+        worker_prefetch_multiplier=settings.worker_prefetch_multiplier,
         # Nobody can end a thread: its task goes on, and ends its record.
         worker_cancel_long_running_tasks_on_connection_loss=(
             settings.worker_pool == "prefork"

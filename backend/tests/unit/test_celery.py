@@ -1,0 +1,16 @@
+"""Celery as the settings have it."""
+
+import pytest
+
+from app.core.config import CelerySettings
+from app.infrastructure.celery import create_celery
+
+
+@pytest.mark.parametrize("variables, prefetch", [({}, 1), ({"MULTIPLIER": "4"}, 4)])
+def test_tasks_are_taken_ahead_if_wanted(
+    variables: dict[str, str], prefetch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"CELERY_WORKER_PREFETCH_{name}", value)
+    celery = create_celery(CelerySettings())
+    assert celery.conf.worker_prefetch_multiplier == prefetch
