@@ -19,6 +19,9 @@ from local.registry import registered
 
 BENCHMARKS = Path(__file__).parent.parent / "docs/BENCHMARKS.md"
 
+# The Deployment of a service; `make rename` puts the project's name before it.
+WORKLOAD = "{service}-service"
+
 # Rows that a request writes: a record and two of the log; an accepted one has its
 # record updated besides.
 ROWS_SYNC, ROWS_ACCEPTED = 3, 4
@@ -55,7 +58,8 @@ class Load:
     @property
     def workloads(self) -> list[str]:
         """The Deployments of the services."""
-        return [f"{each.replace('_', '-')}-service" for each in self.services]
+        names = (each.replace("_", "-") for each in self.services)
+        return [WORKLOAD.format(service=name) for name in names]
 
 
 @dataclass(frozen=True)
@@ -174,14 +178,15 @@ def report(load: Load, figures: Measured, shared: Shared) -> str:
     counts = replicas(load, figures)
     connections = counts["fastapi-api"] + 2 * counts["fastapi-celery-worker"]
     connections += sum(counts[name] for name in load.workloads)
+    width = max(24, *map(len, counts))
     cores = load.sync * figures.cpu_sync + load.accepted * figures.cpu_task
     lines = [
         f"{load.sync:,.0f} requests/s answered at once, {load.accepted:,.0f}/s "
         f"accepted for later; replicas used to {load.use:.0%}",
         "",
-        *(f"  {name:24}{count:>8,} replicas" for name, count in counts.items()),
-        f"  {'all together':24}{cores / load.use:>8,.0f} cores, servers included",
-        f"  {'RabbitMQ':24}{connections:>8,} connections, as many channels",
+        *(f"  {name:{width}}{count:>8,} replicas" for name, count in counts.items()),
+        f"  {'all together':{width}}{cores / load.use:>8,.0f} cores, servers included",
+        f"  {'RabbitMQ':{width}}{connections:>8,} connections, as many channels",
         "",
     ]
     found = limits(load, counts, shared)

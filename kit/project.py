@@ -24,6 +24,9 @@ SUBNET = "172.30.81.0/24"
 # In code: the queue of a service that names none.
 QUEUE = "{service}_queue"
 
+# Of Kubernetes, in the capacity model.
+WORKLOAD = "{service}-service"
+
 COMPOSE = "docker-compose.yml"
 
 # A name of one word may mean something else elsewhere: it is the project's only here.
@@ -63,8 +66,8 @@ def spellings(tree: Tree, name: Name) -> dict[str, str]:
     for queue in _queues(tree):
         renamed = f"{name.snake}_{queue.removeprefix(_prefix('_'))}"
         new |= {queue: renamed, f"{queue}_dlq": f"{renamed}_dlq"}
-    built = (each[key] for each in _built(tree) for key in ("image", "container_name"))
-    for each in built:
+    built = [each[key] for each in _built(tree) for key in ("image", "container_name")]
+    for each in [*built, WORKLOAD]:
         base = each.removeprefix(_prefix("-"))
         if not is_renamed():
             base = base.removeprefix("fastapi-")

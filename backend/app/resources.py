@@ -102,6 +102,7 @@ async def open_resources(
             ),
             keys=keys,
             http=http,
+            publisher=publisher,
         )
     finally:
         await producer.close()

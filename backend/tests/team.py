@@ -50,6 +50,18 @@ async def post_raw_json(request: Request) -> Any:
     return json.loads(await request.body() or b"null")
 
 
+@router.post("/own-json")
+async def post_own_json(request: Request) -> Any:
+    """The same by Starlette's own way."""
+    return await request.json()
+
+
+@router.post("/broken-json")
+async def post_broken_json() -> Any:
+    """Something else that is no JSON."""
+    return json.loads("")
+
+
 @router.post("/stream")
 async def count_stream(request: Request) -> int:
     """The bytes of a body, as they come."""

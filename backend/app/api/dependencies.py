@@ -15,6 +15,7 @@ from app.core.health import HealthChecks
 from app.core.keys import Keys
 from app.infrastructure.http import HttpClient, HttpConnections
 from app.infrastructure.rabbitmq import EventProducer
+from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
 from app.services.data_service import DataService
@@ -37,6 +38,7 @@ class Resources:
     health: HealthChecks
     keys: Keys
     http: HttpConnections
+    publisher: TaskPublisher
 
 
 async def get_resources(request: Request) -> Resources:
@@ -85,6 +87,12 @@ async def get_http_client(resources: ResourcesDep) -> HttpClient:
     return await resources.http.get()
 
 
+async def get_task_publisher(resources: ResourcesDep) -> TaskPublisher:
+    """What hands tasks to the worker."""
+    return resources.publisher
+
+
 HttpClientDep = Annotated[HttpClient, Depends(get_http_client)]
 MetricsServiceDep = Annotated[MetricsService, Depends(get_metrics_service)]
 RecordServiceDep = Annotated[RecordService, Depends(get_record_service)]
+TaskPublisherDep = Annotated[TaskPublisher, Depends(get_task_publisher)]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from http.client import responses as phrases
+from traceback import walk_tb
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.api.strict_json import is_json
+from app.api.strict_json import is_json, parse_json
 from app.core.exceptions import (
     ApplicationError,
     Conflict,
@@ -158,6 +159,23 @@ def _other_media_type(request: Request, error: RequestValidationError) -> str | 
     return None if fits else str(wanted)
 
 
+async def on_unreadable(request: Request, error: Exception) -> Response:
+    """A body that an endpoint itself reads, by ``await request.json()``: the answer is
+    that to every other body. What else an endpoint fails to read is a bug."""
+    frames = walk_tb(error.__traceback__)
+    if all(frame.f_code is not Request.json.__code__ for frame, _ in frames):
+        raise error
+    body = await request.body()
+    if not body:
+        missing = {"loc": ("body",), "msg": "Field required", "type": "missing"}
+        return await on_invalid(request, RequestValidationError([missing]))
+    try:
+        parse_json(body, request.app.state.settings.max_json_values)
+    except HTTPException as refusal:
+        return await on_http_error(request, refusal)
+    raise error
+
+
 async def on_bug(_: Request, __: Exception) -> Response:
     """Anything else is a mistake of ours; the traceback is in the log."""
     title, detail = "Internal server error", "This is a bug; please report it."
@@ -169,6 +187,8 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApplicationError, on_application_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
+    for kind in (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        app.add_exception_handler(kind, on_unreadable)
     app.add_exception_handler(Exception, on_bug)
 
 

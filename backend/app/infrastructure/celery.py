@@ -90,10 +90,13 @@ def create_publisher(settings: CelerySettings) -> Celery:
             "interval_max": 0,
         },
     )
-    # Instrumentations of Celery follow the publishing of tasks that the app knows.
-    if PROCESS_DATA not in app.tasks:
-        app.task(name=PROCESS_DATA, shared=False)(_run_by_workers)
     return app
+
+
+def know_task(app: Celery, name: str) -> None:
+    """Instrumentations of Celery follow the publishing of tasks that the app knows."""
+    if name not in app.tasks:
+        app.task(name=name, shared=False)(_run_by_workers)
 
 
 def _run_by_workers() -> None:

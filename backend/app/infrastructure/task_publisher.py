@@ -5,20 +5,28 @@ is on its way share the next. A lone task never waits for company.
 """
 
 import asyncio
+import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from uuid import uuid4
 
 from kombu import Producer
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from app.core.config import CelerySettings
+from app.core.database import to_json
 from app.core.exceptions import BrokerUnavailable
-from app.infrastructure.celery import PROCESS_DATA, create_publisher
+from app.infrastructure.celery import (
+    PROCESS_DATA,
+    QUEUES,
+    create_publisher,
+    know_task,
+)
 from app.infrastructure.redis.advice import advice
 from chassis.outages import Outage
 
@@ -29,14 +37,28 @@ MAX_BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """One task. ``request`` is the JSON text of payload and description, ``queue_name``
-    the queue of the service, ``priority`` one of Celery's queues."""
+    """One task: its id, the name that Celery knows it by, its arguments by name, and
+    one of Celery's queues."""
 
     task_id: str
-    request: str
-    request_id: str
-    queue_name: str
-    priority: str
+    name: str
+    arguments: Mapping[str, Any]
+    queue: str
+
+
+def accepted_work(
+    task_id: str, request: str, request_id: str, queue_name: str, priority: str
+) -> TaskMessage:
+    """The task that has accepted work done. ``request`` is the JSON text of payload and
+    description, ``queue_name`` the queue of the service, ``priority`` one of Celery's.
+    """
+    arguments = {
+        "task_id": task_id,
+        "request": request,
+        "request_id": request_id,
+        "queue_name": queue_name,
+    }
+    return TaskMessage(task_id, PROCESS_DATA, arguments, priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +86,32 @@ class TaskPublisher:
         self._waiting: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
 
+    async def send(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        queue: Literal["high", "default", "low"] = "default",
+    ) -> str:
+        """Have a worker run a task of your own; the id of the run.
+
+        ``name`` is that of module and function: ``app.tasks.report.run_report``. The
+        task gets ``arguments`` by their names, as JSON has them.
+
+        Raises:
+            BrokerUnavailable: as ``publish``. Nothing publishes it again: what must not
+                get lost belongs into a record first.
+        """
+        if queue not in QUEUES:  # its tasks would wait for ever
+            raise ValueError(f"{queue!r} is none of Celery's queues, {QUEUES}")
+        # Here, for what is no JSON is a mistake of its sender, and not of the batch.
+        plain = json.loads(to_json(dict(arguments or {})))
+        message = TaskMessage(str(uuid4()), name, plain, queue)
+        await self.publish(message)
+        return message.task_id
+
     async def publish(self, message: TaskMessage) -> None:
-        """Have a worker process the record of that task.
+        """Have a worker run a task.
 
         Raises:
             BrokerUnavailable: Redis did not take it, or did not say so in time; it
@@ -97,17 +143,12 @@ class TaskPublisher:
             raise BrokerUnavailable("Redis did not take the task.") from error
 
     def _send(self, producer: Producer, message: TaskMessage) -> None:
-        arguments: dict[str, Any] = {
-            "task_id": message.task_id,
-            "request": message.request,
-            "request_id": message.request_id,
-            "queue_name": message.queue_name,
-        }
+        know_task(self._celery, message.name)
         self._celery.send_task(
-            PROCESS_DATA,
-            kwargs=arguments,
+            message.name,
+            kwargs=dict(message.arguments),
             task_id=message.task_id,
-            queue=message.priority,
+            queue=message.queue,
             producer=producer,
             retry=False,
             ignore_result=True,  # or each publish would subscribe to its result

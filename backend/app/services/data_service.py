@@ -15,7 +15,7 @@ from app.core.ids import new_task_id
 from app.core.services import Service
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
-from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
+from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.schemas import (
     AsyncDataRequest,
     DataRequest,
@@ -135,7 +135,7 @@ class DataService:
     async def _publish(
         self, task_id: str, content: dict[str, Any], priority: Priority
     ) -> None:
-        message = TaskMessage(
+        message = accepted_work(
             task_id,
             request=to_json(content),
             request_id=current_request_id.get(),

@@ -20,7 +20,7 @@ from sqlmodel import Session, col, select
 
 from app.core.config import CelerySettings, DatabaseSettings
 from app.core.database import create_sync_engine
-from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
+from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord
 from app.tasks.maintenance import sweep
 from local.servers.redis import Redis
@@ -57,7 +57,7 @@ def accept(
             session.add(record)
             session.commit()
         request = f'{{"payload": {payload}, "description": null}}'
-        message = TaskMessage(task_id, request, "r", responder.queue, priority)
+        message = accepted_work(task_id, request, "r", responder.queue, priority)
         publisher.publish_batch([(message, copy_context())])
         return task_id
 

@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 
 from app.core.config import Settings
 from app.infrastructure.celery import QUEUES, create_celery
-from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
+from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord, TaskLog
 from app.repositories.data_repository import end_record, failure
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
@@ -95,7 +95,7 @@ def test_what_celery_still_holds_is_left_alone(
     publisher = TaskPublisher(settings.celery)
     publisher.publish_batch(
         [
-            (TaskMessage(id_, "{}", "r", "q", "default"), copy_context())
+            (accepted_work(id_, "{}", "r", "q", "default"), copy_context())
             for id_ in (held, queued)
         ]
     )
@@ -112,7 +112,7 @@ def test_what_a_worker_is_just_about_to_note_is_left_alone(
     settings: Settings, redis_server: Redis
 ) -> None:
     task_id = add_record(HOUR)
-    message = TaskMessage(task_id, "{}", "r", "q", "default")
+    message = accepted_work(task_id, "{}", "r", "q", "default")
     TaskPublisher(settings.celery).publish_batch([(message, copy_context())])
     redis: Any = redis_server.connect()
     taken = json.loads(redis.rpop("default"))

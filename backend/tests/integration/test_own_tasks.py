@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from fastapi import APIRouter
+from fastapi.testclient import TestClient
 
+from app.api.dependencies import TaskPublisherDep
+from app.application import create_app
+from app.core.config import Settings
 from app.core.dependencies import call_service
 from local.otlp.model import Span
 from local.otlp.receiver import Receiver
@@ -37,6 +42,26 @@ def test_one_asks_a_service_and_no_log_has_its_arguments(
     sent = responder.requests[0].headers
     assert sent["x-request-id"] == headers["id"]
     assert SECRET not in log.read_text()
+
+
+def test_an_endpoint_sends_one(
+    start: Start, settings: Settings, responder: Responder, redis: Any, log: Path
+) -> None:
+    app = create_app(settings)
+    router = APIRouter()
+
+    @router.post("/greetings", status_code=202)
+    async def greet(tasks: TaskPublisherDep) -> str:
+        return await tasks.send(GREET, {"name": SECRET}, queue="high")
+
+    app.include_router(router)
+    with TestClient(app) as client:
+        answer = client.post("/greetings")
+    assert answer.status_code == 202, answer.text
+    assert redis.llen("high") == 1
+    start("threads")
+    wait_until(said(log, f"{GREET}[{answer.json()}] succeeded"), 30)
+    assert responder.bodies() == [{"greet": SECRET}]
 
 
 @pytest.mark.usefixtures("worker")

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import time
+from base64 import b64decode
 from contextlib import ExitStack
 from contextvars import ContextVar
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +18,11 @@ from pydantic import SecretStr
 from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
 from app.infrastructure.celery import PROCESS_DATA
-from app.infrastructure.task_publisher import TaskMessage, TaskPublisher
+from app.infrastructure.task_publisher import (
+    TaskMessage,
+    TaskPublisher,
+    accepted_work,
+)
 from local.servers.redis import Redis
 
 
@@ -28,7 +34,7 @@ def settings(redis_server: Redis) -> CelerySettings:
 
 
 def message(priority: str = "default") -> TaskMessage:
-    return TaskMessage(str(uuid4()), '{"payload": 1}', "r", "q", priority)
+    return accepted_work(str(uuid4()), '{"payload": 1}', "r", "q", priority)
 
 
 async def test_what_is_published_together_arrives_whole(
@@ -42,11 +48,42 @@ async def test_what_is_published_together_arrives_whole(
         for priority in ("high", "low"):
             found = [json.loads(text) for text in redis.lrange(priority, 0, -1)]
             ids = [each["headers"]["id"] for each in reversed(found)]
-            assert ids == [each.task_id for each in sent if each.priority == priority]
+            assert ids == [each.task_id for each in sent if each.queue == priority]
             for each in found:
                 assert each["headers"]["task"] == PROCESS_DATA
                 assert each["properties"]["delivery_info"]["routing_key"] == priority
         assert not redis.pubsub_channels("*")  # nobody waits for results
+
+
+async def test_a_task_of_a_team_is_sent_by_its_name(
+    settings: CelerySettings, redis_server: Redis
+) -> None:
+    publisher = TaskPublisher(settings)
+    day = date(2026, 1, 2)
+    sent = await publisher.send("app.tasks.report.run", {"day": day}, queue="low")
+    await publisher.send("app.tasks.report.run")
+    publisher.close()
+    with redis_server.connect() as redis:
+        (low,), (default,) = (redis.lrange(q, 0, -1) for q in ("low", "default"))
+    message = json.loads(low)
+    assert message["headers"]["id"] == sent
+    assert message["headers"]["task"] == "app.tasks.report.run"
+    assert message["headers"]["kwargsrepr"] == "{}"  # no argument in any log
+    positional, named, _ = json.loads(b64decode(message["body"]))
+    assert (positional, named) == ([], {"day": "2026-01-02"})
+    assert json.loads(default)["headers"]["id"] != sent
+
+
+async def test_what_cannot_be_sent_is_its_senders_mistake(
+    settings: CelerySettings,
+) -> None:
+    publisher = TaskPublisher(settings)
+    with pytest.raises(ValueError, match="serialize"):
+        await publisher.send("app.tasks.report.run", {"what": object()})
+    other: Any = "urgent"
+    with pytest.raises(ValueError, match="urgent"):
+        await publisher.send("app.tasks.report.run", queue=other)
+    publisher.close()
 
 
 async def test_a_redis_that_hangs_holds_nobody_up(
@@ -100,12 +137,14 @@ async def test_each_is_published_in_the_context_of_its_request(
     seen: list[tuple[str, str]] = []
 
     def on_publish(sender: str, headers: dict[str, str], **_: Any) -> None:
-        assert current_app.tasks[sender].name == PROCESS_DATA
+        assert current_app.tasks[sender].name == sender
         seen.append((headers["id"], request.get()))
 
     async def publish(number: int) -> tuple[str, str]:
-        sent = message()
         request.set(f"request {number}")
+        if number % 2:
+            return await publisher.send("app.tasks.report.run"), request.get()
+        sent = message()
         await publisher.publish(sent)
         return sent.task_id, request.get()
 

@@ -96,6 +96,30 @@ def test_json_is_strict_everywhere(
     assert_problem(answer, status, code)
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 422, "invalid_values"),
+        (b"{", 400, "malformed_json"),
+        (b'"\xff"', 400, "malformed_json"),
+        (b"[" * 990, 422, "too_deep"),
+    ],
+    ids=["empty", "broken", "not UTF-8", "deep"],
+)
+@pytest.mark.parametrize("headers", [JSON, TEXT, {}], ids=["JSON", "text", "neither"])
+def test_what_an_endpoint_reads_as_json_itself(
+    client: TestClient, headers: dict[str, str], body: bytes, status: int, code: str
+) -> None:
+    place = f"{PREFIX}/own-json"
+    assert_problem(client.post(place, content=body, headers=headers), status, code)
+    assert client.post(place, content=b'{"a": 1}', headers=headers).json() == {"a": 1}
+
+
+def test_what_else_is_no_json_is_a_bug(client: TestClient) -> None:
+    answer = client.post(f"{PREFIX}/broken-json", content=b"{", headers=TEXT)
+    assert_problem(answer, 500, "internal_error")
+
+
 def test_what_is_not_sent_as_json_is_not_read_as_json(client: TestClient) -> None:
     answer = client.put(f"{PREFIX}/raw", content=b'"\\u0000"', headers=TEXT)
     assert (answer.status_code, answer.json()) == (200, 8)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,14 @@ def known() -> dict[str, Any]:
 
 def test_every_module_that_defines_tasks_is_found(known: dict[str, Any]) -> None:
     assert OWN <= {name.rpartition(".")[0] for name in known["tasks"]}
+
+
+def test_what_is_sent_by_name_is_there(known: dict[str, Any]) -> None:
+    """No endpoint imports a task, so nothing else tells of a wrong name: the worker
+    only logs it, and drops what was sent."""
+    for path in (BACKEND / "app").rglob("*.py"):
+        for name in re.findall(r'"(app\.tasks\.\w+\.\w+)"', path.read_text()):
+            assert name in known["tasks"], f"{path} names {name}: there is no such task"
 
 
 def test_a_schedule_is_where_its_task_is(known: dict[str, Any]) -> None:

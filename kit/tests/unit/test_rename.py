@@ -171,6 +171,29 @@ for each in settings.services:
     assert told.startswith(f"{NEW.title} ") and told.endswith(f"/{NEW.snake}_db\n")
 
 
+def test_the_capacity_model_names_what_the_manifests_have(before: Path) -> None:
+    for name in (PROJECT, OTHER_PROJECT):
+        run(before, "rename", name)
+        said = python(before, "-m", "deploy.capacity")
+        named = set(re.findall(r"^  (\S+) +[\d,]+ replicas$", said, re.MULTILINE))
+        there = {
+            each["metadata"]["name"]
+            for pattern in (
+                "services/*/*.yaml",
+                "backend/*.yaml",
+                "deploy/nginx/*.yaml",
+            )
+            for file in before.glob(pattern)
+            for each in yaml.safe_load_all(file.read_text())
+            if each and each.get("kind") == "Deployment"
+        }
+        assert named <= there
+        assert {each for each in named if each.endswith("-service")} == {
+            f"{name}-{each.replace('_', '-')}-service"
+            for each in service.registered(Tree(before))
+        }
+
+
 def test_the_longest_name_fits(before: Path) -> None:
     longest = f"{'a' * 9}-{'b' * (LONGEST - 10)}"
     assert commands.run("rename", [longest + "c"], before) == 1

@@ -11,7 +11,7 @@ from deploy.capacity import (
     measured,
     replicas,
 )
-from tests.unit.kubernetes.manifests import of_kind, one, workload
+from tests.unit.kubernetes.manifests import SERVICES, of_kind, one, workload
 
 FIGURES = measured(BENCHMARKS.read_text())
 SHARED = Shared(FIGURES.rows, FIGURES.service, FIGURES.api_accepted, 200)
@@ -54,6 +54,11 @@ def test_replicas_carry_the_load_without_waste() -> None:
     assert found["trial-list-service"] == services
     assert services * FIGURES.service * load.use >= 23_000 / 2
     assert (services - 1) * FIGURES.service * load.use < 23_000 / 2
+
+
+def test_services_are_named_as_their_deployments() -> None:
+    if SERVICES:
+        assert set(Load(sync=1, accepted=0).workloads) == set(SERVICES)
 
 
 def test_the_first_bottleneck_is_the_one_that_gives_way_first() -> None:

@@ -21,7 +21,9 @@ def run_specimen() -> int:
     """Your work belongs here: this counts the stored records, and logs the number.
 
     It may run twice, so let the second run change nothing. A service is asked by
-    ``get_worker_resources().call_service("pricing", {"payload": 1})``.
+    ``get_worker_resources().call_service("pricing", {"payload": 1})``. An endpoint with
+    ``tasks: TaskPublisherDep`` has it run at once by ``await tasks.send(NAME)``, where
+    NAME is "app.tasks.specimen.run_specimen".
     """
     query = select(func.count()).select_from(DataProcessingRecord)
     with translate_errors(), Session(get_worker_resources().engine) as session:
