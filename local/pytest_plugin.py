@@ -69,12 +69,13 @@ def redis_keys(state: State) -> Iterator[KeysRedis]:
 
 @pytest.fixture(scope="session")
 def launched_rabbitmq(state: State) -> Iterator[RabbitMQ | None]:
-    """RabbitMQ while it still starts, so that other servers start meanwhile."""
+    """RabbitMQ while it still starts, so that other servers start meanwhile; its
+    figures come soon."""
     install.install_missing(print)
     if find_script() is None:
         yield None
         return
-    server = RabbitMQ(state, free_port(), free_port())
+    server = RabbitMQ(state, free_port(), free_port(), has_fresh_figures=True)
     server.launch()
     yield server
     server.kill()

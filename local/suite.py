@@ -26,6 +26,15 @@ LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
 HADOLINT = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 NO_TESTS = 5  # pytest's exit code
 
+# The parts that take a minute or more, the longest first.
+LONG = (
+    "tests root integration",
+    "tests root e2e",
+    "tests chassis integration",
+    "tests backend integration",
+    "tests kit unit",
+)
+
 # What runs in production, for bandit.
 SHIPPED = ["backend", "packages", "services"]
 TESTS = "*/tests/*"
@@ -159,9 +168,18 @@ def compose(arguments: list[str]) -> int:
 def everything(arguments: list[str]) -> int:
     """Checks, then tests; all run even when some fail."""
     install_missing(print)  # once: the parts would stand in each other's way
-    # The longest first: the others then share what is left of the time.
-    tests = [_tests(kind, arguments) for kind in ("unit", "e2e", "integration")]
-    return _report([*_checks(), *chain.from_iterable(tests)])
+    return _report(_in_order([*all_tests(arguments), *_checks()]))
+
+
+def all_tests(arguments: list[str]) -> list[Part]:
+    """The tests of all kinds."""
+    kinds = ("e2e", "integration", "unit")
+    return list(chain.from_iterable(_tests(kind, arguments) for kind in kinds))
+
+
+def _in_order(parts: list[Part]) -> list[Part]:
+    """The long ones first: the others then fill what is left of the time."""
+    return sorted(parts, key=lambda part: (*LONG, part.name).index(part.name))
 
 
 def _checks() -> list[Part]:

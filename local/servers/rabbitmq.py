@@ -51,6 +51,14 @@ _ERLANG_ARGUMENTS = (
     "+sbwt none +sbwtdcpu none +sbwtdio none"
 )
 
+# The management plugin tells of a connection or a depth up to 5 s late. No option but
+# these shortens that: what counts is also the finest interval of the plugin's history.
+_FRESH_FIGURES = (
+    " -rabbit collect_statistics_interval 500 "
+    "-rabbitmq_management_agent sample_retention_policies "
+    "[{global,[{605,1}]},{basic,[{605,1}]},{detailed,[{10,1}]}]"
+)
+
 
 def find_script() -> str | None:
     """The machine's `rabbitmq-server` script, None when there is none."""
@@ -105,12 +113,23 @@ class Broker:
 
 
 class RabbitMQ(Broker, Server):
-    """The node: AMQP on `port`, management on `management_port`."""
+    """The node: AMQP on `port`, management on `management_port`.
+
+    With `has_fresh_figures` its management API is a second late and not five.
+    """
 
     name = "rabbitmq"
 
-    def __init__(self, state: State, port: int, management_port: int) -> None:
+    def __init__(
+        self,
+        state: State,
+        port: int,
+        management_port: int,
+        *,
+        has_fresh_figures: bool = False,
+    ) -> None:
         super().__init__(state, port)
+        self._has_fresh_figures = has_fresh_figures
         self.management_port = management_port
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
         self.host = "127.0.0.1"
@@ -146,7 +165,8 @@ class RabbitMQ(Broker, Server):
             RABBITMQ_MNESIA_BASE="mnesia",
             RABBITMQ_LOG_BASE=".",
             RABBITMQ_LOGS="-",
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=_ERLANG_ARGUMENTS,
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=_ERLANG_ARGUMENTS
+            + (_FRESH_FIGURES if self._has_fresh_figures else ""),
         )
         return Command([script], folder, environment)
 

@@ -23,6 +23,8 @@ from tests.compose.containers import (
 )
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 
+pytestmark = pytest.mark.timeout(900)  # the first builds the images
+
 SERVERS = {"rabbitmq", "redis", "redis-keys", "postgres", "nginx", "otel-collector"}
 CONTAINERS = {key: service["container_name"] for key, service in SERVICES.items()}
 OURS = [name for key, name in CONTAINERS.items() if key not in {*SERVERS, "migrations"}]

@@ -7,10 +7,14 @@ import subprocess
 from typing import Any
 from urllib.request import Request, urlopen
 
+import pytest
+
 from local.apps import ROOT
 from tests.compose.containers import NEEDS_DATA, Compose
 from tests.e2e.client import PROCESS, Api, wait_for
 from tests.e2e.traffic import Traffic
+
+pytestmark = pytest.mark.timeout(900)  # the first builds the images
 
 BASIC = "Basic Z3Vlc3Q6d2VsY29tZTE="  # guest:welcome1
 

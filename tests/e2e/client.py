@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain, takewhile
 from typing import Any, TypeVar
 
 import httpx2
@@ -103,6 +104,18 @@ class Api:
             if "next" not in answer.links:
                 return
             answer = self.http.get(answer.links["next"]["url"])
+
+    def newest(self, path: str) -> int:
+        """The id of the newest row; 0 without any."""
+        rows = self.get_json(path, limit=1)
+        return int(rows[0]["id"]) if rows else 0
+
+    def rows_since(
+        self, newest: int, path: str, **parameters: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Rows with a higher id, newest first; reads none of the many before them."""
+        rows = chain.from_iterable(self.pages(path, limit=100, **parameters))
+        return takewhile(lambda row: row["id"] > newest, rows)
 
 
 def assert_problem(answer: Response, status: int, code: str | None = None) -> None:

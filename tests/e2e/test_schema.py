@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.client import Api
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "30"))
@@ -40,6 +42,7 @@ def forms(schema: dict[str, Any]) -> list[str]:
     ]
 
 
+@pytest.mark.timeout(240 + 0.4 * EXAMPLES)
 def test_every_answer_is_as_published(api: Api, url: str, tmp_path: Path) -> None:
     """All checks of schemathesis, with examples, edge cases, chance and sequences."""
     schema = api.get_json("/api/v1/openapi.json")

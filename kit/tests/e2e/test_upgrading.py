@@ -114,6 +114,7 @@ def begin(upstream: Path, way: str) -> Path:
 
 
 @pytest.mark.kit
+@pytest.mark.timeout(900)
 def test_a_renamed_project_takes_two_updates(upstream: Path, project: Path) -> None:
     append(project / "README.md", "Of mine.\n")
     append(project / "CHANGELOG.md", "* Of mine.\n")

@@ -65,11 +65,13 @@ def under_git(project: Path) -> None:
 
 
 @pytest.mark.kit
+@pytest.mark.timeout(900)
 def test_from_the_command_to_a_trace_and_back(project: Path) -> None:
     assert_generated_code_is_whole(project)
 
 
 @pytest.mark.kit
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not HAS_DEMO, reason="the data service was taken out")
 def test_the_same_without_the_data_service(project: Path) -> None:
     kit(project, "remove-demo")

@@ -63,6 +63,7 @@ def edit(file: Path, before: str, after: str) -> None:
 
 
 @pytest.mark.kit  # half a minute
+@pytest.mark.timeout(600)
 def test_a_group_of_the_backend_comes_is_renamed_and_goes(
     project: Path, say: Say
 ) -> None:

@@ -20,6 +20,7 @@ from kit.tests.copies import (
     OTHER_PROJECT,
     PROJECT,
     SERVICE,
+    copy_project,
     python,
     snapshot,
 )
@@ -51,19 +52,32 @@ def run(project: Path, *words: str) -> None:
     python(project, "-m", "kit", *words)
 
 
-@pytest.fixture
-def before(project: Path) -> Path:
-    """A copy under git with a service of its own, and files that git ignores."""
+# Renaming takes seconds: it is done once, and each test has a copy of what came of it.
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = copy_project(tmp_path_factory.mktemp("made") / "project")
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     (project / ".env").write_text("DATABASE_URL=x/fastapi_db\n")
     run(project, "new-service", SERVICE)
     return project
 
 
+@pytest.fixture(scope="module")
+def made_renamed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = shutil.copytree(made, tmp_path_factory.mktemp("renamed") / "project")
+    run(project, "rename", PROJECT)
+    return project
+
+
 @pytest.fixture
-def renamed(before: Path) -> Path:
-    run(before, "rename", PROJECT)
-    return before
+def before(made: Path, tmp_path: Path) -> Path:
+    """A copy under git with a service of its own, and files that git ignores."""
+    return shutil.copytree(made, tmp_path / "project")
+
+
+@pytest.fixture
+def renamed(made_renamed: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made_renamed, tmp_path / "renamed")
 
 
 def containers(project: Path) -> dict[str, Any]:
@@ -95,6 +109,7 @@ def test_no_name_of_the_kit_is_left(renamed: Path) -> None:
 
 
 @pytest.mark.kit  # half a minute
+@pytest.mark.timeout(600)
 def test_a_second_name_leaves_nothing_of_the_first(before: Path) -> None:
     """One word, as long as may be; with the kit's name in it; with a digit."""
     word = "b" * LONGEST
@@ -110,12 +125,11 @@ def test_a_second_name_leaves_nothing_of_the_first(before: Path) -> None:
 
 
 @pytest.mark.skipif(is_renamed(), reason="the project has its changelog already")
-def test_the_changelog_of_the_kit_stays(before: Path) -> None:
+def test_the_changelog_of_the_kit_stays(before: Path, renamed: Path) -> None:
     text = (before / "CHANGELOG.md").read_text()
-    run(before, "rename", "acme-orders")
-    assert (before / "CHANGELOG-KIT.md").read_text() == text
-    assert (before / "CHANGELOG.md").read_text() == "# Changelog\n\n## Unreleased\n"
-    assert "(../CHANGELOG-KIT.md)" in (before / "docs/UPGRADING.md").read_text()
+    assert (renamed / "CHANGELOG-KIT.md").read_text() == text
+    assert (renamed / "CHANGELOG.md").read_text() == "# Changelog\n\n## Unreleased\n"
+    assert "(../CHANGELOG-KIT.md)" in (renamed / "docs/UPGRADING.md").read_text()
 
 
 def meaning(path: str, text: str) -> str:
@@ -132,17 +146,18 @@ def texts(project: Path) -> dict[str, str]:
     }
 
 
-def test_two_projects_have_nothing_in_common(before: Path) -> None:
+def test_two_projects_have_nothing_in_common(
+    before: Path, renamed: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(renamed, tmp_path / "other")
+    run(other, "rename", OTHER_PROJECT)
     first = own_names(before)
-    networks = [subnet(before)]
-    for name in (PROJECT, OTHER_PROJECT):
-        run(before, "rename", name)
-        own = own_names(before)
+    for name, project in ((PROJECT, renamed), (OTHER_PROJECT, other)):
+        own = own_names(project)
         assert not own & first
         prefixes = (f"{name}-", f"{name.replace('-', '_')}_")
         assert all(each.startswith(prefixes) for each in own)
-        networks.append(subnet(before))
-    assert len(set(networks)) == 3
+    assert len({subnet(project) for project in (before, renamed, other)}) == 3
 
 
 def subnet(project: Path) -> str:

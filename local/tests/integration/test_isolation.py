@@ -12,7 +12,8 @@ import pytest
 from kit.tests.copies import copy_project
 from local import bootstrap
 
-pytestmark = pytest.mark.kit  # runs parts of the suite in a copy
+# They run parts of the suite in a copy.
+pytestmark = [pytest.mark.kit, pytest.mark.timeout(900)]
 
 # Each alone makes the tests below fail that read it.
 SETTINGS = {

@@ -1,5 +1,6 @@
 """What `make revision` writes: it runs, leaves nothing, and passes `make check`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,11 @@ MODELS = (Path(__file__).with_name("every_type.py.txt")).read_text()
 RUN = (
     "import sys; from local import commands\n"
     "sys.exit(commands.run(sys.argv[1], sys.argv[2:]))"
+)
+# Several commands of Alembic in one process: most of each one's time is its imports.
+ALEMBIC = (
+    "import json, sys; from alembic import config\n"
+    "for words in json.loads(sys.argv[1]): config.main(words)"
 )
 CHECKS = {
     "black": ["--check", "--quiet"],
@@ -50,8 +56,11 @@ class Project:
         assert result.returncode, result.stdout
         return result.stdout
 
-    def alembic(self, *words: str) -> str:
-        result = self.python(self.root / "backend", "-m", "alembic", *words)
+    def alembic(self, *commands: str | list[str]) -> str:
+        """Run commands, one after the other; what they say."""
+        words = [each.split() if isinstance(each, str) else each for each in commands]
+        backend = self.root / "backend"
+        result = self.python(backend, "-c", ALEMBIC, json.dumps(words))
         assert result.returncode == 0, result.stdout
         return result.stdout
 
@@ -63,12 +72,10 @@ class Project:
     def revise(self, message: str) -> str:
         """Write a migration, run it to and fro; its text."""
         before = set(self.versions.glob("*.py"))
-        self.alembic("revision", "--autogenerate", "-m", message)
+        revision = ["revision", "--autogenerate", "-m", message]
+        there = ["upgrade head", "check"]
+        self.alembic(revision, *there, "downgrade -1", *there)
         (written,) = set(self.versions.glob("*.py")) - before
-        self.alembic("upgrade", "head")
-        self.alembic("check")
-        self.alembic("downgrade", "-1")
-        self.alembic("upgrade", "head")
         return written.read_text()
 
     @property
@@ -84,9 +91,7 @@ class Project:
             assert result.returncode == 0, result.stdout
 
     def rebuild(self) -> None:
-        self.alembic("downgrade", "base")
-        self.alembic("upgrade", "head")
-        self.alembic("check")
+        self.alembic("downgrade base", "upgrade head", "check")
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +118,12 @@ def enums(postgres: PostgreSQL) -> None:
 
 
 def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
-    project.alembic("upgrade", "head")
+    project.alembic("upgrade head")
     text = project.revise("Every type")
     assert "sqlmodel" not in text and "app." not in text
-    project.alembic("downgrade", "base")
+    project.alembic("downgrade base")
     enums(postgres)
-    project.alembic("upgrade", "head")
+    project.alembic("upgrade head")
     project.models.write_text('"""Nothing."""\n')
     project.revise("Tables that are gone")
     enums(postgres)
@@ -129,7 +134,7 @@ def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
 def test_changes_of_tables_that_have_rows(
     project: Project, postgres: PostgreSQL
 ) -> None:
-    project.alembic("upgrade", "head")
+    project.alembic("upgrade head")
     project.revise("Every type")
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
 
@@ -169,13 +174,13 @@ def test_revisions_of_two_branches_are_joined(project: Project) -> None:
     assert "nothing to join" in local("merge-revisions", "-m", "x")
     for branch in "ab":
         words = ("--head", "0003", "--splice") if branch == "b" else ()
-        project.alembic("revision", "-m", "same words", *words)
+        project.alembic(["revision", "-m", "same words", *words])
     assert project.alembic("heads").count("(head)") == 2
     local("merge-revisions", "-m", "join the update")
     assert project.alembic("heads").count("(head)") == 1
     assert len(project.written) == 3
     project.check_style()
-    project.alembic("upgrade", "head")
+    project.alembic("upgrade head")
 
 
 def test_the_whole_command(project: Project) -> None:

@@ -111,6 +111,7 @@ def kill_data_service(stack: Stack) -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "breaks", [kill_child, kill_worker, stop_worker, kill_data_service]
 )
@@ -127,6 +128,7 @@ def test_a_process_of_ours_ends(
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(300)
 def test_a_child_hangs_beyond_the_time_limit(ledger: Ledger, stack: Stack) -> None:
     child = workers_children(stack)[0]
     with ThreadPoolExecutor(1) as clients:
@@ -160,6 +162,7 @@ def test_a_stopped_worker_hands_back_what_it_cannot_finish(
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["redis_server", "rabbitmq", "postgres"])
 def test_a_server_is_killed_and_restarted(
     ledger: Ledger, name: str, request: pytest.FixtureRequest
@@ -175,6 +178,7 @@ def test_a_server_is_killed_and_restarted(
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(300)
 def test_redis_is_flushed(ledger: Ledger, redis_server: Redis) -> None:
     with ThreadPoolExecutor(1) as clients:
         submitting = clients.submit(ledger.submit)
@@ -186,6 +190,7 @@ def test_redis_is_flushed(ledger: Ledger, redis_server: Redis) -> None:
     ledger.check(within=150)
 
 
+@pytest.mark.timeout(240)  # as its work has 150 s
 def test_redis_hangs(ledger: Ledger, redis_server: Redis, api: Api) -> None:
     ledger.submit(20)
     redis_server.pause()

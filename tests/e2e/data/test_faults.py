@@ -14,6 +14,8 @@ from local.stack import Stack
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, assert_problem, wait_for
 from tests.e2e.traffic import Traffic
 
+pytestmark = pytest.mark.timeout(240)  # what broke has two minutes to come back
+
 
 @pytest.fixture(autouse=True)
 def whole(

@@ -1,10 +1,8 @@
 """A POST that is sent again under its key is done once, whatever dies meanwhile."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from itertools import chain, takewhile
 from uuid import uuid4
 
 import httpx2
@@ -62,15 +60,22 @@ def entry(key: str) -> str:
     return f"idempotency:2:{key}"
 
 
-def records(api: Api, payload: str) -> list[str]:
-    """Ids of the records of the last minute with that payload."""
-    since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-    rows = chain.from_iterable(api.pages(RECORDS, limit=100))
-    recent = takewhile(lambda row: row["created_at"] > since, rows)
-    return [row["task_id"] for row in recent if row["payload"] == payload]
+Records = Callable[[str], list[str]]
 
 
-def test_a_hundred_at_once_are_one(api: Api, key: str) -> None:
+@pytest.fixture
+def records(api: Api) -> Records:
+    """Ids of the records that the test has made with a payload."""
+    newest = api.newest(RECORDS)
+
+    def records(payload: str) -> list[str]:
+        rows = api.rows_since(newest, RECORDS)
+        return [row["task_id"] for row in rows if row["payload"] == payload]
+
+    return records
+
+
+def test_a_hundred_at_once_are_one(api: Api, key: str, records: Records) -> None:
     with ThreadPoolExecutor(100) as pool:
         answers = list(pool.map(lambda _: send(api, key), range(100)))
 
@@ -83,12 +88,14 @@ def test_a_hundred_at_once_are_one(api: Api, key: str) -> None:
             assert_problem(answer, 409, "idempotency_key_in_flight")
             assert int(answer.headers["Retry-After"]) > 0
     task_id = first[0].headers["Location"].rpartition("/")[2]
-    assert records(api, key) == [task_id]
+    assert records(key) == [task_id]
     assert len(api.get_json(LOGS, task_id=task_id, status="start")) == 1
 
 
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
-def test_the_answer_is_given_again(api: Api, key: str, path: str) -> None:
+def test_the_answer_is_given_again(
+    api: Api, key: str, path: str, records: Records
+) -> None:
     first, second = send(api, key, path), send(api, key, path)
 
     assert first.status_code in (200, 202)
@@ -98,7 +105,7 @@ def test_the_answer_is_given_again(api: Api, key: str, path: str) -> None:
         assert second.headers[header] == first.headers[header]
     assert second.headers["Idempotency-Replayed"] == "true"
     assert second.headers["X-Request-ID"] != first.headers["X-Request-ID"]
-    assert len(records(api, key)) == 1
+    assert len(records(key)) == 1
 
 
 VALUES = '[1e16, -0.0, 0.1, 1%s, "é \\u2028 \\"", {"b": null, "a": []}]' % ("0" * 40)
@@ -125,7 +132,9 @@ def test_an_answer_is_written_again_from_its_record(
     assert exact(record["outcome"]) == exact(first.json()["outcome"])
 
 
-def test_a_record_that_was_deleted_is_answered_no_more(api: Api, key: str) -> None:
+def test_a_record_that_was_deleted_is_answered_no_more(
+    api: Api, key: str, records: Records
+) -> None:
     location = send(api, key).headers["Location"]
     assert api.http.delete(location).status_code == 204
 
@@ -133,7 +142,7 @@ def test_a_record_that_was_deleted_is_answered_no_more(api: Api, key: str) -> No
 
     assert_problem(again, 404, "not_found")
     assert "deleted" in again.json()["detail"]
-    assert records(api, key) == []
+    assert records(key) == []
 
 
 def test_a_refusal_is_given_again(api: Api, key: str) -> None:
@@ -160,7 +169,7 @@ def test_malformed_keys(api: Api, malformed: str) -> None:
 
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
 def test_stored_but_forgotten_by_redis(
-    api: Api, key: str, path: str, redis_keys: KeysRedis
+    api: Api, key: str, path: str, redis_keys: KeysRedis, records: Records
 ) -> None:
     """As when a process dies between its commit and its answer, and the lease ends."""
     first = send(api, key, path)
@@ -172,11 +181,16 @@ def test_stored_but_forgotten_by_redis(
     assert "Idempotency-Replayed" not in second.headers
     assert (second.status_code, second.content) == (first.status_code, first.content)
     assert second.headers["Location"] == first.headers["Location"]
-    assert len(records(api, key)) == 1
+    assert len(records(key)) == 1
 
 
 def test_killed_while_holding_a_key(
-    api: Api, key: str, stack: Stack, impatient: apps.App, redis_keys: KeysRedis
+    api: Api,
+    key: str,
+    stack: Stack,
+    impatient: apps.App,
+    redis_keys: KeysRedis,
+    records: Records,
 ) -> None:
     direct = Api(f"http://127.0.0.1:{impatient.port}")
     another = Api(stack.api_url)  # one that need not start while the lease ends
@@ -202,17 +216,19 @@ def test_killed_while_holding_a_key(
     another.close()
     impatient.start()
     assert answer.status_code == 200, answer.text
-    assert records(api, key) == [answer.headers["Location"].rpartition("/")[2]]
+    assert records(key) == [answer.headers["Location"].rpartition("/")[2]]
 
 
-def test_the_redis_of_keys_stopped(api: Api, key: str, redis_keys: KeysRedis) -> None:
+def test_the_redis_of_keys_stopped(
+    api: Api, key: str, redis_keys: KeysRedis, records: Records
+) -> None:
     redis_keys.stop()
     try:
         began = time.monotonic()
         answer = send(api, key)
         assert time.monotonic() - began < 1
         assert_problem(answer, 503, "idempotency_unavailable")
-        assert records(api, key) == []
+        assert records(key) == []
         assert_others_are_served(api)
         assert api.http.get("/health/ready").status_code == 200
     finally:
@@ -241,7 +257,9 @@ def crowded(state: State, stack: Stack) -> Iterator[tuple[Api, KeysRedis]]:
     small.kill()
 
 
-def test_a_full_redis_of_keys(crowded: tuple[Api, KeysRedis], key: str) -> None:
+def test_a_full_redis_of_keys(
+    crowded: tuple[Api, KeysRedis], key: str, records: Records
+) -> None:
     api, small = crowded
     with small.connect() as redis:
         for value in (b"x" * 32 * 1024, b"x" * 100, b"x"):
@@ -253,7 +271,7 @@ def test_a_full_redis_of_keys(crowded: tuple[Api, KeysRedis], key: str) -> None:
 
         assert_problem(answer, 503, "idempotency_unavailable")
         assert "is full" in answer.json()["detail"]
-        assert records(api, key) == []
+        assert records(key) == []
         assert_others_are_served(api)
         assert api.http.get("/health/ready").status_code == 200
         redis.flushall()

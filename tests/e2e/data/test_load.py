@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.e2e.client import (
     LOGS,
     PROCESS,
@@ -29,9 +31,10 @@ KINDS: list[Callable[[int], tuple[Any, str | None, Any]]] = [
 ]
 
 
+@pytest.mark.timeout(240)  # each task has two minutes
 def test_several_hundred_mixed_requests(api: Api) -> None:
     chance = random.Random(20261123)
-    newest = api.process("a mark")["id"]
+    newest = {path: api.newest(path) for path in (RECORDS, LOGS)}
 
     def ask(number: int) -> tuple[str, Any] | None:
         kind = chance.choice(KINDS)
@@ -54,18 +57,12 @@ def test_several_hundred_mixed_requests(api: Api) -> None:
     with ThreadPoolExecutor(max_workers=CLIENTS) as pool:
         done = dict(filter(None, pool.map(ask, range(600))))
 
-    stored = {
-        row["task_id"]: row
-        for page in api.pages(RECORDS, limit=100)
-        for row in page
-        if row["id"] > newest
-    }
+    stored = {row["task_id"]: row for row in api.rows_since(newest[RECORDS], RECORDS)}
     assert stored.keys() == done.keys()
     for task_id, payload in done.items():
         assert stored[task_id]["task_status"] == "Success"
         assert exact(stored[task_id]["payload"]) == exact(payload)
-    ends = [
-        row["task_id"] for p in api.pages(LOGS, limit=100, status="end") for row in p
-    ]
+    logged = api.rows_since(newest[LOGS], LOGS, status="end")
+    ends = [row["task_id"] for row in logged]
     for task_id in done:
         assert ends.count(task_id) == 1

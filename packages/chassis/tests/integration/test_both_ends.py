@@ -1,6 +1,5 @@
 """Callers and services obey the same settings, and read them in the same way."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -126,11 +125,12 @@ def test_a_secret_in_a_file(
     ],
 )
 def test_what_no_retry_will_mend_is_told_once_with_what_to_do(
-    end: End, wrong: dict[str, str], told: str
+    end: End, proxy: Proxy, wrong: dict[str, str], told: str
 ) -> None:
-    end.start(**wrong)
+    end.start(RABBITMQ_PORT=str(proxy.port), **wrong)
     wait_until(lambda: told in end.report(), "the refusal is noticed")
-    time.sleep(4)  # and several more attempts
+    begun = proxy.accepted
+    wait_until(lambda: proxy.accepted >= begun + 3, "two more attempts, and a third")
     assert end.report().count("No connection to") == 1
 
 
