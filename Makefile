@@ -3,7 +3,8 @@
 PYTHON ?= python3
 ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
-SCALED = API_HOST_PORT= $(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml
+DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
+SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 .DEFAULT_GOAL := help
 .PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
@@ -153,10 +154,10 @@ psql:  ## SQL in the database of the containers
 	@$(COMPOSE) exec postgres psql -U fastapi fastapi_db $(ARGS)
 
 up-dev:  ## The containers with the code of this folder, reloaded when it changes
-	@$(COMPOSE) -f docker-compose.yml -f docker-compose.dev.yml up $(ARGS)
+	@$(DEV) up $(ARGS)
 
 scale:  ## Several APIs, workers and data services (ARGS="--scale api=5")
-	@$(SCALED) up -d $(ARGS)
+	@API_HOST_PORT= $(SCALED) up -d $(ARGS)
 
 rolling-restart:  ## Restart scaled APIs one by one (ARGS=--recreate for a new image)
-	@COMPOSE="$(COMPOSE) -f docker-compose.yml -f docker-compose.scale.yml" compose/rolling-restart.sh $(ARGS)
+	@COMPOSE="$(SCALED)" deploy/compose/rolling-restart.sh $(ARGS)

@@ -205,7 +205,7 @@ def _types(folder: Path) -> Part:
     names = ["app", "src", "main.py", "rabbitmq_client.py", "tests"]
     names += ["env.py", "autogeneration.py", "versions"]
     if folder == ROOT:
-        names = ["local", "tests", "bench", "compose", "deploy", "kit"]
+        names = ["local", "tests", "bench", "deploy", "kit"]
     targets = [name for name in names if _holds_python(folder / name)]
     configuration = os.path.relpath(ROOT / "pyproject.toml", folder)
     arguments = ["-m", "mypy", "--no-error-summary", "--config-file", configuration]

@@ -19,8 +19,8 @@ from tests.e2e.client import wait_for
 PROJECT = "fastapi-starter-test"
 
 BASE = "docker-compose.yml"
-SCALE = "docker-compose.scale.yml"
-DEV = "docker-compose.dev.yml"
+SCALE = "deploy/compose/docker-compose.scale.yml"
+DEV = "deploy/compose/docker-compose.dev.yml"
 
 # Instead of a person's .env.
 DEFAULTS = "tests/compose/defaults.env"

@@ -78,7 +78,7 @@ def test_a_rolling_restart_fails_no_request(scaled: Compose, api: Api) -> None:
     env = {**os.environ, **scaled.env, "COMPOSE": " ".join(scaled.command)}
     with Traffic(api) as traffic:
         for words in ([], ["--recreate"]):
-            script = [str(ROOT / "compose" / "rolling-restart.sh"), *words]
+            script = [str(ROOT / "deploy" / "compose" / "rolling-restart.sh"), *words]
             subprocess.run(script, check=True, cwd=ROOT, env=env)
             traffic.wait_success()
 
@@ -86,7 +86,7 @@ def test_a_rolling_restart_fails_no_request(scaled: Compose, api: Api) -> None:
     assert traffic.failures == []
     assert before.isdisjoint(scaled.ids("api"))
     # An idle connection may be closed just when its client uses it again; nginx can
-    # leave such ones open since 1.27.4 (compose/gateway.sh), and does so.
+    # leave such ones open since 1.27.4 (deploy/compose/gateway.sh), and does so.
     version = scaled("exec", "-T", "nginx", "sh", "-c", "nginx -v 2>&1")
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
     assert found

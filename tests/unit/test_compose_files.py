@@ -1,6 +1,8 @@
 """Compose files, Dockerfiles, settings and gateway agree; nothing is started."""
 
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import yaml
 from chassis.settings import ServiceSettings
 from local.apps import service_folders
 from local.registry import registered
+from tests.compose.containers import BASE, DEV, SCALE, Compose
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders())]
-FILES = ("docker-compose.yml", "docker-compose.scale.yml", "docker-compose.dev.yml")
+FILES = (BASE, SCALE, DEV)
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 # Name in Compose: container, image.
@@ -45,7 +48,7 @@ def section(title: str) -> dict[str, str | None]:
     return {name: None if unset else value for unset, name, value in found}
 
 
-SERVICES: dict[str, Any] = load("docker-compose.yml")["services"]
+SERVICES: dict[str, Any] = load(BASE)["services"]
 BACKEND = ["api", "api-celery", "api-celery-beat", "migrations"]
 OWN = [
     name
@@ -203,6 +206,28 @@ def test_what_is_mounted_is_there() -> None:
                     assert (ROOT / volume.partition(":")[0]).exists(), volume
 
 
+@pytest.mark.skipif(not shutil.which("docker-compose"), reason="no docker-compose")
+@pytest.mark.parametrize("others", [(), (DEV,), (SCALE,), (DEV, SCALE)])
+def test_compose_finds_what_files_name_together(others: tuple[str, ...]) -> None:
+    """Paths in every file begin at the folder of the first one."""
+    loaded = yaml.safe_load(Compose(files=(BASE, *others))("config"))
+    for name, service in loaded["services"].items():
+        places = [volume.split(":")[0] for volume in service.get("volumes", [])]
+        places += [service["build"]["context"]] if "build" in service else []
+        for place in places:
+            assert not place.startswith("/") or Path(place).exists(), (name, place)
+
+
+def test_commands_name_files_that_are_there() -> None:
+    script = ROOT / "deploy/compose/rolling-restart.sh"
+    text = (ROOT / "Makefile").read_text() + script.read_text()
+    named = set(re.findall(r"[\w/.-]*docker-compose[\w.]*\.yml", text))
+    assert named == set(FILES)
+    assert " deploy/compose/rolling-restart.sh" in text and os.access(script, os.X_OK)
+    (begins,) = re.findall(r'^cd "\$\(dirname "\$0"\)/(.+)"$', text, re.MULTILINE)
+    assert (script.parent / begins).resolve() == ROOT
+
+
 def test_old_and_new_compose_read_the_files() -> None:
     for name in FILES:
         loaded = load(name)
@@ -214,13 +239,13 @@ def test_old_and_new_compose_read_the_files() -> None:
 
 
 def test_what_is_scaled_loses_its_name() -> None:
-    for name, service in load("docker-compose.scale.yml")["services"].items():
+    for name, service in load(SCALE)["services"].items():
         assert service["scale"] > 1 and service["container_name"] == "", name
 
 
 def test_development_runs_the_same_commands() -> None:
     """Behind the reloader, and with two processes of a worker."""
-    for name, service in load("docker-compose.dev.yml")["services"].items():
+    for name, service in load(DEV)["services"].items():
         reloader, command = service["command"][:2], service["command"][2:]
         assert reloader == ["python", "/reload.py"]
         usual = SERVICES[name].get("command", ["python", "main.py"])
@@ -229,7 +254,7 @@ def test_development_runs_the_same_commands() -> None:
 
 def test_development_has_the_code_of_the_chassis() -> None:
     """Before the copy that is in the image."""
-    for name, service in load("docker-compose.dev.yml")["services"].items():
+    for name, service in load(DEV)["services"].items():
         mounted = dict(volume.split(":")[:2] for volume in service["volumes"])
         assert mounted["./packages/chassis/src"] == service["environment"]["PYTHONPATH"]
 
@@ -269,7 +294,7 @@ def test_bodies_fit_the_folder_of_the_gateway() -> None:
 def test_one_client_leaves_connections_to_others() -> None:
     """A request has two, and nginx's worker some thousands."""
     values = {name: value or "" for name, value in section("nginx").items()}
-    start = (ROOT / "compose/gateway.sh").read_text()
+    start = (ROOT / "deploy/compose/gateway.sh").read_text()
     main = (ROOT / "deploy/nginx/nginx.conf").read_text()
     for text in (start, main):
         of_worker = int(re.findall(r"worker_connections (\d+);", text)[0])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.client import wait_for
 
-RELOAD = Path(__file__).parents[2] / "compose" / "reload.py"
+RELOAD = Path(__file__).parents[2] / "deploy" / "compose" / "reload.py"
 PROGRAM = """
 import pathlib, signal, sys
 with open("log", "a") as log:

@@ -227,7 +227,8 @@ def test_somebody_reads_each_variable_of_the_example_file() -> None:
 
 def elsewhere() -> set[str]:
     """What other processes read: services, the gateway, the compose file."""
-    read = [ROOT / "nginx_config.conf", *ROOT.glob("docker-compose*.yml")]
+    read = [ROOT / "nginx_config.conf", *ROOT.glob("docker-compose.yml")]
+    read += ROOT.glob("deploy/compose/*.yml")
     read += [p for p in ROOT.glob("services/*/**/*.py") if "tests" not in p.parts]
     read += (ROOT / "backend" / "app").rglob("*.py")
     folders = {main.parent.name for main in ROOT.glob("services/*/main.py")}

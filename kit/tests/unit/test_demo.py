@@ -40,7 +40,11 @@ def test_it_goes_with_all_that_is_its_own(project: Path) -> None:
         assert place not in after and f"{place}/" not in after
     assert own(project) == services - {demo.NAME.snake}
     (container,) = containers - compose(project)
-    for file in project.glob("docker-compose*.yml"):
+    composed = [
+        *project.glob("docker-compose.yml"),
+        *project.glob("deploy/compose/*.yml"),
+    ]
+    for file in composed:
         assert not re.search(rf"(?<![\w-]){container}(?![\w-])", file.read_text())
     manifests = yaml.safe_load((project / "services/kustomization.yaml").read_text())
     assert not [path for path in manifests["resources"] if demo.FOLDER in path]

@@ -25,8 +25,10 @@ from kit.tree import Tree
 
 LONG = ("a" * (LONGEST // 2 - 1)) + "-" + "b" * (LONGEST // 2)
 OWN = Name.parse(SERVICE)
+DEV = "deploy/compose/docker-compose.dev.yml"
+SCALE = "deploy/compose/docker-compose.scale.yml"
 SHARED = (
-    "docker-compose.yml",
+    *("docker-compose.yml", DEV, SCALE),
     "rabbitmq/definitions.json",
     "services/kustomization.yaml",
 )
@@ -157,12 +159,12 @@ def test_compose_files_get_their_part(project: Path) -> None:
     assert own["environment"]["QUEUE_NAME"] == f"${{{variable}:-{queue}}}"
     assert made["api"]["environment"][variable] == own["environment"]["QUEUE_NAME"]
     assert key in made["api"]["depends_on"]
-    for file in ("docker-compose.dev.yml", "docker-compose.scale.yml"):
+    for file in (DEV, SCALE):
         assert key in yaml.safe_load((project / file).read_text())["services"]
 
 
 def test_a_project_without_containers_and_manifests(project: Path) -> None:
-    for file in [*project.glob("docker-compose*.yml"), *map(project.joinpath, SHARED)]:
+    for file in map(project.joinpath, SHARED):
         file.unlink(missing_ok=True)
     before = snapshot(project)
     assert run(project, "new-service", SERVICE) == 0
@@ -208,7 +210,7 @@ def test_what_cannot_be_done_changes_nothing(
     ("path", "place", "reason"),
     [
         ("docker-compose.yml", "  api:\n", "services.api.depends_on is missing"),
-        ("docker-compose.scale.yml", "services:\n", "services is missing"),
+        (SCALE, "services:\n", "services is missing"),
         ("rabbitmq/definitions.json", '"queues": [', "the list queues is missing"),
         ("services/kustomization.yaml", "resources:", "resources is missing"),
         (service.REGISTRY, "SERVICES:", "the tuple SERVICES is missing"),

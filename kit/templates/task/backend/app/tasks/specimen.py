@@ -23,7 +23,8 @@ def run_specimen() -> int:
     It may run twice, so let the second run change nothing. A service is asked by
     ``get_worker_resources().call_service("pricing", {"payload": 1})``. An endpoint with
     ``tasks: TaskPublisherDep`` has it run at once by ``await tasks.send(NAME)``, where
-    NAME is "app.tasks.specimen.run_specimen".
+    NAME is
+    "app.tasks.specimen.run_specimen".
     """
     query = select(func.count()).select_from(DataProcessingRecord)
     with translate_errors(), Session(get_worker_resources().engine) as session:

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Restarts every API container, one after the other, without a failed request.
 #
-#   compose/rolling-restart.sh              the containers as they are
-#   compose/rolling-restart.sh --recreate   new ones, of the image as it is now
+#   deploy/compose/rolling-restart.sh              the containers as they are
+#   deploy/compose/rolling-restart.sh --recreate   new ones, of the image as it is now
 #
 # Needs two or more. Set COMPOSE to the command and files that started them, if these
-# are others than docker-compose.yml and docker-compose.scale.yml.
+# are others than those of `make scale`.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 READY=60 # seconds that an API may need
 
+files="-f docker-compose.yml -f deploy/compose/docker-compose.scale.yml"
 default=docker-compose
 if docker compose version >/dev/null 2>&1; then default="docker compose"; fi
-read -ra compose <<<"${COMPOSE:-$default -f docker-compose.yml -f docker-compose.scale.yml}"
+read -ra compose <<<"${COMPOSE:-$default $files}"
 export API_HOST_PORT=${API_HOST_PORT-}
 
 containers() { "${compose[@]}" ps -q api; }
