@@ -39,8 +39,8 @@ NO_NGINX = (
     "going on without it: talk to the API directly."
 )
 
-UNKNOWN = """The database is at revision {revision}, which no file of backend/alembic/versions
-has: it is of another branch, or was removed. Take the code that has it, and run
+UNKNOWN = """The database is at revision {revision}, which backend/alembic/versions
+lacks: it is of another branch, or was removed. Take the code that has it, and run
 `make downgrade TO=...` there. `make clean` throws the local data away instead."""
 
 
