@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NEW_SERVICE = """
 {title} service: services/{snake}/app/{snake}_service.py is the place for your code.
 
-  make run
+  make run     # if it runs already, stop it first: it looks for services when it starts
   curl -s http://127.0.0.1:8081/api/v1/{kebab}/process \\
        -H 'Content-Type: application/json' \\
        -d '{{"payload": {{"text": "hello ", "times": 2}}}}'
@@ -23,8 +23,9 @@ NEW_SERVICE = """
 
 NEW_RESOURCE = """
 {title}: /api/v1/{plural}; the columns are in backend/app/models/{snake}.py and in the
-migration. `make run` migrates the local database, `make migrate` a running one.
-`make remove-resource NAME={kebab}` takes it back."""
+migration. A column of your own belongs into the table, into what a client may set and
+into what it sees, with their examples. `make run` migrates the local database, `make
+migrate` a running one. `make remove-resource NAME={kebab}` takes it back."""
 
 NEW_TASK = """
 {title}: backend/app/tasks/{snake}.py is the place for your code. Worker and beat
@@ -73,9 +74,11 @@ def _new_service(tree: Tree, name: Name, _: bool) -> str:
 
 def _remove_service(tree: Tree, name: Name, force: bool) -> str:
     folder = f"services/{name.snake}"
-    if name.snake not in service.registered(tree):
+    queue = service.registered(tree).get(name.snake)
+    if queue is None:
         raise KitError(f"There is no service {name.kebab}")
-    return _undo(tree, service.edits(tree, name), force, folder)
+    done = _undo(tree, service.edits(tree, name), force, folder)
+    return done + service.told_callers(tree, name.snake, queue)
 
 
 def _new_resource(tree: Tree, name: Name, _: bool) -> str:

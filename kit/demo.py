@@ -34,7 +34,8 @@ everything but work."""
 
 def remove(tree: Tree) -> str:
     """Take it out; what was done, in words. Raises KitError."""
-    if NAME.snake not in service.registered(tree):
+    queue = service.registered(tree).get(NAME.snake)
+    if queue is None:
         raise KitError("The data service is not there: nothing to do")
     own = [path for place in OWN for path in _files(tree, place)]
     for path in own:
@@ -45,8 +46,9 @@ def remove(tree: Tree) -> str:
         if path.endswith(".md") and path not in own:
             tree.write(path, _without_demo(path, tree.read(path)))
     documents.update(tree)
+    callers = service.told_callers(tree, NAME.snake, queue)
     tree.apply()
-    return DONE.format(files=len(own))
+    return DONE.format(files=len(own)) + callers
 
 
 def _files(tree: Tree, place: str) -> list[str]:

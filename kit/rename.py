@@ -25,9 +25,10 @@ DONE = """{files} files say {kebab} now: queues, images, containers, namespaces 
 Kubernetes and telemetry, titles, the database {snake}_db and its user {snake}.
 `make test` tries it.
 
-Not changed: .env, and the data of a stack that ran already. Look for old names in .env;
-`make clean` removes the local stack's data. Pictures show the old title. Containers of
-two projects on one machine need ports of their own: the ..._PORT of .env.example."""
+Not changed: .env, and the data of a stack that ran already. Look for old names in .env.
+If `make run` ran before, run `make clean`: it throws away the local stack's data, which
+only the old name opens. Pictures show the old title. Containers of two projects on one
+machine need ports of their own: the ..._PORT of .env.example."""
 
 
 def rename(tree: Tree, name: Name) -> str:

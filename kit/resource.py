@@ -43,8 +43,9 @@ def existing(tree: Tree, name: Name) -> tuple[list[Edit], str]:
     for path, (_, before) in revisions.items():
         if revision in before:
             raise KitError(
-                f"{path} follows the migration that would go: remove it first, or drop "
-                "the table by a migration of its own"
+                f"{path} follows the migration that would go. Take the database back "
+                f"(`make downgrade TO={previous[0]}`) and remove that file first, or "
+                "drop the table by a migration of its own"
             )
     return _edits(tree, name, PurePath(found[0]).name, previous[0]), previous[0]
 

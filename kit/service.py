@@ -1,6 +1,7 @@
 """A new microservice: what `make new-service` adds."""
 
 import ast
+import re
 
 from kit.edits import Edit
 from kit.formats import python_tuples
@@ -36,6 +37,20 @@ def registered(tree: Tree, registry: str = REGISTRY) -> dict[str, str]:
         name, queue = (ast.literal_eval(argument) for argument in call.args)
         found[name] = queue
     return found
+
+
+def told_callers(tree: Tree, name: str, queue: str) -> str:
+    """A line for each file that still asks a service that goes; none is changed."""
+    call = rf'(service_for|call_service)\(\s*"({name}|{queue})"'
+    # A service may name the queue elsewhere; the backend does so in examples, too.
+    places = {"backend/app": call, "services": f'{call}|"{queue}"'}
+    return "".join(
+        f"\n{path} still asks {name}: take that out, or its calls fail."
+        for place, asked in places.items()
+        for path in tree.files(place)
+        if path.endswith(".py") and tree.exists(path)
+        if re.search(asked, tree.read(path))
+    )
 
 
 def folder(tree: Tree, name: str) -> str:

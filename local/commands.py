@@ -47,6 +47,7 @@ def _migrate(_: list[str]) -> int:
 def _downgrade(arguments: list[str]) -> int:
     if not any(arguments):
         print("Name the revision to go back to: make downgrade TO=0003")
+        print(f"The revisions are:\n{alembic({}, 'history')}", end="")
         return 2
     return _with_database(lambda env: alembic(env, "downgrade", *arguments))
 

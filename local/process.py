@@ -52,6 +52,7 @@ class Child:
         self.stop_signal = stop_signal
         self.log = state.log(name)
         self.started_at = 0.0
+        self._log_begins = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(
@@ -65,6 +66,7 @@ class Child:
         """Start the process. What remains of an earlier one is ended first."""
         end_leftovers(self.state.path, self.name)
         self.started_at = time.monotonic()
+        self._log_begins = self.log.stat().st_size if self.log.exists() else 0
         marked = {**env, MARKER: str(self.state.path), NAME_MARKER: self.name}
 
         def spawn() -> subprocess.Popen[bytes]:
@@ -178,9 +180,10 @@ class Child:
         return ProcessFailed(f"{self.name} {reason}; {self.log} ends:\n{self.tail()}")
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of the log."""
+        """The last lines that it has logged since it was started."""
         try:
             with self.log.open(errors="replace") as file:
+                file.seek(self._log_begins)
                 return "".join(f"  {line}" for line in deque(file, lines))
         except OSError:
             return ""

@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 
 from local import install
 from local.apps import ROOT, App
+from local.env_file import misspelled
 from local.process import Cancelled, ProcessFailed
 from local.registry import registered
 from local.reload import watch_code
@@ -156,6 +157,8 @@ class Launcher:
         """`.env` for those that do not read it, under what the servers need."""
         file = os.environ.get("ENV_FILE") or ROOT / ".env"
         own = {key: value or "" for key, value in dotenv_values(file).items()}
+        for line in misspelled(own):
+            self.terminal.say(f"{file}: {line}")
         needed = servers.environment()
         note = self.state.path / ENVIRONMENT_FILE
         note.touch(mode=0o600)

@@ -8,6 +8,7 @@ servers.stop()
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +38,10 @@ NO_NGINX = (
     "nginx is not on this machine and cannot be installed without a question;\n"
     "going on without it: talk to the API directly."
 )
+
+UNKNOWN = """The database is at revision {revision}, which backend/alembic/versions
+lacks: it is of another branch, or was removed. Take the code that has it, and run
+`make downgrade TO=...` there. `make clean` throws the local data away instead."""
 
 
 @dataclass
@@ -228,8 +233,19 @@ def alembic(env: Mapping[str, str], *arguments: str) -> str:
         text=True,
     )
     if result.returncode:
-        raise ProcessFailed(f"alembic {' '.join(arguments)} failed:\n{result.stdout}")
+        said = f"alembic {' '.join(arguments)} failed:\n{result.stdout}"
+        raise ProcessFailed(f"{said}{_advice(result.stdout, arguments)}")
     return result.stdout
+
+
+def _advice(said: str, arguments: Iterable[str]) -> str:
+    """What to do when Alembic does not know a revision."""
+    unknown = re.search(r"Can't locate revision identified by '(.+?)'", said)
+    if not unknown:
+        return ""
+    if unknown[1] in arguments:
+        return f"The revisions are:\n{alembic({}, 'history')}"
+    return UNKNOWN.format(revision=unknown[1])
 
 
 def each(action: Callable[[Server], None], servers: Iterable[Server]) -> None:

@@ -33,7 +33,8 @@ Enums = dict[str, ENUM]
 
 NO_VALUE = """\
 {column} is NOT NULL, and stored rows have no value for it.
-Give the field a server default:
+Give the field of the table a server default, by `Field` of sqlmodel (`TableField` in
+the module of a resource):
   Field(sa_column_kwargs={{"server_default": "..."}})
 or allow NULL: `| None = None`. Nothing was written."""
 

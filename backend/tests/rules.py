@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from fastapi import FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
 from jsonschema import Draft202012Validator
 
 JSON = "application/json"
@@ -57,6 +59,22 @@ def find_faults(schema: dict[str, Any]) -> Iterator[str]:
         for rule in RULES:
             for fault in rule(operation):
                 yield f"{place}: {fault}"
+
+
+def find_shadowed(app: FastAPI) -> Iterator[str]:
+    """A sentence for each endpoint whose requests another one answers."""
+    earlier: list[RouteContext] = []
+    for route in iter_route_contexts(app.routes):
+        for other in earlier:
+            both = (route.methods or set()) & (other.methods or set())
+            path = route.path_format or ""
+            if both and (other.path == route.path or other.path_regex.match(path)):
+                yield f"{min(both)} {route.path}: {other.name} comes first, and " + (
+                    f"{other.path} matches too. Give one of the two another path, or "
+                    f"put {route.name} above {other.name} if they are in one module."
+                )
+        if route.methods:
+            earlier.append(route)
 
 
 def _is_described(operation: Operation) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Server(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """One short probe: whether it serves. May raise nothing."""
+        """One short probe: whether it serves. Raises ProcessFailed if it never will."""
 
     def start(self) -> None:
         """Start and return when `ready`; nothing when it runs already.

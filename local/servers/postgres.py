@@ -21,6 +21,10 @@ from local.state import State
 USER = PASSWORD = "fastapi"
 DATABASE = "fastapi_db"
 
+REFUSED = "password authentication failed"
+OTHER_NAME = f"""The data in {{folder}} is of a project with another name:
+it has no user {USER}. `make clean` throws the local stack's data away."""
+
 
 class PostgreSQL(Server):
     """One cluster: TCP on loopback only, scram passwords, UTF-8.
@@ -66,7 +70,9 @@ class PostgreSQL(Server):
     def ready(self) -> bool:
         try:
             self.execute("SELECT 1", database="postgres")
-        except psycopg2.Error:
+        except psycopg2.Error as error:
+            if REFUSED in str(error):
+                raise ProcessFailed(OTHER_NAME.format(folder=self.folder)) from error
             return False
         return True
 

@@ -29,6 +29,7 @@ from app.core.config import DatabaseSettings
 from app.core.exceptions import (
     AlreadyStored,
     ApplicationError,
+    BrokenReference,
     DatabaseUnavailable,
     Unstorable,
 )
@@ -46,6 +47,10 @@ ADVICE = "check user, password and database of DATABASE_URL"
 UNAVAILABLE_STATES = ("08", "53", "57", *REFUSED_STATES)
 
 UNIQUE_VIOLATION = "23505"
+FOREIGN_KEY_VIOLATION = "23503"
+
+# A table or a column that the code knows and the database does not.
+MISSING_STATES = ("42P01", "42703")
 
 # Data: too long, out of range, U+0000, no date, a negative LIMIT.
 DATA_STATES = "22"
@@ -96,7 +101,8 @@ class Database:
 
         Raises:
             DatabaseUnavailable: no connection, or no answer in time.
-            AlreadyStored, Unstorable: a duplicate, or a value that no column takes.
+            AlreadyStored, BrokenReference: rows that are there do not allow it.
+            Unstorable: a value that no column takes.
         """
         with translate_errors():
             async with self._new_session() as session:
@@ -136,8 +142,8 @@ def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn "the database is not there" in all its spellings into one error, a
-    duplicate into another, and a value that no column takes into a third.
+    """Turn "the database is not there" in all its spellings into one error, and give
+    a duplicate, a broken reference, and a value that no column takes one each.
 
     Mistakes of ours (an unknown column, another broken constraint) pass unchanged.
     """
@@ -181,7 +187,16 @@ def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | N
             "A value is too long, out of range, or text that PostgreSQL cannot store."
         )
     if state == UNIQUE_VIOLATION:
-        return AlreadyStored("A row with that id exists.")
+        return AlreadyStored("A row with that id, or another unique value, exists.")
+    if state == FOREIGN_KEY_VIOLATION:
+        return BrokenReference(
+            "A row that the values refer to does not exist, or rows refer to this one."
+        )
+    if state in MISSING_STATES:
+        logger.error(
+            "%s: is the database older than the code? `make migrate`",
+            str(error).partition("\n")[0],
+        )
     if error and (is_lost or state.startswith(UNAVAILABLE_STATES)):
         return _unavailable(error, "PostgreSQL did not answer.")
     return None

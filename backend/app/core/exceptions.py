@@ -11,7 +11,8 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Conflict             the present state does not allow it
     |   +-- KeyInFlight      a request with this idempotency key is being worked on
     |   +-- AnswerNotKept    the request was done, and its answer was too long to keep
-    |   +-- AlreadyStored    a record with that id exists
+    |   +-- AlreadyStored    a row with that id, or another unique value, exists
+    |   +-- BrokenReference  a row refers to one that is not there, or that would go
     +-- Unavailable
         +-- TooBusy          this process holds or does as much as it may
         +-- DatabaseUnavailable
@@ -39,6 +40,7 @@ from chassis.errors import (
 __all__ = [
     "AlreadyStored",
     "ApplicationError",
+    "BrokenReference",
     "BrokerUnavailable",
     "Conflict",
     "DatabaseUnavailable",
@@ -113,9 +115,15 @@ class AnswerNotKept(Conflict):
 
 
 class AlreadyStored(Conflict):
-    """A record with that id exists; nothing was stored."""
+    """A row with that id, or another unique value, exists; nothing was stored."""
 
     code = "already_stored"
+
+
+class BrokenReference(Conflict):
+    """A row that is referred to is missing, or would go; nothing was changed."""
+
+    code = "broken_reference"
 
 
 class TooBusy(Unavailable):

@@ -12,6 +12,7 @@ A number is seconds; the times of a crontab are UTC.
 """
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 
 from celery import Task
@@ -39,7 +40,13 @@ def scheduled(when: When, queue: str = "default") -> Callable[[AnyTask], AnyTask
     times of a crontab. ``when`` is asked once, with the settings of the process."""
 
     def note(task: AnyTask) -> AnyTask:
-        # Nothing is read from it yet: it would look for its application.
+        # Of a task nothing is read yet: it would look for its application.
+        given: object = task
+        if type(given) is FunctionType:
+            raise TypeError(
+                f"{given.__qualname__} in {given.__module__} is no task: write "
+                "@shared_task between @scheduled(...) and the function"
+            )
         _scheduled.append(_Scheduled(task, when, queue))
         return task
 

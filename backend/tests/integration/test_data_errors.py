@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import BigInteger, String, cast, create_engine
+from sqlalchemy.exc import ProgrammingError
 from sqlmodel import select
 
 from app.core.config import DatabaseSettings
 from app.core.database import Database, translate_errors
-from app.core.exceptions import Unstorable
+from app.core.exceptions import AlreadyStored, BrokenReference, Conflict, Unstorable
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import DataRepository
@@ -73,6 +74,47 @@ async def test_rows_of_group_commit(commits: GroupCommit, task_id: str) -> None:
     row = DataRepository.row(task_id=task_id, task_status=TaskStatus.SUCCESS)
     with pytest.raises(Unstorable):
         await commits.add([row])
+
+
+TABLES = """
+CREATE TEMPORARY TABLE buyers (id int PRIMARY KEY, email text UNIQUE);
+CREATE TEMPORARY TABLE orders (buyer int REFERENCES buyers (id));
+INSERT INTO buyers VALUES (1, 'a');
+INSERT INTO orders VALUES (1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "meaning"),
+    [
+        ("INSERT INTO buyers VALUES (1, 'b')", AlreadyStored),
+        ("INSERT INTO buyers VALUES (2, 'a')", AlreadyStored),
+        ("INSERT INTO orders VALUES (7)", BrokenReference),
+        ("DELETE FROM buyers", BrokenReference),
+    ],
+)
+async def test_rows_that_are_there_do_not_allow_it(
+    database: Database, statement: str, meaning: type[Conflict]
+) -> None:
+    with pytest.raises(meaning):
+        async with database.session() as session:
+            connection = await session.connection()
+            for each in (*TABLES.split(";"), statement):
+                await connection.exec_driver_sql(each)
+
+
+@pytest.mark.parametrize(
+    ("query", "missing"),
+    [("SELECT 1 FROM invoices", "invoices"), ("SELECT due FROM pg_class", "due")],
+)
+async def test_a_database_that_is_not_migrated_is_told(
+    database: Database, query: str, missing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ProgrammingError):
+        async with database.session() as session:
+            await (await session.connection()).exec_driver_sql(query)
+    (line,) = caplog.messages
+    assert missing in line and "`make migrate`" in line
 
 
 def test_the_sync_engine(database_settings: DatabaseSettings) -> None:

@@ -121,6 +121,29 @@ def test_a_rule_says_which_endpoint_and_what_to_do() -> None:
     assert not [each for each in found if each.startswith(("POST form", "POST upl"))]
 
 
+def test_every_endpoint_can_be_reached() -> None:
+    found = list(rules.find_shadowed(create_echo_app()))
+    assert not found, "\n".join(found)
+
+
+def test_an_endpoint_that_another_shadows_is_named() -> None:
+    router = APIRouter()
+
+    async def read() -> None: ...
+
+    async def read_latest() -> None: ...
+
+    router.get("/invoices/{number:int}")(read)
+    router.get("/invoices/{key}")(read)
+    router.delete("/invoices/latest")(read)
+    router.get("/invoices/latest")(read_latest)
+    (found,) = rules.find_shadowed(app_with(router))
+    assert found.startswith("GET /api/v1/team/invoices/latest: read comes first, and ")
+    assert "/api/v1/team/invoices/{key} matches too." in found
+    router.delete("/invoices/latest")(read_latest)
+    assert len(list(rules.find_shadowed(app_with(router)))) == 2
+
+
 def test_names_and_tags_and_docstrings() -> None:
     router = APIRouter()
 

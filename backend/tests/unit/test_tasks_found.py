@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.core.config import LONGEST_RETRY_DELAY
+from app.tasks.scheduling import scheduled
 
 BACKEND = Path(__file__).parents[2]
 # Those that have tasks in every project, and the one in `tests/own_tasks`.
@@ -72,6 +73,15 @@ def test_a_schedule_is_where_its_task_is(known: dict[str, Any]) -> None:
     assert nightly["options"] == {"queue": "default", "expires": 24 * 60 * 60}
     assert known["schedule"]["sweep"]["options"]["queue"] == "high"
     assert "prune_logs" in known["schedule"]
+
+
+def test_a_function_that_is_no_task_is_named() -> None:
+    with pytest.raises(
+        TypeError, match=r"greet in .*tests.* write @shared_task between"
+    ):
+
+        @scheduled(lambda settings: 1)  # type: ignore[type-var]
+        def greet() -> None: ...
 
 
 def test_every_task_is_bounded(known: dict[str, Any]) -> None:

@@ -53,6 +53,20 @@ def test_it_goes_with_all_that_is_its_own(project: Path) -> None:
             assert "<!-- demo" not in content.decode()
 
 
+@pytest.mark.parametrize("line", ['call_service("QUEUE", {})', 'service_for("data")'])
+def test_who_still_asks_it_is_told(
+    project: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(project, "new-service", SERVICE)
+    (path,) = project.glob("services/trial_price/app/*_service.py")
+    queue = service.registered(Tree(project))[demo.NAME.snake]
+    path.write_text(path.read_text() + f"\n\n{line.replace('QUEUE', queue)}\n")
+    capsys.readouterr()
+    assert run(project, "remove-demo") == 0
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "asks" in line]
+    assert told.startswith(f"{path.relative_to(project)} still asks data")
+
+
 def test_its_machinery_stays(project: Path) -> None:
     run(project, "remove-demo")
     after = snapshot(project)

@@ -190,9 +190,16 @@ def test_the_whole_command(project: Project) -> None:
         return project.python(project.root, "-c", RUN, *words)
 
     assert local("revision", "-m", "").returncode == 2
-    assert local("downgrade", "").returncode == 2
+    unnamed = local("downgrade", "")
+    assert unnamed.returncode == 2 and "0001 -> 0002" in unnamed.stdout
     written = local("revision", "-m", "Every type")
     assert written.returncode == 0, written.stdout
     for words in (["migrate"], ["downgrade", "base"], ["migrate"]):
         result = local(*words)
         assert result.returncode == 0, result.stdout
+    unknown = local("downgrade", "9999")
+    assert unknown.returncode == 1 and "0001 -> 0002" in unknown.stdout
+    for path in project.written:
+        path.unlink()
+    removed = local("migrate")
+    assert removed.returncode == 1 and "make downgrade TO=" in removed.stdout

@@ -13,6 +13,7 @@ import pytest
 
 from local.ports import accepts, free_port
 from local.process import ProcessFailed
+from local.servers import postgres as postgresql
 from local.servers import privileges
 from local.servers.base import Server
 from local.servers.nginx import Nginx
@@ -171,6 +172,18 @@ def test_databases_and_vhosts_come_and_go(
 def test_a_port_that_is_taken_is_told(own: State, redis_server: Redis) -> None:
     with pytest.raises(ProcessFailed, match="already in use"):
         Redis(own, redis_server.port).start()
+
+
+def test_data_of_another_name_is_told_at_once(
+    own: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = postgres(own)
+    server.start()
+    server.stop()
+    monkeypatch.setattr(postgresql, "USER", "renamed")
+    with pytest.raises(ProcessFailed, match="(?s)another name.*make clean"):
+        server.start()
+    assert not server.alive
 
 
 def test_nginx_reloads_and_restarts(own: State, tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ def test_waiting_tells_why_it_was_in_vain(own: State) -> None:
         child.wait_until(lambda: False, 10, "be")
 
 
+def test_an_end_is_told_by_what_was_logged_since_the_start(own: State) -> None:
+    child = start(own, [sys.executable, "-c", "print('earlier')"])
+    child.wait()
+    child.start([sys.executable, "-c", "print('later')"], cwd=own.path, env=PATH)
+    child.wait()
+    assert child.log.read_text() == "earlier\nlater\n"
+    assert child.tail() == "  later\n"
+
+
 def test_a_folder_has_one_holder(own: State) -> None:
     with pytest.raises(AlreadyRunning):
         State(own.path).acquire()

@@ -32,5 +32,8 @@ def call_service(
     if not use_rabbitmq:
         raise ValueError("services are called over RabbitMQ only")
     if _producer is None:
-        raise RuntimeError("set_event_producer() has not been called in this process")
+        raise RuntimeError(
+            "this process has no producer: serve(), API and worker set one. A test "
+            "puts a function in the place of call_service, by monkeypatch."
+        )
     return _producer.call(queue_name, payload).outcome

@@ -32,7 +32,7 @@ class AsyncSpecimenRequest(SpecimenRequest, AsyncDataRequest):
 
 
 class SpecimenOutcome(BaseModel):
-    """What the service answers."""
+    """What the service answers, for the documentation: answers are not checked."""
 
     text: str
     length: int

@@ -11,6 +11,7 @@ class SpecimenService:
     def call(self, data: str) -> tuple[str, str]:
         """Takes the JSON of `{"payload": {"text", "times"}, "description"}`; what these
         may be, `backend/app/models/specimen.py` says.
+        Decimals, dates and UUIDs arrive as text.
 
         Returns the JSON of the outcome, and the task type. Raises ServiceError with
         code `too_long`. A request may come twice: make that harmless.
