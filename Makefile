@@ -70,7 +70,7 @@ bench:  ## Measure the kit beside its peers; writes docs/BENCHMARKS.md (ARGS=--h
 install-dev:  ## Install what tests and checks need into .venv
 	@$(PYTHON) -m local install-dev
 
-check:  ## black, isort, flake8, mypy, import-linter, bandit, hadolint
+check:  ## black, isort, flake8, mypy, import-linter, bandit, hadolint, prose
 	@$(PYTHON) -m local check
 
 format:  ## black and isort, writing

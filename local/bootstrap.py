@@ -59,7 +59,7 @@ COMMANDS = {
         "hostile clients beside a friendly one", tools=True, isolated=True
     ),
     "check": Command(
-        "black, isort, flake8, mypy, import-linter, bandit, hadolint",
+        "black, isort, flake8, mypy, import-linter, bandit, hadolint, prose",
         tools=True,
         isolated=True,
     ),

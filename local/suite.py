@@ -191,6 +191,7 @@ def _checks() -> list[Part]:
         Part("import-linter", ["-c", LINT_IMPORTS], own_path=False),
         Part("bandit", ["-m", "bandit", "-q", "-ll", "-r", *SHIPPED, "-x", TESTS]),
         Part("hadolint", ["-c", HADOLINT, *_hadolint()]),
+        Part("prose", ["-m", "local.prose"]),
         *(_types(folder) for folder in [*components(), BACKEND / "alembic"]),
     ]
 

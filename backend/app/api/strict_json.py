@@ -50,7 +50,8 @@ def parse_json(body: bytes, max_values: int) -> Any:
     except UnicodeDecodeError as error:
         raise BodyRefused(400, "malformed_json", "The body is not UTF-8.") from error
     except json.JSONDecodeError as error:
-        detail = f"The body is not JSON: {error.msg} at character {error.pos}."
+        fault = error.msg.removesuffix(" at")  # some messages end so
+        detail = f"The body is not JSON: {fault} at character {error.pos}."
         raise BodyRefused(400, "malformed_json", detail) from error
     except RecursionError as error:
         raise _too_deep() from error
