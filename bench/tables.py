@@ -57,7 +57,7 @@ def memory(results: Mapping[str, whole_path.Result]) -> str:
         if label != whole_path.GATEWAY
         for name, megabytes in result.memory.items()
     ]
-    head = ["| contender | process | most RSS |", "| --- | --- | ---: |"]
+    head = ["| contender | process | peak RSS |", "| --- | --- | ---: |"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
@@ -65,7 +65,7 @@ def accepted_work(results: tasks.Results) -> str:
     """Part three."""
     stock = results[tasks.POOLED]
     head = ["contender", "accepted/s", "times stock", "completed/s", "times stock"]
-    head += ["CPU s per 1,000 completed", "most RSS of the worker"]
+    head += ["CPU s per 1,000 completed", "peak RSS of the worker"]
     rows = []
     for label, one in results.items():
         completed = middle(one.completed)
@@ -79,7 +79,7 @@ def accepted_work(results: tasks.Results) -> str:
 def traced(results: tracing.Results) -> str:
     """Part four."""
     shares = tracing.shares(results)
-    head = ["traces kept", "req/s", "processor time a request", "of tracing off"]
+    head = ["traces kept", "req/s", "CPU time per request", "of tracing off"]
     rows = [
         [
             label,

@@ -56,7 +56,7 @@ def _http(results: dict[str, whole_path.Result]) -> Iterator[Target]:
     rate = times(kit.rounds[32], peer.rounds[32])
     yield Target("32 connections: times FastStream", 5, rate)
     for process, bound in (("api", 120), ("dataservice", 60)):
-        what = f"most RSS of the {process} under load"
+        what = f"peak RSS of the {process} under load"
         yield Target(what, bound, kit.memory[process], " MB", most=True)
 
 

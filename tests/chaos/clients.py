@@ -104,7 +104,7 @@ class Clients(Threads):
         key = f"key-{chance.getrandbits(64):x}"
         work = self._new(later=chance.random() < 0.3, key=key)
         if self._until_answered(lambda: self._send(work)) is None:
-            self.breaches.append(f"never answered well: {work.payload}, with a key")
+            self.breaches.append(f"never succeeded: {work.payload}, with a key")
         elif chance.random() < 0.1:
             self._repeat(work)
 

@@ -115,7 +115,7 @@ def count(works: Iterable[Work]) -> dict[str, int]:
         kind = "asynchronous" if work.later else "synchronous"
         found[f"{kind}, with a key" if work.key else kind] += 1
         if work.answer is None:
-            found["never answered well"] += 1
+            found["never succeeded"] += 1
         if len(work.statuses) > 1:
             found["sent more than once"] += 1
     return dict(found)

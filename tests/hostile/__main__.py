@@ -87,10 +87,10 @@ def _run(
 def _report(trials: list[Trial], seconds: float) -> str:
     rows = table(HEAD, [trial.row() for trial in trials])
     findings = [f"{each.name}: {f}" for each in trials for f in each.findings]
-    missed = "\n".join(f"* {finding}" for finding in findings) or "None is missed."
+    missed = "\n".join(f"* {finding}" for finding in findings) or "None."
     return (
         f"{CLIENTS} clients for {seconds:.0f} s each.\n\n{rows}\n\n"
-        f"Targets that are missed:\n\n{missed}\n"
+        f"Missed targets:\n\n{missed}\n"
     )
 
 

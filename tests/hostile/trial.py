@@ -45,7 +45,7 @@ class Trial:
 
 
 HEAD = ["attack", "API", "service", "gateway", "worker"]
-HEAD += ["live p99", "friend good", "friend p99", "10 s later"]
+HEAD += ["live p99", "friendly ok", "friendly p99", "10 s later"]
 
 
 def attempt(
@@ -97,5 +97,5 @@ def look_afterwards(stack: Stack, trial: Trial) -> None:
     for kind, megabytes in weigh(stack).items():
         if megabytes > MOST.get(kind, megabytes):
             faults.append(f"{kind} still has {megabytes:.0f} MB")
-    trial.afterwards = "; ".join(faults) or "as before"
+    trial.afterwards = "; ".join(faults) or "recovered"
     trial.findings += faults

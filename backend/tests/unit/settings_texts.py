@@ -20,15 +20,15 @@ DOCUMENT = "docs/CONFIGURATION.md"
 WIDTH = 88
 
 HEAD = """\
-# Every variable that a process reads, with its default. Copy to .env and change what
-# you need; `make run` sets the addresses of its own servers whatever stands here.
+# Every variable that a process reads, with its default. Copy this file to .env and
+# change what you need. `make run` always uses the addresses of its own servers.
 """
 BY_HAND = """\
-# `make docs` writes what stands above, from the settings. What follows, which others
-# read, is written by hand.
+# `make docs` generates the part above from the settings. The part below is written by
+# hand; other programs read it.
 """
 SECRETS = "Secrets from files, as Docker and Kubernetes give them"
-SECRET = "Each may be set instead of the variable without _FILE, to the path of a file"
+SECRET = "To read a secret from a file, set its _FILE variable to the path instead"
 
 PASSED_ON = "  # Passed on where they are set; `make docs` writes these lines.\n"
 # What the compose file decides, or each of its services by itself.
@@ -38,14 +38,15 @@ NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
 INTRODUCTION = """\
 # Configuration
 
-Written by `make docs` from the settings' own classes, in `backend/app/core/config.py`,
-`packages/chassis/src/chassis/settings.py` and the services; a test fails when it is out
-of date. The way to a setting of your own: [WHERE.md](WHERE.md#a-setting-of-your-own).
+`make docs` generates this page from the settings classes, in
+`backend/app/core/config.py`, `packages/chassis/src/chassis/settings.py` and the
+services; a test fails when it is out of date. To add a setting, see
+[WHERE.md](WHERE.md#a-setting-of-your-own).
 
-A process reads its environment first, then files that `..._FILE` variables name, then
-`.env`. The API, the worker and the migrations refuse to start with a wrong value and
-name every one that is wrong. `make run` reads `.env` too, but the addresses of its own
-servers win. An empty default means that the variable is unset."""
+A process reads its environment first, then the files that `..._FILE` variables name,
+then `.env`. If values are invalid, the API, the worker and the migrations list them all
+and refuse to start. `make run` also reads `.env`, but uses the addresses of its own
+servers. An empty default means that the variable is unset."""
 
 
 def read(file: str) -> str:

@@ -50,18 +50,20 @@ VALID = payload(b"1")
 
 BODIES = [
     Case("not JSON", 400, "malformed_json", b"{"),
-    Case("two JSON texts", 400, "malformed_json", VALID + VALID),
+    Case("two JSON documents", 400, "malformed_json", VALID + VALID),
     Case("a byte order mark", 400, "malformed_json", b"\xef\xbb\xbf" + VALID),
     Case("not UTF-8", 400, "malformed_json", payload(b'"\xff"')),
     Case("`NaN`, `Infinity`", 400, "malformed_json", payload(b"[NaN]")),
-    Case("a raw control character in text", 400, "malformed_json", payload(b'"\0"')),
+    Case(
+        "a raw control character in a string", 400, "malformed_json", payload(b'"\0"')
+    ),
     Case("no body", 422, "invalid_values", b""),
     Case("not an object", 422, "invalid_values", b"[]"),
     Case("`null`", 422, "invalid_values", b"null"),
     Case("no `payload`", 422, "invalid_values", b"{}"),
     Case("an unknown field", 422, "invalid_values", b'{"payload": 1, "other": 2}'),
     Case(
-        "a `description` that is no text",
+        "a `description` that is not a string",
         422,
         "invalid_values",
         b'{"payload": 1, "description": 2}',
@@ -89,10 +91,10 @@ BODIES = [
         payload(b"[" + b"0," * 50_000 + b"0]"),
     ),
     Case("a lone surrogate", 422, "unstorable_text", payload(rb'"\ud800"')),
-    Case("U+0000 in text", 422, "unstorable_text", payload(rb'"\u0000"')),
+    Case("U+0000 in a string", 422, "unstorable_text", payload(rb'"\u0000"')),
     Case("more than 1 MiB", 413, "content_too_large", b" " * (1024 * 1024 + 1)),
     Case(
-        "another type than JSON",
+        "a media type other than JSON",
         415,
         "unsupported_media_type",
         VALID,
@@ -154,8 +156,14 @@ def get(what: str, path: str, status: int = 422, code: str = "invalid_values") -
 
 
 ADDRESSES = [
-    get("a path that does not exist", "/nowhere", 404, "not_found"),
-    Case("another method", 405, "method_not_allowed", VALID, method="PUT"),
+    get("an unknown path", "/nowhere", 404, "not_found"),
+    Case(
+        "a method that the path does not support",
+        405,
+        "method_not_allowed",
+        VALID,
+        method="PUT",
+    ),
     get("an id with a line feed", f"{PROCESS}-async/a%0Ab"),
     get("an id with U+0000", f"{PROCESS}-async/%00"),
     get("an id of more than 128 characters", f"{DATABASE}/records/{'x' * 129}"),
@@ -169,8 +177,8 @@ ADDRESSES = [
     get("`before` above 2⁶³ - 1", f"{DATABASE}/records?before={2**63}"),
     get("an unknown `task_status`", f"{DATABASE}/records?task_status=Lost"),
     get("U+0000 in a filter", f"{DATABASE}/logs?task_id=%00"),
-    get("an address that is not UTF-8", f"{DATABASE}/logs?task_id=%FF"),
-    get("an address of more than 8 KiB", f"/?{'x' * 8192}", 414, "uri_too_long"),
+    get("a URL that is not UTF-8", f"{DATABASE}/logs?task_id=%FF"),
+    get("a URL of more than 8 KiB", f"/?{'x' * 8192}", 414, "uri_too_long"),
     get("a space in a filter", f"{DATABASE}/logs?status=a%20b"),
     get("`wait=31`", f"{PROCESS}-async/1?wait=31"),
 ]
@@ -222,11 +230,11 @@ def document(client: TestClient) -> str:
         answers(client, BODIES),
         "## Bad headers",
         answers(client, HEADERS),
-        "## Bad addresses",
+        "## Bad URLs",
         answers(client, ADDRESSES),
-        "## What is well formed and cannot be done",
+        "## Well-formed requests that fail",
         table("| status | `code` | meaning |", own_errors()),
-        "## What the gateway answers by itself",
+        "## Errors from the gateway",
         table("| status | `code` | `detail` |", gateway_errors()),
     ]
     return "\n\n".join(parts) + "\n"
@@ -235,12 +243,12 @@ def document(client: TestClient) -> str:
 INTRODUCTION = """\
 # Errors
 
-Written from the tests: `backend/tests/unit/test_bad_input.py` sends each of these.
+Tests generate this page: `backend/tests/unit/test_bad_input.py` sends each request.
 
 Every error is `application/problem+json` (RFC 9457). `code` is for programs, `detail`
-for people; `request_id` is the `X-Request-ID` under which logs and traces have it. What
-was sent is never repeated. 503, 429, 502 and a 409 name in `Retry-After` the seconds
-after which a retry makes sense."""
+for people. `request_id` is the `X-Request-ID` in logs and traces. Errors never repeat
+what the client sent. With a 429, 502, 503, or a 409 `idempotency_key_in_flight`,
+`Retry-After` says in how many seconds to retry."""
 
 
 def answers(client: TestClient, cases: list[Case]) -> str:
@@ -249,7 +257,7 @@ def answers(client: TestClient, cases: list[Case]) -> str:
         detail = send(client, case).json()["detail"].replace("|", "\\|")
         detail = detail if len(detail) <= 120 else f"{detail[:117]}..."
         rows.append(f"| {case.what} | {case.status} | `{case.code}` | {detail} |")
-    return table("| what is sent | status | `code` | `detail` |", rows)
+    return table("| request | status | `code` | `detail` |", rows)
 
 
 def own_errors() -> list[str]:
