@@ -54,7 +54,9 @@ BODIES = [
     Case("a byte order mark", 400, "malformed_json", b"\xef\xbb\xbf" + VALID),
     Case("not UTF-8", 400, "malformed_json", payload(b'"\xff"')),
     Case("`NaN`, `Infinity`", 400, "malformed_json", payload(b"[NaN]")),
-    Case("a raw control character in a string", 400, "malformed_json", payload(b'"\0"')),
+    Case(
+        "a raw control character in a string", 400, "malformed_json", payload(b'"\0"')
+    ),
     Case("no body", 422, "invalid_values", b""),
     Case("not an object", 422, "invalid_values", b"[]"),
     Case("`null`", 422, "invalid_values", b"null"),
@@ -155,7 +157,13 @@ def get(what: str, path: str, status: int = 422, code: str = "invalid_values") -
 
 ADDRESSES = [
     get("an unknown path", "/nowhere", 404, "not_found"),
-    Case("a method that the path does not support", 405, "method_not_allowed", VALID, method="PUT"),
+    Case(
+        "a method that the path does not support",
+        405,
+        "method_not_allowed",
+        VALID,
+        method="PUT",
+    ),
     get("an id with a line feed", f"{PROCESS}-async/a%0Ab"),
     get("an id with U+0000", f"{PROCESS}-async/%00"),
     get("an id of more than 128 characters", f"{DATABASE}/records/{'x' * 129}"),
