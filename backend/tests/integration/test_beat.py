@@ -1,4 +1,4 @@
-"""Beat's sign of life, with Redis and without."""
+"""Beat's heartbeat file, with Redis and without."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def beat(
 
 
 def wait_touched(file: Path) -> float:
-    """Wait until the file is newer than it was; its time."""
+    """Wait until the file is touched again; returns its time."""
     before = file.stat().st_mtime if file.exists() else 0.0
     until = time.monotonic() + 15
     while not file.exists() or file.stat().st_mtime <= before:
@@ -47,15 +47,15 @@ def wait_touched(file: Path) -> float:
     return file.stat().st_mtime
 
 
-def test_the_file_is_touched_while_beat_works(
+def test_beat_touches_the_file_while_it_works(
     beat: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     file = tmp_path / "heartbeat"
     times = [wait_touched(file) for _ in range(4)]
     pauses = [later - sooner for sooner, later in zip(times, times[1:], strict=False)]
-    assert max(pauses) < 10  # a probe has patience for 30 s
+    assert max(pauses) < 10  # a probe allows 30 s
 
     beat.send_signal(signal.SIGSTOP)
     stopped = file.stat().st_mtime
-    time.sleep(2.5)  # two turns of its loop
+    time.sleep(2.5)  # two rounds of its loop
     assert file.stat().st_mtime == stopped

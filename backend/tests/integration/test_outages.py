@@ -1,4 +1,4 @@
-"""Servers that are away, or refuse: worker, beat and sessions say so once."""
+"""Servers that are down or refuse a login: worker, beat and sessions log it once."""
 
 import os
 import subprocess
@@ -75,13 +75,13 @@ def said(log: Path) -> Counter[str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_lost_redis_is_told_once(
+def test_a_lost_redis_is_logged_once(
     start: Start, program: str, redis_server: Redis, log: Path
 ) -> None:
     ready = {"worker": " ready.", "beat": "Sending due task sweep"}[program]
     start(program)
     wait_until(lambda: ready in log.read_text(), 30)
-    time.sleep(5.5)  # what is lost sooner was never there
+    time.sleep(5.5)  # a loss before this was no connection
     redis_server.kill()
     try:
         wait_until(lambda: said(log)["Lost Redis, which"] == 1, 30)
@@ -94,7 +94,7 @@ def test_a_lost_redis_is_told_once(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_wrong_password_is_told_once_with_what_to_do(
+def test_a_wrong_password_is_logged_once_with_advice(
     start: Start, program: str, redis_server: Redis, log: Path
 ) -> None:
     with redis_server.connect() as client:
@@ -120,10 +120,10 @@ def nowhere(
     return database_settings.model_copy(update={"database_url": other})
 
 
-TOLD = "check user, password and database of DATABASE_URL"
+TOLD = "check the user, password and database in DATABASE_URL"
 
 
-def test_a_wrong_database_is_told_once(
+def test_a_wrong_database_is_logged_once(
     nowhere: DatabaseSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = create_sync_engine(nowhere)

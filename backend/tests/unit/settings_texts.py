@@ -1,5 +1,5 @@
-"""What `make docs` writes from the settings: `.env.example`, `docs/CONFIGURATION.md`,
-and the variables that `docker-compose.yml` passes on."""
+"""The files that `make docs` writes from the settings: `.env.example`,
+`docs/CONFIGURATION.md`, and the variables that `docker-compose.yml` passes on."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,32 +20,33 @@ DOCUMENT = "docs/CONFIGURATION.md"
 WIDTH = 88
 
 HEAD = """\
-# Every variable that a process reads, with its default. Copy to .env and change what
-# you need; `make run` sets the addresses of its own servers whatever stands here.
+# Every variable that a process reads, with its default. Copy this file to .env and
+# change what you need. `make run` always sets the addresses of its own servers.
 """
 BY_HAND = """\
-# `make docs` writes what stands above, from the settings. What follows, which others
-# read, is written by hand.
+# `make docs` writes everything above from the settings. The rest is written by hand:
+# other programs read it.
 """
-SECRETS = "Secrets from files, as Docker and Kubernetes give them"
-SECRET = "Each may be set instead of the variable without _FILE, to the path of a file"
+SECRETS = "Secrets from files, as Docker and Kubernetes provide them"
+SECRET = "Set one to the path of a file, instead of the variable without _FILE"
 
-PASSED_ON = "  # Passed on where they are set; `make docs` writes these lines.\n"
-# What the compose file decides, or each of its services by itself.
+PASSED_ON = "  # Passed on if set; `make docs` writes these lines.\n"
+# Set by the compose file, or separately for each of its services.
 NOT_PASSED_ON = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE"}
 NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
 
 INTRODUCTION = """\
 # Configuration
 
-Written by `make docs` from the settings' own classes, in `backend/app/core/config.py`,
-`packages/chassis/src/chassis/settings.py` and the services; a test fails when it is out
-of date. The way to a setting of your own: [WHERE.md](WHERE.md#a-setting-of-your-own).
+`make docs` writes this page from the settings' own classes, in
+`backend/app/core/config.py`, `packages/chassis/src/chassis/settings.py` and the services.
+A test fails when it is out of date. To add a setting of your own, see
+[WHERE.md](WHERE.md#a-setting-of-your-own).
 
 A process reads its environment first, then files that `..._FILE` variables name, then
-`.env`. The API, the worker and the migrations refuse to start with a wrong value and
-name every one that is wrong. `make run` reads `.env` too, but the addresses of its own
-servers win. An empty default means that the variable is unset."""
+`.env`. If a value is invalid, the API, the worker and the migrations refuse to start and
+name every invalid value. `make run` reads `.env` too, but always uses the addresses of
+its own servers. An empty default means that the variable is unset."""
 
 
 def read(file: str) -> str:
@@ -73,7 +74,7 @@ def example() -> str:
 
 
 def generated_example() -> str:
-    """The part of the file that is written."""
+    """The generated part of the file."""
     return read(EXAMPLE).partition(BY_HAND)[0]
 
 
@@ -101,13 +102,13 @@ def compose() -> str:
 
 
 def passed_on() -> str:
-    """The blocks of the compose file that say what is passed on."""
+    """The blocks of the compose file that list the passed-on variables."""
     _, *blocks = re.split(r"^x-\w+-environment:", read(COMPOSE), flags=re.MULTILINE)
     return "\n".join(block.partition("\n\n")[0] for block in blocks)
 
 
 def _passed_on(text: str, block: str, variables: set[str]) -> str:
-    """``text`` with the variables that ``block`` lacks below its comment."""
+    """``text`` with the missing ``variables`` added to ``block`` below its comment."""
 
     def write(found: re.Match[str]) -> str:
         given, below = found[1], found[2].splitlines(keepends=True)
@@ -137,13 +138,13 @@ def document() -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[str, str, str]]:
-    """Name, default and meaning; that may stand in the row before, for both."""
+    """Name, default and meaning; the meaning may come from the row before."""
     comment: list[str] = []
     for line in text.partition(BY_HAND)[0].splitlines():
         found = re.fullmatch(r"(?:# )?([A-Z][A-Z0-9_]+)=(.*)", line)
         if found:
             name, value, meaning = found[1], found[2], " ".join(comment)
-            if name.startswith("OTEL_") and value:  # an example of theirs, no default
+            if name.startswith("OTEL_") and value:  # an example, not a default
                 value, meaning = "", f"{meaning}; such as `{value}`"
             yield name, value, meaning.replace("*", r"\*")
             comment = []

@@ -1,9 +1,4 @@
-"""Bad input and its answers; ``docs/ERRORS.md`` is written from these tests.
-
-    UPDATE_DOCS=1 make unit
-
-writes it anew.
-"""
+"""Bad input and its answers; ``make docs`` writes ``docs/ERRORS.md`` from these tests."""
 
 import inspect
 import json
@@ -31,7 +26,7 @@ DATABASE = "/api/v1/database"
 
 
 class Case(NamedTuple):
-    """A bad request, and what it is answered."""
+    """A bad request and its answer."""
 
     what: str
     status: int
@@ -61,7 +56,7 @@ BODIES = [
     Case("no `payload`", 422, "invalid_values", b"{}"),
     Case("an unknown field", 422, "invalid_values", b'{"payload": 1, "other": 2}'),
     Case(
-        "a `description` that is no text",
+        "a `description` that is not text",
         422,
         "invalid_values",
         b'{"payload": 1, "description": 2}',
@@ -92,7 +87,7 @@ BODIES = [
     Case("U+0000 in text", 422, "unstorable_text", payload(rb'"\u0000"')),
     Case("more than 1 MiB", 413, "content_too_large", b" " * (1024 * 1024 + 1)),
     Case(
-        "another type than JSON",
+        "a media type other than JSON",
         415,
         "unsupported_media_type",
         VALID,
@@ -180,7 +175,8 @@ CASES = [*BODIES, *HEADERS, *ADDRESSES]
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    """An API without anything behind it: what gets through would be a 500."""
+    """An API without servers behind it: a request that passes the checks would get a
+    500."""
     app = create_echo_app()
     app.state.resources = SimpleNamespace(keys=None)
     for dependency in (get_echo_service, get_record_service):
@@ -224,9 +220,9 @@ def document(client: TestClient) -> str:
         answers(client, HEADERS),
         "## Bad addresses",
         answers(client, ADDRESSES),
-        "## What is well formed and cannot be done",
+        "## Valid requests that fail",
         table("| status | `code` | meaning |", own_errors()),
-        "## What the gateway answers by itself",
+        "## Answers of the gateway",
         table("| status | `code` | `detail` |", gateway_errors()),
     ]
     return "\n\n".join(parts) + "\n"
@@ -235,12 +231,12 @@ def document(client: TestClient) -> str:
 INTRODUCTION = """\
 # Errors
 
-Written from the tests: `backend/tests/unit/test_bad_input.py` sends each of these.
+The tests write this page: `backend/tests/unit/test_bad_input.py` sends each request.
 
-Every error is `application/problem+json` (RFC 9457). `code` is for programs, `detail`
-for people; `request_id` is the `X-Request-ID` under which logs and traces have it. What
-was sent is never repeated. 503, 429, 502 and a 409 name in `Retry-After` the seconds
-after which a retry makes sense."""
+Every error is `application/problem+json` (RFC 9457). Programs read `code`, people read
+`detail`. `request_id` is the `X-Request-ID` of the request in logs and traces. Errors
+never repeat the input. 503, 429, 502 and some 409 say in `Retry-After` how many seconds
+to wait before a retry."""
 
 
 def answers(client: TestClient, cases: list[Case]) -> str:
@@ -253,7 +249,7 @@ def answers(client: TestClient, cases: list[Case]) -> str:
 
 
 def own_errors() -> list[str]:
-    """Each error of the tree that is raised as such."""
+    """Each error class that is raised as such."""
     rows = []
     for kind in vars(exceptions).values():
         if inspect.isclass(kind) and issubclass(kind, ApplicationError):

@@ -190,7 +190,7 @@ def test_redis_restarted(start: Start, redis_server: Any, queue: str) -> None:
         again.close()
 
 
-def test_a_wrong_password_is_told_once_with_what_to_do(
+def test_a_wrong_password_is_logged_once_with_advice(
     redis_server: Any, queue: str, tmp_path: Path
 ) -> None:
     env = {"RPC_BROKER_URL": redis_server.url(0), "QUEUE_NAME": queue}
