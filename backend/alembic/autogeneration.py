@@ -1,7 +1,7 @@
-"""Makes what ``alembic revision --autogenerate`` writes run as it stands.
+"""Makes the output of ``alembic revision --autogenerate`` run unchanged.
 
-Alembic leaves to its user: types that need an import of their own, PostgreSQL's enum
-types, and columns for which stored rows have no value.
+Alembic leaves three things to its user: types that need their own import, PostgreSQL's
+enum types, and new columns that stored rows have no value for.
 """
 
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def complete(
     _give_stored_rows_a_value(up, context.dialect)
     for operation in _operations(down):
         if isinstance(operation, ops.AddColumnOp) and _has_no_value(operation.column):
-            operation.column.nullable = True  # it comes back without its values
+            operation.column.nullable = True  # the downgrade has no values
     inspector = cast(PGInspector, inspect(connection))
     _order_dropped_tables(up, down, inspector)
     stored = {enum["name"]: enum["labels"] for enum in inspector.get_enums()}
@@ -82,14 +82,14 @@ def compare_default(
     default: FetchedValue | None,
     rendered: str | None,
 ) -> bool | None:
-    """Whether a server default has changed; None leaves that to Alembic.
+    """Whether a server default has changed; None leaves the decision to Alembic.
 
-    PostgreSQL decides, as it does for Alembic, but about text: ``json`` knows no
-    equality. Alembic does not quote a default with an apostrophe either.
+    As in Alembic, PostgreSQL compares them, but as text: ``json`` has no equality
+    operator. Alembic also fails to quote a default that contains an apostrophe.
     """
     if stored_default is None or not isinstance(default, DefaultClause):
         return None
-    if stored_default == rendered:  # a function may answer otherwise each time
+    if stored_default == rendered:  # a function may return another value each time
         return False
     wanted = (
         literal(default.arg, literal_execute=True)
@@ -103,7 +103,7 @@ def compare_default(
     try:
         with context.connection.begin_nested():
             return not context.connection.scalar(select(same))
-    except DBAPIError:  # it does not fit the old type
+    except DBAPIError:  # the default does not fit the old type
         return True
 
 
@@ -116,7 +116,7 @@ def _operations(container: ops.OpContainer) -> Iterator[ops.MigrateOperation]:
 
 
 def _simplify_types(container: ops.OpContainer, context: MigrationContext) -> Enums:
-    """Leave SQLAlchemy's own types only; the enum types among them."""
+    """Replace all types with SQLAlchemy's own; return the enum types among them."""
     enums: Enums = {}
     for operation in _operations(container):
         if isinstance(operation, ops.CreateTableOp):
@@ -141,7 +141,7 @@ def _enums_of_models(context: MigrationContext) -> Enums:
 
 
 def _simple(kind: TypeEngine[Any], dialect: Dialect, enums: Enums) -> TypeEngine[Any]:
-    """The same type without code of other libraries or ours; notes enum types."""
+    """The same type without code of other libraries or ours; records enum types."""
     ours = not type(kind).__module__.startswith("sqlalchemy.")
     if isinstance(kind, TypeDecorator) and ours:
         return _simple(kind.load_dialect_impl(dialect), dialect, enums)
@@ -149,7 +149,7 @@ def _simple(kind: TypeEngine[Any], dialect: Dialect, enums: Enums) -> TypeEngine
         item = _simple(kind.item_type, dialect, enums)
         return ARRAY(item, dimensions=kind.dimensions)
     if isinstance(kind, Enum | ENUM) and kind.native_enum and kind.name:
-        # Columns may share a type, so no column creates it.
+        # Columns may share an enum type, so no column creates it.
         return enums.setdefault(
             kind.name, ENUM(*kind.enums, name=kind.name, create_type=False)
         )
@@ -185,7 +185,8 @@ def _has_no_value(column: Column[Any]) -> bool:
 def _order_dropped_tables(
     up: ops.UpgradeOps, down: ops.DowngradeOps, inspector: PGInspector
 ) -> None:
-    """Drop a table before those that its foreign keys name; Alembic drops by name."""
+    """Drop a table before the tables that its foreign keys reference; Alembic sorts by
+    name."""
     order = [name for name, _ in inspector.get_sorted_table_and_fkc_names()]
     drops = [each for each in up.ops if isinstance(each, ops.DropTableOp)]
     drops.sort(key=lambda each: order.index(each.table_name), reverse=True)
@@ -212,7 +213,7 @@ class _EnumSQL:
     def add_labels(
         self, stored: dict[str, list[str]], used: Enums
     ) -> Iterator[ops.MigrateOperation]:
-        """What an enum has got since; PostgreSQL cannot take a label back."""
+        """Add the labels that the enum gained; PostgreSQL cannot remove a label."""
         statement = "ALTER TYPE {} ADD VALUE IF NOT EXISTS {}"
         for name, enum in used.items():
             for label in enum.enums:
@@ -224,5 +225,5 @@ class _EnumSQL:
 
 
 def _literal(label: str) -> str:
-    """A string of SQL in which a colon begins no parameter."""
+    """An SQL string literal in which no colon starts a parameter."""
     return "'" + label.replace("'", "''").replace(":", r"\:") + "'"

@@ -1,4 +1,4 @@
-"""How migrations run: once per deployment, under an advisory lock."""
+"""Runs migrations: once per deployment, under an advisory lock."""
 
 import time
 
@@ -12,8 +12,8 @@ from app.core.database import create_sync_engine
 from app.models import import_all
 from chassis.logs import configure_logging
 
-# Any number, the same for every migration of this database: it makes replicas that
-# start together wait for each other.
+# The key of the advisory lock. It is the same for every migration of this database, so
+# replicas that start together wait for each other.
 LOCKED = {"key": 7_305_021_001}
 PAUSE = 0.2
 
@@ -21,15 +21,15 @@ import_all()  # registers the tables
 
 
 def migrate() -> None:
-    """Run the migrations that the database has not seen."""
+    """Run the migrations that the database does not have yet."""
     settings = load_settings()
     configure_logging("migrations", settings.log_level, settings.log_format)
     engine = create_sync_engine(settings.database)
     with engine.connect() as connection:
-        # A migration may take longer than a request is allowed to.
+        # A migration may take longer than a request may.
         connection.execute(text("SET statement_timeout = 0"))
-        # One after another, each time in a transaction of its own: one that waits
-        # inside of a transaction would hold up CREATE INDEX CONCURRENTLY for ever.
+        # Poll for the lock, each time in a transaction of its own: waiting inside one
+        # transaction would block CREATE INDEX CONCURRENTLY for ever.
         while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), LOCKED):
             connection.commit()
             time.sleep(PAUSE)
@@ -47,7 +47,7 @@ def migrate() -> None:
 
 
 def print_sql() -> None:
-    """Write the SQL instead of running it: ``alembic upgrade head --sql``."""
+    """Print the SQL instead of running it: ``alembic upgrade head --sql``."""
     context.configure(
         url=load_settings().database.sync_url,
         target_metadata=SQLModel.metadata,

@@ -40,7 +40,7 @@ CORS: dict[str, Any] = {
 
 SERVICE = "api"
 
-# FastAPI's own: OpenTelemetry's instrumentation stands in for it.
+# Replaces FastAPI's own: OpenTelemetry's instrumentation does this work.
 TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -60,12 +60,12 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
         telemetry=TELEMETRY,
         openapi_url=docs.OPENAPI_URL if settings.serves_docs else None,
-        docs_url=None,  # those of app.api.docs need no internet
+        docs_url=None,  # app.api.docs serves pages that need no internet
         redoc_url=None,
     )
     app.state.settings = settings
     app.state.budget = Budget(settings.max_body_bytes_in_flight)
-    # The busiest first: FastAPI, and the tracing of it, try one route after another.
+    # Busiest routes first: FastAPI, and its tracing, try one route after another.
     for router in v1.routers:
         app.include_router(router, prefix=v1.PREFIX)
     app.include_router(root.router)
@@ -115,7 +115,7 @@ def _lifespan(settings: Settings) -> Any:
                 set_event_producer(resources.producer)
                 _drain_on_sigterm(resources.health)
                 gc.collect()
-                gc.freeze()  # what is here stays: no collection shall walk through it
+                gc.freeze()  # spare the collector objects that stay
                 try:
                     yield
                 finally:
@@ -127,7 +127,8 @@ def _lifespan(settings: Settings) -> Any:
 
 
 def _drain_on_sigterm(health: HealthChecks) -> None:
-    """Report "not ready" from the first SIGTERM on, besides what uvicorn does."""
+    """Report "not ready" from the first SIGTERM on, in addition to uvicorn's
+    shutdown."""
     previous = signal.getsignal(signal.SIGTERM)
     if not callable(previous):  # not run by uvicorn
         return

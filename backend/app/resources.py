@@ -1,4 +1,4 @@
-"""What one API process holds: made when it starts, given back when it stops."""
+"""The long-lived objects of one API process: created at start, closed at stop."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -30,12 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_shared_redis(settings: Settings) -> None:
-    """Say it if keys can take the room of tasks."""
+    """Warn if idempotency keys may take the memory that tasks need."""
     tasks = settings.celery.broker_url.get_secret_value()
     if is_same_server(settings.idempotency_redis_url, tasks):
         logger.warning(
-            "Idempotency keys share the Redis of Celery: when it is full, neither keys "
-            "nor tasks are taken. IDEMPOTENCY_REDIS_URL names one of their own."
+            "Idempotency keys and Celery share one Redis: when it is full, it "
+            "accepts neither keys nor tasks. Set IDEMPOTENCY_REDIS_URL to a separate "
+            "Redis."
         )
 
 
@@ -43,8 +44,8 @@ def warn_of_shared_redis(settings: Settings) -> None:
 async def open_resources(
     settings: Settings, budget: Budget
 ) -> AsyncIterator[Resources]:
-    """Nothing is asked of any server here: the API starts without them, says so in
-    ``/health``, and serves as soon as they are there."""
+    """No server is contacted here: the API starts without them, reports it in
+    ``/health``, and works as soon as they are up."""
     warn_of_shared_redis(settings)
     database = Database(settings.database)
     commits = GroupCommit(database.engine)

@@ -48,10 +48,11 @@ from chassis.telemetry import start_telemetry, stop_telemetry
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a thread may hold the interpreter; a sixth more tasks than with 5 ms.
+# Longest time that a thread holds the interpreter, in seconds; gains a sixth more tasks
+# than the default of 5 ms.
 SWITCH_INTERVAL = 0.0005
 
-# Seconds that a child which cannot work gives its parent to stop.
+# Seconds that a failing child waits for its parent to stop.
 CHILD_PAUSE = 2
 
 SERVICE = "beat" if "beat" in sys.argv else "worker"
@@ -71,7 +72,7 @@ celery.Task.Request = "app.tasks.consumer:NamedRequest"
 
 @setup_logging.connect
 def keep_logging(**_: Any) -> None:
-    """Celery's own log lines keep the format of all others."""
+    """Keep the format of Celery's log lines like that of all others."""
     configure_logging(SERVICE, settings.log_level, settings.log_format)
 
 
@@ -82,26 +83,26 @@ def _start_telemetry() -> None:
 
 @contextmanager
 def required() -> Iterator[None]:
-    """What fails within ends the process: Celery would only log it, and give tasks to
-    a process without resources (celery#2738)."""
+    """An error inside ends the process. Celery would only log it, and give tasks to a
+    process without resources (celery#2738)."""
     try:
         yield
     except Exception as error:
-        logger.critical("This process cannot work and ends: %s", error, exc_info=True)
+        logger.critical("This process cannot start and exits: %s", error, exc_info=True)
         raise SystemExit(1) from error
 
 
 @worker_init.connect
 def open_parent(sender: Any, **_: Any) -> None:
-    """Threads share the telemetry and the connections of the one process. The parent
-    of children has none."""
-    # What is here stays: no collection shall walk through it, and copy its pages in
-    # every child by doing so.
+    """Open telemetry and connections for a pool of threads, which share them. A prefork
+    parent needs none."""
+    # Objects made so far stay. Freezing them keeps garbage collections in the children
+    # from touching, and so copying, their pages.
     gc.collect()
     gc.freeze()
     if get_implementation(sender.pool_cls) is get_implementation("prefork"):
         return
-    # The thread that asks Redis for tasks waits less for those that work on them.
+    # The thread that reads from Redis then waits less for the threads that run tasks.
     sys.setswitchinterval(SWITCH_INTERVAL)
     with required():
         _start_telemetry()
@@ -110,11 +111,11 @@ def open_parent(sender: Any, **_: Any) -> None:
 
 @worker_process_init.connect
 def open_child(**_: Any) -> None:
-    """Each child of the prefork pool has telemetry and connections of its own.
+    """Open telemetry and connections in a child of the prefork pool.
 
-    A child that cannot open them stops the whole worker, which gives back the tasks
-    that it holds. If only the child ended, the pool would replace it at once, again and
-    again; what supervises the worker restarts it at growing intervals.
+    A child that cannot open them stops the whole worker, which returns its tasks. If
+    only the child exited, the pool would replace it at once, again and again. A
+    supervisor restarts the worker at growing intervals.
     """
     try:
         with required():
@@ -128,14 +129,15 @@ def open_child(**_: Any) -> None:
 
 @worker_process_shutdown.connect
 def close_child(**_: Any) -> None:
-    """Give the child's connections back."""
+    """Close the child's connections."""
     close_worker_resources()
     stop_telemetry()
 
 
 @beat_init.connect
 def watch_beat(**_: Any) -> None:
-    """There is one beat in a deployment: it reports what belongs to no process."""
+    """A deployment has exactly one beat, so it reports what belongs to no single
+    process."""
     with required():
         _start_telemetry()
         watch_queues(ManagementApi(settings.rabbitmq), settings.services)
@@ -145,9 +147,9 @@ def watch_beat(**_: Any) -> None:
 
 @worker_shutting_down.connect
 def limit_shutdown(sig: str, how: str, **_: Any) -> None:
-    """SIGTERM lets running tasks finish; after the grace they are handed back.
+    """On SIGTERM running tasks may finish; after the grace period they are handed back.
 
-    Celery's own soft shutdown would wait for the whole grace whenever a task runs.
+    Celery's own soft shutdown always waits for the whole grace period if a task runs.
     """
     if how == "Warm":
         timer = threading.Timer(settings.celery.worker_grace_seconds, hand_back)
@@ -156,15 +158,15 @@ def limit_shutdown(sig: str, how: str, **_: Any) -> None:
 
 
 def hand_back() -> None:
-    """End what still runs: threads by the calls that they wait for, which they then
-    retry; children by Celery's cold shutdown, which returns their tasks to Redis."""
+    """Stop the tasks that still run. In threads, their pending calls fail and the tasks
+    retry. In children, Celery's cold shutdown returns the tasks to Redis."""
     if not end_calls():
         os.kill(os.getpid(), signal.SIGQUIT)
 
 
 @worker_shutdown.connect
 def close_parent(**_: Any) -> None:
-    """Give the parent's connections back, if it has any."""
+    """Close the parent's connections, if it has any."""
     close_worker_resources()
     stop_telemetry()
     logger.info("Stopped")
@@ -172,23 +174,23 @@ def close_parent(**_: Any) -> None:
 
 @task_failure.connect
 def end_failed(sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
-    """End the record of a task that failed in a way that it could not handle itself:
-    a bug, or its child lost too often. Rare: an engine for the once.
+    """End the record of a task that failed outside its own error handling: a bug, or
+    its child was lost too often. This is rare, so it opens an engine each time.
 
-    Two are left to the sweep, which publishes them again, a few times: a task at its
-    time limit, whose child may hang through no fault of the task, and one whose retry
-    Redis did not take, which Celery rejects.
+    The sweep handles two cases, and publishes the task again a few times. A task may
+    reach its time limit because its child hangs, through no fault of the task. And
+    Celery rejects a task whose retry Redis did not accept.
     """
     if sender.name != PROCESS_DATA:
         return
     if isinstance(exception, TimeLimitExceeded | Reject):
-        logger.warning("Task %s is left to the sweep: %r", task_id, exception)
+        logger.warning("The sweep will handle task %s: %r", task_id, exception)
         return
     ending = failure("internal_error", f"The task failed: {type(exception).__name__}.")
     engine = create_sync_engine(settings.database)
     try:
         end_record(engine, task_id, ending)
     except DatabaseUnavailable:
-        logger.warning("Task %s failed, which the sweep will note", task_id)
+        logger.warning("Task %s failed; the sweep will end its record", task_id)
     finally:
         engine.dispose()

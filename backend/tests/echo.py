@@ -1,4 +1,4 @@
-"""A service that no deployment has: what tests of the machinery work with."""
+"""A service for tests of the machinery; no deployment has it."""
 
 from functools import cached_property
 from typing import Annotated
@@ -27,7 +27,7 @@ PROCESS = f"{PREFIX}/process"
 
 
 class EchoSettings(Settings):
-    """Settings of a deployment that has this service alone."""
+    """Settings of a deployment with this service only."""
 
     echo_queue: str = "echo_queue"
 
@@ -49,7 +49,7 @@ router = APIRouter(prefix="/echo", tags=["database"])
     responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
 async def process_echo(request: DataRequest, service: EchoDep) -> Response:
-    """Have it answered at once."""
+    """Answer at once."""
     task_id, outcome = await service.process(request)
     return processed(task_id, outcome)
 
@@ -62,7 +62,7 @@ async def process_echo(request: DataRequest, service: EchoDep) -> Response:
 async def process_echo_async(
     request: AsyncDataRequest, service: EchoDep, response: Response
 ) -> TaskResult:
-    """Have it answered later."""
+    """Answer later."""
     result = await service.accept(request)
     response.headers["Location"] = f"{PROCESS}-async/{result.task_id}"
     return result
@@ -78,12 +78,12 @@ async def get_echo_state(
     service: EchoDep,
     wait: Annotated[float, Query(ge=0, le=30, description="Seconds.")] = 0,
 ) -> TaskState:
-    """How far it is."""
+    """The state of the work."""
     return await service.get_state(task_id, wait)
 
 
 def create_echo_app(settings: Settings | None = None) -> FastAPI:
-    """The API with the endpoints of this service too."""
+    """The API with the endpoints of this service."""
     app = create_app(settings or EchoSettings())
     app.include_router(router, prefix=v1.PREFIX)
     return app

@@ -1,5 +1,5 @@
-"""A worker for the service that no deployment has, with tasks that none has:
-`celery -A tests.echo_worker`."""
+"""A worker for the test service, with the tasks of `tests/own_tasks`: `celery -A
+tests.echo_worker`."""
 
 from pathlib import Path
 

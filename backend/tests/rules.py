@@ -1,8 +1,8 @@
-"""What the documentation pages need to know of each endpoint.
+"""What the documentation pages need from each endpoint.
 
-A rule that an endpoint breaks gives a sentence: which endpoint, what it lacks, and how
-to give it that. A rule says nothing of endpoints that it was not made for: bodies that
-are no JSON, answers without a body, values that are no models.
+If an endpoint breaks a rule, the rule returns a sentence: which endpoint, what is
+missing, and how to add it. A rule ignores endpoints that it does not apply to: bodies
+that are not JSON, answers without a body, values that are not models.
 """
 
 import re
@@ -26,11 +26,11 @@ class Operation(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The name of the endpoint's function, unless it has been given another."""
+        """The endpoint function's name, unless it sets its own operation id."""
         return str(self.content["operationId"])
 
     def resolve(self, part: dict[str, Any]) -> dict[str, Any]:
-        """What a reference refers to."""
+        """The target of a reference."""
         if "$ref" not in part:
             return part
         found: Any = self.schema
@@ -40,7 +40,7 @@ class Operation(NamedTuple):
 
 
 def operations(schema: dict[str, Any]) -> Iterator[Operation]:
-    """All of them."""
+    """All operations of the schema."""
     for path, methods in schema["paths"].items():
         for method, content in methods.items():
             yield Operation(schema, method, path, content)
@@ -115,7 +115,7 @@ def _has_examples(operation: Operation) -> Iterator[str]:
             if "examples" not in model:
                 yield f"{what} has no example. " + (
                     f"Write model_config = example(...) in {model.get('title')}; "
-                    "example is of app.models.schemas."
+                    "import example from app.models.schemas."
                 )
                 continue
             value = model["examples"][0]

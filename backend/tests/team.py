@@ -1,4 +1,4 @@
-"""Endpoints as a team writes them: plain types, no bounds of their own."""
+"""Endpoints as a team writes them: plain types, no limits of their own."""
 
 import json
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ class Note(BaseModel):
 
 @router.get("/echo/{name}")
 async def read_echo(name: str, word: str = "", number: int = 0) -> dict[str, Any]:
-    """What was asked for."""
+    """What the client sent."""
     return {"name": name, "word": word, "number": number}
 
 
@@ -52,19 +52,19 @@ async def post_raw_json(request: Request) -> Any:
 
 @router.post("/own-json")
 async def post_own_json(request: Request) -> Any:
-    """The same by Starlette's own way."""
+    """The same with Starlette's own method."""
     return await request.json()
 
 
 @router.post("/broken-json")
 async def post_broken_json() -> Any:
-    """Something else that is no JSON."""
+    """Another text that is not JSON."""
     return json.loads("")
 
 
 @router.post("/stream")
 async def count_stream(request: Request) -> int:
-    """The bytes of a body, as they come."""
+    """The number of bytes in a streamed body."""
     return sum([len(chunk) async for chunk in request.stream()])
 
 
@@ -82,7 +82,7 @@ async def post_upload(file: UploadFile) -> dict[str, Any]:
 
 @router.post("/large-uploads", max_body_size=LARGE)
 async def post_large_upload(file: Annotated[bytes, File()]) -> int:
-    """An upload of more than other bodies may have."""
+    """An upload larger than other bodies may be."""
     return len(file)
 
 
@@ -90,7 +90,7 @@ async def post_large_upload(file: Annotated[bytes, File()]) -> int:
 async def read_stored(
     session: SessionDep, word: str = "", big: int = 0, limit: int = 1, offset: int = 0
 ) -> list[str]:
-    """PostgreSQL is asked with what the query has."""
+    """Pass the query's values to PostgreSQL."""
     query = (
         select(func.concat(cast(word, String), cast(big, BigInteger)))
         .select_from(func.generate_series(1, 3))
@@ -106,13 +106,13 @@ async def store_form(
     title: Annotated[str, Form()],
     x_note: Annotated[str, Header()] = "",
 ) -> str:
-    """PostgreSQL is given a field of a form and a header."""
+    """Pass a form field and a header to PostgreSQL."""
     query = select(func.concat(cast(title, String), cast(x_note, String)))
     return str((await session.exec(query)).one())
 
 
 def create_team_app(settings: Settings | None = None) -> FastAPI:
-    """The API with these endpoints too."""
+    """The API with these endpoints."""
     app = create_app(settings or Settings())
     app.openapi_tags = [*(app.openapi_tags or []), {"name": "team"}]
     app.include_router(router, prefix=v1.PREFIX)

@@ -1,4 +1,4 @@
-"""The data service: serves its queue until told to stop."""
+"""The data service: serves its queue until it is stopped."""
 
 from app.data_service import DataService
 from chassis.service import serve

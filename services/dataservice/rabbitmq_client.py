@@ -1,4 +1,4 @@
-"""EventReceiver, under the name by which a service's own code may import it."""
+"""EventReceiver, under the name that a service's own code may import."""
 
 from chassis.rpc.receiver import EventReceiver
 

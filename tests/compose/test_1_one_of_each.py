@@ -102,7 +102,7 @@ def test_production_refuses_the_passwords_of_this_repository(compose: Compose) -
     command = ["run", "--rm", "--no-deps", "-e", "ENVIRONMENT=production", "api"]
     said = compose(*command, "python", "main.py", check=False)
     for variable in ("RABBITMQ_PASSWORD", "DATABASE_URL"):
-        assert f"{variable}: set a password of your own" in said
+        assert f"{variable}: set your own password" in said
 
 
 @pytest.mark.usefixtures("compose")

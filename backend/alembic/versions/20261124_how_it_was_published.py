@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Nullable and without default: no rewrite, and the old code goes on writing.
+    # Nullable and without a default: no table rewrite, and old code can still insert.
     op.add_column("data_processing_records", sa.Column("priority", sa.String))
     op.add_column("data_processing_records", sa.Column("traceparent", sa.String(64)))
 

@@ -1,4 +1,4 @@
-"""The queue of a record's service, so that accepted work finds the one it is for
+"""The queue of a record's service, so that accepted work reaches that service
 
 Revision: 0003, after 0002
 """
@@ -13,10 +13,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Nullable and without default: no rewrite, and the old code goes on writing. No
-    # backfill either: the name of the queue is a setting, which a migration does not
-    # know, and it would write every row anew to say what NULL says as well: this is
-    # a record of the service named data.
+    # Nullable and without a default: no table rewrite, and old code can still insert.
+    # There is no backfill either: the queue's name is a setting, which a migration does
+    # not know. NULL already means "a record of the service named data".
     op.add_column("data_processing_records", sa.Column("queue_name", sa.String))
 
 

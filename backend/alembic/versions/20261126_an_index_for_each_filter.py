@@ -1,4 +1,4 @@
-"""An index for each filter of the lists, so that none reads a whole table
+"""An index for each filter of the lists, so that no filter scans the whole table
 
 Revision: 0004, after 0003
 """
@@ -29,8 +29,8 @@ INDEXES: list[tuple[str, str, list[str], dict[str, Any]]] = [
 
 
 def upgrade() -> None:
-    # Concurrently, for which there must be no transaction: writes go on meanwhile.
-    # One that was interrupted leaves an index that is not valid: it is made anew.
+    # CONCURRENTLY lets writes continue, and must not run in a transaction. An
+    # interrupted run leaves an invalid index behind, so drop it and build it again.
     with op.get_context().autocommit_block():
         for name, table, columns, options in INDEXES:
             drop(name)

@@ -1,4 +1,4 @@
-"""The answer of synchronous work: from the text of its record, each time the same."""
+"""Answers to synchronous work, always built from the record's text."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ RECORD = "/api/v1/database/records/"
 def processed(task_id: str, outcome: Any) -> Response:
     """A ``TaskResult`` with that outcome; ``Location`` names the record.
 
-    Under an idempotency key nothing else is kept of it: ``read_processed`` writes it
-    again.
+    Under an idempotency key the body is not stored a second time: ``read_processed``
+    rebuilds it.
     """
     answer_is_in_record(task_id)
     headers = {"Location": RECORD + task_id}
@@ -27,7 +27,7 @@ def processed(task_id: str, outcome: Any) -> Response:
 
 
 async def read_processed(database: Database, task_id: str) -> bytes:
-    """The body that ``processed`` gave.
+    """The body that ``processed`` answered with.
 
     Raises:
         NotFound: the record has been deleted since.
@@ -36,7 +36,10 @@ async def read_processed(database: Database, task_id: str) -> bytes:
     async with database.session() as session:
         outcome = await DataRepository(session).get_outcome(task_id)
     if outcome is None:
-        raise NotFound("This request was done, and its record has been deleted since.")
+        raise NotFound(
+            "This request was already processed, and its record has since "
+            "been deleted."
+        )
     return _body(outcome)
 
 

@@ -1,4 +1,4 @@
-"""What endpoints ask for, as named types."""
+"""Endpoint dependencies, as named types."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from app.services.record_service import RecordService
 class Resources:
     """The long-lived objects of an API process; ``app.resources`` makes them.
 
-    ``data_services`` has one for each service, by its name.
+    ``data_services`` maps each service's name to its ``DataService``.
     """
 
     settings: Settings
@@ -53,8 +53,9 @@ SessionDep = Annotated[AsyncSession, Depends(get_async_session, scope="function"
 
 @cache
 def service_for(name: str) -> Callable[[Request], Awaitable[DataService]]:
-    """The work of the service of that name, which ``app.core.services`` must have:
-    ``PricingDep = Annotated[DataService, Depends(service_for("pricing"))]``."""
+    """The ``DataService`` of the service with that name, registered in
+    ``app.core.services``: ``PricingDep = Annotated[DataService,
+    Depends(service_for("pricing"))]``."""
 
     async def get_service(request: Request) -> DataService:
         return (await get_resources(request)).data_services[name]
@@ -63,7 +64,7 @@ def service_for(name: str) -> Callable[[Request], Awaitable[DataService]]:
 
 
 async def take_turn(request: Request) -> AsyncIterator[None]:
-    """The turn of an endpoint that reads large rows, until its answer is made."""
+    """Wait for a turn to read large rows, and keep it until the answer is built."""
     budget: Budget = request.app.state.budget
     async with budget.reading():
         yield
@@ -78,7 +79,7 @@ async def get_record_service(session: SessionDep) -> RecordService:
 
 
 async def get_metrics_service(resources: ResourcesDep) -> MetricsService:
-    """The process's figures."""
+    """The metrics of this process."""
     return resources.metrics_service
 
 
@@ -88,7 +89,7 @@ async def get_http_client(resources: ResourcesDep) -> HttpClient:
 
 
 async def get_task_publisher(resources: ResourcesDep) -> TaskPublisher:
-    """What hands tasks to the worker."""
+    """Publishes tasks for the worker."""
     return resources.publisher
 
 

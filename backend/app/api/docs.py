@@ -1,4 +1,4 @@
-"""Swagger UI and ReDoc, with the scripts and styles that fastapi-offline carries."""
+"""Swagger UI and ReDoc, with the scripts and styles from fastapi-offline."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +18,8 @@ REDOC_URL = "/api/v1/redoc"
 LOGIN_URL = f"{DOCS_URL}/oauth2-redirect"
 ASSETS_URL = "/api/v1/docs-assets"
 
-# Whatever the scripts ask for, a browser asks nobody but us. ReDoc would fetch its
-# maker's logo; it searches in a worker made of a blob.
+# The browser may load from this API only, whatever the scripts ask for. ReDoc would
+# fetch its vendor's logo, and it searches in a worker made from a blob.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:"
@@ -27,7 +27,7 @@ POLICY = (
 
 
 def install_docs_pages(app: FastAPI) -> None:
-    """Serve both pages and what they are made of."""
+    """Serve both pages and their assets."""
     app.mount(ASSETS_URL, StaticFiles(directory=_assets()), name="docs-assets")
 
     @app.get(DOCS_URL, include_in_schema=False)
@@ -66,7 +66,8 @@ def _careful(page: HTMLResponse) -> HTMLResponse:
 
 
 def _assets() -> Path:
-    """Found without importing the package: only its files are of use."""
+    """The folder of assets, found without importing the package: only its files are
+    used."""
     spec = find_spec("fastapi_offline")
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).with_name("static")

@@ -1,4 +1,5 @@
-"""Every error as ``application/problem+json`` (RFC 9457): the one place for it."""
+"""Maps every error to ``application/problem+json`` (RFC 9457), here and nowhere
+else."""
 
 import json
 import re
@@ -60,7 +61,7 @@ def problem(
         "request_id": request_id,
         **members,
     }
-    # ASCII: a detail may quote what the client sent, were it a lone surrogate.
+    # ASCII only: a detail may quote client input, even a lone surrogate.
     return Response(
         json.dumps(content),
         status,
@@ -70,12 +71,12 @@ def problem(
 
 
 def request_id_header() -> dict[str, str]:
-    """For answers given outside of the middleware that names the others."""
+    """The header for answers sent outside the middleware that normally adds it."""
     return {REQUEST_ID_HEADER: current_request_id.get()}
 
 
 def answer(error: ApplicationError) -> Response:
-    """The answer to an error of the tree in ``app.core.exceptions``."""
+    """The answer to an error class of ``app.core.exceptions``."""
     known = (cls for cls in type(error).__mro__ if cls in STATUS_CODES)
     status = STATUS_CODES[next(known)]
     headers = {}
@@ -85,14 +86,14 @@ def answer(error: ApplicationError) -> Response:
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """The same where middleware meets it, or an error of the framework."""
+    """The answer to an error that middleware caught, or to one of the framework."""
     if isinstance(error, ApplicationError):
         return answer(error)
     return await on_http_error(request, error)
 
 
 async def on_application_error(_: Request, error: Exception) -> Response:
-    """Errors raised by endpoints and what they call."""
+    """Errors raised by endpoints and by the code they call."""
     assert isinstance(error, ApplicationError)
     return answer(error)
 
@@ -109,29 +110,30 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def phrase_of(status_code: int) -> str:
-    """What a status code means; an endpoint may use one that no RFC has."""
+    """The phrase of a status code; an endpoint may use a code that no RFC defines."""
     return phrases.get(status_code, "Error")
 
 
 def code_of(phrase: str) -> str:
-    """The same for programs: ``not_found`` for "Not Found"."""
+    """The phrase as an error code: ``not_found`` for "Not Found"."""
     return re.sub(r"\W+", "_", phrase.lower())
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Of all routes of the path; Starlette names those of the first only."""
+    """The methods of all routes with this path; Starlette lists only the first
+    route's."""
     found = []
     for method in METHODS:
         scope = {**request.scope, "method": method}
         if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes):
             found.append(method)
     if "GET" in found:
-        found.insert(1, "HEAD")  # app.api.middleware.head
+        found.insert(1, "HEAD")  # HEAD is answered by app.api.middleware.head
     return found
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
-    """Values that do not fit the schema. What was sent is not repeated."""
+    """Values that do not match the schema. The answer does not repeat the input."""
     assert isinstance(error, RequestValidationError)
     if wanted := _other_media_type(request, error):
         title, detail = "Unsupported Media Type", f"Send the body as {wanted}."
@@ -146,7 +148,7 @@ async def on_invalid(request: Request, error: Exception) -> Response:
 
 
 def _other_media_type(request: Request, error: RequestValidationError) -> str | None:
-    """The type that the endpoint reads, if the body that failed is of another."""
+    """The media type that the endpoint reads, if the failed body has another."""
     field = getattr(request.scope.get("route"), "body_field", None)
     if field is None or all(e["loc"][0] != "body" for e in error.errors()):
         return None
@@ -160,8 +162,8 @@ def _other_media_type(request: Request, error: RequestValidationError) -> str | 
 
 
 async def on_unreadable(request: Request, error: Exception) -> Response:
-    """A body that an endpoint itself reads, by ``await request.json()``: the answer is
-    that to every other body. What else an endpoint fails to read is a bug."""
+    """A body that an endpoint reads itself with ``await request.json()`` gets the same
+    answer as every other body. Any other error while reading is a bug."""
     frames = walk_tb(error.__traceback__)
     if all(frame.f_code is not Request.json.__code__ for frame, _ in frames):
         raise error
@@ -177,13 +179,13 @@ async def on_unreadable(request: Request, error: Exception) -> Response:
 
 
 async def on_bug(_: Request, __: Exception) -> Response:
-    """Anything else is a mistake of ours; the traceback is in the log."""
+    """Anything else is a bug of ours; the traceback is in the log."""
     title, detail = "Internal server error", "This is a bug; please report it."
     return problem(500, "internal_error", title, detail, request_id_header())
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every error by this module."""
+    """Answer every error with the handlers of this module."""
     app.add_exception_handler(ApplicationError, on_application_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
@@ -193,5 +195,5 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def responses(*status_codes: int) -> dict[int | str, dict[str, Any]]:
-    """Error answers of an operation; ``app.api.openapi`` writes them out."""
+    """The error answers of an operation; ``app.api.openapi`` completes them."""
     return {code: {"description": phrase_of(code)} for code in status_codes}

@@ -1,7 +1,7 @@
-"""The schema as clients need it: all that FastAPI cannot see in the endpoints.
+"""Completes the OpenAPI schema with what FastAPI cannot see in the endpoints.
 
-Middleware and the gateway take headers and give answers too. Errors are written once,
-as components, and referred to by each operation.
+Middleware and the gateway also read headers and send answers. Errors are defined once,
+as components, and every operation refers to them.
 """
 
 from collections.abc import Iterator
@@ -18,19 +18,19 @@ from app.models.schemas import TASK_ID, Problem
 from chassis.context import REQUEST_ID_HEADER, REQUEST_ID_PATTERN
 
 TAGS = [
-    {"name": "database", "description": "What was stored: records and log rows."},
-    {"name": "observability", "description": "Figures for tuning."},
-    {"name": "root", "description": "A signpost, and health for probes."},
+    {"name": "database", "description": "Stored records and log rows."},
+    {"name": "observability", "description": "Metrics for tuning."},
+    {"name": "root", "description": "The entry page, and health for probes."},
 ]
 
-# Code, title and detail of an example for each status code.
+# The example's code, title and detail for each status code.
 EXAMPLES = {
     400: ("malformed_json", "Bad Request", "The body is not JSON: NaN."),
     404: ("not_found", "Not found", "No record has the id 42."),
     409: (
         "idempotency_key_in_flight",
-        "The first request is still being worked on",
-        "A request with this Idempotency-Key is being worked on.",
+        "The first request is still being processed",
+        "A request with this Idempotency-Key is still being processed.",
     ),
     413: (
         "content_too_large",
@@ -68,10 +68,10 @@ EXAMPLES = {
     ),
 }
 
-# Of every operation: a malformed header, an address that is no text, the gateway's own
-# answers, a bug.
+# For every operation: a malformed header, an address that is not text, the gateway's
+# own answers, a bug.
 ALWAYS = (400, 414, 422, 429, 431, 500, 502, 504)
-# Of those under an idempotency key, and of those with a body.
+# For operations that take an idempotency key, and for those with a body.
 KEYED = (409, 413, 503)
 WITH_A_BODY = (413, 415)
 RETRY_AFTER = (409, 429, 502, 503)
@@ -82,13 +82,13 @@ _request_id = {
     "schema": _text,
 }
 HEADERS: dict[str, dict[str, Any]] = {
-    "Location": {"description": "Where the result is, as a path.", "schema": _text},
+    "Location": {"description": "The path of the result.", "schema": _text},
     "Link": {
-        "description": 'The next page, as `<path>; rel="next"`, if there may be one.',
+        "description": 'The next page, if there may be one, as `<path>; rel="next"`.',
         "schema": _text,
     },
     "Retry-After": {
-        "description": "Seconds after which a retry makes sense.",
+        "description": "Seconds to wait before a retry.",
         "schema": {"type": "integer", "minimum": 1},
     },
     idempotency.REPLAYED: {
@@ -100,21 +100,23 @@ HEADERS: dict[str, dict[str, Any]] = {
 REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID_HEADER,
     "in": "header",
-    "description": "A name for this request, kept and returned. Made if there is none.",
+    "description": "An id for this request, kept and returned. Generated if missing.",
     "schema": {"type": "string", "pattern": f"^({REQUEST_ID_PATTERN.pattern})?$"},
     "example": "order-1/attempt-2",
 }
 KEY_PARAMETER = {
     "name": idempotency.HEADER,
     "in": "header",
-    "description": "A name for this piece of work, such as a UUID, quoted or bare. "
-    "A request that is sent again under its key is not done again: it gets the stored "
-    "answer, marked `Idempotency-Replayed`; 409 while the first is under way; 422 if "
-    "it is another request. Successes and refusals (400, 422) are kept, other answers "
-    "free the key. In place of an answer that was too long to be kept, 303 names what "
-    "was made in `Location`; without one it is 409. 404: the record of the work has "
-    "been deleted since. Later, and as long as its record is there, the same request "
-    "under the same key still leads to that record.",
+    "description": "A unique key for this request, such as a UUID, quoted or bare. "
+    "The same request sent again with its key is not processed again: "
+    "it gets the stored answer, marked `Idempotency-Replayed`. It "
+    "gets 409 while the first one is in progress. A different request "
+    "with the key gets 422. Successes and refusals (400, 422) are "
+    "stored; any other answer frees the key. If the answer was too "
+    "long to store, 303 and `Location` lead to the result, or 409 if "
+    "there is no `Location`. 404: the record has since been deleted. "
+    "After the answer expires, the same request and key still lead to "
+    "the record while it exists.",
     "schema": {
         "type": "string",
         "minLength": 1,
@@ -125,7 +127,7 @@ KEY_PARAMETER = {
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of the endpoint's function: short, unique, and stable."""
+    """The endpoint function's name as operation id: short, unique and stable."""
     return route.name
 
 
@@ -135,7 +137,7 @@ def headers(status_code: int, *names: str) -> dict[int | str, dict[str, Any]]:
 
 
 def accepted() -> dict[int | str, dict[str, Any]]:
-    """A 202 is not what the schema's example shows: its outcome is still to come."""
+    """The example of a 202: unlike the schema's example, it has no outcome yet."""
     answer = headers(202, "Location")
     body = {"task_id": TASK_ID, "task_status": "Processing", "outcome": None}
     answer[202]["content"] = {"application/json": {"example": body}}
@@ -144,24 +146,24 @@ def accepted() -> dict[int | str, dict[str, Any]]:
 
 def describe_api(settings: Settings) -> str:
     """The introduction, with the limits of this deployment."""
-    return f"""Have data processed by a service, at once or later.
+    return f"""Send data to a service, which processes it at once or later.
 
 **Input** is JSON by RFC 8259 in UTF-8: no NaN or Infinity, no lone surrogates, no
-U+0000. Of a key that comes twice in an object the last value counts. A body has at most
+U+0000. If an object repeats a key, the last value counts. A body has at most
 {settings.max_body_bytes} bytes, values are nested at most {MAX_DEPTH} deep, integers
 have at most {MAX_DIGITS} digits, other numbers are 64-bit floating point. What passes
 is processed, stored and answered without loss.
 
-**Errors** are `application/problem+json` (RFC 9457); `code` is for programs, and
-`request_id` is what to ask about. 503 and 429 say in `Retry-After` when to come back.
-The gateway limits requests and connections of one address.
+**Errors** are `application/problem+json` (RFC 9457). Programs read `code`; quote
+`request_id` when you ask for help. 503 and 429 say in `Retry-After` when to retry.
+The gateway limits requests and connections per address.
 
-**Retries** of a POST are safe with an `Idempotency-Key`; an answer is kept for
+**Retries** of a POST are safe with an `Idempotency-Key`; the answer is stored for
 {settings.idempotency.ttl_seconds} seconds."""
 
 
 def install_schema(app: FastAPI) -> None:
-    """Complete the schema of the application, once, when it is first asked for."""
+    """Complete the application's schema, once, on its first use."""
     generate = app.openapi
 
     def complete() -> dict[str, Any]:
@@ -191,7 +193,7 @@ def _complete(schema: dict[str, Any]) -> None:
         _complete_answers(operation["responses"], {*ALWAYS, *more}, keyed)
         operation["responses"] = dict(sorted(operation["responses"].items()))
     found = {code for _, each in _operations(schema) for code in each["responses"]}
-    # An endpoint may answer with errors of its own.
+    # An endpoint may define error answers of its own.
     codes = EXAMPLES.keys() | {int(code) for code in found if _is_error(code)}
     components["responses"] = {f"Error{code}": _error(code) for code in sorted(codes)}
 
@@ -219,7 +221,7 @@ def _complete_answers(
 
 
 def _is_error(code: str) -> bool:
-    """Not of `4XX` and `default`, which an endpoint may have too."""
+    """Not for `4XX` and `default`, which an endpoint may define too."""
     return code.isdecimal() and int(code) >= 400
 
 

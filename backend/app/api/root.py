@@ -1,4 +1,4 @@
-"""What is there besides the versioned API: a signpost and health."""
+"""What the API serves outside a version: its entry page and health."""
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ router = APIRouter(tags=["root"])
 
 
 class Signpost(BaseModel):
-    """Where things are."""
+    """Name, version and links."""
 
     model_config = example(
         name=__title__,
@@ -42,7 +42,7 @@ class Alive(BaseModel):
 
 @router.get("/")
 async def read_root(resources: ResourcesDep) -> Signpost:
-    """Name and version of the API, and where to read on."""
+    """Name and version of the API, and links to documentation and health."""
     shown = resources.settings.serves_docs
     return Signpost(
         name=__title__,
@@ -58,7 +58,7 @@ async def read_root(resources: ResourcesDep) -> Signpost:
 async def read_health(resources: ResourcesDep, response: Response) -> Health:
     """A status for each dependency; 503 when the API cannot do its main job.
 
-    A service that is down makes it `degraded`, no more: others may still work.
+    A service that is down only makes it `degraded`: others may still work.
     """
     report = await resources.health.report_all()
     return _answer(report, response, is_able=report.is_able)
@@ -66,13 +66,13 @@ async def read_health(resources: ResourcesDep, response: Response) -> Health:
 
 @router.get("/health/live")
 async def read_liveness() -> Alive:
-    """The event loop answers; nothing else is asked."""
+    """The event loop answers; no dependency is checked."""
     return Alive(status="ok")
 
 
 @router.get("/health/ready", responses={503: {"model": Health}})
 async def read_readiness(resources: ResourcesDep, response: Response) -> Health:
-    """Whether to send requests here: 503 also while the process is stopping."""
+    """Whether to send requests here; also 503 while the process is stopping."""
     report = await resources.health.report()
     is_able = report.is_able and not resources.health.is_draining
     return _answer(report, response, is_able=is_able)

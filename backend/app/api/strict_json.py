@@ -1,8 +1,8 @@
-"""JSON as RFC 8259 has it, within bounds that every part behind the API can hold.
+"""JSON as RFC 8259 defines it, within limits that every part behind the API can handle.
 
-Checked at the edge, for every endpoint (``app.api.middleware.bounds``): whatever
-passes is processed, stored and answered without loss. Of a key that comes twice in an
-object the last value counts.
+The API checks it at the edge, for every endpoint (``app.api.middleware.bounds``): a
+value that passes is processed, stored and answered without loss. If an object repeats a
+key, the last value counts.
 """
 
 import json
@@ -20,8 +20,8 @@ MAX_DIGITS = 1000
 
 
 class BodyRefused(HTTPException):
-    """400 for what is not JSON, 413 for what is too large, 415 for another type,
-    422 for what is out of bounds, 503 for what does not fit in now."""
+    """The answer to a body: 400 if it is not JSON, 413 too large, 415 another media
+    type, 422 values beyond the limits, 503 if the process has no room for it."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ def parse_json(body: bytes, max_values: int) -> Any:
         raise BodyRefused(400, "malformed_json", detail) from error
     except RecursionError as error:
         raise _too_deep() from error
-    # Depth and characters need a walk through the value; most bodies need none.
+    # Checking depth and characters means walking the value; most bodies need neither.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
     if "\\u" in text:
@@ -108,7 +108,7 @@ def _too_deep() -> BodyRefused:
 
 
 def too_large(limit: int) -> BodyRefused:
-    """The refusal of a body that has more bytes."""
+    """The refusal of a body with more bytes than that."""
     detail = f"The body must not be larger than {limit} bytes."
     return BodyRefused(413, "content_too_large", detail)
 
@@ -137,21 +137,21 @@ _careful = json.JSONDecoder(
 )
 _plain = json.JSONDecoder(parse_constant=_refuse_name)
 
-# A number with an exponent or of hundreds of digits: no other is out of bounds.
+# A number with an exponent or with hundreds of digits: no other can be out of range.
 _LARGE_NUMBER = re.compile(r"[0-9](?:[eE]|[0-9]{299})")
 _MANY = 200
 
 
 def _decoder_for(text: str) -> json.JSONDecoder:
-    """The careful one calls Python for each number; where there may be many, a look
-    whether any needs that costs less."""
+    """The strict decoder calls Python for each number. If a body may hold many, it is
+    cheaper to search first for a number that needs the check."""
     if text.count(",") > _MANY and not _LARGE_NUMBER.search(text):
         return _plain
     return _careful
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a body of that type is read as JSON: FastAPI's own rule."""
+    """Whether a body of that type is read as JSON, by FastAPI's own rule."""
     kind = content_type.partition(";")[0].strip().lower()
     return kind == "application/json" or (
         kind.startswith("application/") and kind.endswith("+json")

@@ -1,4 +1,4 @@
-"""What is kept of an answer to a request with an idempotency key."""
+"""Stores the answer to a request with an idempotency key."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,15 +12,15 @@ from app.core.keys import Answer
 # Refusals that the same body would get again.
 DETERMINISTIC = {400, 422}
 
-# What an answer says of its content. The rest belongs to a connection, a browser or
-# one request: hop-by-hop fields, cookies, dates, X-Request-ID.
+# The headers that describe the content. The others belong to a connection, a browser or
+# a single request: hop-by-hop fields, cookies, dates, X-Request-ID.
 SAFE_HEADERS = {b"content-type", b"content-language", b"location", b"link", b"etag"}
 
 
 class AnswerRecorder:
-    """Holds an answer back until it is whole and on its way into Redis.
+    """Holds an answer back until it is complete and on its way to Redis.
 
-    The body of one above the limit passes through, and is not stored.
+    A body above the limit passes through and is not stored.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class AnswerRecorder:
             if not fits:
                 await self._pass_on()
             return
-        # Redis works while the answer travels; its command leaves first.
+        # Redis works while the answer travels; the command to Redis is sent first.
         settling = asyncio.create_task(self._settle(self._answer(fits)))
         await asyncio.sleep(0)
         try:
@@ -70,7 +70,7 @@ class AnswerRecorder:
     def _answer(self, fits: bool) -> Answer | None:
         status: int = self._start["status"]
         is_done = 200 <= status < 300
-        # A refusal that is too long is worked out again: nothing was done.
+        # A refusal that is too long is not stored: repeating the request is harmless.
         if not (is_done or (status in DETERMINISTIC and fits)):
             return None
         headers = [

@@ -1,8 +1,8 @@
-"""What one process holds for its clients: bodies, answers, and what it makes of them.
+"""The memory budget of one process: bodies, answers, and the work on them.
 
-What is *held* is refused when it is too much: a client is told at once. What is *worked
-on* waits for its turn: a body of a megabyte is ten and more while it is read, sent to a
-service, stored and answered. Rows that are *read* wait for theirs apart from that.
+*Held* bytes are refused when there are too many, so the client knows at once. *Work*
+waits for its turn: a body of one megabyte takes ten or more while it is read, sent to a
+service, stored and answered. *Reading* rows has a queue of its own.
 """
 
 import asyncio
@@ -12,26 +12,26 @@ from contextlib import asynccontextmanager
 
 from app.core.exceptions import TooBusy
 
-# Bytes and values of a body that passes without counting: small requests are served
+# Bodies up to this many bytes and values are not counted: small requests are served
 # however much is held.
 SMALL, FEW = 16 * 1024, 1000
-# What a value is held as, and what a byte and a value cost while they are worked on, in
-# bytes as measured. One wide character makes all of its text wide, four bytes each.
+# Memory held per value, and the cost per byte and per value of work on them, in bytes
+# as measured. One wide character makes its whole text wide: four bytes each.
 HELD_PER_VALUE = 100
 PER_BYTE, PER_WIDE_BYTE, PER_VALUE = 16, 40, 400
-# Pages and results of tasks that are read at a time, each of some megabytes at most.
+# Pages and task results that are read at a time, each a few megabytes at most.
 READERS = 4
-# Seconds for which work waits for its turn.
+# Seconds that work waits for its turn.
 PATIENCE = 10.0
 
 
 def held_for(size: int, values: int) -> int:
-    """What a body of so many bytes and values is held as."""
+    """The memory to count for a body of that many bytes and values."""
     return size + HELD_PER_VALUE * max(0, values - FEW)
 
 
 def work_of(body: bytes, values: int) -> int:
-    """Bytes that it costs while it is worked on; 0 if it is small."""
+    """The memory that work on a body costs, in bytes; 0 if it is small."""
     size = len(body)
     if size <= SMALL and values <= FEW:
         return 0
@@ -40,7 +40,7 @@ def work_of(body: bytes, values: int) -> int:
 
 
 class Budget:
-    """Of one process. ``max_held`` bytes are held, 1.5 times as many worked on."""
+    """The budget of one process: ``max_held`` bytes held, 1.5 times as many in work."""
 
     def __init__(self, max_held: int) -> None:
         self._max_held = max_held
@@ -51,24 +51,26 @@ class Budget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def hold(self, size: int) -> None:
-        """Count bytes that are held. Raises TooBusy if that makes too many."""
+        """Count bytes as held. Raises TooBusy if that exceeds the limit."""
         if self.held + size > self._max_held:
-            raise TooBusy("This process holds as many bytes as it may.")
+            raise TooBusy(
+                "This process has no memory left for another request of " "this size."
+            )
         self.held += size
 
     def hold_anyway(self, size: int) -> None:
-        """Count bytes of an answer that is not refused any more: its work is done."""
+        """Count the bytes of an answer that is never refused: its work is done."""
         self.held += size
 
     def let_go(self, size: int) -> None:
-        """They are held no longer."""
+        """Stop counting bytes as held."""
         self.held -= size
 
     async def begin(self, cost: int) -> int:
-        """Wait for the turn of some work; what to give to :meth:`end`.
+        """Wait for a turn to work; returns the value for :meth:`end`.
 
         Raises:
-            TooBusy: it does not come within ``PATIENCE``.
+            TooBusy: there was no turn within ``PATIENCE``.
         """
         if not cost:
             return 0
@@ -83,16 +85,16 @@ class Budget:
                 await turn
         except BaseException as error:
             turn.cancel()
-            if not turn.cancelled():  # it has come all the same
+            if not turn.cancelled():  # its turn came at the last moment
                 self.work -= cost
             self._admit()
             if isinstance(error, TimeoutError):
-                raise TooBusy("Too much waits to be worked on.") from None
+                raise TooBusy("Too many large requests wait to be processed.") from None
             raise
         return cost
 
     def end(self, cost: int) -> None:
-        """The work is done."""
+        """End the work and free its cost."""
         self.work -= cost
         self._admit()
 
@@ -104,20 +106,20 @@ class Budget:
                     return
                 self.work += cost
                 turn.set_result(None)
-            self._waiting.popleft()  # it has its turn, or waits no longer
+            self._waiting.popleft()  # it has its turn, or has stopped waiting
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
         """The turn to read rows that may be large.
 
         Raises:
-            TooBusy: it does not come within ``PATIENCE``.
+            TooBusy: there was no turn within ``PATIENCE``.
         """
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._readers.acquire()
         except TimeoutError:
-            raise TooBusy("Too many read large rows.") from None
+            raise TooBusy("Too many requests read large rows.") from None
         try:
             yield
         finally:
@@ -125,7 +127,7 @@ class Budget:
 
 
 class Account:
-    """What one request has of the budget."""
+    """The share of the budget that one request uses."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -133,7 +135,7 @@ class Account:
         self._work = 0
 
     def hold(self, size: int, *, anyway: bool = False) -> None:
-        """Hold that many bytes in all. Raises TooBusy, unless ``anyway``."""
+        """Hold that many bytes in total. Raises TooBusy, unless ``anyway``."""
         more = size - self._held
         if size <= SMALL or more <= 0:
             return
@@ -144,16 +146,16 @@ class Account:
         self._held = size
 
     async def begin(self, cost: int) -> None:
-        """Wait until it may be worked on. Raises TooBusy."""
+        """Wait for a turn to work on the body. Raises TooBusy."""
         self._work = await self._budget.begin(cost)
 
     def end(self) -> None:
-        """The work is done: its answer is there."""
+        """End the work: the answer is ready."""
         self._budget.end(self._work)
         self._work = 0
 
     def close(self) -> None:
-        """Give all back."""
+        """Give everything back."""
         self.end()
         self._budget.let_go(self._held)
         self._held = 0

@@ -1,7 +1,7 @@
 """Settings, read once from the environment, ``.env`` and secret files.
 
-Each group is a class; the comment in ``.env.example`` of each variable is its
-description here. Defaults are those of ``docker-compose.yml``.
+Each group is a class. ``.env.example`` takes each variable's comment from its
+description here. The defaults are those of ``docker-compose.yml``.
 """
 
 import re
@@ -24,13 +24,15 @@ from app.core.services import SERVICES, ServiceRegistry
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
 
-# Seconds between two attempts of a task, at the most.
+# Longest delay between two attempts of a task, in seconds.
 LONGEST_RETRY_DELAY = 30
 
 
 def _check_origin(origin: str) -> str:
     if origin != "*" and not re.fullmatch(r"https?://[^/\s*]+", origin):
-        raise ValueError("name origins as browsers do: https://example.org, no slash")
+        raise ValueError(
+            "write an origin as https://example.org, without a slash at " "the end"
+        )
     return origin
 
 
@@ -38,44 +40,46 @@ Origin = Annotated[str, AfterValidator(_check_origin)]
 
 
 class DatabaseSettings(Group):
-    """PostgreSQL. By two drivers: asyncpg for requests, psycopg2 for the rest."""
+    """PostgreSQL. Requests use the driver asyncpg, all else psycopg2."""
 
     database_url: SecretStr = Field(
         SecretStr(f"postgresql+psycopg2://{ROLE}:{ROLE}@postgres:5432/fastapi_db"),
-        description="The database, as SQLAlchemy writes it",
+        description="The database, as a SQLAlchemy URL",
     )
     async_database_url: SecretStr | None = Field(
-        None, description="DATABASE_URL by way of asyncpg if unset"
+        None, description="The same for asyncpg; derived from DATABASE_URL if unset"
     )
     sql_echo: bool = Field(False, description="Log every statement")
     db_pool_size: int = Field(
-        10, ge=1, description="Connections that each process keeps"
+        10, ge=1, description="Connections that each process keeps open"
     )
     db_max_overflow: int = Field(
-        20, ge=0, description="Connections that it may open beyond these for a while"
+        20,
+        ge=0,
+        description="Extra connections that a process may open for a short " "time",
     )
     db_timeout_seconds: float = Field(
         10, gt=0, description="Longest wait for a connection or a statement, in seconds"
     )
     db_read_timeout_seconds: float = Field(
-        2, gt=0, description="Longest that a page of rows may take to read, in seconds"
+        2, gt=0, description="Longest time to read a page of rows, in seconds"
     )
 
     @property
     def sync_url(self) -> str:
-        """DATABASE_URL with its driver spelled out: SQLAlchemy 2.1 means psycopg 3
-        by a bare ``postgresql://``."""
+        """DATABASE_URL with its driver spelled out: SQLAlchemy 2.1 reads a bare
+        ``postgresql://`` as psycopg 3."""
         return with_driver(self.database_url.get_secret_value(), "psycopg2")
 
     @property
     def async_url(self) -> str:
-        """ASYNC_DATABASE_URL, or DATABASE_URL by way of asyncpg."""
+        """ASYNC_DATABASE_URL, or DATABASE_URL with asyncpg as the driver."""
         url = self.async_database_url or self.database_url
         return with_driver(url.get_secret_value(), "asyncpg")
 
 
 class CelerySettings(Group):
-    """Celery. ``docs/TASKS.md`` shows how the clocks relate."""
+    """Celery. ``docs/TASKS.md`` shows how the timeouts relate."""
 
     model_config = SettingsConfigDict(env_prefix="CELERY_")
 
@@ -83,28 +87,28 @@ class CelerySettings(Group):
         SecretStr("redis://redis:6379/0"), description="Redis for tasks"
     )
     result_backend: SecretStr = Field(
-        SecretStr("redis://redis:6379/0"), description="Redis for the states of tasks"
+        SecretStr("redis://redis:6379/0"), description="Redis for task states"
     )
     result_expires_seconds: int = Field(
-        3600, ge=1, description="How long Redis keeps states, in seconds"
+        3600, ge=1, description="How long Redis keeps task states, in seconds"
     )
     worker_pool: Literal["prefork", "threads"] = Field(
         "prefork",
-        description="What runs the tasks of a worker: processes (prefork) or "
-        "threads; docs/TASKS.md",
+        description="How a worker runs its tasks: processes (prefork) or threads; "
+        "docs/TASKS.md",
     )
     worker_concurrency: int | None = Field(
         None,
         ge=1,
-        description="Tasks that a worker runs at a time; if unset one for each "
+        description="Tasks that a worker runs at a time; if unset, one per "
         "processor, or 16 threads (4 in docker-compose.yml)",
     )
     worker_prefetch_multiplier: int = Field(
         1,
         ge=1,
-        description="Tasks that a worker takes for each of its children or threads. "
-        "More is faster where tasks are short; they wait behind long ones, and behind "
-        "less urgent ones",
+        description="Tasks that a worker reserves per child or thread. More is "
+        "faster for short tasks, but they may wait behind long or less "
+        "urgent ones",
     )
     task_soft_time_limit_seconds: int = Field(
         60,
@@ -127,13 +131,14 @@ class CelerySettings(Group):
     visibility_timeout_seconds: int = Field(
         180,
         ge=1,
-        description="A task that no worker finished by then is given to another, in"
-        " seconds",
+        description="A task that is not finished by then goes to another worker, in "
+        "seconds",
     )
     worker_grace_seconds: float = Field(
         20,
         gt=0,
-        description="Time for running tasks when the worker is stopped, in seconds",
+        description="How long a stopping worker waits for its running tasks, in "
+        "seconds",
     )
     sweep_every_seconds: float = Field(
         10,
@@ -142,23 +147,27 @@ class CelerySettings(Group):
         "seconds",
     )
     sweep_after_seconds: float = Field(
-        30, gt=0, description="How old such work must be, in seconds"
+        30,
+        gt=0,
+        description="How old such work must be before it is published "
+        "again, in seconds",
     )
     sweep_publish_limit: int = Field(
-        5, ge=1, description="Times to publish a lost record again before it has failed"
+        5,
+        ge=1,
+        description="How often to publish a lost record again before it "
+        "counts as failed",
     )
-    log_retention_days: float = Field(
-        30, gt=0, description="Log rows that are older are deleted"
-    )
+    log_retention_days: float = Field(30, gt=0, description="Days to keep log rows")
     heartbeat_file: str | None = Field(
         None,
-        description="A file that worker or beat touches every second while it "
-        "works, for probes",
+        description="The file that worker and beat touch every second while they "
+        "work, for probes",
     )
 
     @model_validator(mode="after")
     def order_the_clocks(self) -> Self:
-        """A task must be over before another worker may get it."""
+        """A task must end before another worker may receive it."""
         if self.task_soft_time_limit_seconds >= self.task_time_limit_seconds:
             raise ValueError(
                 "CELERY_TASK_SOFT_TIME_LIMIT_SECONDS must be below "
@@ -174,32 +183,32 @@ class CelerySettings(Group):
 
 
 class IdempotencySettings(Group):
-    """Idempotency-Key (API). Kept in Redis."""
+    """Idempotency keys (API), kept in Redis."""
 
     model_config = SettingsConfigDict(env_prefix="IDEMPOTENCY_")
 
     redis_url: SecretStr | None = Field(
         None,
-        description="Redis for the keys, best one of their own; CELERY_RESULT_BACKEND "
-        "if unset",
+        description="Redis for the keys, ideally a separate one; "
+        "CELERY_RESULT_BACKEND if unset",
     )
     ttl_seconds: int = Field(
         3600,
         ge=1,
-        description="How long an answer is kept for the next request with its key, "
+        description="How long an answer is kept for repeated requests with its key, "
         "in seconds",
     )
     lease_seconds: float = Field(
         60,
         gt=0,
-        description="After that a key whose process was killed may be worked on "
-        "again, in seconds; longer than RPC_TIMEOUT_SECONDS and "
+        description="When a process dies, its keys can be used again after this "
+        "time, in seconds; longer than RPC_TIMEOUT_SECONDS and "
         "DB_TIMEOUT_SECONDS together",
     )
     max_stored_bytes: int = Field(
         64 * 1024,
         ge=0,
-        description="Of longer answers only status and Location are kept",
+        description="For longer answers, only status and Location are kept",
     )
 
 
@@ -211,7 +220,7 @@ QueueNames = create_model(
 
 
 class Settings(ProcessSettings):
-    """API and worker. Everything that a process needs to know: pass it down."""
+    """API and worker. Create it once per process and pass it down."""
 
     api_host: str = Field(
         "0.0.0.0",  # nosec: containers are reached from outside
@@ -225,30 +234,32 @@ class Settings(ProcessSettings):
     max_body_bytes_in_flight: int = Field(
         32 * 1024 * 1024,
         ge=1,
-        description="Bytes of bodies and answers that a process holds at a time",
+        description="Bytes of request bodies and answers that a process holds at a "
+        "time",
     )
     max_page_bytes: int = Field(
         4 * 1024 * 1024,
         ge=1,
-        description="Stored bytes after which a page of rows ends early; it has one "
-        "row at least",
+        description="A page of rows ends early at this many stored bytes; it has at "
+        "least one row",
     )
     docs_enabled: bool | None = Field(
         None,
-        description="Swagger UI, ReDoc and the schema; all but production if unset",
+        description="Serve Swagger UI, ReDoc and the schema; if unset, except in "
+        "production",
     )
     record_retention_days: float | None = Field(
-        None, gt=0, description="Days that records are kept; all are, if unset"
+        None, gt=0, description="Days to keep records; for ever if unset"
     )
     cors_origins: list[Origin] = Field(
         [],
-        description="JSON list of origins that browsers may call from: "
+        description="JSON list of the origins allowed to call from a browser: "
         '["https://app.example.org"]',
     )
     forwarded_allow_ips: str = Field(
         "127.0.0.1",
-        description="Proxies whose X-Forwarded-* headers are believed: addresses "
-        "and networks",
+        description="Proxies whose X-Forwarded-* headers are trusted: addresses and "
+        "networks",
     )
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
@@ -257,7 +268,7 @@ class Settings(ProcessSettings):
 
     @cached_property
     def services(self) -> ServiceRegistry:
-        """The services, each with the queue that ``<NAME>_QUEUE_NAME`` names, if so."""
+        """The services; ``<NAME>_QUEUE_NAME`` replaces the queue of one."""
         queues = self.queues.model_dump()
         return ServiceRegistry(
             tuple(replace(s, queue=queues[f"{s.name}_queue_name"]) for s in SERVICES)
@@ -271,7 +282,7 @@ class Settings(ProcessSettings):
 
     @model_validator(mode="after")
     def outlive_requests(self) -> Self:
-        """Nobody may take over a key whose holder is still at work."""
+        """Nobody may take over a key while its request is still in progress."""
         longest = self.rpc.timeout_seconds + self.database.db_timeout_seconds
         if self.idempotency.lease_seconds <= longest:
             raise ValueError(
@@ -282,14 +293,14 @@ class Settings(ProcessSettings):
 
     @property
     def serves_docs(self) -> bool:
-        """Whether the API shows its documentation: in production only if asked to."""
+        """Whether the API serves its documentation; in production only if asked to."""
         if self.docs_enabled is None:
             return self.environment != "production"
         return self.docs_enabled
 
     @model_validator(mode="after")
     def refuse_development_values_in_production(self) -> Self:
-        """A password that is printed in a README must not reach production."""
+        """A password printed in a README must not reach production."""
         if self.environment == "production":
             faults = list(self._development_values())
             if faults:
@@ -297,7 +308,7 @@ class Settings(ProcessSettings):
         return self
 
     def _development_values(self) -> Iterator[str]:
-        advice = "set a password of your own; `make secrets` writes a .env with some"
+        advice = "set your own password; `make secrets` writes a .env with random ones"
         if self.rpc.broker_url is None and is_known(self.rabbitmq.password):
             yield f"RABBITMQ_PASSWORD: {advice}"
         for group in (self.rpc, self.database, self.celery, self.idempotency):
@@ -306,15 +317,15 @@ class Settings(ProcessSettings):
                 if url is not None and has_known_password(url):
                     yield f"{group.variable(name)}: {advice}"
         if "*" in self.cors_origins:
-            yield "CORS_ORIGINS: name the origins instead of *"
+            yield "CORS_ORIGINS: list the origins instead of *"
         if "*" in self.forwarded_allow_ips:
-            yield "FORWARDED_ALLOW_IPS: name the proxies, as addresses or networks"
+            yield "FORWARDED_ALLOW_IPS: list the proxies, as addresses or networks"
         if self.database.sql_echo:
-            yield "SQL_ECHO: logs what people sent; set it to false"
+            yield "SQL_ECHO: logs what clients send; set it to false"
         if self.log_level == "DEBUG":
-            yield "LOG_LEVEL: DEBUG logs what people sent; set it to INFO"
+            yield "LOG_LEVEL: DEBUG logs what clients send; set it to INFO"
 
 
 def load_settings() -> Settings:
-    """The settings of this process; ends it with a message if they are wrong."""
+    """The settings of this process; if they are invalid, exits with a message."""
     return load(Settings)

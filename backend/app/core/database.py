@@ -1,7 +1,7 @@
-"""PostgreSQL: engines, sessions, and the translation of their errors.
+"""PostgreSQL: engines, sessions, and the translation of driver errors.
 
-Requests use the async engine (asyncpg), so that a query never blocks the event
-loop. The Celery worker and Alembic use the sync one (psycopg2): they have no loop.
+Requests use the async engine (asyncpg), so a query never blocks the event loop. The
+Celery worker and Alembic have no event loop and use the sync engine (psycopg2).
 """
 
 import logging
@@ -36,11 +36,11 @@ from app.core.exceptions import (
 from chassis import json_text
 from chassis.outages import Outage
 
-# Classes of SQLSTATE that only the opening of a connection meets: login, database.
+# SQLSTATE classes that occur only when a connection opens: login, database.
 REFUSED_STATES = ("28", "3D")
-# What psycopg2 has of these is their text: it knows no state of them.
+# psycopg2 gives no SQLSTATE for these errors, so compare their text.
 REFUSED_TEXTS = ("authentication failed", 'database "', 'role "')
-ADVICE = "check user, password and database of DATABASE_URL"
+ADVICE = "check the user, password and database in DATABASE_URL"
 
 # Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
 # shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
@@ -52,7 +52,7 @@ FOREIGN_KEY_VIOLATION = "23503"
 # A table or a column that the code knows and the database does not.
 MISSING_STATES = ("42P01", "42703")
 
-# Data: too long, out of range, U+0000, no date, a negative LIMIT.
+# Invalid data: too long, out of range, U+0000, an invalid date, a negative LIMIT.
 DATA_STATES = "22"
 
 to_json = json_text.dumps
@@ -61,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
-    """Engine of the worker and of the migrations. Connects on first use."""
+    """The engine of the worker and of migrations. Connects on first use."""
     defaults: dict[str, Any] = {
         "echo": settings.sql_echo,
         "pool_size": settings.db_pool_size,
@@ -97,27 +97,27 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A session that is rolled back unless its user commits.
+        """A session that rolls back unless its user commits.
 
         Raises:
             DatabaseUnavailable: no connection, or no answer in time.
-            AlreadyStored, BrokenReference: rows that are there do not allow it.
-            Unstorable: a value that no column takes.
+            AlreadyStored, BrokenReference: existing rows do not allow it.
+            Unstorable: a column does not accept a value.
         """
         with translate_errors():
             async with self._new_session() as session:
                 yield session
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         await self.engine.dispose()
 
 
 async def get_async_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
-    """FastAPI dependency: one session for one request.
+    """FastAPI dependency: one session per request.
 
-    It commits when the endpoint returns and before the answer is sent, if used with
-    ``scope="function"`` (see ``SessionDep``); an exception rolls back.
+    With ``scope="function"`` (see ``SessionDep``) it commits when the endpoint returns,
+    before the answer is sent. An exception rolls back.
     """
     async with connection.app.state.resources.database.session() as session:
         yield session
@@ -128,8 +128,8 @@ _outage = Outage("PostgreSQL")
 
 
 def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
-    """The error to raise; the process says once that PostgreSQL is lost."""
-    # SQLAlchemy's own text quotes statement and values.
+    """The error to raise; logs the loss of PostgreSQL once per outage."""
+    # SQLAlchemy's own text quotes the statement and its values.
     cause: BaseException = getattr(error, "orig", None) or error
     state = getattr(cause, "sqlstate", None) or ""
     is_refused = state.startswith(REFUSED_STATES) or any(
@@ -142,16 +142,18 @@ def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn "the database is not there" in all its spellings into one error, and give
-    a duplicate, a broken reference, and a value that no column takes one each.
+    """Translate every form of "the database is not there" into one error; a duplicate,
+    a broken reference, and a value that no column accepts have one each.
 
-    Mistakes of ours (an unknown column, another broken constraint) pass unchanged.
+    Bugs (an unknown column, another violated constraint) pass unchanged.
     """
     try:
         yield
         _outage.restored()
-    except PoolTimeoutError as error:  # all connections are busy: none is lost
-        raise DatabaseUnavailable("No connection to PostgreSQL is free.") from error
+    except PoolTimeoutError as error:  # all connections are in use: none is lost
+        raise DatabaseUnavailable(
+            "All connections to PostgreSQL are in " "use."
+        ) from error
     except (OSError, TimeoutError) as error:
         raise _unavailable(error, "PostgreSQL cannot be reached.") from error
     except PendingRollbackError as error:
@@ -163,11 +165,11 @@ def translate_errors() -> Iterator[None]:
         if meaning := _meaning(error.orig, is_lost):
             raise meaning from error
         raise
-    # What follows comes from the driver itself: group commit uses it.
+    # The cases below come from the driver itself: group commit uses it directly.
     except (
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
-        # If PostgreSQL says goodbye just as the statement is to be sent.
+        # PostgreSQL closed the connection just before the statement was sent.
         asyncpg.InternalClientError,
     ) as error:
         if meaning := _meaning(error, not isinstance(error, asyncpg.PostgresError)):
@@ -176,13 +178,15 @@ def translate_errors() -> Iterator[None]:
 
 
 def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | None:
-    """What the driver's error is to us; ``is_lost`` if it is one of the connection."""
+    """Our meaning of the driver's error; ``is_lost`` if the connection is gone."""
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
-    # asyncpg refuses some values before it sends them; SQLAlchemy hides its error.
+    # asyncpg refuses some values before it sends them; SQLAlchemy hides that error.
     causes = (error, getattr(error, "__cause__", None))
     if state.startswith(DATA_STATES) or any(isinstance(c, ValueError) for c in causes):
         # The error's own text quotes the value.
-        logger.warning("PostgreSQL takes no such value (SQLSTATE %s)", state or "none")
+        logger.warning(
+            "PostgreSQL does not accept this value " "(SQLSTATE %s)", state or "none"
+        )
         return Unstorable(
             "A value is too long, out of range, or text that PostgreSQL cannot store."
         )

@@ -4,23 +4,23 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
 
     ApplicationError
     +-- Refused
-    |   +-- KeyReused        another request had this idempotency key
-    |   +-- Unstorable       PostgreSQL takes no such value
-    +-- Malformed            a header that cannot be read
+    |   +-- KeyReused        another request used this idempotency key
+    |   +-- Unstorable       PostgreSQL does not accept a value
+    +-- Malformed            a header is invalid
     +-- NotFound             no such record
-    +-- Conflict             the present state does not allow it
-    |   +-- KeyInFlight      a request with this idempotency key is being worked on
-    |   +-- AnswerNotKept    the request was done, and its answer was too long to keep
+    +-- Conflict             the current state does not allow it
+    |   +-- KeyInFlight      a request with this idempotency key is in progress
+    |   +-- AnswerNotKept    the answer to this request was too long to store
     |   +-- AlreadyStored    a row with that id, or another unique value, exists
     |   +-- BrokenReference  a row refers to one that is not there, or that would go
     +-- Unavailable
-        +-- TooBusy          this process holds or does as much as it may
+        +-- TooBusy          this process has no capacity left
         +-- DatabaseUnavailable
-        +-- KeyStoreUnavailable  the Redis of idempotency keys is away or full
-        +-- RemoteUnavailable    another server, asked over HTTP, is down or fails
+        +-- KeyStoreUnavailable  the Redis of idempotency keys is down or full
+        +-- RemoteUnavailable    another HTTP server is down or fails
 
-Names of vendors (redis, SQLAlchemy, httpx2) end where these are raised. HTTP enters
-once, in ``app.api.errors``.
+Errors of vendors (redis, SQLAlchemy, httpx2) are translated where these are raised.
+``app.api.errors`` alone maps them to HTTP.
 """
 
 from chassis.errors import (
@@ -68,18 +68,18 @@ class KeyReused(Refused):
     """The idempotency key belongs to a request with other content."""
 
     code = "idempotency_key_reused"
-    title = "The key belongs to another request"
+    title = "The key was used for another request"
 
 
 class Unstorable(Refused):
-    """A value is too long or out of range for its column, or text with U+0000."""
+    """A value is too long or out of range for its column, or contains U+0000."""
 
     code = "unstorable_value"
     title = "The values cannot be stored"
 
 
 class Malformed(ApplicationError):
-    """A header that cannot be read."""
+    """A header is invalid."""
 
     code = "malformed_header"
     title = "Malformed header"
@@ -93,22 +93,22 @@ class NotFound(ApplicationError):
 
 
 class Conflict(ApplicationError):
-    """The present state does not allow it."""
+    """The current state does not allow it."""
 
     code = "conflict"
     title = "Conflict"
 
 
 class KeyInFlight(Conflict):
-    """A request with this idempotency key is being worked on."""
+    """A request with this idempotency key is still being processed."""
 
     code = "idempotency_key_in_flight"
-    title = "The first request is still being worked on"
+    title = "The first request is still being processed"
     retry_after = 1
 
 
 class AnswerNotKept(Conflict):
-    """The request was done before; its answer was too long to be kept."""
+    """The request was processed before, but its answer was too long to store."""
 
     code = "idempotency_answer_not_kept"
     title = "The first answer was not kept"
@@ -127,7 +127,8 @@ class BrokenReference(Conflict):
 
 
 class TooBusy(Unavailable):
-    """This process holds as many bytes as it may, or has enough large work to do."""
+    """This process has no capacity left: too many bytes held, or too much large
+    work."""
 
     code = "too_busy"
 
@@ -145,7 +146,7 @@ class KeyStoreUnavailable(Unavailable):
 
 
 class RemoteUnavailable(Unavailable):
-    """Another server, asked over HTTP, cannot be reached or says that it fails."""
+    """Another HTTP server cannot be reached or reports a failure."""
 
     code = "remote_unavailable"
     retry_after = 5

@@ -1,4 +1,4 @@
-"""Whether the parts that the API needs are there."""
+"""Health of the parts that the API depends on."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ CACHE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class PartState:
-    """One part; ``detail`` is for people."""
+    """The state of one part; ``detail`` is for people."""
 
     is_up: bool
     detail: str | None = None
@@ -25,7 +25,7 @@ ReadStates = Callable[[], Awaitable[Mapping[str, PartState]]]
 
 @dataclass(frozen=True)
 class HealthReport:
-    """The state of each part; the API's main job needs those in ``required``."""
+    """The state of each part; the API's main job needs the ``required`` ones."""
 
     parts: Mapping[str, PartState]
     required: frozenset[str]
@@ -45,16 +45,16 @@ class HealthReport:
 
 
 class HealthChecks:
-    """Runs all checks at once, and again no sooner than ``CACHE_SECONDS`` later.
+    """Runs all checks in parallel, at most once every ``CACHE_SECONDS``.
 
-    Probes may come as often as they like: at most one check of a part runs.
+    However often probes come, each part has at most one running check.
 
     Args:
-        checks: of each part of this deployment; one raises ApplicationError if its
-            part is down.
+        checks: one per part of this deployment; it raises ApplicationError if its part
+            is down.
         required: the parts without which the API cannot do its main job.
-        read_services: the state of the services, which decide nothing: the API works
-            for one while another is away.
+        read_services: reads the state of the services. They do not affect readiness:
+            the API can serve one service while another is down.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class HealthChecks:
         self.is_draining = False
 
     async def report(self) -> HealthReport:
-        """Without the services: they must not delay a probe."""
+        """The report without the services, which must not delay a probe."""
         return HealthReport(await self._parts.get(), self._required)
 
     async def report_all(self) -> HealthReport:
-        """With the services."""
+        """The report with the services."""
         parts, services = await asyncio.gather(self._parts.get(), self._services.get())
         return HealthReport({**parts, **services}, self._required)
 

@@ -1,27 +1,27 @@
-"""``Idempotency-Key``: a POST that is sent again is done once.
+"""``Idempotency-Key``: a repeated POST is processed once.
 
-By the IETF's draft-ietf-httpapi-idempotency-key-header. The first request with a key
-claims it and works. Another one with the key is answered:
+Follows the IETF's draft-ietf-httpapi-idempotency-key-header. The first request with a
+key claims it and is processed. Another request with the key is answered:
 
-* 409 with ``Retry-After`` while the first is under way,
+* 409 with ``Retry-After`` while the first is in progress,
 * with the first one's answer afterwards, marked ``Idempotency-Replayed: true``,
-* 422 if it is another request (method, path, query or body),
+* 422 if it differs (method, path, query or body),
 * 503 if Redis, which keeps the keys, does not answer or is full.
 
-Kept are successes, and refusals that follow from the request alone; after any other
-answer the key is free again. Redis holds little of them: a body that the record of the
-work has is read from there, and one above the limit is left out. Who asks for the
-latter again is sent to what the first request has made (303).
+Successes are stored, and refusals that depend on the request alone; any other answer
+frees the key. Redis stores little: if the record of the work holds the body, it is read
+from there, and a body above the limit is not stored. A repeated request then gets a 303
+to what the first one created.
 
-The claim of a process that was killed ends with its lease. The retry then works under
-the same task id, so that a record which the first has stored is found instead of stored
-twice: also when Redis has forgotten the key.
+The claim of a killed process ends with its lease. The retry then uses the same task id,
+so it finds a record that the first request stored instead of storing a second one, even
+when Redis has lost the key.
 
-A request without the header never gets near Redis.
+A request without the header never uses Redis.
 
-What belongs to the layers above is handed in: the store, and how this application
-answers errors, and reads an answer from a record. The body is read as a whole: what is
-around this bounds it.
+The layers above pass in the store and the functions that answer errors and read an
+answer from a record. The body is read as a whole: the middleware around this one limits
+it.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 _requests = tracing.meter.create_counter(
     "app.idempotency.requests",
     unit="{request}",
-    description="Requests with a key, by what was found under it.",
+    description="Requests with an idempotency key, by what the store held.",
 )
 
 HEADER = "Idempotency-Key"
@@ -63,16 +63,16 @@ MAX_LENGTH = 255
 _RAW_HEADER = HEADER.lower().encode()
 _NAMESPACE = UUID("6e1b4c0e-5d0c-4f0a-9a55-0d7c3f1c2b61")
 
-# A string as RFC 8941 has it, or the same characters bare, but no separator.
+# A string of RFC 8941, or the same characters unquoted but without separators.
 _QUOTED = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE = re.compile(rb"[!#-+.-:<-\[\]-~-]+")
 
 
 def parse_key(values: list[bytes]) -> str:
-    """The key that the header's field values spell.
+    """The key in the header's field values.
 
     Raises:
-        Malformed: more than one value, none, or characters that a key has not.
+        Malformed: no value, several values, or characters that a key must not have.
     """
     value = values[0].strip(b" \t")
     quoted = _QUOTED.fullmatch(value)
@@ -84,17 +84,17 @@ def parse_key(values: list[bytes]) -> str:
         or not 1 <= len(value) <= MAX_LENGTH
     ):
         raise Malformed(
-            f"{HEADER} must be one string of 1 to {MAX_LENGTH} visible characters of "
-            'ASCII, such as "8e03978e-40d5-43dd-bc93-6894a57f9324".'
+            f"{HEADER} must be one string of 1 to {MAX_LENGTH} visible ASCII "
+            'characters, such as "8e03978e-40d5-43dd-bc93-6894a57f9324".'
         )
     return value.decode("ascii")
 
 
 def fingerprint(scope: Scope, body: bytes) -> str:
-    """What makes two requests the same one.
+    """Equal for requests that count as the same.
 
-    With authentication in front, the caller's identity belongs here too: nobody may
-    be given another one's answer.
+    With authentication, add the caller's identity here: no caller may receive another
+    caller's answer.
     """
     digest = hashlib.sha256()
     method, path, query = scope["method"], scope["path"], scope["query_string"]
@@ -108,11 +108,11 @@ class IdempotencyMiddleware:
     """Pure ASGI: the context variable that it sets reaches the endpoint.
 
     Args:
-        keys: gives the store; it exists only once the process serves.
-        answer_error: the answer to what reading the body or this module raises.
-        read_answer: the body of an answer, from the record with that task id; raises
-            NotFound if it has been deleted.
-        max_stored_bytes: of longer answers only status and headers are kept.
+        keys: returns the store, which exists only once the process serves.
+        answer_error: the answer to an error of this module or of reading the body.
+        read_answer: the body of the answer, from the record with that task id; raises
+            NotFound if the record has been deleted.
+        max_stored_bytes: for longer answers, only status and headers are stored.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class IdempotencyMiddleware:
         self._max_stored_bytes = max_stored_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what has no key; do the rest once."""
+        """Pass on requests without a key; process the others once."""
         given = _given_keys(scope)
         if not given:
             await self._app(scope, receive, send)
@@ -185,7 +185,7 @@ class IdempotencyMiddleware:
         try:
             await self._app(scope, _receive_again(body, receive), recorder)
         except BaseException:
-            # After an answer this does nothing: the claim's entry is gone.
+            # After an answer this has no effect: the claim's entry is gone.
             await settle(None)
             raise
         finally:
@@ -199,14 +199,14 @@ def _given_keys(scope: Scope) -> list[bytes]:
 
 
 async def _settle(store: Keys, claim: Claim, answer: Answer | None) -> None:
-    """Keep the answer, or let go of the key; the request itself is done either way."""
+    """Store the answer or release the key; neither changes the request's answer."""
     try:
         if answer is None:
             await store.release(claim)
         elif not await store.complete(claim, answer):
             logger.warning("A request outlived the lease of its idempotency key")
     except KeyStoreUnavailable:
-        logger.info("An idempotency key stays taken until its lease ends")
+        logger.info("An idempotency key stays claimed until its lease ends")
 
 
 def _count(claim: Claim | Held, digest: str) -> None:
@@ -221,25 +221,26 @@ def _count(claim: Claim | Held, digest: str) -> None:
 
 def _finished(held: Held, digest: str) -> Answer:
     if held.fingerprint != digest:
-        raise KeyReused(f"This {HEADER} was sent with another request.")
+        raise KeyReused(f"This {HEADER} was used for another request.")
     if held.answer is None:
-        raise KeyInFlight(f"A request with this {HEADER} is being worked on.")
+        raise KeyInFlight(f"A request with this {HEADER} is still being processed.")
     return held.answer
 
 
 def _answer_without_body(answer: Answer) -> Response:
-    """What can be said when the body was too long to be kept: where to find it."""
-    told = f"This request was done, and answered {answer.status}; do not do it again."
+    """The answer if the body was too long to store: it says where to find the
+    result."""
+    told = f"It was already answered with {answer.status}; do not repeat it."
     location = dict(answer.headers).get("location")
     if location is None:
-        raise AnswerNotKept(f"{told} The answer was too long to be kept.")
-    text = f"{told} The answer was too long to be kept; see what is at Location."
+        raise AnswerNotKept(f"{told} The answer was too long to store.")
+    text = f"{told} The answer was too long to store; Location leads to the result."
     headers = {"Location": location, REPLAYED: "true"}
     return Response(text, 303, headers, media_type="text/plain")
 
 
 def _receive_again(body: bytes, receive: Receive) -> Receive:
-    """ASGI's ``receive`` for a body that has been read."""
+    """ASGI's ``receive`` for a body that was already read."""
     messages: list[Message] = [{"type": "http.request", "body": body}]
 
     async def replay() -> Message:

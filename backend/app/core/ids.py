@@ -1,7 +1,7 @@
 """The id of a piece of work: of its record, its message and its task.
 
-Usually a fresh one. Work under an idempotency key has an id that follows from key and
-request, so that doing it twice finds the same record.
+It is usually random. Under an idempotency key it is derived from key and request, so
+repeating the request finds the same record.
 """
 
 from contextvars import ContextVar
@@ -13,7 +13,8 @@ from chassis.context import current_task_id
 
 @dataclass(slots=True)
 class KeyedWork:
-    """Work under a key; ``is_in_record`` if its answer can be read from its record."""
+    """Work under an idempotency key; ``is_in_record`` if the record holds its
+    answer."""
 
     task_id: str
     is_in_record: bool = False
@@ -23,7 +24,8 @@ keyed_work: ContextVar[KeyedWork | None] = ContextVar("keyed_work", default=None
 
 
 def new_task_id() -> str:
-    """The id that the request's key stands for, or a fresh one; current from here."""
+    """The id derived from the request's key, or a random one; it becomes the current
+    id."""
     work = keyed_work.get()
     task_id = work.task_id if work else str(uuid4())
     current_task_id.set(task_id)
@@ -31,7 +33,7 @@ def new_task_id() -> str:
 
 
 def answer_is_in_record(task_id: str) -> None:
-    """Say that the record holds all that is answered: it need not be kept twice."""
+    """Mark that the record holds the whole answer: it need not be stored twice."""
     work = keyed_work.get()
     if work is not None and work.task_id == task_id:
         work.is_in_record = True

@@ -1,4 +1,4 @@
-"""What is kept under an idempotency key, and what keeps it."""
+"""Idempotency keys: what is stored under one, and the interface of the store."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,10 +6,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished answer, as it is given again.
+    """A finished answer, for replay.
 
-    ``body`` is None if it is read from the record of the work, or if it was too long to
-    be kept.
+    ``body`` is None if the record of the work holds it, or if it was too long to store.
     """
 
     status: int
@@ -20,7 +19,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What another request left under the key; ``answer`` is None while it works."""
+    """The entry that another request left; ``answer`` is None while that one is in
+    progress."""
 
     fingerprint: str
     answer: Answer | None
@@ -28,7 +28,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a key, until its lease ends."""
+    """The right to process a request under a key, until the lease ends."""
 
     name: str
     fingerprint: str
@@ -36,13 +36,13 @@ class Claim:
 
 
 class Keys(Protocol):
-    """Every method raises KeyStoreUnavailable if the keys cannot be read."""
+    """Every method raises KeyStoreUnavailable if the store does not answer."""
 
     async def claim(self, key: str, fingerprint: str) -> Claim | Held:
-        """Take the key, or see what another request left there."""
+        """Claim the key, or return the entry that another request left."""
 
     async def complete(self, claim: Claim, answer: Answer) -> bool:
-        """Keep the answer for the next who sends the key; False: the lease was over."""
+        """Store the answer for repeated requests; False if the lease had ended."""
 
     async def release(self, claim: Claim) -> None:
-        """Let the next who sends the key do the work."""
+        """Release the key, so that a repeated request is processed."""

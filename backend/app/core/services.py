@@ -1,42 +1,41 @@
-"""The services that this backend calls: one line for each.
+"""The services that this backend calls: one line each.
 
-Everything that concerns all of them reads this list: accepted work and its sweep,
-metrics, health and telemetry.
+Accepted work and its sweep, metrics, health and telemetry all read this list.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Records and tasks of an older version name no queue: all of them are this one's.
+# Records and tasks of an older version name no queue: they all belong to this service.
 UNNAMED = "data"
 
 
 @dataclass(frozen=True)
 class Service:
-    """``queue`` is where it listens; ``<NAME>_QUEUE_NAME`` replaces it."""
+    """``queue`` is where the service listens; ``<NAME>_QUEUE_NAME`` replaces it."""
 
     name: str
     queue: str
 
     @property
     def dead_letter_queue(self) -> str:
-        """Where requests end that the service fails on again and again."""
+        """The queue for requests that the service keeps failing on."""
         return f"{self.queue}_dlq"
 
     def owns(self, queue: str | None) -> bool:
-        """Whether a record or a task with that queue's name is for this service."""
+        """Whether a record or task with that queue name belongs to this service."""
         return queue == self.queue or (queue is None and self.name == UNNAMED)
 
 
 SERVICES: tuple[Service, ...] = (
-    # A line for each; `make new-service` adds one.
+    # One line per service; `make new-service` adds one.
     Service("data", "data_queue"),
 )
 
 
 @dataclass(frozen=True)
 class ServiceRegistry:
-    """The services of one process; ``settings.services`` is its own."""
+    """The services of one process; use ``settings.services``."""
 
     services: tuple[Service, ...]
 
@@ -44,12 +43,12 @@ class ServiceRegistry:
         return iter(self.services)
 
     def get_service(self, name: str) -> Service:
-        """Raises LookupError if ``app.core.services`` has no line for it."""
+        """The service with that name; LookupError if ``app.core.services`` has none."""
         for service in self.services:
             if service.name == name:
                 return service
-        raise LookupError(f"app.core.services names no service {name!r}")
+        raise LookupError(f"app.core.services has no service named {name!r}")
 
     def find_service(self, queue: str | None) -> Service | None:
-        """The service that a record or a task with that queue's name is for."""
+        """The service that a record or task with that queue name belongs to."""
         return next((each for each in self.services if each.owns(queue)), None)

@@ -11,15 +11,15 @@ from app.infrastructure.celery_transport import register_transport
 
 PROCESS_DATA = "app.tasks.data.process_data"
 
-# In the order in which a free worker looks at them.
+# In the order in which a free worker takes from them.
 QUEUES = ("high", "default", "low")
 
 SOCKET_TIMEOUT = 2.0
-THREADS = 16  # of a worker with threads, unless the settings say otherwise
+THREADS = 16  # the default for a worker with threads
 
 
 def create_celery(settings: CelerySettings) -> Celery:
-    """The application of worker and beat. Nothing connects before the first use."""
+    """The application of worker and beat. It connects on first use."""
     register_transport()
     app = TidyCelery(
         __title__,
@@ -33,7 +33,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         accept_content=["json"],
         task_queues=[Queue(name) for name in QUEUES],
         task_default_queue="default",
-        # app.tasks.data notes states and results, at less cost.
+        # app.tasks.data writes states and results itself, with less traffic.
         task_ignore_result=True,
         redis_socket_timeout=SOCKET_TIMEOUT,
         redis_socket_connect_timeout=SOCKET_TIMEOUT,
@@ -48,7 +48,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         worker_concurrency=settings.worker_concurrency
         or ("auto" if settings.worker_pool == "prefork" else THREADS),
         worker_prefetch_multiplier=settings.worker_prefetch_multiplier,
-        # Nobody can end a thread: its task goes on, and ends its record.
+        # A thread cannot be killed: its task continues, and ends its record.
         worker_cancel_long_running_tasks_on_connection_loss=(
             settings.worker_pool == "prefork"
         ),
@@ -58,8 +58,8 @@ def create_celery(settings: CelerySettings) -> Celery:
         broker_transport_options={
             "queue_order_strategy": "priority",
             "priority_steps": [0],  # a queue is one list: sweep and metrics look there
-            # Look every 10 s for tasks that no worker finished in time; kombu's own
-            # throttle makes that 100 s.
+            # Check every 10 s for tasks that no worker finished in time. By default
+            # kombu restores such tasks only every 100 s.
             "unacked_restore_throttle": 1,
             "visibility_timeout": settings.visibility_timeout_seconds,
             "socket_connect_timeout": SOCKET_TIMEOUT,
@@ -70,7 +70,7 @@ def create_celery(settings: CelerySettings) -> Celery:
 
 
 def create_publisher(settings: CelerySettings) -> Celery:
-    """The application of a process that only publishes."""
+    """The application of a process that only publishes tasks."""
     register_transport()
     app = TidyCelery(
         __title__,
@@ -82,8 +82,8 @@ def create_publisher(settings: CelerySettings) -> Celery:
         broker_transport_options={
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": SOCKET_TIMEOUT,
-            # One more attempt to connect, and at once: kombu's own would hold the
-            # thread for seconds, and tasks back when Redis has long returned.
+            # Retry the connection once, at once. kombu's own retries would block the
+            # thread for seconds, and delay tasks when Redis is already back.
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0,
@@ -94,10 +94,11 @@ def create_publisher(settings: CelerySettings) -> Celery:
 
 
 def know_task(app: Celery, name: str) -> None:
-    """Instrumentations of Celery follow the publishing of tasks that the app knows."""
+    """Declare a task's name: Celery's instrumentations trace only tasks that the app
+    knows."""
     if name not in app.tasks:
         app.task(name=name, shared=False)(_run_by_workers)
 
 
 def _run_by_workers() -> None:
-    """Stands for a task whose code is elsewhere."""
+    """A placeholder for a task whose code runs elsewhere."""

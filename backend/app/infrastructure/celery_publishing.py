@@ -1,8 +1,7 @@
-"""Publishing tasks: no arguments in logs, and whole telemetry also when it fails.
+"""Publishes tasks: no arguments in logs, and complete telemetry even if it fails.
 
-OpenTelemetry's instrumentation starts a span before a publish and ends it afterwards.
-If the publish raises, nothing comes afterwards: the span would never end, and would
-stay the parent of all that follows.
+OpenTelemetry's instrumentation starts a span before publishing and ends it afterwards.
+If publishing raises, that span never ends, and stays the parent of all later spans.
 """
 
 from contextvars import copy_context
@@ -12,16 +11,16 @@ from uuid import uuid4
 from celery import Celery
 from celery.signals import after_task_publish
 
-# What people sent stays out of logs and events.
+# Data of clients stays out of logs and events.
 HIDDEN = {"argsrepr": "()", "kwargsrepr": "{}"}
 
 
 class TidyCelery(Celery):
-    """Celery that hides the arguments of tasks, and ends what the instrumentation
-    began, also when publishing fails."""
+    """Celery that hides the arguments of tasks, and ends the instrumentation's spans
+    even if publishing fails."""
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
-        """As Celery's; ``apply_async``, retries and beat come by here too."""
+        """As Celery's; ``apply_async``, retries and beat call it too."""
         options["task_id"] = options.get("task_id") or str(uuid4())
         return copy_context().run(self._send, name, *args, **{**options, **HIDDEN})
 

@@ -1,4 +1,5 @@
-"""What every task is by default: retried after what may pass, and not for ever."""
+"""The defaults of every task: it retries temporary failures, a limited number of
+times."""
 
 from typing import Any
 
@@ -10,13 +11,14 @@ from app.core.exceptions import DeadlineExceeded, Unavailable
 
 
 class RetriedTask(Task[Any, Any]):
-    """The class of a worker's tasks. Each attribute is a default: options of
-    ``@shared_task`` replace it, for one task."""
+    """The class of a worker's tasks. Each attribute is a default; options of
+    ``@shared_task`` override it for one task."""
 
     autoretry_for = (Unavailable, DeadlineExceeded, SoftTimeLimitExceeded)
     retry_backoff = True
-    # Longer delays outlive the visibility timeout: Redis would give the task out twice.
+    # A longer delay outlives the visibility timeout: Redis would deliver the task
+    # twice.
     retry_backoff_max = LONGEST_RETRY_DELAY
-    default_retry_delay = 1  # of `retry()`, and after the loss of a worker's child
-    max_retries = None  # those of the settings: see below
+    default_retry_delay = 1  # for `retry()`, and after a worker's child is lost
+    max_retries = None  # from the settings: see below
     from_config = (*Task.from_config, ("max_retries", "task_max_retries"))

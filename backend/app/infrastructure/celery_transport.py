@@ -1,7 +1,7 @@
-"""kombu's Redis transport with one client for each channel.
+"""kombu's Redis transport with one client per channel.
 
-kombu makes a client of redis-py for every command. To take and acknowledge a task made
-two, which cost a seventh of a worker's processor time.
+kombu creates a redis-py client for every command. Receiving and acknowledging a task
+created two, which cost a seventh of a worker's CPU time.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 
 
 class KeptClientChannel(redis.Channel):
-    """Makes a client when its pool of connections is new, and keeps it."""
+    """Creates a client when its connection pool is new, and keeps it."""
 
     _kept: Any = None
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        """Called by kombu around each command; yields the client to use."""
+        """kombu calls this around each command; yields the client to use."""
         if client is None and self._is_current(self._kept):
             client = self._kept
         with super().conn_or_acquire(client) as used:
@@ -31,12 +31,12 @@ class KeptClientChannel(redis.Channel):
 
 
 class KeptClientTransport(redis.Transport):
-    """For the schemes ``redis`` and ``rediss``."""
+    """For the URL schemes ``redis`` and ``rediss``."""
 
     Channel = KeptClientChannel
 
 
 def register_transport() -> None:
-    """Let kombu use this transport in this process, whatever makes the connection."""
+    """Make kombu use this transport for all connections of this process."""
     name = f"{__name__}:{KeptClientTransport.__name__}"
     TRANSPORT_ALIASES.update(redis=name, rediss=name)

@@ -1,4 +1,4 @@
-"""Requests to other servers, by one client for the process."""
+"""Requests to other servers, through one client per process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,28 +10,28 @@ import httpx2
 from app.core.exceptions import DeadlineExceeded, RemoteUnavailable, TooManyInFlight
 from app.infrastructure.instrumentation import instrument_http_client
 
-# Seconds: until an answer is whole, unless a request has `timeout=` of its own; until
-# a connection is there; until one of the pool is free.
+# Seconds until an answer is complete, unless a request sets `timeout=`; until a
+# connection is open; until a connection of the pool is free.
 TIMEOUT = httpx2.Timeout(10, connect=3, pool=1)
 LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20)
 
 
 class HttpClient(httpx2.AsyncClient):
-    """httpx2's client, whose errors are those of ``app.core.exceptions``.
+    """httpx2's client that raises the errors of ``app.core.exceptions``.
 
-    Every request raises:
-        DeadlineExceeded: the answer was not whole in time.
-        RemoteUnavailable: no connection, a broken one, or an answer of 429 or 5xx.
-        TooManyInFlight: this process has enough requests under way.
-    Any other answer, 404 for one, is returned: what it means is the caller's business.
+    Any request may raise DeadlineExceeded (the answer was not complete in time),
+    RemoteUnavailable (no connection, a broken one, or an answer of 429 or 5xx) or
+    TooManyInFlight (this process has too many requests in flight).
+
+    It returns any other answer, such as a 404, for the caller to interpret.
     """
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send one request; all verbs and ``stream`` come through here."""
+        """Send one request; all methods and ``stream`` end here."""
         host = request.url.host
         seconds = request.extensions.get("timeout", {}).get("read")
         with translate_http_errors(host):
-            # httpx2's own limit is for each read: a slow side could go on for ever.
+            # httpx2's own timeout is per read: a slow server could stretch it for ever.
             async with asyncio.timeout(seconds):
                 response = await super().send(request, **options)
         if response.status_code == 429 or response.status_code >= 500:
@@ -43,7 +43,7 @@ class HttpClient(httpx2.AsyncClient):
     async def stream(
         self, method: str, url: httpx2.URL | str, **options: Any
     ) -> AsyncIterator[httpx2.Response]:
-        """An answer that is read piece by piece; the limit is for each piece."""
+        """An answer read piece by piece; the timeout applies to each piece."""
         with translate_http_errors(httpx2.URL(url).host):
             async with super().stream(method, url, **options) as response:
                 yield response
@@ -51,13 +51,15 @@ class HttpClient(httpx2.AsyncClient):
 
 @contextmanager
 def translate_http_errors(host: str) -> Iterator[None]:
-    """httpx2's errors of the other side as ours; mistakes of ours pass unchanged."""
+    """Translate httpx2's errors about the other server; bugs of ours pass unchanged."""
     try:
         yield
     except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError):
         raise
     except httpx2.PoolTimeout as error:
-        raise TooManyInFlight("Too many requests to other servers.") from error
+        raise TooManyInFlight(
+            "Too many requests to other servers are in " "flight."
+        ) from error
     except (httpx2.TimeoutException, TimeoutError) as error:
         raise DeadlineExceeded(f"{host} did not answer in time.") from error
     except httpx2.RequestError as error:
@@ -65,8 +67,8 @@ def translate_http_errors(host: str) -> Iterator[None]:
 
 
 class HttpConnections:
-    """Makes the client when it is first asked for: a process that asks no other server
-    pays for none."""
+    """Creates the client on first use: a process that calls no other server pays
+    nothing."""
 
     def __init__(self) -> None:
         self._client: HttpClient | None = None
@@ -76,7 +78,7 @@ class HttpConnections:
         """The client of this process."""
         async with self._lock:
             if self._client is None:
-                # In a thread: reading the certificates takes a tenth of a second.
+                # In a thread: loading the certificates takes a tenth of a second.
                 self._client = await asyncio.to_thread(
                     HttpClient, timeout=TIMEOUT, limits=LIMITS
                 )
@@ -84,6 +86,6 @@ class HttpConnections:
         return self._client
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         if self._client is not None:
             await self._client.aclose()

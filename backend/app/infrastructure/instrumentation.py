@@ -1,7 +1,7 @@
-"""Spans and metrics of libraries, by OpenTelemetry's instrumentations of them.
+"""Spans and metrics of libraries, from OpenTelemetry's instrumentations.
 
-To be called where telemetry has started: they are imported only then. Calls to
-services and group commit, which no library knows, have spans of our own.
+Call these functions after telemetry has started: they import the instrumentations.
+Calls to services and group commit have spans of our own, because no library knows them.
 """
 
 import os
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from httpx2 import AsyncClient
 
-# Probes come often and say little.
+# Probes are frequent and say little.
 UNTRACED_URLS = "/health"
 
 
 def instrument_clients() -> None:
-    """Trace what this process asks of PostgreSQL, Redis and Celery."""
-    # The names of today's conventions; the old ones are still their default.
+    """Trace the calls of this process to PostgreSQL, Redis and Celery."""
+    # Use the current semantic conventions; the old names are still the default.
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
 
     from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
@@ -47,7 +47,7 @@ def instrument_clients() -> None:
 
 
 def instrument_api(app: "FastAPI") -> None:
-    """Trace the requests that ``app`` serves, and what it asks of others."""
+    """Trace the requests that ``app`` serves, and its calls to others."""
     instrument_clients()
 
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -58,29 +58,29 @@ def instrument_api(app: "FastAPI") -> None:
         excluded_urls=UNTRACED_URLS,
         exclude_spans=["receive", "send"],
     )
-    # It runs already: its lifespan is what starts telemetry.
+    # The app already runs: its lifespan starts telemetry.
     app.middleware_stack = app.build_middleware_stack()
 
 
 def instrument_http_client(client: "AsyncClient") -> None:
-    """Trace its requests, where telemetry is on, and have them carry the trace on."""
+    """Trace the client's requests, if telemetry is on, and propagate the trace."""
     if tracing.is_enabled():
         from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 
-        instrumentor: Any = HTTPX2ClientInstrumentor  # its types know httpx alone
+        instrumentor: Any = HTTPX2ClientInstrumentor  # declared for httpx only
         instrumentor.instrument_client(client)
 
 
 class HttpMeters(MeterProvider):
-    """Hands out meters for duration and number of requests, at less cost a request.
+    """Creates meters for duration and number of requests that cost less per request.
 
-    The sizes of bodies are left out: no chart shows them, and they cost 5% of the rate
-    of requests. The requests in flight are counted in a plain number, read at each
-    export: as a counter of the SDK they would cost another 4%.
+    It drops body sizes: no chart shows them, and they cost 5% of the request rate. A
+    plain number counts the requests in flight and is read at each export: an SDK
+    counter would cost another 4%.
     """
 
     def get_meter(self, name: str, *args: Any, **kwargs: Any) -> Meter:
-        """A meter that records what is wanted, and nothing else."""
+        """A meter that records only the wanted instruments."""
         recording = get_meter_provider().get_meter(name, *args, **kwargs)
         return _HttpMeter(name, recording)
 
@@ -106,10 +106,10 @@ class _HttpMeter(NoOpMeter):
 
 
 class _Sum(NoOpUpDownCounter):
-    """All that was added, whatever its attributes; of one thread."""
+    """The sum of all added amounts, ignoring attributes; for one thread only."""
 
     value: float = 0
 
     def add(self, amount: float, *_: Any, **__: Any) -> None:
-        """Called with 1 as a request begins, and with -1 as it ends."""
+        """Called with 1 when a request begins, and with -1 when it ends."""
         self.value += amount

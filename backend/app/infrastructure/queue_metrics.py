@@ -1,6 +1,6 @@
-"""Depth, consumers and throughput of the queues, as RabbitMQ's management API has them.
+"""Depth, consumers and throughput of the queues, from RabbitMQ's management API.
 
-For one process of a deployment: what belongs to no process must not be counted twice.
+One process per deployment reports them, so that they are not counted twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,8 +24,8 @@ Observations = Iterable[Observation]
 
 
 def watch_queues(management: ManagementApi, services: ServiceRegistry) -> None:
-    """Report on the queues of the services and their dead letters with each export;
-    runs in the exporter's thread."""
+    """Report the queues of the services and their dead letters at each export. It runs
+    in the exporter's thread."""
     watched = [name for s in services for name in (s.queue, s.dead_letter_queue)]
 
     def observe(
@@ -35,7 +35,7 @@ def watch_queues(management: ManagementApi, services: ServiceRegistry) -> None:
             try:
                 queues = management.read_queues()
             except BrokerUnavailable:
-                return  # no figures are better than wrong ones
+                return  # no value is better than a wrong one
             for queue in watched:
                 if queue in queues:
                     name = {"messaging.destination.name": queue}
@@ -65,7 +65,7 @@ def watch_queues(management: ManagementApi, services: ServiceRegistry) -> None:
 
 
 def watch_tasks(settings: CelerySettings) -> None:
-    """Report how many tasks wait in Redis, with each export."""
+    """Report how many tasks wait in Redis, at each export."""
     redis = Redis.from_url(
         settings.broker_url.get_secret_value(),
         socket_timeout=TIMEOUT,

@@ -1,4 +1,4 @@
-"""Calls to services and the other end of them, under the names of the backend."""
+"""Both ends of calls to services, under the backend's names."""
 
 from chassis.rpc.producers import AsyncEventProducer, EventProducer, LogEvent
 from chassis.rpc.receiver import EventReceiver

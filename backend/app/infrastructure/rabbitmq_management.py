@@ -1,4 +1,4 @@
-"""What RabbitMQ's management API says of the queues."""
+"""The queues as RabbitMQ's management API reports them."""
 
 import base64
 import json
@@ -22,12 +22,12 @@ COLUMNS = (
     "message_stats.ack",
 )
 
-# By the names of the API. One that it does not have (yet) is missing.
+# Under the API's own names; a value that RabbitMQ does not report (yet) is missing.
 QueueFigures = dict[str, Any]
 
 
 class ManagementApi:
-    """Blocking: keep it off the event loop. The figures are up to 5 s old."""
+    """Blocking: keep it off the event loop. Its values are up to 5 s old."""
 
     def __init__(self, settings: RabbitMQSettings) -> None:
         base = settings.management_url or f"http://{settings.host}:15672"
@@ -39,7 +39,7 @@ class ManagementApi:
         self._authorization = "Basic " + base64.b64encode(user.encode()).decode()
 
     def read_queues(self) -> dict[str, QueueFigures]:
-        """The figures of every queue of the virtual host, by its name: one request.
+        """The values of every queue of the virtual host by name, in one request.
 
         Raises:
             BrokerUnavailable: the management API did not answer within two seconds.

@@ -1,7 +1,7 @@
-"""The API's way to hand work to Celery.
+"""Hands tasks from the API to Celery.
 
-Tasks of concurrent requests leave in one round trip: those that come while one batch
-is on its way share the next. A lone task never waits for company.
+Tasks of concurrent requests leave in one round trip: those that arrive while a batch is
+being sent share the next. A lone task never waits for company.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from app.infrastructure.celery import (
 from app.infrastructure.redis.advice import advice
 from chassis.outages import Outage
 
-# A broker that hangs delays an answer no longer than this, in seconds.
+# A broker that hangs delays an answer by at most this many seconds.
 TIMEOUT = 1.0
 MAX_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """One task: its id, the name that Celery knows it by, its arguments by name, and
-    one of Celery's queues."""
+    """One task: its id, its name in Celery, its arguments by name, and one of Celery's
+    queues."""
 
     task_id: str
     name: str
@@ -49,9 +49,9 @@ class TaskMessage:
 def accepted_work(
     task_id: str, request: str, request_id: str, queue_name: str, priority: str
 ) -> TaskMessage:
-    """The task that has accepted work done. ``request`` is the JSON text of payload and
-    description, ``queue_name`` the queue of the service, ``priority`` one of Celery's.
-    """
+    """The task that processes accepted work. ``request`` is the JSON text of payload
+    and description, ``queue_name`` the queue of the service, ``priority`` one of
+    Celery's."""
     arguments = {
         "task_id": task_id,
         "request": request,
@@ -63,8 +63,8 @@ def accepted_work(
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A task that is to be sent, in the context of its request: telemetry belongs to
-    that, and what it may leave attached when publishing fails goes with the copy."""
+    """A task to send, with the context of its request. Telemetry needs that context; if
+    publishing fails, the instrumentation's leftovers disappear with the copy."""
 
     message: TaskMessage
     done: asyncio.Future[None]
@@ -72,7 +72,7 @@ class _Waiting:
 
 
 class TaskPublisher:
-    """Publishes from a thread of its own. Made within an event loop."""
+    """Publishes from a thread of its own. Create it inside an event loop."""
 
     def __init__(self, settings: CelerySettings) -> None:
         self._celery = create_publisher(settings)
@@ -93,29 +93,28 @@ class TaskPublisher:
         *,
         queue: Literal["high", "default", "low"] = "default",
     ) -> str:
-        """Have a worker run a task of your own; the id of the run.
+        """Send a task of your own to a worker; returns the id of the run.
 
-        ``name`` is that of module and function: ``app.tasks.report.run_report``. The
-        task gets ``arguments`` by their names, as JSON has them.
+        ``name`` is the full name of the function: ``app.tasks.report.run_report``. The
+        task receives ``arguments`` by name, as JSON values.
 
         Raises:
-            BrokerUnavailable: as ``publish``. Nothing publishes it again: what must not
-                get lost belongs into a record first.
+            BrokerUnavailable: as ``publish``. Nothing publishes it again: if the work
+                must not get lost, store a record first.
         """
-        if queue not in QUEUES:  # its tasks would wait for ever
-            raise ValueError(f"{queue!r} is none of Celery's queues, {QUEUES}")
-        # Here, for what is no JSON is a mistake of its sender, and not of the batch.
+        if queue not in QUEUES:  # no worker would ever take its tasks
+            raise ValueError(f"{queue!r} is not one of Celery's queues {QUEUES}")
+        # Encode it here: invalid arguments must fail their sender, not the batch.
         plain = json.loads(to_json(dict(arguments or {})))
         message = TaskMessage(str(uuid4()), name, plain, queue)
         await self.publish(message)
         return message.task_id
 
     async def publish(self, message: TaskMessage) -> None:
-        """Have a worker run a task.
+        """Send a task to a worker.
 
         Raises:
-            BrokerUnavailable: Redis did not take it, or did not say so in time; it
-                may have arrived.
+            BrokerUnavailable: Redis did not confirm it in time; it may have arrived.
         """
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(message, done, copy_context()))
@@ -128,10 +127,10 @@ class TaskPublisher:
             raise BrokerUnavailable("Redis did not answer in time.") from error
 
     def publish_batch(self, batch: Sequence[tuple[TaskMessage, Context]]) -> None:
-        """The same for several at once, each in its context, from any thread; blocks.
+        """Send several tasks, each in its own context. Blocks; works in any thread.
 
         Raises:
-            BrokerUnavailable: as ``publish``, for some of them or all.
+            BrokerUnavailable: as ``publish``, for some or all of them.
         """
         try:
             with self._celery.producer_or_acquire() as producer, producer.batch():
@@ -165,7 +164,7 @@ class TaskPublisher:
                 except Exception as failure:
                     error = failure
                 for each in batch:
-                    if each.done.done():  # nobody waits any more
+                    if each.done.done():  # no caller waits any more
                         continue
                     if error is None:
                         each.done.set_result(None)
@@ -178,11 +177,11 @@ class TaskPublisher:
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < MAX_BATCH:
             waiting = self._waiting.popleft()
-            if not waiting.done.done():  # else it is left to the sweep
+            if not waiting.done.done():  # otherwise the sweep publishes it
                 batch.append(waiting)
         return batch
 
     def close(self) -> None:
-        """Let the thread end, and give the connections back."""
+        """End the thread, and close the connections."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._celery.close()

@@ -1,11 +1,12 @@
-"""Tables, and what the API takes and gives."""
+"""Tables, and the models of requests and answers."""
 
 from importlib import import_module
 from pkgutil import iter_modules
 
 from sqlmodel import SQLModel
 
-# PostgreSQL's own names for what has none: a migration can then drop it by its name.
+# PostgreSQL's own naming scheme for unnamed constraints: migrations can then drop them
+# by name.
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(column_0_label)s",
     "uq": "%(table_name)s_%(column_0_N_name)s_key",

@@ -1,4 +1,4 @@
-"""Columns that tables have alike."""
+"""Columns that several tables share."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from sqlmodel import Column, Field
 
 
 def id_column() -> Any:
-    """The key of a row."""
+    """The primary key."""
     return Field(default=None, sa_column=Column(BigInteger, primary_key=True))
 
 
 def timestamp_column(**column: Any) -> Any:
-    """A time, by default that of the insertion."""
+    """A timestamp; by default the time of the insert."""
     kind = DateTime(timezone=True)
     now = Column(kind, server_default=func.now(), nullable=False, **column)
     return Field(default=None, sa_column=now)

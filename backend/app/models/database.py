@@ -10,27 +10,28 @@ from app.models.columns import id_column, timestamp_column
 
 
 class DataProcessingRecord(SQLModel, table=True):
-    """One request to process data, and what came of it.
+    """One request to process data, and its outcome.
 
-    ``payload`` and ``outcome`` are ``json``, not ``jsonb``: the text is kept as it
-    came (order of keys, spelling of numbers). ``priority`` and ``traceparent`` are
-    those of accepted work, for the sweep. ``queue_name`` is the queue of its service;
-    without one it is older than the column, and the service is the one named ``data``.
+    ``payload`` and ``outcome`` are ``json``, not ``jsonb``: PostgreSQL keeps the
+    original text (order of keys, spelling of numbers). ``priority`` and ``traceparent``
+    are set for accepted work; the sweep uses them. ``queue_name`` is the queue of the
+    service. NULL means a row older than the column: the service is then the one named
+    ``data``.
     """
 
     __tablename__ = "data_processing_records"
     __table_args__ = (
-        # For the sweep: holds only what is under way, so it stays small.
+        # For the sweep. It contains only work in progress, so it stays small.
         Index(
             "ix_records_processing",
             "updated_at",
             postgresql_where=text("task_status = 'Processing'"),
         ),
-        # For each filter of the list, in its order.
+        # One index per filter of the list, in the list's order.
         Index("ix_records_task_status", "task_status", "id"),
         Index("ix_records_task_type", "task_type", "id"),
         Index("ix_records_queue_name", "queue_name", "id"),
-        # For pruning: costs an insert next to nothing.
+        # For pruning: it costs an insert almost nothing.
         Index("ix_records_created_at", "created_at", postgresql_using="brin"),
     )
 
@@ -49,7 +50,7 @@ class DataProcessingRecord(SQLModel, table=True):
 
 
 class TaskLog(SQLModel, table=True):
-    """The start or the end of one call to a service."""
+    """The start or end of one call to a service."""
 
     __tablename__ = "task_logs"
     __table_args__ = (
@@ -58,7 +59,7 @@ class TaskLog(SQLModel, table=True):
         Index("ix_task_logs_queue_name", "queue_name", "id"),
         Index("ix_task_logs_service_name", "service_name", "id"),
         Index("ix_task_logs_status", "status", "id"),
-        # For pruning: costs an insert next to nothing.
+        # For pruning: it costs an insert almost nothing.
         Index("ix_task_logs_created_at", "created_at", postgresql_using="brin"),
     )
 

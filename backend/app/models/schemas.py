@@ -1,4 +1,4 @@
-"""What the API takes and gives. Examples are those of the documentation."""
+"""Models of requests and answers. Their examples appear in the documentation."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -21,12 +21,12 @@ TASK_ID = "4f214618-ff05-47bd-b7b7-0c3270b8de88"
 
 
 def example(**fields: Any) -> ConfigDict:
-    """The configuration of a model that shows an example of itself."""
+    """A model configuration with an example."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class TaskStatus(StrEnum):
-    """The three states that a caller sees."""
+    """The three states that clients see."""
 
     PROCESSING = "Processing"
     SUCCESS = "Success"
@@ -36,7 +36,7 @@ class TaskStatus(StrEnum):
 class DataRequest(BaseModel):
     """Data to process, and the operation to apply."""
 
-    # A number that is not finite is to be refused, not to become null on its way.
+    # Infinity and NaN must be refused, not silently become null.
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants") | example(
         payload="hello world", description="uppercase"
     )
@@ -45,13 +45,14 @@ class DataRequest(BaseModel):
     description: str | None = Field(
         None,
         max_length=255,
-        description="Name of an operation, in any case: `uppercase`, `reverse`, "
-        "`square`, `double`, `sort`. Anything else means the default of the type.",
+        description="Name of an operation, case-insensitive: `uppercase`, `reverse`, "
+        "`square`, `double`, `sort`. Any other text selects the default "
+        "operation for the payload's type.",
     )
 
 
 class Priority(StrEnum):
-    """Which of the waiting tasks a free worker takes first."""
+    """The order in which workers take waiting tasks."""
 
     HIGH = "high"
     DEFAULT = "default"
@@ -59,7 +60,7 @@ class Priority(StrEnum):
 
 
 class AsyncDataRequest(DataRequest):
-    """Data to process later, and how urgent it is."""
+    """Data to process later, and its urgency."""
 
     model_config = example(payload=[3, 1, 2], description="sort", priority="high")
 
@@ -67,19 +68,21 @@ class AsyncDataRequest(DataRequest):
 
 
 class TaskResult(BaseModel):
-    """The state of a piece of work, and its outcome once there is one."""
+    """The state of a piece of work, and its outcome when there is one."""
 
     model_config = example(task_id="-", task_status="Success", outcome=OUTCOME)
 
-    task_id: str = Field(description="`-` for synchronous work; its id otherwise.")
+    task_id: str = Field(
+        description="`-` for synchronous work, otherwise the id of " "the work."
+    )
     task_status: TaskStatus
     outcome: Any = Field(
-        None, description="What the service answered; null until then."
+        None, description="The service's answer; null until there is one."
     )
 
 
 class TaskState(TaskResult):
-    """The state of accepted work, in more detail while it is under way."""
+    """The state of accepted work, with more detail while it is in progress."""
 
     model_config = example(task_id=TASK_ID, task_status="Success", outcome=OUTCOME)
 
@@ -122,7 +125,7 @@ class Record(BaseModel):
 
 
 class Log(BaseModel):
-    """The start or the end of one call to a service."""
+    """The start or end of one call to a service."""
 
     model_config = ConfigDict(from_attributes=True) | example(
         id=2,
@@ -156,7 +159,7 @@ class QueueDepth(BaseModel):
 
 
 class RpcLatency(BaseModel):
-    """Seconds from request to answer, over the latest calls of this process."""
+    """Seconds from request to answer, over this process's latest calls."""
 
     count: int = Field(description="Calls answered since the process started.")
     avg: float | None
@@ -173,7 +176,7 @@ class RpcMetrics(BaseModel):
 
 
 class Metrics(BaseModel):
-    """Figures for tuning backpressure."""
+    """Metrics for tuning backpressure."""
 
     model_config = example(
         instance="api-1:17",
@@ -197,26 +200,26 @@ class Metrics(BaseModel):
         },
     )
 
-    instance: str = Field(description="The API process that these RPC figures are of.")
+    instance: str = Field(description="The API process that reports these RPC metrics.")
     queues: dict[str, QueueDepth | None] | None = Field(
-        description="Depth of each queue, null for a queue that does not exist; "
-        "null as a whole when the management API does not answer."
+        description="Depth of each queue; null for a queue that does not exist. The "
+        "whole field is null when the management API does not answer."
     )
     queues_error: str | None = None
     rpc: RpcMetrics
 
 
 class DependencyState(BaseModel):
-    """One part that the API needs, or a service that it calls."""
+    """A dependency of the API, or a service that it calls."""
 
     status: str = Field(description="`up` or `down`.")
     detail: str | None = Field(
-        None, description="Why it is down, or why nobody can say."
+        None, description="Why it is down, or why its state is unknown."
     )
 
 
 class Health(BaseModel):
-    """Whether the API can do its main job, and what each part says."""
+    """Whether the API can do its main job, and the state of each dependency."""
 
     model_config = example(
         status="degraded",
@@ -244,5 +247,5 @@ class Problem(BaseModel):
     code: str
     request_id: str
     errors: list[dict[str, Any]] | None = Field(
-        None, description="Each invalid value: where it is, and what is wrong."
+        None, description="Each invalid value: its place, and what is wrong."
     )

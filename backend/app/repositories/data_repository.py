@@ -1,7 +1,7 @@
-"""Reads and writes the processing records: nothing else writes their table.
+"""Reads and writes the processing records; no other module writes their table.
 
-The API works in an ``AsyncSession`` and stores new records by group commit. Tasks
-work in a sync ``Session``, or give the driver one statement.
+The API uses an ``AsyncSession`` and stores new records by group commit. Tasks use a
+sync ``Session``, or pass one statement to the driver.
 """
 
 import logging
@@ -39,7 +39,7 @@ EMPTY = dict.fromkeys(COLUMNS)
 STALE_AT_ONCE = 500
 PRUNE_AT_ONCE = 1_000
 
-# Ends a record that has not ended. The condition on the status is that of not_ended().
+# Ends a record that has not ended. Its status condition matches not_ended().
 END = """
 UPDATE data_processing_records
 SET task_status = %(task_status)s, outcome = %(outcome)s, task_type = %(task_type)s,
@@ -47,8 +47,9 @@ SET task_status = %(task_status)s, outcome = %(outcome)s, task_type = %(task_typ
 WHERE task_id = %(task_id)s AND task_status NOT IN ('Success', 'Failure')
 """
 
-# The same, and only then stores the log rows of its call: one round trip. Both go to
-# the driver as they are, without a Session, which was a tenth of what a task takes.
+# Does the same, and if the record ended now, stores the log rows of its call in the
+# same round trip. Both statements bypass the Session, which took a tenth of a task's
+# time.
 END_AND_LOG = (
     f"WITH ended AS ({END} RETURNING id) {INSERT_FROM_JSON.format(source='ended')}"
 )
@@ -56,8 +57,8 @@ END_AND_LOG = (
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record of a page. Payload and outcome are the JSON texts that are stored: to
-    parse and write all of them anew would hold up everything else."""
+    """A record of a page. Payload and outcome stay JSON text as stored: parsing and
+    writing them again would block other requests."""
 
     id: int
     task_id: str
@@ -79,15 +80,15 @@ STORED = [
 
 
 def not_ended() -> ColumnElement[bool]:
-    """For records found by their id. Said this way, and not as ``= 'Processing'``, lest
-    PostgreSQL reads the sweep's index instead: few are ``Processing`` as a rule, so it
-    takes that for short, which in a backlog it is not."""
+    """A filter for records found by id. It is not written ``= 'Processing'``:
+    PostgreSQL would then use the sweep's index, because it expects few such rows. In a
+    backlog there are many."""
     ended = (TaskStatus.SUCCESS.value, TaskStatus.FAILURE.value)
     return col(DataProcessingRecord.task_status).not_in(ended)
 
 
 class DataRepository:
-    """Reads and deletes records in the session that it is given.
+    """Reads and deletes records in the given session.
 
     New records go through group commit: :meth:`row` only prepares one.
     """
@@ -97,22 +98,21 @@ class DataRepository:
 
     @staticmethod
     def row(*, task_id: str, task_status: TaskStatus, **values: Any) -> Row:
-        """A new record, to be stored by group commit; ``values`` are of its columns."""
+        """A new record for group commit; ``values`` are its columns."""
         return Row(
             DataProcessingRecord,
             EMPTY | {"task_id": task_id, "task_status": task_status.value} | values,
         )
 
     async def get_by_task_id(self, task_id: str) -> DataProcessingRecord | None:
-        """The record of that task, if there is one."""
+        """The record of that task, or None."""
         query = select(DataProcessingRecord).where(
             DataProcessingRecord.task_id == task_id
         )
         return (await self._session.exec(query)).one_or_none()
 
     async def get_outcome(self, task_id: str) -> str | None:
-        """The outcome of that task as the JSON text that is stored; None if there is no
-        record."""
+        """The outcome of that task as stored JSON text; None if there is no record."""
         text = cast(_columns["outcome"], Text)
         query = select(func.coalesce(text, "null")).where(
             DataProcessingRecord.task_id == task_id
@@ -120,7 +120,7 @@ class DataRepository:
         return (await self._session.exec(query)).one_or_none()
 
     async def get_ended(self, task_ids: Collection[str]) -> Collection[str]:
-        """Those of the tasks that are not ``Processing`` any more, or deleted."""
+        """The given tasks that are no longer ``Processing`` or were deleted."""
         query = select(DataProcessingRecord.task_id).where(
             col(DataProcessingRecord.task_id).in_(task_ids),
             not_ended(),
@@ -129,7 +129,7 @@ class DataRepository:
         return set(task_ids).difference(processing)
 
     async def get_page(self, page: Page, **equal: str | None) -> Rows[StoredRecord]:
-        """Newest first; columns named in ``equal`` match, unless given None."""
+        """Newest first; the columns in ``equal`` must match, except those with None."""
         query = newest_first(DataProcessingRecord, page, equal, *STORED)
         rows: Rows[StoredRecord] = Rows()
         for *values, found in await in_time(self._session, query, page):
@@ -152,11 +152,11 @@ class Ending:
     status: TaskStatus
     outcome: Any
     task_type: str | None = None
-    code: str | None = None  # of what went wrong
+    code: str | None = None  # the error code of a failure
 
 
 def failure(code: str, detail: str) -> Ending:
-    """An ending in failure, with its reason for people and machines."""
+    """A failed ending, with its reason for people and programs."""
     outcome = {"status": "failure", "code": code, "detail": detail}
     return Ending(TaskStatus.FAILURE, outcome, code=code)
 
@@ -168,7 +168,7 @@ def end_record(
     events: Sequence[LogEvent] = (),
     description: str | None = None,
 ) -> bool:
-    """Write the final state, unless somebody has done so; whether this call did.
+    """Write the final state unless the record has ended; returns whether it did.
 
     Raises:
         DatabaseUnavailable: PostgreSQL did not answer.
@@ -184,12 +184,12 @@ def end_record(
     statement = END_AND_LOG if events else END
     try:
         changed = _execute(engine, statement, parameters)
-    except DatabaseUnavailable:  # a connection may just have been old
+    except DatabaseUnavailable:  # the connection may just have been stale
         changed = _execute(engine, statement, parameters)
     if changed:
         _ended.add(1, {"app.task.status": ending.status.value})
     else:
-        logger.info("Task %s has ended before, or its record is gone", task_id)
+        logger.info("Task %s has already ended, or its record was deleted", task_id)
     return changed
 
 
@@ -199,7 +199,7 @@ def _execute(engine: Engine, statement: str, parameters: dict[str, Any]) -> bool
 
 
 def find_stale(session: Session, age: timedelta) -> list[str]:
-    """The tasks that have been ``Processing`` for longer, the oldest first."""
+    """The tasks that have been ``Processing`` for longer than ``age``, oldest first."""
     query = (
         select(DataProcessingRecord.task_id)
         .where(
@@ -215,7 +215,8 @@ def find_stale(session: Session, age: timedelta) -> list[str]:
 def lock_stale(
     session: Session, task_id: str, age: timedelta
 ) -> DataProcessingRecord | None:
-    """Such a record, if it has not ended meanwhile and nobody else has locked it."""
+    """The record if it is still stale, locked; None if it ended or is locked
+    elsewhere."""
     query = (
         select(DataProcessingRecord)
         .where(
@@ -227,8 +228,8 @@ def lock_stale(
 
 
 def delete_old_records(session: Session, age: timedelta) -> bool:
-    """Delete some that ended before that; False if there were none. Their log rows
-    have a retention of their own."""
+    """Delete some records that ended before that; False if there were none. Their log
+    rows have their own retention."""
     old = (
         select(DataProcessingRecord.id)
         .where(col(DataProcessingRecord.created_at) < func.now() - age, ~not_ended())
@@ -242,7 +243,7 @@ def delete_old_records(session: Session, age: timedelta) -> bool:
 
 
 def refresh_record(record: DataProcessingRecord) -> None:
-    """Have its age begin anew, when its session is committed."""
+    """Restart the record's age, when its session commits."""
     record.updated_at = func.now()  # type: ignore[assignment]
 
 

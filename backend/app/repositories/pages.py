@@ -1,4 +1,4 @@
-"""One page of a table, newest rows first, and no larger than its budget."""
+"""One page of a table, newest rows first, within its byte budget."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,8 @@ MAX_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Page:
-    """``before`` an id costs the same on every page; ``offset`` skips rows."""
+    """``before`` an id costs the same for every page; ``offset`` reads and skips
+    rows."""
 
     limit: int
     offset: int = 0
@@ -30,7 +31,7 @@ class Page:
 
 
 class Rows(list[Row]):
-    """The rows of a page; ``has_more`` is False if they are the last."""
+    """The rows of a page; ``has_more`` is False on the last one."""
 
     has_more = False
 
@@ -41,7 +42,7 @@ async def read_page(
     page: Page,
     equal: Mapping[str, str | None] | None = None,
 ) -> Rows[Table]:
-    """Rows whose columns equal those values; a value of None does not filter."""
+    """The rows whose columns equal those values; None does not filter."""
     rows: Rows[Table] = Rows()
     query = newest_first(table, page, equal or {})
     for row, found in await in_time(session, query, page):
@@ -51,34 +52,34 @@ async def read_page(
 
 
 async def in_time(session: AsyncSession, query: Any, page: Page) -> Any:
-    """The result of the query of a page; PostgreSQL is told when it takes too long.
+    """Run the query of a page; PostgreSQL cancels it when it takes too long.
 
     Raises:
-        DatabaseUnavailable: it did.
+        DatabaseUnavailable: it took too long.
     """
     try:
         async with asyncio.timeout(page.max_seconds):
             return await session.exec(query)
     except TimeoutError as error:
-        detail = f"The page took longer to read than {page.max_seconds:g} s."
+        detail = f"Reading the page took longer than {page.max_seconds:g} s."
         raise DatabaseUnavailable(detail) from error
 
 
 def newest_first(
     table: type[Table], page: Page, equal: Mapping[str, str | None], *columns: Any
 ) -> Select[Any]:
-    """Rows of the table, or those columns of it, and how many the page would have if
-    it were not for its bytes.
+    """Rows of the table, or only those columns, and the number of rows the page would
+    have without the byte budget.
 
-    PostgreSQL adds up the sizes, so that a row beyond the budget is never sent. The
-    first row of a page always is: otherwise nobody could read one that is larger.
+    PostgreSQL sums the sizes, so rows beyond the budget are never sent. The first row
+    of a page always is: otherwise nobody could read a larger one.
     """
     key = col(table.id)  # type: ignore[attr-defined]
     wanted = select(key).order_by(key.desc()).limit(page.limit).offset(page.offset)
     wanted = wanted.filter_by(**{k: v for k, v in equal.items() if v is not None})
     if page.before is not None:
         wanted = wanted.where(key < page.before)
-    # Sizes of the rows of this page alone: those that the offset skips are not read.
+    # Sizes of this page's rows only: rows skipped by the offset are not read.
     size = func.octet_length(literal_column(f'"{table.__tablename__}"::text'))
     sized = select(key, size.label("size")).where(key.in_(wanted)).subquery()
     below = sized.c.id.desc()

@@ -1,4 +1,4 @@
-"""Reads and writes the logs of calls: nothing else writes ``task_logs``.
+"""Reads and writes the logs of calls; no other module writes ``task_logs``.
 
 The API stores rows by group commit, the worker in the statement that ends a record.
 """
@@ -23,7 +23,7 @@ OF_EVENT = tuple(name for name in COLUMNS if name != "description")
 
 PRUNE_AT_ONCE = 10_000
 
-# Stores the rows of the parameter ``logs`` once for each row of ``{source}``.
+# Stores the rows of the parameter ``logs`` once per row of ``{source}``.
 _listed = ", ".join(COLUMNS)
 INSERT_FROM_JSON = (
     f"INSERT INTO task_logs ({_listed}) SELECT {_listed} "  # nosec: of constants
@@ -32,7 +32,7 @@ INSERT_FROM_JSON = (
 
 
 class TaskRepository:
-    """Reads logs in the session that it is given.
+    """Reads logs in the given session.
 
     New rows go through group commit: :meth:`row` only prepares one.
     """
@@ -42,11 +42,11 @@ class TaskRepository:
 
     @staticmethod
     def row(event: LogEvent, *, description: str | None) -> Row:
-        """A new log row, to be stored by group commit."""
+        """A new log row for group commit."""
         return Row(TaskLog, _values(event, description))
 
     async def get_page(self, page: Page, **equal: str | None) -> Rows[TaskLog]:
-        """Newest first; columns named in ``equal`` match, unless given None."""
+        """Newest first; the columns in ``equal`` must match, except those with None."""
         return await read_page(self._session, TaskLog, page, equal)
 
 
@@ -62,7 +62,7 @@ def add_log(session: Session, event: LogEvent, description: str | None) -> None:
 
 
 def count_logs(session: Session, task_id: str, status: str) -> int:
-    """How many rows of that status a task has."""
+    """How many rows with that status a task has."""
     query = (
         select(func.count())
         .select_from(TaskLog)
@@ -72,7 +72,7 @@ def count_logs(session: Session, task_id: str, status: str) -> int:
 
 
 def delete_old_logs(session: Session, age: timedelta) -> bool:
-    """Delete some of the rows that are older; False if there were none."""
+    """Delete some rows older than ``age``; False if there were none."""
     old = (
         select(col(TaskLog.id))
         .where(col(TaskLog.created_at) < func.now() - age)

@@ -1,4 +1,4 @@
-"""Work of a service: at once by RPC, or later by a task."""
+"""The work of services: at once by RPC, or later by a task."""
 
 import logging
 from contextlib import suppress
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class DataService:
-    """The work of one service, whichever it is: each has one for the whole process."""
+    """The work of one service, with one instance per service and process."""
 
     def __init__(
         self,
@@ -54,15 +54,15 @@ class DataService:
         self._tasks = tasks
 
     async def process(self, request: DataRequest) -> tuple[str, Any]:
-        """Have the service process the request; returns (task id, outcome).
+        """Send the request to the service and wait; returns (task id, outcome).
 
         When this returns, the record and the log rows of the call are committed. A
-        call that fails leaves its log rows, and no record. If a record of that id is
-        there already (see ``app.core.ids``), its outcome is the answer.
+        failed call leaves log rows but no record. If a record with that id already
+        exists (see ``app.core.ids``), its outcome is the answer.
 
         Raises:
             ApplicationError: as ``AsyncEventProducer.call``; DatabaseUnavailable; or
-                Refused, if the payload holds a number that is not finite.
+                Refused, if the payload contains a number that is not finite.
         """
         task_id, content = new_task_id(), _content(request)
         events: list[LogEvent] = []
@@ -99,7 +99,7 @@ class DataService:
         return otherwise if record is None else record.outcome  # None: just deleted
 
     async def _log(self, events: list[LogEvent], description: str | None) -> None:
-        """Keep the log of a call without a record of its own, as far as possible."""
+        """Store the log of a call that has no record, if possible."""
         if not events:
             return
         try:
@@ -112,8 +112,8 @@ class DataService:
     async def accept(self, request: AsyncDataRequest) -> TaskResult:
         """Store the request as ``Processing``, then hand it to a worker.
 
-        Once stored, it is accepted: a broker that does not answer delays it, no more.
-        Accepting it again under the same id publishes it again, which does no harm.
+        Once stored, it is accepted: a broker that does not answer only delays it.
+        Accepting it again under the same id publishes it again, which is harmless.
 
         Raises:
             DatabaseUnavailable, Refused: nothing was stored or published.
@@ -148,18 +148,18 @@ class DataService:
             logger.info("Task %s waits for the sweep to publish it: %r", task_id, error)
 
     async def get_state(self, task_id: str, wait: float = 0) -> TaskState:
-        """As ``TaskService.get_state``, of work that this service was given."""
+        """As ``TaskService.get_state``, for work of this service."""
         return await self._tasks.get_state(task_id, self._service, wait)
 
 
 def _content(request: DataRequest) -> dict[str, Any]:
-    """What a service gets to see, and what is stored of a request: plain values,
-    whatever models, dates or numbers the request is made of. Raises Refused."""
+    """The request as plain values, for the service and for the record, whatever models,
+    dates or numbers it contains. Raises Refused."""
     if type(request).model_fields["payload"].annotation is Any:
-        # As it was read: a copy of the largest would hold the loop.
+        # Passed on as parsed: copying a large payload would block the event loop.
         return {"payload": request.payload, "description": request.description}
     content = request.model_dump(mode="json", include={"payload", "description"})
-    # Pydantic takes the texts "nan" and "inf" for numbers; plain JSON has none.
+    # Pydantic accepts the texts "nan" and "inf" as numbers; JSON has no such values.
     try:
         to_json(content)
     except ValueError as error:

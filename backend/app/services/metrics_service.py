@@ -1,4 +1,4 @@
-"""Figures of the queues, for tuning backpressure and for health."""
+"""Metrics of the queues, for tuning backpressure and for health."""
 
 import asyncio
 import os
@@ -14,9 +14,9 @@ from chassis.rpc.client import RpcClient
 
 
 class MetricsService:
-    """The queue of every service and its dead letters, and the calls of this process.
+    """The queues and dead letters of every service, and the calls of this process.
 
-    RabbitMQ's management API is asked once for all of them.
+    One request to RabbitMQ's management API reads them all.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class MetricsService:
         self._services = services
 
     async def read(self) -> Metrics:
-        """Answers also when the management API does not, within its time-out."""
+        """Also answers when the management API does not, after its timeout."""
         queues, error = None, None
         try:
             figures = await asyncio.to_thread(self._management.read_queues)
@@ -56,15 +56,15 @@ class MetricsService:
         )
 
     async def read_services(self) -> Mapping[str, PartState]:
-        """Whether each service waits at its queue; up if nobody can say.
+        """Whether each service consumes its queue; up if that is unknown.
 
-        The figures are a few seconds old.
+        The values are a few seconds old.
         """
         try:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 figures = await asyncio.to_thread(self._management.read_queues)
         except (BrokerUnavailable, TimeoutError):
-            unknown = PartState(True, "not known: the management API does not answer")
+            unknown = PartState(True, "unknown: the management API does not answer")
             return {_part(service): unknown for service in self._services}
         return {_part(s): _state(s, figures.get(s.queue)) for s in self._services}
 
@@ -78,9 +78,11 @@ def _state(service: Service, figures: QueueFigures | None) -> PartState:
         return PartState(False, f"The queue {service.queue} does not exist.")
     consumers = figures.get("consumers")
     if consumers is None:
-        return PartState(True, f"not known: no figures of {service.queue} yet")
+        return PartState(True, f"unknown: no metrics of {service.queue} yet")
     if not consumers:
-        return PartState(False, f"Nobody consumes {service.queue}.")
+        return PartState(
+            False, f"Nothing consumes {service.queue}: the service is " "not running."
+        )
     return PartState(True)
 
 

@@ -1,4 +1,4 @@
-"""What was stored: records and the logs of calls."""
+"""Stored records and the logs of calls."""
 
 from app.core.exceptions import NotFound
 from app.models.database import DataProcessingRecord, TaskLog
@@ -8,7 +8,7 @@ from app.repositories.task_repository import TaskRepository
 
 
 class RecordService:
-    """Reads and deletes. One for each request, over that request's session."""
+    """Reads and deletes them. One instance per request, over its session."""
 
     def __init__(self, records: DataRepository, logs: TaskRepository) -> None:
         self._records = records
@@ -17,21 +17,21 @@ class RecordService:
     async def get_processing_records(
         self, page: Page, **equal: str | None
     ) -> Rows[StoredRecord]:
-        """Newest first; columns named in ``equal`` match, unless given None."""
+        """Newest first; the columns in ``equal`` must match, except those with None."""
         return await self._records.get_page(page, **equal)
 
     async def get_task_logs(self, page: Page, **equal: str | None) -> Rows[TaskLog]:
-        """Newest first; columns named in ``equal`` match, unless given None."""
+        """Newest first; the columns in ``equal`` must match, except those with None."""
         return await self._logs.get_page(page, **equal)
 
     async def get_record(self, task_id: str) -> DataProcessingRecord:
-        """Raises NotFound if no record has that id."""
+        """The record with that id; raises NotFound if there is none."""
         record = await self._records.get_by_task_id(task_id)
         if record is None:
             raise NotFound(f"No record has the id {task_id}.")
         return record
 
     async def delete_record(self, task_id: str) -> None:
-        """Raises NotFound if no record has that id. The edge commits."""
+        """Delete that record; raises NotFound if there is none. The edge commits."""
         if not await self._records.delete(task_id):
             raise NotFound(f"No record has the id {task_id}.")

@@ -11,12 +11,12 @@ from app.models.schemas import TaskState, TaskStatus
 from app.repositories.data_repository import DataRepository
 from app.services.task_watcher import TaskWatcher
 
-# Celery's words, and ours. A task without a state is one that no worker has seen.
+# Celery's states as our words. Without a state, no worker has seen the task.
 DETAILS = {None: "queued", "PENDING": "queued", "RETRY": "retrying"}
 
 
 class TaskService:
-    """One for the whole process: a session is open only while a query runs."""
+    """One instance per process: a session is open only while a query runs."""
 
     def __init__(self, database: Database, states: TaskStates, budget: Budget) -> None:
         self._database = database
@@ -27,12 +27,12 @@ class TaskService:
     async def get_state(
         self, task_id: str, service: Service, wait: float = 0
     ) -> TaskState:
-        """The state; if still ``Processing``, that after at most ``wait`` seconds.
+        """The state; while ``Processing``, waits up to ``wait`` seconds for the end.
 
-        The record decides. Redis only adds detail, and may be down.
+        The record is authoritative. Redis only adds detail, and may be down.
 
         Raises:
-            NotFound: no such work was ever accepted for that service.
+            NotFound: that service never accepted such work.
             DatabaseUnavailable: PostgreSQL did not answer.
         """
         state = await self._read(task_id, service)

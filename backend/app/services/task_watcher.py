@@ -1,4 +1,4 @@
-"""Waiting for the end of tasks, for any number of callers by one query."""
+"""Waits for the end of tasks, for any number of callers with one query."""
 
 import asyncio
 from collections import defaultdict
@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable, Collection
 from app.core.exceptions import Unavailable
 
 INTERVAL = 0.2
-# In one process; one more is answered at once with what is known.
+# Waiters per process; further callers get the current state at once.
 MAX_WAITERS = 500
 
 FindEnded = Callable[[Collection[str]], Awaitable[Collection[str]]]
 
 
 class TaskWatcher:
-    """Looks every ``INTERVAL`` seconds which of the awaited tasks have ended.
+    """Checks every ``INTERVAL`` seconds which of the awaited tasks have ended.
 
-    A caller that waits holds neither a thread nor a database connection.
+    A waiting caller holds neither a thread nor a database connection.
     """
 
     def __init__(self, find_ended: FindEnded) -> None:
@@ -26,7 +26,7 @@ class TaskWatcher:
 
     async def wait(self, task_id: str, seconds: float) -> None:
         """Return when the task has ended, after ``seconds``, or at once if too many
-        wait already."""
+        callers wait already."""
         if sum(map(len, self._awaited.values())) >= MAX_WAITERS:
             return
         ended = asyncio.Event()
@@ -50,7 +50,7 @@ class TaskWatcher:
                 try:
                     ended = await self._find_ended(list(self._awaited))
                 except Unavailable:
-                    continue  # those who wait will find out by themselves
+                    continue  # the callers then read the state themselves
                 for task_id in ended:
                     for event in self._awaited.get(task_id, ()):
                         event.set()

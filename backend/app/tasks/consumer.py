@@ -1,5 +1,5 @@
-"""What the worker's parent does otherwise than Celery: it finds Redis again soon after
-that is back, names the task whose failure it reports, and says when it has failed."""
+"""What differs from Celery's worker: it reconnects to Redis sooner, logs the id of a
+failed task, and exits with 1 after a cold shutdown."""
 
 import logging
 from functools import partial
@@ -13,31 +13,31 @@ from app.infrastructure.redis.advice import advice
 from chassis.context import current_task_id
 from chassis.outages import Outage
 
-# Seconds between attempts to connect: the first pause, and the longest. Those of Celery
-# grow to 30 s, for which accepted work would wait after Redis has long been back.
+# Seconds between attempts to connect: the first pause, and the longest. Celery's pauses
+# grow to 30 s: accepted work would wait after Redis is long back.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
 
 
-# Celery's line on a loss.
+# Celery's log line on a lost connection.
 CELERYS_OWN = "Connection to broker lost"
 
 _redis = Outage("Redis, which hands out tasks")
 
 
 class PromptConsumer(Consumer):
-    """Celery's own, with shorter pauses and fewer lines; for the setting
+    """Celery's consumer with shorter pauses and fewer log lines; for the setting
     ``worker_consumer``."""
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Called by Celery with a connection that shall be made, at start and after a
-        loss; returns it when it is."""
+        """Called by Celery with a connection to open, at start and after a loss;
+        returns it once it is open."""
         conn.ensure_connection = partial(_connect, conn.ensure_connection)
         connected = super().ensure_connected(conn)
         _redis.restored()
         return connected
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Called by Celery, whose own only logs."""
+        """Called by Celery, whose own version only logs."""
         _redis.lost(exc, advice(exc))
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -47,7 +47,7 @@ class PromptConsumer(Consumer):
 
 
 def _connect(connect: Any, errback: Any, *args: Any, **options: Any) -> Any:
-    """``Connection.ensure_connection`` without Celery's line for each attempt."""
+    """``Connection.ensure_connection`` without Celery's line per attempt."""
     return connect(
         lambda error, _: _redis.lost(error, advice(error)),
         *args,
@@ -59,14 +59,14 @@ def _connect(connect: Any, errback: Any, *args: Any, **options: Any) -> Any:
 
 
 def tell_losses_once() -> None:
-    """Leave out Celery's line on a loss, which repeats ours."""
+    """Drop Celery's line on a lost connection, which repeats ours."""
     lines = logging.getLogger(consumer.__name__)
     lines.addFilter(lambda line: CELERYS_OWN not in line.getMessage())
 
 
 class ColdStatus(StartStopStep):
-    """A worker that is stopped cold has not done what it should: its exit status says
-    so, which Celery leaves at 0."""
+    """A cold shutdown interrupts tasks, so the worker exits with 1, not with Celery's
+    0."""
 
     def terminate(self, parent: Any) -> None:
         """Called by Celery in a cold shutdown."""
@@ -77,7 +77,7 @@ class NamedRequest(Request):
     """A task as the parent sees it; for ``Request`` of the app's tasks."""
 
     def on_failure(self, *args: Any, **kwargs: Any) -> None:
-        """Called by Celery when a child has failed, hung or died with the task."""
+        """Called by Celery when a child failed, hung or died with the task."""
         token = current_task_id.set(self.id)
         try:
             super().on_failure(*args, **kwargs)

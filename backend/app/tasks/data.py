@@ -1,7 +1,7 @@
-"""Asynchronous work: the Celery side of ``POST /process-async`` of every service.
+"""Accepted work: the Celery side of ``POST /process-async`` of every service.
 
-The record exists before the task does. Whoever ends it does so once, in one
-transaction with the log rows of the call; running a second time changes nothing.
+The record exists before the task. A task ends it exactly once, in one transaction with
+the log rows of the call; running a task twice changes nothing.
 """
 
 import json
@@ -30,7 +30,7 @@ from chassis.outages import Outage
 _states = Outage("Redis, which keeps the states of tasks")
 
 
-@shared_task(bind=True, name=PROCESS_DATA, autoretry_for=())  # it sees to that itself
+@shared_task(bind=True, name=PROCESS_DATA, autoretry_for=())  # it retries by itself
 def process_accepted(
     self: Task[Any, Any],
     task_id: str,
@@ -38,11 +38,11 @@ def process_accepted(
     request_id: str,
     queue_name: str | None = None,
 ) -> str:
-    """Have a service process ``request``, and end the record of ``task_id``.
+    """Send ``request`` to a service, and end the record of ``task_id``.
 
-    ``request`` is the JSON text of payload and description: kombu's own JSON would
-    take some objects in it for types of its own. ``queue_name`` is the service's; an
-    API of an older version names none. Returns the record's status.
+    ``request`` is the JSON text of payload and description: kombu's own JSON would read
+    some objects as its own types. ``queue_name`` is the service's queue; an older
+    version of the API sends none. Returns the record's status.
     """
     began = time.perf_counter()
     current_request_id.set(request_id)
@@ -53,7 +53,7 @@ def process_accepted(
         engine = get_worker_resources().autocommit
         end_record(engine, task_id, ending, events, content["description"])
         _note_state(self, SUCCESS, ending.status.value)
-        report("Ended a task", "ok" if ending.code is None else ending.code)
+        report("Task ended", "ok" if ending.code is None else ending.code)
         return ending.status.value
 
     def report(message: str, outcome: str) -> None:
@@ -67,7 +67,7 @@ def process_accepted(
                 task_id=task_id,
                 correlation_id=request_id,
                 on_log_event=events.append,
-                # Soon over, as a rule: then nobody needs to know that it started.
+                # Most tasks end soon; only a slow one gets the state STARTED.
                 on_slow=partial(_note_state, self, STARTED),
             )
         )
@@ -76,15 +76,16 @@ def process_accepted(
         code = getattr(error, "code", "time_limit_exceeded")
         if retries < get_worker_resources().settings.celery.task_max_retries:
             _note_state(self, RETRY)
-            report("Retries a task", code)
+            report("Task will be retried", code)
             raise self.retry(exc=error, countdown=_delay(retries)) from error
         return end(failure(code, f"Given up after {retries + 1} attempts: {error}"))
 
 
 def _call(queue_name: str | None, content: dict[str, Any], **options: Any) -> Ending:
-    """What the service makes of it; ``options`` are those of the producer's call.
+    """The service's outcome; ``options`` go to the producer's call.
 
-    Raises Unavailable or DeadlineExceeded if that may be otherwise next time."""
+    Raises Unavailable or DeadlineExceeded if a retry may succeed.
+    """
     resources = get_worker_resources()
     service = resources.settings.services.find_service(queue_name)
     if service is None:
@@ -97,15 +98,15 @@ def _call(queue_name: str | None, content: dict[str, Any], **options: Any) -> En
 
 
 def unknown_service(queue_name: str | None) -> Ending:
-    """The end of work for a service that was removed, or whose queue was renamed."""
+    """The failure of work whose service was removed, or whose queue was renamed."""
     which = f"has the queue {queue_name}" if queue_name else f"is named {UNNAMED}"
     return failure("unknown_service", f"No service of this deployment {which}.")
 
 
 def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> None:
-    """Keep the state in Celery's result backend, for those who ask there. The record
-    decides: a Redis that is away costs this detail, and no more. One command, where
-    Celery's own would ask first, and publish."""
+    """Write the state to Celery's result backend, for those who read it there. The
+    record is authoritative: while Redis is down, only this detail is missing. This is
+    one command; Celery would read first, and also publish."""
     backend: Any = task.backend
     key = backend.get_key_for_task(task.request.id)
     meta = backend.encode(
@@ -122,4 +123,4 @@ def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> 
 def _delay(retries: int) -> float:
     """Seconds until the next attempt: exponential, with jitter."""
     longest = min(2.0**retries, LONGEST_RETRY_DELAY)
-    return longest * random.uniform(0.5, 1)  # nosec: no secret
+    return longest * random.uniform(0.5, 1)  # nosec: not a secret

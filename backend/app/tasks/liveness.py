@@ -1,6 +1,6 @@
-"""A sign of life of worker and beat: a file whose age tells, without asking any server.
+"""Heartbeat of worker and beat: a file whose age shows it, without asking any server.
 
-A probe (of a container or of Kubernetes) looks at the file's age:
+A probe (of a container or of Kubernetes) checks the file's age:
 ``find "$CELERY_HEARTBEAT_FILE" -mmin -0.5 | grep -q .``
 """
 
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 _redis = Outage("Redis, which takes what beat sends")
 
-# Seconds that a task may be over its time limit before its child counts as hung: the
-# worker kills it at the limit, if the worker itself works.
+# Seconds that a task may exceed its time limit before its child counts as hung: a
+# healthy worker kills the child at the limit.
 GRACE = 10
 
 
 class Liveness(StartStopStep):
-    """Touches the file every second, unless a task has outlived its time limit."""
+    """Touches the file every second, unless a task has exceeded its time limit."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -49,7 +49,7 @@ def sign_of_life(
     time_limit: float,
     requests: Callable[[], Iterable[Any]] = lambda: tuple(state.active_requests),
 ) -> Callable[[], None]:
-    """What the timer does; ``requests`` are the tasks that run now."""
+    """The timer's action; ``requests`` are the tasks that run now."""
 
     def touch() -> None:
         latest = time.time() - time_limit - GRACE
@@ -60,26 +60,26 @@ def sign_of_life(
 
 
 class LivingScheduler(PersistentScheduler):
-    """Beat's scheduler; touches the file at each turn of its loop, one a second, and
-    while it waits for Redis."""
+    """Beat's scheduler; touches the file every second in its loop, also while it waits
+    for Redis."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "max_interval": 1})
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Called by Celery; seconds until it shall be called again."""
+        """Called by Celery; returns the seconds until its next call."""
         self.touch()
         return float(super().tick(*args, **kwargs))
 
     def touch(self) -> None:
-        """Show that the loop turns."""
+        """Show that the loop runs."""
         file = self.app.conf.heartbeat_file
         if file:
             Path(file).touch()
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """As Celery's own, but a Redis that is away is told once: what is due is due
-        again soon."""
+        """As Celery's, but logs an outage of Redis once: a task that is due now is soon
+        due again."""
         logger.info("Sending due task %s (%s)", entry.name, entry.task)
         try:
             self.apply_async(entry, producer=producer, advance=False)
@@ -93,7 +93,7 @@ class LivingScheduler(PersistentScheduler):
 
     @cached_property
     def producer(self) -> Any:
-        """As Celery's own; its pauses are shorter than a probe's patience."""
+        """As Celery's, but with pauses short enough for the probe."""
 
         def waiting(error: Exception, seconds: float) -> None:
             _redis.lost(error, advice(error))

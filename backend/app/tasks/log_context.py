@@ -1,4 +1,4 @@
-"""The ids of a task in its log lines, and no payload there."""
+"""Adds the id of a task to its log lines, and keeps payloads out of them."""
 
 import logging
 from typing import Any
@@ -9,14 +9,14 @@ from celery.signals import task_postrun, task_prerun
 from app.infrastructure.celery import PROCESS_DATA
 from chassis.context import current_request_id, current_task_id
 
-# What a task was given and what it returned is somebody's data: Celery's lines on its
-# arrival and its success go without, in their text and in what else they carry.
+# Arguments and results of tasks are clients' data: Celery's lines on receipt and
+# success must not contain them, neither in their text nor in their other fields.
 SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss"
 LOGGERS = ("celery.app.trace", "celery.worker.strategy")
 
 
 def name_tasks() -> None:
-    """Have the log lines of this process name the task that they are about."""
+    """Make this process's log lines name their task."""
     celery_trace.LOG_SUCCESS = SUCCESS
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_without_data)
@@ -25,8 +25,8 @@ def name_tasks() -> None:
 
 
 def _without_data(record: logging.LogRecord) -> bool:
-    """The tasks of people have a line of their own, `chassis.logs.log_work`, which says
-    what Celery's on arrival, success and retry do, and more."""
+    """`chassis.logs.log_work` writes a line for each accepted task that says more than
+    Celery's on receipt, success and retry."""
     vars(record).pop("data", None)
     named = record.args.get("name") if isinstance(record.args, dict) else None
     return record.levelno > logging.INFO or named != PROCESS_DATA
@@ -34,7 +34,7 @@ def _without_data(record: logging.LogRecord) -> bool:
 
 def _begin(task_id: str, **_: Any) -> None:
     current_task_id.set(task_id)
-    current_request_id.set(task_id)  # unless the task knows of a request
+    current_request_id.set(task_id)  # unless the task has a request id
 
 
 def _end(**_: Any) -> None:

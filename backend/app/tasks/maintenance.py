@@ -1,4 +1,4 @@
-"""Periodic tasks of Celery beat: find lost work, forget old logs."""
+"""Periodic tasks of Celery beat: find lost work, delete old rows."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
-# Status of the log row that a sweep leaves for each record that it publishes again.
+# Status of the log row that a sweep adds when it publishes a record again.
 REPUBLISHED = "republished"
 
 _lost = tracing.meter.create_counter(
@@ -48,8 +48,8 @@ _lost = tracing.meter.create_counter(
     description="Lost tasks that the sweep found: published again, or given up.",
 )
 
-# A worker is given a task, and notes a round trip later that it holds it: who looks
-# in between sees it nowhere, and looks again after so many seconds.
+# A worker takes a task from its queue, and only one round trip later marks it as taken.
+# In between the task is in neither place, so the sweep looks again after a pause.
 LOOKS, BETWEEN_LOOKS = 2, 0.5
 
 LONGEST_BACKLOG = 20_000
@@ -65,8 +65,8 @@ _redis = Outage("Redis, in which the sweep looks")
 
 @contextmanager
 def servers_needed() -> Iterator[None]:
-    """Without its servers a periodic task does nothing, and leaves it to the next one;
-    the process has said that they are lost."""
+    """A periodic task skips a run while its servers are down; the outage is already
+    logged."""
     try:
         yield
         _redis.restored()
@@ -77,13 +77,13 @@ def servers_needed() -> Iterator[None]:
 
 
 @scheduled(lambda settings: settings.celery.sweep_every_seconds, queue="high")
-@shared_task(bind=True, autoretry_for=())  # the next one is soon due
+@shared_task(bind=True, autoretry_for=())  # the next sweep is soon due
 @servers_needed()
 def sweep(self: Task[Any, Any]) -> None:
-    """Publish again the records that wait for long and that Celery knows no more.
+    """Publish old records again that Celery no longer knows.
 
-    Redis may lose a task: flushed, restored from an old file, or with a worker that
-    is killed between being given it and noting that. The record knows better.
+    Redis may lose a task: it is flushed, restored from an old file, or a worker is
+    killed after it took the task and before it marked it. The record survives.
     """
     resources = get_worker_resources()
     age = timedelta(seconds=resources.settings.celery.sweep_after_seconds)
@@ -96,14 +96,15 @@ def sweep(self: Task[Any, Any]) -> None:
             time.sleep(BETWEEN_LOOKS)
         known = _known_to_celery(self)
         if known is None:
-            return  # a long backlog: nothing can be said to be lost
+            return  # a long backlog: do not call any task lost
         lost = [task_id for task_id in lost if task_id not in known]
     for task_id in lost:
         _treat_lost(task_id, age)
 
 
 def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
-    """Ids of tasks that are queued, running or waiting for a retry; None if many."""
+    """The ids of tasks that are queued, running or waiting for a retry; None if too
+    many."""
     with task.app.connection_for_write() as connection:
         channel: Any = connection.default_channel
         redis = channel.client
@@ -116,10 +117,10 @@ def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
 
 
 def _known_messages(redis: Any, unacked_key: str) -> Iterator[Any]:
-    """What waits and what workers hold, some at a time: bodies may be large.
+    """Waiting messages and those held by workers, a few at a time: bodies may be large.
 
-    New ones come in front of the list, so that none is passed over; what a worker
-    takes from its end meanwhile is among those that are held, which come last.
+    New messages go to the front of the list, so none is missed. A message that a worker
+    takes from its end meanwhile is among the held ones, which are read last.
     """
     for queue in QUEUES:
         for start in count(0, MESSAGES_AT_ONCE):
@@ -127,14 +128,14 @@ def _known_messages(redis: Any, unacked_key: str) -> Iterator[Any]:
             yield from map(json.loads, found)
             if len(found) < MESSAGES_AT_ONCE:
                 break
-    # kombu keeps [message, exchange, routing key] of what workers hold.
+    # kombu stores held messages as [message, exchange, routing key].
     for _, held in redis.hscan_iter(unacked_key, count=MESSAGES_AT_ONCE):
         message = json.loads(held)[0]
         yield json.loads(message) if isinstance(message, str) else message
 
 
 def _treat_lost(task_id: str, age: timedelta) -> None:
-    """Note it, commit, publish: another sweep at the same time passes the row over."""
+    """Log it, commit, publish; a concurrent sweep skips the locked row."""
     resources = get_worker_resources()
     settings = resources.settings
     with translate_errors(), Session(resources.engine) as session:
@@ -166,21 +167,21 @@ def _treat_lost(task_id: str, age: timedelta) -> None:
     with tracing.continued(parent):
         process_accepted.apply_async(kwargs=arguments, task_id=task_id, queue=priority)
     _lost.add(1, {"app.sweep.outcome": REPUBLISHED})
-    logger.warning("Task %s was lost and is published again", task_id)
+    logger.warning("Task %s was lost; published it again", task_id)
 
 
 def _end_lost(task_id: str, ending: Ending, session: Session) -> None:
-    session.rollback()  # lets go of the row
+    session.rollback()  # releases the row
     end_record(get_worker_resources().engine, task_id, ending)
     _lost.add(1, {"app.sweep.outcome": "given_up"})
-    logger.error("Task %s has failed: %s", task_id, ending.outcome["detail"])
+    logger.error("Gave up task %s: %s", task_id, ending.outcome["detail"])
 
 
 @scheduled(_pruning_interval, queue="low")
 @shared_task
 @servers_needed()
 def prune_logs() -> None:
-    """Delete rows that are older than their retention, some at a time."""
+    """Delete rows older than their retention, some at a time."""
     settings = get_worker_resources().settings
     _prune(delete_old_logs, settings.celery.log_retention_days)
     if settings.record_retention_days is not None:

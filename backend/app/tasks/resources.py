@@ -1,4 +1,5 @@
-"""What one worker process holds: made after the fork, given back at its end."""
+"""The long-lived objects of one worker process: created after the fork, closed at its
+end."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,8 @@ from chassis.calls import set_event_producer
 class WorkerResources:
     """Sync engines and a synchronous RPC client.
 
-    ``autocommit`` is for lone statements: it spares the round trips of a transaction,
-    and of the look whether a connection still stands.
+    ``autocommit`` is for single statements: it saves the round trips of a transaction
+    and of checking the connection.
     """
 
     settings: Settings
@@ -26,7 +27,7 @@ class WorkerResources:
     producer: EventProducer
 
     def call_service(self, name: str, payload: dict[str, Any]) -> Any:
-        """Have a service of ``app.core.services`` do something; its outcome.
+        """Call a service of ``app.core.services``; returns its outcome.
 
         Raises:
             LookupError: there is no such service.
@@ -40,12 +41,12 @@ _resources: WorkerResources | None = None
 
 
 def open_worker_resources(settings: Settings) -> None:
-    """Make the resources of this process. Connections open on first use."""
+    """Create the resources of this process. Connections open on first use."""
     global _resources
     engine = create_sync_engine(settings.database)
     autocommit = create_sync_engine(
         settings.database,
-        pool_size=0,  # no limit: as many as tasks at a time, each kept
+        pool_size=0,  # no limit: at most one per running task, each kept
         isolation_level="AUTOCOMMIT",
         pool_pre_ping=False,
         skip_autocommit_rollback=True,
@@ -61,7 +62,7 @@ def get_worker_resources() -> WorkerResources:
     """The resources of this process.
 
     Raises:
-        RuntimeError: outside of a worker.
+        RuntimeError: not in a worker.
     """
     if _resources is None:
         raise RuntimeError(
@@ -71,8 +72,8 @@ def get_worker_resources() -> WorkerResources:
 
 
 def end_calls() -> bool:
-    """Let the calls of this process fail, as by a loss of the broker; False if it runs
-    no tasks itself."""
+    """Fail the calls of this process, as if the broker were lost; False if it runs no
+    tasks itself."""
     if _resources is None:
         return False
     _resources.producer.close()
@@ -80,7 +81,7 @@ def end_calls() -> bool:
 
 
 def close_worker_resources() -> None:
-    """Give them back; a second call does nothing."""
+    """Close them; a second call does nothing."""
     global _resources
     if _resources is not None:
         set_event_producer(None)

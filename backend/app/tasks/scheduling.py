@@ -1,4 +1,4 @@
-"""When beat sends a task: said beside the task.
+"""Schedules of tasks, declared next to each task.
 
     @scheduled(lambda settings: 60)
     @shared_task
@@ -36,11 +36,11 @@ _scheduled: list[_Scheduled] = []
 
 
 def scheduled(when: When, queue: str = "default") -> Callable[[AnyTask], AnyTask]:
-    """Have beat send the task, without arguments: every so many seconds, or at the
-    times of a crontab. ``when`` is asked once, with the settings of the process."""
+    """Have beat send the task, without arguments, at an interval in seconds or at the
+    times of a crontab. ``when`` is called once, with the settings of the process."""
 
     def note(task: AnyTask) -> AnyTask:
-        # Of a task nothing is read yet: it would look for its application.
+        # Do not read the task's attributes yet: that would look for its application.
         given: object = task
         if type(given) is FunctionType:
             raise TypeError(
@@ -54,12 +54,12 @@ def scheduled(when: When, queue: str = "default") -> Callable[[AnyTask], AnyTask
 
 
 def beat_schedule(settings: Settings) -> dict[str, Any]:
-    """What is scheduled in the modules that were imported, in the words of Celery."""
+    """The schedules of all imported modules, in Celery's format."""
     return dict(_entry(each, each.when(settings)) for each in _scheduled)
 
 
 def _entry(each: _Scheduled, when: float | crontab) -> tuple[str, dict[str, Any]]:
-    # One that waited until the next is due has nothing to add.
+    # Drop a task that waited until the next one is due: it adds nothing.
     expires = DAY if isinstance(when, crontab) else when
     options = {"queue": each.queue, "expires": expires}
     name = each.task.name.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Settings for this session's servers, and a service that does what a test wants."""
+"""Settings for this session's servers, and a service that tests control."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def rabbitmq_settings(rabbitmq: RabbitMQ, vhost: str) -> RabbitMQSettings:
 
 @pytest.fixture
 def responder(rabbitmq_settings: RabbitMQSettings) -> Iterator[Responder]:
-    """A service on a queue of its own."""
+    """A service on its own queue."""
     with Responder(rabbitmq_settings) as responder:
         yield responder
 
@@ -98,7 +98,7 @@ def settings(
     redis_server: Redis,
     responder: Responder,
 ) -> Settings:
-    """Those of a worker; Redis is empty."""
+    """Settings of a worker; Redis is empty."""
     redis_server.connect().flushall()
     url = SecretStr(redis_server.url(0))
     return EchoSettings(
@@ -118,7 +118,7 @@ def settings(
 
 @pytest.fixture
 def worker(settings: Settings) -> Iterator[Celery]:
-    """This process is the worker."""
+    """Make this process the worker."""
     app = create_celery(settings.celery)
     app.set_default()  # for the threads of a test, too
     open_worker_resources(settings)
@@ -129,7 +129,7 @@ def worker(settings: Settings) -> Iterator[Celery]:
 
 @pytest.fixture
 def celery(redis_server: Redis) -> Iterator[Celery]:
-    """The application, for publishing."""
+    """The application, to publish with."""
     url = SecretStr(redis_server.url(0))
     app = create_celery(CelerySettings(broker_url=url, result_backend=url))
     yield app
@@ -156,7 +156,7 @@ def start(
     responder: Responder,
     log: Path,
 ) -> Iterator[Start]:
-    """Starts a worker process with that pool, and other variables."""
+    """Start a worker process with that pool and additional variables."""
     env = {
         **os.environ,
         "RABBITMQ_HOST": rabbitmq_settings.host,

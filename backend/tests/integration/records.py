@@ -1,4 +1,4 @@
-"""Records of accepted work, and runs of their tasks in this process."""
+"""Records of accepted work; runs their tasks in this process."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from app.tasks.resources import get_worker_resources
 
 
 def its_queue() -> str:
-    """The queue of the one service."""
+    """The queue of the only service."""
     (service,) = get_worker_resources().settings.services
     return service.queue
 
@@ -52,7 +52,7 @@ def logs(task_id: str) -> list[str]:
 
 
 def run(task_id: str, content: Any = None, **more: Any) -> None:
-    """Run the task as a worker does, but without waiting between attempts."""
+    """Run the task as a worker does, but without pauses between attempts."""
     for number in count():
         try:
             attempt(task_id, number, content, **more)
@@ -62,7 +62,7 @@ def run(task_id: str, content: Any = None, **more: Any) -> None:
 
 
 def attempt(task_id: str, number: int, content: Any = None, **more: Any) -> None:
-    """One run of the task; the first has the number 0."""
+    """Run the task once; the first run has the number 0."""
     request = json.dumps(content or {"payload": 1, "description": None})
     arguments = {"task_id": task_id, "request": request, "request_id": "r"}
     arguments |= {"queue_name": its_queue()} | more

@@ -1,4 +1,4 @@
-"""Beat's sign of life, with Redis and without."""
+"""Beat's heartbeat file, with Redis and without."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def beat(
 
 
 def wait_touched(file: Path) -> float:
-    """Wait until the file is newer than it was; its time."""
+    """Wait until the file is touched again; returns its time."""
     before = file.stat().st_mtime if file.exists() else 0.0
     until = time.monotonic() + 15
     while not file.exists() or file.stat().st_mtime <= before:
@@ -46,7 +46,7 @@ def wait_touched(file: Path) -> float:
     return file.stat().st_mtime
 
 
-def test_the_file_is_touched_while_beat_works(
+def test_beat_touches_the_file_while_it_works(
     beat: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     file = tmp_path / "heartbeat"

@@ -1,4 +1,4 @@
-"""The transport of Celery's tasks: one client of redis-py for each channel."""
+"""The transport of Celery's tasks: one redis-py client per channel."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The worker as a process: what its pools do, and how it ends."""
+"""The worker as a process: its pools, and how it stops."""
 
 import json
 import signal
@@ -41,7 +41,7 @@ def engine(database_settings: DatabaseSettings) -> Iterator[Engine]:
 def accept(
     engine: Engine, redis_server: Redis, redis: Any, responder: Responder
 ) -> Iterator[Callable[..., str]]:
-    """Stores a record and publishes its task; the id."""
+    """Store a record and publish its task; returns the id."""
     url = SecretStr(redis_server.url(0))
     publisher = TaskPublisher(CelerySettings(broker_url=url, result_backend=url))
 
@@ -74,12 +74,12 @@ def statuses(engine: Engine, task_ids: list[str]) -> set[str]:
 
 
 @EACH_POOL
-def test_each_task_is_one_line(
+def test_each_task_logs_one_line(
     pool: str, start: Start, accept: Callable[..., str], responder: Responder, log: Path
 ) -> None:
     accepted = {accept(), accept()}
     start(pool)
-    wait_until(lambda: log.read_text().count("Ended a task") == 2, 30)
+    wait_until(lambda: log.read_text().count("Task ended") == 2, 30)
     lines = [json.loads(line) for line in log.read_text().splitlines() if "{" in line]
     ours = [line for line in lines if accepted & {*map(str, line.values())}]
     assert {line["task_id"] for line in ours} == accepted
@@ -104,7 +104,7 @@ def test_accepted_work_ends(
     assert worker.wait(20) == 0
 
 
-def test_threads_wait_side_by_side(
+def test_threads_wait_in_parallel(
     start: Start, accept: Callable[..., str], engine: Engine, responder: Responder
 ) -> None:
     accepted = [accept() for _ in range(8)]
@@ -122,7 +122,7 @@ def test_threads_wait_side_by_side(
     wait_until(lambda: statuses(engine, accepted) == {"Success"}, 30)
 
 
-def test_a_free_worker_looks_at_the_queues_in_their_order(
+def test_a_free_worker_takes_tasks_by_priority(
     start: Start, accept: Callable[..., str], engine: Engine, responder: Responder
 ) -> None:
     numbers = {"low": ["5", "6"], "default": ["3", "4"], "high": ["1", "2"]}
@@ -133,7 +133,7 @@ def test_a_free_worker_looks_at_the_queues_in_their_order(
 
 
 @EACH_POOL
-def test_what_runs_when_it_is_stopped_may_end(
+def test_running_tasks_may_finish_on_stop(
     pool: str,
     start: Start,
     accept: Callable[..., str],
@@ -169,7 +169,7 @@ def test_what_runs_when_it_is_stopped_may_end(
     ],
     ids=["telemetry", "resources"],
 )
-def test_a_worker_that_cannot_work_takes_no_task(
+def test_a_worker_that_cannot_start_takes_no_task(
     pool: str,
     variables: dict[str, str],
     reason: str,
@@ -185,18 +185,18 @@ def test_a_worker_that_cannot_work_takes_no_task(
     text = log.read_text()
     assert reason in text
     children = 2 if pool == "prefork" else 1
-    assert text.count("This process cannot work and ends") <= children
+    assert text.count("This process cannot start and exits") <= children
     assert (redis.llen("default"), redis.hlen("unacked")) == (1, 0)
     assert statuses(engine, [task_id]) == {"Processing"}
 
 
-def test_wrong_settings_end_it(start: Start, log: Path) -> None:
+def test_invalid_settings_stop_the_worker(start: Start, log: Path) -> None:
     assert start("green").wait(30) == 1
     assert "CELERY_WORKER_POOL" in log.read_text()
 
 
 @EACH_POOL
-def test_what_runs_too_long_when_it_is_stopped_goes_back(
+def test_tasks_beyond_the_grace_period_are_handed_back(
     pool: str,
     start: Start,
     accept: Callable[..., str],
@@ -221,7 +221,7 @@ def test_what_runs_too_long_when_it_is_stopped_goes_back(
     wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
 
 
-def test_a_task_given_to_a_worker_that_is_killed_is_found_by_the_sweep(
+def test_the_sweep_finds_the_task_of_a_killed_worker(
     start: Start,
     accept: Callable[..., str],
     engine: Engine,
@@ -229,7 +229,8 @@ def test_a_task_given_to_a_worker_that_is_killed_is_found_by_the_sweep(
     redis_server: Redis,
     celery: Celery,
 ) -> None:
-    """Redis gives a task away by BRPOP; the worker notes only then that it holds it."""
+    """BRPOP removes a task from Redis; only afterwards does the worker mark it as
+    taken."""
     worker = start("threads")
     for _ in range(10):
         wait_until(lambda: redis_server.waiting() == 1, 30)
@@ -237,7 +238,7 @@ def test_a_task_given_to_a_worker_that_is_killed_is_found_by_the_sweep(
         task_id = accept()
         if not redis.llen("default"):
             break
-        redis.delete("default")  # its BRPOP had just come to its end
+        redis.delete("default")  # its BRPOP had just returned
         worker.send_signal(signal.SIGCONT)
     worker.kill()
     worker.wait()
@@ -248,7 +249,7 @@ def test_a_task_given_to_a_worker_that_is_killed_is_found_by_the_sweep(
     wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
 
 
-def test_a_task_whose_retry_redis_does_not_take_is_left_to_the_sweep(
+def test_the_sweep_finds_a_task_whose_retry_redis_refused(
     start: Start,
     accept: Callable[..., str],
     engine: Engine,
@@ -262,7 +263,7 @@ def test_a_task_whose_retry_redis_does_not_take_is_left_to_the_sweep(
     wait_until(lambda: len(responder.requests) == 1, 30)
     redis_server.kill()
     try:
-        wait_until(lambda: "is left to the sweep" in log.read_text(), 30)
+        wait_until(lambda: "The sweep will handle task" in log.read_text(), 30)
         assert statuses(engine, [task_id]) == {"Processing"}
     finally:
         redis_server.start()

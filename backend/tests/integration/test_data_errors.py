@@ -1,4 +1,5 @@
-"""What PostgreSQL refuses, in endpoints that check nothing: those of `tests.team`."""
+"""Values that PostgreSQL refuses, in endpoints without checks: those of
+`tests.team`."""
 
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ async def client(database: Database) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_what_fits_is_answered(client: AsyncClient) -> None:
+async def test_valid_values_are_answered(client: AsyncClient) -> None:
     answer = await client.get(f"{PREFIX}/stored?word=a&big={2**63 - 1}&offset=2")
     assert answer.json() == [f"a{2**63 - 1}"]
 
@@ -58,12 +59,12 @@ async def assert_unstorable(
     answer = await client.request(method, f"{PREFIX}/{path}", **options)
     assert answer.status_code == 422, answer.text
     assert answer.json()["code"] == "unstorable_value"
-    # The connection is as good as before.
+    # The connection still works.
     assert (await client.get(f"{PREFIX}/stored")).json() == ["0"]
 
 
 @pytest.mark.parametrize("word", ["\0", "\ud800"])
-async def test_text_that_is_none(database: Database, word: str) -> None:
+async def test_invalid_text_is_refused(database: Database, word: str) -> None:
     with pytest.raises(Unstorable):
         async with database.session() as session:
             await session.exec(select(cast(word, String)))

@@ -1,4 +1,4 @@
-"""Payloads of every kind: what the service, the record and the task get of them."""
+"""Payloads of every kind: what reaches the service, the record and the task."""
 
 import json
 from collections.abc import AsyncIterator
@@ -98,9 +98,7 @@ async def stored(resources: Resources, task_id: str) -> Any:
     return record.payload
 
 
-async def test_work_that_is_done_at_once(
-    resources: Resources, responder: Responder
-) -> None:
+async def test_synchronous_work(resources: Resources, responder: Responder) -> None:
     service = resources.data_services["echo"]
     for kind, payload, plain in PAYLOADS:
         task_id, outcome = await service.process(request(kind, payload))
@@ -109,7 +107,7 @@ async def test_work_that_is_done_at_once(
     assert [body["payload"] for body in responder.bodies()] == [p[2] for p in PAYLOADS]
 
 
-async def test_work_that_is_accepted(resources: Resources, redis_server: Redis) -> None:
+async def test_accepted_work(resources: Resources, redis_server: Redis) -> None:
     service = resources.data_services["echo"]
     for kind, payload, plain in PAYLOADS:
         task_id = (await service.accept(request(kind, payload))).task_id
@@ -123,7 +121,7 @@ async def test_work_that_is_accepted(resources: Resources, redis_server: Redis) 
 async def test_numbers_that_are_not_finite_are_refused(
     resources: Resources, number: str
 ) -> None:
-    """Pydantic takes these texts for numbers."""
+    """Pydantic accepts these texts as numbers."""
     service = resources.data_services["echo"]
     nested = create_model("Nested", value=(float, ...))
     for kind, payload in ((float, number), (nested, {"value": number})):

@@ -1,4 +1,4 @@
-"""Rows of concurrent requests over a real database."""
+"""Rows of concurrent requests in a real database."""
 
 import asyncio
 from uuid import uuid4
@@ -36,7 +36,7 @@ async def stored(database: Database, rows: list[Row]) -> list[DataProcessingReco
     return [row for row in found if row is not None]
 
 
-async def test_a_row_is_there_when_add_returns(
+async def test_a_row_is_committed_when_add_returns(
     database: Database, commits: GroupCommit
 ) -> None:
     row = record(payload={"日本語": [1, 2.5, None, 10**100]})
@@ -46,7 +46,7 @@ async def test_a_row_is_there_when_add_returns(
     assert found.created_at is not None and found.created_at.tzinfo is not None
 
 
-async def test_requests_that_wait_share_a_commit(
+async def test_waiting_requests_share_a_commit(
     database: Database, commits: GroupCommit
 ) -> None:
     rows = [record() for _ in range(50)]
@@ -55,7 +55,7 @@ async def test_requests_that_wait_share_a_commit(
     ids = ",".join(f"'{row.values['task_id']}'" for row in rows)
     async with database.session() as session:
         count = await session.scalar(text(f"{query} WHERE task_id IN ({ids})"))
-    assert count == 1  # all of them arrived before the first was taken
+    assert count == 1  # all of them arrived before the first was committed
 
 
 async def test_one_bad_row_fails_alone(
@@ -74,7 +74,7 @@ async def test_one_bad_row_fails_alone(
     assert await stored(database, bad[:1]) == []  # all rows of a request, or none
 
 
-async def test_a_cancelled_request_harms_no_other(
+async def test_a_cancelled_request_affects_no_other(
     database: Database, commits: GroupCommit
 ) -> None:
     rows = [record(), record()]
@@ -86,7 +86,7 @@ async def test_a_cancelled_request_harms_no_other(
     assert len(await stored(database, rows)) == 2
 
 
-async def test_closing_commits_what_waits(
+async def test_closing_commits_waiting_rows(
     database: Database, commits: GroupCommit
 ) -> None:
     rows = [record() for _ in range(5)]
@@ -97,7 +97,7 @@ async def test_closing_commits_what_waits(
     assert all(write.done() for write in writes)
 
 
-async def test_what_waits_is_bounded(
+async def test_waiting_rows_are_bounded(
     commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "MAX_WAITING", 3)

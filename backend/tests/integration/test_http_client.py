@@ -1,4 +1,4 @@
-"""Requests to other servers: over real sockets, to sides that fail in every way."""
+"""Requests to other servers, over real sockets, to servers that fail in every way."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -40,7 +40,7 @@ def answering(answer: bytes, then: float = 0) -> Side:
 
 
 async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Never silent for long, and never done."""
+    """Sends a byte now and then, and never finishes."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     while not writer.is_closing():
         writer.write(b"x")
@@ -80,12 +80,12 @@ async def test_there_is_one_client_and_it_is_closed() -> None:
     assert first.is_closed
 
 
-async def test_nobody_asks_and_nothing_is_made() -> None:
+async def test_no_request_creates_no_client() -> None:
     await HttpConnections().close()
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 404, 422])
-async def test_what_the_caller_judges(
+async def test_other_answers_are_returned(
     client: HttpClient, serve: Serve, status: int
 ) -> None:
     head = b"HTTP/1.1 %d Any\r\nContent-Length: 0\r\n\r\n" % status
@@ -113,7 +113,7 @@ async def test_what_the_caller_judges(
     ids=["500", "429", "no-http", "closed", "cut", "silent", "no-body"],
 )
 @pytest.mark.parametrize("is_streamed", [False, True])
-async def test_sides_that_fail(
+async def test_servers_that_fail(
     client: HttpClient,
     serve: Serve,
     side: Side,
@@ -129,14 +129,14 @@ async def test_sides_that_fail(
             await client.get(url, timeout=0.3)
 
 
-async def test_the_limit_is_for_the_whole_answer(
+async def test_the_timeout_covers_the_whole_answer(
     client: HttpClient, serve: Serve
 ) -> None:
     with pytest.raises(DeadlineExceeded):
         await client.get(await serve(dripping), timeout=0.3)
 
 
-async def test_nobody_listens(client: HttpClient) -> None:
+async def test_no_server_listens(client: HttpClient) -> None:
     with pytest.raises(RemoteUnavailable):
         await client.get(f"http://127.0.0.1:{free_port()}/")
 
@@ -186,7 +186,7 @@ async def test_an_endpoint_says_what_failed(
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])
-async def test_requests_carry_the_trace_on(
+async def test_requests_propagate_the_trace(
     serve: Serve,
     connections: HttpConnections,
     monkeypatch: pytest.MonkeyPatch,

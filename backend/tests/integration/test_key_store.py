@@ -39,7 +39,7 @@ async def taken(store: KeyStore, key: str, fingerprint: str = "f") -> Claim:
     return claim
 
 
-async def test_one_of_many_gets_the_key(store: KeyStore, key: str) -> None:
+async def test_only_one_of_many_claims_the_key(store: KeyStore, key: str) -> None:
     found = await asyncio.gather(*(store.claim(key, "f") for _ in range(200)))
     assert sum(isinstance(each, Claim) for each in found) == 1
     assert found.count(Held("f", None)) == 199
@@ -55,7 +55,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_an_answer_comes_back_as_it_was(
+async def test_an_answer_is_returned_unchanged(
     store: KeyStore, key: str, answer: Answer
 ) -> None:
     assert await store.complete(await taken(store, key), answer)
@@ -67,21 +67,21 @@ async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
     await taken(store, key, "other")
 
 
-async def test_lives(store: KeyStore, key: str, redis_server: Redis) -> None:
+async def test_entries_expire(store: KeyStore, key: str, redis_server: Redis) -> None:
     claim = await taken(store, key)
     with redis_server.connect(2) as redis:
-        # Longer than that of any answer: see test_answers_make_room_for_claims.
+        # Longer than that of any answer: see test_answers_are_evicted_before_claims.
         assert 89 < redis.pttl(claim.name) / 1000 <= 90
         await store.complete(claim, ANSWER)
         assert 59 < redis.pttl(claim.name) / 1000 <= 60
 
 
-async def test_who_outlived_the_lease_changes_nothing(
+async def test_a_request_that_lost_its_key_changes_nothing(
     store: KeyStore, key: str, redis_server: Redis
 ) -> None:
     late = await taken(store, key)
     with redis_server.connect(2) as redis:
-        redis.delete(late.name)  # as the end of the lease does
+        redis.delete(late.name)  # as when the lease ends
     assert not await store.complete(late, ANSWER)
     owner = await taken(store, key)
     assert not await store.complete(late, ANSWER)
@@ -101,7 +101,7 @@ async def test_a_lease_ends(redis_server: Redis, key: str) -> None:
     await store.close()
 
 
-async def test_who_outlived_the_lease_may_still_answer(
+async def test_a_request_after_its_lease_may_still_store_its_answer(
     redis_server: Redis, key: str
 ) -> None:
     store = KeyStore(redis_server.url(2), lease=0, keep=60)
@@ -113,7 +113,7 @@ async def test_who_outlived_the_lease_may_still_answer(
 
 @pytest.fixture
 async def small(state: State) -> AsyncIterator[KeysRedis]:
-    """A Redis that has room for a few answers."""
+    """A Redis with room for a few answers."""
     server = KeysRedis(state, free_port(), maxmemory="2mb", name="small")
     await asyncio.to_thread(server.start)
     yield server
@@ -121,7 +121,7 @@ async def small(state: State) -> AsyncIterator[KeysRedis]:
 
 
 def fill(redis: Any) -> None:
-    """To the brim, with what cannot be evicted; its connection takes memory too."""
+    """Fill it with data that cannot be evicted; the connection takes memory too."""
     for value in (PAGE, b"x" * 100, b"x"):
         with pytest.raises(OutOfMemoryError):
             while True:
@@ -144,8 +144,8 @@ async def test_a_full_redis_refuses_and_recovers(small: KeysRedis, key: str) -> 
     await store.close()
 
 
-async def test_answers_make_room_for_claims(small: KeysRedis, key: str) -> None:
-    """Old answers first; the key of a request under way stays."""
+async def test_answers_are_evicted_before_claims(small: KeysRedis, key: str) -> None:
+    """Old answers are evicted first; the key of a request in progress stays."""
     store = KeyStore(small.url(), lease=30, keep=60)
     at_work = [await taken(store, f"{key} at work {n}") for n in range(20)]
     for number in range(200):
@@ -163,7 +163,7 @@ async def test_answers_make_room_for_claims(small: KeysRedis, key: str) -> None:
     await store.close()
 
 
-async def test_redis_restarted_costs_nothing(
+async def test_a_restart_of_redis_loses_nothing(
     store: KeyStore, key: str, redis_server: Redis
 ) -> None:
     claims = [await taken(store, f"{key}{n}") for n in range(5)]

@@ -1,4 +1,4 @@
-"""The periodic tasks over real servers: what was lost is found, what is old goes."""
+"""The periodic tasks with real servers: lost tasks are found, old rows are deleted."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     finish(lost)
 
 
-def test_the_sweep_fails_what_is_for_an_unknown_service(redis_server: Redis) -> None:
+def test_the_sweep_fails_work_for_an_unknown_service(redis_server: Redis) -> None:
     task_id = add_record(HOUR, queue="gone_queue")
     sweep.apply(throw=True)
     assert find(task_id).outcome["code"] == "unknown_service"
@@ -73,7 +73,7 @@ def finish(task_id: str) -> None:
     end_record(get_worker_resources().engine, task_id, failure("test", "over"))
 
 
-def test_what_was_published_again_is_complete(
+def test_a_republished_task_is_complete(
     settings: Settings, redis_server: Redis
 ) -> None:
     task_id = add_record(HOUR)
@@ -88,7 +88,7 @@ def test_what_was_published_again_is_complete(
     assert find(task_id).outcome == {"payload": {"a": 1}, "description": "reverse"}
 
 
-def test_what_celery_still_holds_is_left_alone(
+def test_the_sweep_ignores_tasks_that_celery_holds(
     settings: Settings, redis_server: Redis
 ) -> None:
     queued, held = add_record(HOUR), add_record(HOUR)
@@ -108,7 +108,7 @@ def test_what_celery_still_holds_is_left_alone(
     finish(queued)
 
 
-def test_what_a_worker_is_just_about_to_note_is_left_alone(
+def test_the_sweep_ignores_tasks_that_a_worker_is_taking(
     settings: Settings, redis_server: Redis
 ) -> None:
     task_id = add_record(HOUR)
@@ -125,7 +125,7 @@ def test_what_a_worker_is_just_about_to_note_is_left_alone(
     finish(task_id)
 
 
-def test_a_task_that_is_lost_too_often_has_failed(redis_server: Redis) -> None:
+def test_a_task_that_is_lost_too_often_fails(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
     for _ in range(PUBLISH_LIMIT + 1):
         sweep.apply(throw=True)
@@ -152,7 +152,7 @@ def test_two_sweeps_publish_once(redis_server: Redis) -> None:
         finish(task_id)
 
 
-def test_old_log_rows_go() -> None:
+def test_old_log_rows_are_deleted() -> None:
     old, new = str(uuid4()), str(uuid4())
     with Session(get_worker_resources().engine) as session:
         for task_id, age in ((old, timedelta(days=2)), (new, HOUR)):
@@ -170,7 +170,7 @@ def test_old_log_rows_go() -> None:
     assert (logs(old), logs(new)) == ([], ["end"])
 
 
-def test_old_records_go_if_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_records_are_deleted_if_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new, unfinished = add_record(), add_record(), add_record()
     with Session(get_worker_resources().engine) as session:
         session.execute(

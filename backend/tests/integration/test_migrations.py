@@ -27,7 +27,7 @@ def test_models_and_migrations_agree(migrated_url: str) -> None:
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_replicas_may_migrate_at_once(postgres: PostgreSQL) -> None:
+def test_replicas_may_migrate_concurrently(postgres: PostgreSQL) -> None:
     url = postgres.create_database("migrated_at_once")
     try:
         with ThreadPoolExecutor(3) as threads:

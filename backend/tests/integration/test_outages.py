@@ -1,4 +1,4 @@
-"""Servers that are away, or refuse: worker, beat and sessions say so once."""
+"""Servers that are down or refuse a login: worker, beat and sessions log it once."""
 
 import os
 import socket
@@ -84,7 +84,7 @@ def refuse(port: int, attempts: int) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_lost_redis_is_told_once(
+def test_a_lost_redis_is_logged_once(
     start: Start, program: str, redis_server: Redis, log: Path
 ) -> None:
     ready = {"worker": " ready.", "beat": "Sending due task sweep"}[program]
@@ -107,7 +107,7 @@ def refusals(client: Any) -> int:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_wrong_password_is_told_once_with_what_to_do(
+def test_a_wrong_password_is_logged_once_with_advice(
     start: Start, program: str, redis_server: Redis, log: Path
 ) -> None:
     with redis_server.connect() as client:
@@ -134,10 +134,10 @@ def nowhere(
     return database_settings.model_copy(update={"database_url": other})
 
 
-TOLD = "check user, password and database of DATABASE_URL"
+TOLD = "check the user, password and database in DATABASE_URL"
 
 
-def test_a_wrong_database_is_told_once(
+def test_a_wrong_database_is_logged_once(
     nowhere: DatabaseSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = create_sync_engine(nowhere)

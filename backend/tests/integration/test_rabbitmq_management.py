@@ -22,7 +22,7 @@ def test_every_queue_is_told_at_once(
     assert "other" not in management.read_queues()
 
 
-def test_one_that_is_not_there_is_told_apart(
+def test_a_missing_queue_is_reported_as_missing(
     rabbitmq_settings: RabbitMQSettings,
 ) -> None:
     for wrong in ({"management_url": "http://127.0.0.1:9"}, {"vhost": "nowhere"}):

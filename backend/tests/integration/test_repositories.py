@@ -1,4 +1,4 @@
-"""Queries over a real database."""
+"""Queries in a real database."""
 
 import asyncio
 import inspect
@@ -77,7 +77,9 @@ async def test_an_outcome_is_read_as_it_is_stored(
         assert await repository.get_outcome(str(uuid4())) is None
 
 
-async def test_deleting_once(database: Database, commits: GroupCommit) -> None:
+async def test_a_record_is_deleted_once(
+    database: Database, commits: GroupCommit
+) -> None:
     (task_id,) = await add_records(commits, 1, "delete")
     async with database.session() as session:
         assert await DataRepository(session).delete(task_id)
@@ -87,7 +89,7 @@ async def test_deleting_once(database: Database, commits: GroupCommit) -> None:
         assert await DataRepository(session).get_by_task_id(task_id) is None
 
 
-async def test_a_deletion_that_is_not_committed_is_none(
+async def test_an_uncommitted_deletion_has_no_effect(
     database: Database, commits: GroupCommit
 ) -> None:
     (task_id,) = await add_records(commits, 1, "delete")
@@ -116,10 +118,11 @@ async def test_logs_are_found_by_their_ids(
     assert {log.service_name for log in found} == {"data"}
 
 
-async def test_every_page_is_read_from_the_index(
+async def test_every_page_uses_the_index(
     database: Database, commits: GroupCommit
 ) -> None:
-    """So that a page costs the same however many rows there are, and wherever it is."""
+    """A page then costs the same however many rows there are, and wherever it
+    begins."""
     await add_records(commits, 2, "plan")
     for page in (Page(limit=10), Page(limit=10, before=10**9)):
         query = newest_first(DataProcessingRecord, page, {})
@@ -133,10 +136,10 @@ async def test_every_page_is_read_from_the_index(
         assert "Only Scan Backward" in plan and "Seq Scan" not in plan
 
 
-async def test_an_unfinished_record_is_found_by_the_index_of_ids(
+async def test_an_unfinished_record_is_found_by_its_id_index(
     database: Database,
 ) -> None:
-    """Even when statistics say that next to nothing is ``Processing``."""
+    """Even when statistics claim that almost no row is ``Processing``."""
     query = select(DataProcessingRecord.id).where(
         DataProcessingRecord.task_id == "plan-7", not_ended()
     )
@@ -147,7 +150,7 @@ async def test_an_unfinished_record_is_found_by_the_index_of_ids(
         "INSERT INTO data_processing_records (task_id, task_status) "
         "SELECT 'plan-' || n, 'Success' FROM generate_series(1, 5000) AS n"
     )
-    async with database.session() as session:  # rolled back at its end
+    async with database.session() as session:  # rolled back at the end
         await session.execute(text(ended))
         await session.execute(text("ANALYZE data_processing_records"))
         rows = await session.execute(text(f"EXPLAIN {compiled}"))
@@ -155,15 +158,15 @@ async def test_an_unfinished_record_is_found_by_the_index_of_ids(
     assert "task_id_key" in plan and "ix_records_processing" not in plan
 
 
-async def test_a_page_that_takes_too_long_is_given_up(
+async def test_a_slow_page_is_cancelled(
     database: Database, database_settings: DatabaseSettings
 ) -> None:
-    """Also in PostgreSQL: the query does not go on there."""
+    """PostgreSQL cancels it too: the query does not continue there."""
     page = Page(limit=1, max_seconds=0.2)
     other = create_sync_engine(database_settings)
     with other.begin() as holder:
         holder.execute(text("LOCK TABLE task_logs IN ACCESS EXCLUSIVE MODE"))
-        with pytest.raises(DatabaseUnavailable, match="longer to read than 0.2 s"):
+        with pytest.raises(DatabaseUnavailable, match="longer than 0.2 s"):
             async with database.session() as session:
                 await TaskRepository(session).get_page(page)
         waiting = text(
@@ -191,13 +194,13 @@ async def test_a_page_that_takes_too_long_is_given_up(
     ],
 )
 def test_every_filter_has_an_index(table: type[SQLModel], column: str) -> None:
-    """In the order of the list; or of an id, of which there are few."""
+    """In the order of the list; or on an id that few rows share."""
     stored: Table = table.__table__  # type: ignore[attr-defined]
     indexes = [list(index.columns.keys()) for index in stored.indexes]
     assert [column, "id"] in indexes or [column] in indexes
 
 
-async def test_a_page_has_its_budget_of_bytes(
+async def test_a_page_keeps_its_byte_budget(
     database: Database, commits: GroupCommit
 ) -> None:
     await add_records(commits, 5, "budget")

@@ -1,4 +1,4 @@
-"""How the API hands work to Celery: together, in time, each in its own context."""
+"""How the API publishes tasks: in batches, in time, each in its own context."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def message(priority: str = "default") -> TaskMessage:
     return accepted_work(str(uuid4()), '{"payload": 1}', "r", "q", priority)
 
 
-async def test_what_is_published_together_arrives_whole(
+async def test_a_batch_arrives_complete(
     settings: CelerySettings, redis_server: Redis
 ) -> None:
     publisher = TaskPublisher(settings)
@@ -52,7 +52,7 @@ async def test_what_is_published_together_arrives_whole(
             for each in found:
                 assert each["headers"]["task"] == PROCESS_DATA
                 assert each["properties"]["delivery_info"]["routing_key"] == priority
-        assert not redis.pubsub_channels("*")  # nobody waits for results
+        assert not redis.pubsub_channels("*")  # no caller waits for results
 
 
 async def test_a_task_of_a_team_is_sent_by_its_name(
@@ -74,7 +74,7 @@ async def test_a_task_of_a_team_is_sent_by_its_name(
     assert json.loads(default)["headers"]["id"] != sent
 
 
-async def test_what_cannot_be_sent_is_its_senders_mistake(
+async def test_invalid_arguments_fail_their_sender_only(
     settings: CelerySettings,
 ) -> None:
     publisher = TaskPublisher(settings)
@@ -86,7 +86,7 @@ async def test_what_cannot_be_sent_is_its_senders_mistake(
     publisher.close()
 
 
-async def test_a_redis_that_hangs_holds_nobody_up(
+async def test_a_hanging_redis_delays_no_caller(
     settings: CelerySettings, redis_server: Redis
 ) -> None:
     publisher = TaskPublisher(settings)
@@ -111,7 +111,7 @@ async def test_a_redis_that_hangs_holds_nobody_up(
     publisher.close()
 
 
-async def test_a_redis_that_is_gone_is_found_again_at_once(
+async def test_the_publisher_reconnects_to_redis_at_once(
     settings: CelerySettings, redis_server: Redis
 ) -> None:
     publisher = TaskPublisher(settings)
@@ -132,7 +132,7 @@ async def test_a_redis_that_is_gone_is_found_again_at_once(
 async def test_each_is_published_in_the_context_of_its_request(
     settings: CelerySettings,
 ) -> None:
-    """As instrumentations of Celery need it: by signals, of a task that is known."""
+    """Instrumentations of Celery rely on it: they use signals of a registered task."""
     request: ContextVar[str] = ContextVar("request")
     seen: list[tuple[str, str]] = []
 

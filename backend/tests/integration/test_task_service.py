@@ -19,7 +19,7 @@ ECHO, OTHER = Service("echo", "echo_queue"), Service("other", "other_queue")
 DATA = Service("data", "data_queue")
 
 
-async def test_work_is_shown_by_its_own_service_alone(
+async def test_only_its_own_service_shows_work(
     database: Database, commits: GroupCommit
 ) -> None:
     named, unnamed = str(uuid4()), str(uuid4())

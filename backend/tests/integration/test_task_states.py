@@ -1,4 +1,4 @@
-"""What Celery knows of a task, asked of a real Redis that may hang."""
+"""Task states in a real Redis, which may hang."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def test_a_state_is_read(states: TaskStates) -> None:
     assert await states.get("unknown") is None
 
 
-async def test_a_redis_that_hangs_is_given_up_in_time(
+async def test_a_hanging_redis_times_out(
     states: TaskStates, redis_server: Redis
 ) -> None:
     await states.check()
@@ -47,12 +47,12 @@ async def test_a_redis_that_hangs_is_given_up_in_time(
         assert time.monotonic() - began < 0.5
     finally:
         redis_server.resume()
-    # Nobody is given the answer that another has not waited for.
+    # No caller receives the answer to a question that another gave up on.
     assert await states.get("RETRY") == "RETRY"
     assert await states.get("STARTED") == "STARTED"
 
 
-async def test_a_redis_that_was_restarted_is_found(
+async def test_a_restarted_redis_is_reconnected(
     states: TaskStates, redis_server: Redis
 ) -> None:
     await states.check()

@@ -1,4 +1,4 @@
-"""The task of accepted work over real servers, run in this process."""
+"""The task of accepted work, with real servers, run in this process."""
 
 import json
 import logging
@@ -59,7 +59,7 @@ def test_a_refusal_ends_in_failure_without_a_retry(responder: Responder) -> None
     assert len(responder.requests) == 1
 
 
-def test_what_may_pass_is_retried_and_ends_in_failure_at_last(
+def test_temporary_errors_are_retried_then_fail(
     responder: Responder,
 ) -> None:
     responder.before_reply = lambda _: False
@@ -71,14 +71,14 @@ def test_what_may_pass_is_retried_and_ends_in_failure_at_last(
     assert len(responder.requests) == RETRIES + 1
 
 
-def test_one_that_recovers_ends_in_success(responder: Responder) -> None:
+def test_a_retry_that_succeeds_ends_in_success(responder: Responder) -> None:
     responder.before_reply = lambda _: len(responder.requests) > RETRIES
     task_id = add_record()
     run(task_id)
     assert find(task_id).task_status == "Success"
 
 
-def test_its_state_is_noted_while_it_lasts(
+def test_its_state_is_in_redis_while_it_runs(
     responder: Responder, redis_server: Redis
 ) -> None:
     redis: Any = redis_server.connect()
@@ -107,7 +107,7 @@ def test_its_result_is_in_redis_afterwards(redis_server: Redis) -> None:
     assert (meta["status"], meta["result"]) == ("SUCCESS", "Success")
 
 
-def test_a_state_that_redis_does_not_take_costs_nothing_else(
+def test_a_task_succeeds_without_redis(
     redis_server: Redis,
 ) -> None:
     task_id = add_record()
@@ -125,7 +125,7 @@ def test_work_of_an_older_version_goes_to_the_data_service(
     """Neither its record nor its message names a queue."""
     task_id = add_record(queue=None)
     run(task_id, queue_name=None)
-    assert find(task_id).outcome["code"] == "unknown_service"  # there is none here
+    assert find(task_id).outcome["code"] == "unknown_service"  # none here
     data = ServiceRegistry((Service("data", responder.queue),))
     settings.__dict__["services"] = data
     task_id = add_record(queue=None)
@@ -133,7 +133,7 @@ def test_work_of_an_older_version_goes_to_the_data_service(
     assert find(task_id).task_status == "Success"
 
 
-def test_work_for_an_unknown_service_has_failed(responder: Responder) -> None:
+def test_work_for_an_unknown_service_fails(responder: Responder) -> None:
     task_id = add_record(queue="gone_queue")
     run(task_id, queue_name="gone_queue")
     assert find(task_id).task_status == "Failure"
@@ -147,7 +147,7 @@ def test_work_for_an_unknown_service_has_failed(responder: Responder) -> None:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]]]:
-    """How the runs of tasks ended, by the log."""
+    """How the runs of tasks ended, from the log."""
     caplog.set_level(logging.INFO, ACCESS)
     return lambda: [
         (record.getMessage().partition(":")[0], vars(record)["outcome"])
@@ -156,22 +156,22 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]
     ]
 
 
-def test_each_run_is_one_line_with_the_code(
+def test_each_run_logs_one_line_with_its_code(
     responder: Responder, lines: Callable[[], list[tuple[str, str]]]
 ) -> None:
     run(add_record(), queue_name="gone_queue")
     responder.before_reply = lambda _: False
     run(add_record())
     late = "deadline_exceeded"
-    retries = [("Retries a task", late)] * RETRIES
+    retries = [("Task will be retried", late)] * RETRIES
     assert lines() == [
-        ("Ended a task", "unknown_service"),
+        ("Task ended", "unknown_service"),
         *retries,
-        ("Ended a task", late),
+        ("Task ended", late),
     ]
 
 
-def test_at_the_level_of_warnings_there_is_no_line(
+def test_level_warning_logs_no_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING, ACCESS)

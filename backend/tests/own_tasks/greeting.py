@@ -1,4 +1,4 @@
-"""Tasks such as a team writes: `tests.echo_worker` has them in its folder of tasks."""
+"""Tasks as a team writes them: `tests.echo_worker` finds them in its task folder."""
 
 import time
 
@@ -12,12 +12,12 @@ from app.tasks.scheduling import scheduled
 @scheduled(lambda settings: settings.celery.sweep_every_seconds * 6, queue="low")
 @shared_task
 def greet(name: str = "nobody") -> None:
-    """Asks a service, by its name."""
+    """Call a service by its name."""
     get_worker_resources().call_service("echo", {"greet": name})
 
 
 @scheduled(lambda settings: crontab(hour="3", minute="0"))
 @shared_task(max_retries=1)
 def sleep_long() -> None:
-    """Exceeds its time limit."""
+    """Exceed the time limit."""
     time.sleep(60)

@@ -24,7 +24,7 @@ class Variable(NamedTuple):
     """One setting."""
 
     name: str
-    default: str | None  # as .env.example has it; None if unset
+    default: str | None  # as in .env.example; None if unset
     values: str
     meaning: str
     place: str  # where it is declared
@@ -33,8 +33,8 @@ class Variable(NamedTuple):
 
 
 class Section(NamedTuple):
-    """The variables that stand together; ``service`` is the folder of a service that
-    alone has them."""
+    """A group of variables; ``service`` is the folder of the only service that has
+    them."""
 
     title: str
     variables: list[Variable]
@@ -42,12 +42,12 @@ class Section(NamedTuple):
 
 
 def backend_sections() -> list[Section]:
-    """What API and worker read. One QUEUE_NAME stands for those of all services."""
+    """What API and worker read. One QUEUE_NAME represents those of all services."""
     return list(_sections(Settings, skipped=(QueueNames,)))
 
 
 def service_section() -> Section:
-    """What every service reads beside that."""
+    """What every service reads in addition."""
     shared = names(backend_sections())
     first, *_ = _sections(ServiceSettings)
     own = [each for each in first.variables if each.name not in shared]
@@ -55,7 +55,7 @@ def service_section() -> Section:
 
 
 def own_sections() -> list[Section]:
-    """What single services read, by the classes in their `app/*_settings.py`."""
+    """What single services read, from the classes in their `app/*_settings.py`."""
     found = []
     everybody = names([*backend_sections(), service_section()])
     for file in sorted(ROOT.glob("services/*/app/*_settings.py")):
@@ -87,7 +87,7 @@ def names(sections: list[Section]) -> set[str]:
 def _sections(
     group: type[Group], skipped: tuple[type[Group], ...] = ()
 ) -> Iterator[Section]:
-    """A group and those in it; the docstring's first sentence is the title."""
+    """A group and its nested groups; the docstring's first sentence is the title."""
     title = (group.__doc__ or group.__name__).strip().partition(".")[0]
     nested = [kind for kind in group.groups() if kind not in skipped]
     kinds = [*group.groups()]

@@ -1,5 +1,5 @@
-"""What `make docs` writes from the settings: `.env.example`, `docs/CONFIGURATION.md`,
-and the variables that `docker-compose.yml` passes on."""
+"""The files that `make docs` writes from the settings: `.env.example`,
+`docs/CONFIGURATION.md`, and the variables that `docker-compose.yml` passes on."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -30,8 +30,8 @@ BY_HAND = """\
 SECRETS = "Secrets from files, as Docker and Kubernetes give them"
 SECRET = "To read a secret from a file, set its _FILE variable to the path instead"
 
-PASSED_ON = "  # Passed on where they are set; `make docs` writes these lines.\n"
-# What the compose file decides, or each of its services by itself.
+PASSED_ON = "  # Passed on if set; `make docs` writes these lines.\n"
+# Set by the compose file, or separately for each of its services.
 NOT_PASSED_ON = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE"}
 NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
 
@@ -74,7 +74,7 @@ def example() -> str:
 
 
 def generated_example() -> str:
-    """The part of the file that is written."""
+    """The generated part of the file."""
     return read(EXAMPLE).partition(BY_HAND)[0]
 
 
@@ -102,13 +102,13 @@ def compose() -> str:
 
 
 def passed_on() -> str:
-    """The blocks of the compose file that say what is passed on."""
+    """The blocks of the compose file that list the passed-on variables."""
     _, *blocks = re.split(r"^x-\w+-environment:", read(COMPOSE), flags=re.MULTILINE)
     return "\n".join(block.partition("\n\n")[0] for block in blocks)
 
 
 def _passed_on(text: str, block: str, variables: set[str]) -> str:
-    """``text`` with the variables that ``block`` lacks below its comment."""
+    """``text`` with the missing ``variables`` added to ``block`` below its comment."""
 
     def write(found: re.Match[str]) -> str:
         given, below = found[1], found[2].splitlines(keepends=True)
@@ -138,13 +138,13 @@ def document() -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[str, str, str]]:
-    """Name, default and meaning; that may stand in the row before, for both."""
+    """Name, default and meaning; the meaning may come from the row before."""
     comment: list[str] = []
     for line in text.partition(BY_HAND)[0].splitlines():
         found = re.fullmatch(r"(?:# )?([A-Z][A-Z0-9_]+)=(.*)", line)
         if found:
             name, value, meaning = found[1], found[2], " ".join(comment)
-            if name.startswith("OTEL_") and value:  # an example of theirs, no default
+            if name.startswith("OTEL_") and value:  # an example, not a default
                 value, meaning = "", f"{meaning}; such as `{value}`"
             yield name, value, meaning.replace("*", r"\*")
             comment = []

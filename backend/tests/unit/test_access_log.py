@@ -1,4 +1,4 @@
-"""One line for each request."""
+"""One log line per request."""
 
 import logging
 from typing import Any
@@ -27,7 +27,7 @@ async def ignore(_: Message) -> None:
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/items/7", 404), ("/v1/a/bug", 500)])
-async def test_each_request_is_one_access_line(
+async def test_each_request_logs_one_line(
     path: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     scope = {"type": "http", "method": "GET", "path": path, "client": ("10.0.0.1", 9)}
@@ -47,7 +47,7 @@ async def test_each_request_is_one_access_line(
     assert expected.items() <= vars(line).items()
 
 
-async def test_probes_are_logged_for_debugging_only(
+async def test_probes_are_logged_at_debug(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, ACCESS)

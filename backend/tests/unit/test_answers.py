@@ -1,4 +1,4 @@
-"""Large answers: pieces, what they count, and readers that are too slow."""
+"""Large answers: their pieces, the byte count, and readers that are too slow."""
 
 import asyncio
 
@@ -42,7 +42,7 @@ async def test_pieces_are_counted_until_they_are_sent() -> None:
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 503), ("POST", 200)])
-async def test_what_only_reads_is_refused(method: str, status: int) -> None:
+async def test_large_read_only_answers_are_refused(method: str, status: int) -> None:
     budget, sent = Budget(len(BODY)), []
     budget.hold(1)
 
@@ -54,7 +54,7 @@ async def test_what_only_reads_is_refused(method: str, status: int) -> None:
     assert budget.held == 1
 
 
-async def test_a_reader_that_is_too_slow_is_left(
+async def test_a_slow_reader_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(answers, "PATIENCE", 0.01)

@@ -1,4 +1,4 @@
-"""The HTTP edge alone: services are replaced, no server is asked."""
+"""The HTTP edge alone: services are replaced, no server is contacted."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ from tests.echo import PROCESS, EchoSettings, create_echo_app, get_echo_service
 
 
 class EchoService:
-    """Answers with the payload, or fails as it is told."""
+    """Answers with the payload, or fails on request."""
 
     error: Exception | None = None
 
@@ -73,7 +73,7 @@ def assert_problem(answer: Response, status: int, code: str) -> None:
     assert content["request_id"] == answer.headers["x-request-id"]
 
 
-def test_process_answers_as_the_brief_has_it(client: TestClient) -> None:
+def test_process_answers_by_the_contract(client: TestClient) -> None:
     answer = client.post(PROCESS, json={"payload": "hello", "description": "uppercase"})
     assert answer.status_code == 200
     assert answer.json() == {
@@ -84,7 +84,7 @@ def test_process_answers_as_the_brief_has_it(client: TestClient) -> None:
     assert answer.headers["location"] == "/api/v1/database/records/task-1"
 
 
-def test_accepting_answers_as_the_brief_has_it(client: TestClient) -> None:
+def test_process_async_answers_by_the_contract(client: TestClient) -> None:
     answer = client.post(PROCESS + "-async", json={"payload": None})
     assert answer.status_code == 202
     assert answer.json() == {
@@ -114,7 +114,7 @@ def test_unknown_paths_and_methods(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/", "/api/v1/docs", "/health"])
-def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+def test_head_answers_like_get_without_body(client: TestClient, path: str) -> None:
     whole, head = client.get(path), client.head(path)
     assert whole.content and not head.content
     assert head.status_code == whole.status_code
@@ -122,7 +122,7 @@ def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
         assert head.headers[name] == whole.headers[name]
 
 
-def test_head_is_refused_where_get_is(client: TestClient) -> None:
+def test_head_is_refused_where_get_is_refused(client: TestClient) -> None:
     answer = client.head(PROCESS)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert client.head("/nowhere").status_code == 404
@@ -161,7 +161,7 @@ def test_a_bug_is_a_500_without_its_text(
 @pytest.mark.parametrize(
     ("status", "code"), [(410, "gone"), (418, "i_m_a_teapot"), (499, "error")]
 )
-def test_an_endpoint_may_raise_what_the_kit_does_not(
+def test_an_endpoint_may_raise_any_http_error(
     app: FastAPI, client: TestClient, status: int, code: str
 ) -> None:
     @app.get("/raises")
@@ -176,12 +176,12 @@ def test_a_request_id_is_kept(client: TestClient) -> None:
     assert answer.headers["x-request-id"] == "my-id/1"
 
 
-def test_a_request_id_is_made(client: TestClient) -> None:
+def test_a_request_id_is_generated(client: TestClient) -> None:
     first, second = client.get("/health/live"), client.get("/health/live")
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
 
 
-def test_alive_though_unable(client: TestClient) -> None:
+def test_live_but_not_ready(client: TestClient) -> None:
     assert client.get("/health/live").status_code == 200
     assert client.get("/health").status_code == 503
     assert client.get("/health/ready").status_code == 503
@@ -189,7 +189,7 @@ def test_alive_though_unable(client: TestClient) -> None:
     unknown = {"status": "up", "detail": "not known"}
     dependencies = client.get("/health").json()["dependencies"]
     assert dependencies == {"postgresql": down, "echo-service": unknown}
-    # Services are no business of who asks whether to send requests here.
+    # The probe that decides on traffic ignores services.
     dependencies = client.get("/health/ready").json()["dependencies"]
     assert dependencies == {"postgresql": down}
 
@@ -204,7 +204,7 @@ def test_the_docs_need_no_internet(client: TestClient) -> None:
 
 
 def test_every_address_in_the_docs_page_is_served(client: TestClient) -> None:
-    """Also the one that a login would come back to, which no one has to ask for."""
+    """Also the address that a login returns to, which needs no login itself."""
     html = client.get("/api/v1/docs").text
     addresses = re.findall(r"[\"'](/[^\"'\s]+)[\"']", html)
     assert "/api/v1/docs/oauth2-redirect" in addresses

@@ -1,9 +1,4 @@
-"""Bad input and its answers; ``docs/ERRORS.md`` is written from these tests.
-
-    UPDATE_DOCS=1 make unit
-
-writes it anew.
-"""
+"""Bad input and its answers; ``make docs`` writes ``docs/ERRORS.md`` from these tests."""
 
 import inspect
 import json
@@ -31,7 +26,7 @@ DATABASE = "/api/v1/database"
 
 
 class Case(NamedTuple):
-    """A bad request, and what it is answered."""
+    """A bad request and its answer."""
 
     what: str
     status: int
@@ -188,7 +183,8 @@ CASES = [*BODIES, *HEADERS, *ADDRESSES]
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    """An API without anything behind it: what gets through would be a 500."""
+    """An API without servers behind it: a request that passes the checks would get a
+    500."""
     app = create_echo_app()
     app.state.resources = SimpleNamespace(keys=None)
     for dependency in (get_echo_service, get_record_service):
@@ -261,7 +257,7 @@ def answers(client: TestClient, cases: list[Case]) -> str:
 
 
 def own_errors() -> list[str]:
-    """Each error of the tree that is raised as such."""
+    """Each error class that is raised as such."""
     rows = []
     for kind in vars(exceptions).values():
         if inspect.isclass(kind) and issubclass(kind, ApplicationError):

@@ -1,4 +1,4 @@
-"""The bounds hold for endpoints that ask for none: those of `tests.team`."""
+"""The limits hold for endpoints that declare none: those of `tests.team`."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ def assert_problem(answer: Response, status: int, code: str) -> dict[str, Any]:
         ("word=%C3", "query.word"),
     ],
 )
-def test_queries_that_are_no_text(client: TestClient, query: str, place: str) -> None:
+def test_invalid_text_in_queries(client: TestClient, query: str, place: str) -> None:
     problem = assert_problem(
         client.get(f"{PREFIX}/echo/a?{query}"), 422, "invalid_values"
     )
@@ -56,7 +56,7 @@ def test_queries_that_are_no_text(client: TestClient, query: str, place: str) ->
 
 
 @pytest.mark.parametrize("name", ["a%00b", "%ff", "%ed%a0%80"])
-def test_paths_that_are_no_text(client: TestClient, name: str) -> None:
+def test_invalid_text_in_paths(client: TestClient, name: str) -> None:
     answer = client.get(f"{PREFIX}/echo/{name}")
     problem = assert_problem(answer, 422, "invalid_values")
     assert problem["detail"].startswith("path: Text must")
@@ -67,9 +67,9 @@ def test_text_beyond_ascii_passes(client: TestClient) -> None:
     assert answer.json() == {"name": "é", "word": "😀 +&%", "number": 0}
 
 
-def test_an_address_has_a_length(client: TestClient) -> None:
+def test_an_address_has_a_maximum_length(client: TestClient) -> None:
     start = f"{PREFIX}/echo/a?word="
-    room = MAX_ADDRESS_BYTES - len(start) + 1  # less the question mark
+    room = MAX_ADDRESS_BYTES - len(start) + 1  # minus the question mark
     assert client.get(start + "x" * room).status_code == 200
     assert_problem(client.get(start + "x" * (room + 1)), 414, "uri_too_long")
 
@@ -107,7 +107,7 @@ def test_json_is_strict_everywhere(
     ids=["empty", "broken", "not UTF-8", "deep"],
 )
 @pytest.mark.parametrize("headers", [JSON, TEXT, {}], ids=["JSON", "text", "neither"])
-def test_what_an_endpoint_reads_as_json_itself(
+def test_json_that_an_endpoint_reads_itself(
     client: TestClient, headers: dict[str, str], body: bytes, status: int, code: str
 ) -> None:
     place = f"{PREFIX}/own-json"
@@ -115,12 +115,12 @@ def test_what_an_endpoint_reads_as_json_itself(
     assert client.post(place, content=b'{"a": 1}', headers=headers).json() == {"a": 1}
 
 
-def test_what_else_is_no_json_is_a_bug(client: TestClient) -> None:
+def test_other_invalid_json_is_a_bug(client: TestClient) -> None:
     answer = client.post(f"{PREFIX}/broken-json", content=b"{", headers=TEXT)
     assert_problem(answer, 500, "internal_error")
 
 
-def test_what_is_not_sent_as_json_is_not_read_as_json(client: TestClient) -> None:
+def test_only_bodies_sent_as_json_are_parsed(client: TestClient) -> None:
     answer = client.put(f"{PREFIX}/raw", content=b'"\\u0000"', headers=TEXT)
     assert (answer.status_code, answer.json()) == (200, 8)
 
@@ -167,8 +167,8 @@ def test_the_largest_body_passes(client: TestClient) -> None:
         assert answer.json() == LIMIT
 
 
-async def test_a_body_that_grows_under_an_answer_ends() -> None:
-    """The answer has begun: no other can be given."""
+async def test_a_body_too_large_after_the_answer_began_ends() -> None:
+    """The answer has begun: no other can be sent."""
     received: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -222,7 +222,7 @@ def test_an_upload_arrives(client: TestClient) -> None:
         ("uploads", "", "multipart/form-data"),
     ],
 )
-def test_a_body_of_another_type(
+def test_a_body_of_another_media_type(
     client: TestClient, path: str, kind: str, wanted: str
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
@@ -242,7 +242,7 @@ def test_a_body_of_another_type(
         (b"a=b", "application/x-www-form-urlencoded", 422),
     ],
 )
-def test_uploads_that_are_none(
+def test_malformed_uploads(
     client: TestClient, body: bytes, kind: str, status: int
 ) -> None:
     headers = {"Content-Type": kind}

@@ -1,4 +1,4 @@
-"""What a process holds and works on, with a clock and clients of the test's own."""
+"""The budget of a process, with a clock and clients that the test controls."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ def test_bytes_are_held_up_to_the_limit() -> None:
     first.hold(100_000)
     with pytest.raises(TooBusy):
         second.hold(SMALL + 1)
-    second.hold(SMALL)  # small bodies pass
+    second.hold(SMALL)  # small bodies are not counted
     first.close()
     second.hold(SMALL + 1)
     second.close()
@@ -44,8 +44,8 @@ def test_values_count() -> None:
         assert work_of(wide.encode(), 1) > 2 * narrow
 
 
-async def test_a_turn_comes_just_as_somebody_leaves() -> None:
-    """Whose cancellation has begun is passed over, before that has run its course."""
+async def test_a_turn_skips_a_cancelled_waiter() -> None:
+    """A waiter whose cancellation has begun is skipped, even before it has finished."""
     budget = Budget(100)
     await budget.begin(150)
     leaves, stays = (asyncio.create_task(budget.begin(100)) for _ in range(2))
@@ -60,7 +60,7 @@ async def test_a_turn_comes_just_as_somebody_leaves() -> None:
 
 
 async def test_work_waits_for_its_turn() -> None:
-    budget = Budget(100)  # 150 are worked on
+    budget = Budget(100)  # 150 in work
     assert await budget.begin(100) == 100
     waiting = [asyncio.create_task(budget.begin(cost)) for cost in (100, 10)]
     await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_work_waits_for_its_turn() -> None:
     assert budget.work == 0
 
 
-async def test_work_waits_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_work_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     budget = Budget(100)
     await budget.begin(150)
@@ -89,7 +89,7 @@ async def test_work_waits_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await budget.begin(150) == 150
 
 
-async def test_readers_wait_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readers_wait_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     monkeypatch.setattr(module, "READERS", 1)
     budget = Budget(100)

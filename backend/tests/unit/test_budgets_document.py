@@ -1,4 +1,4 @@
-"""Each setting that the tables of `docs/BUDGETS.md` name is exceeded by one."""
+"""For each setting in the tables of `docs/BUDGETS.md`, a test exceeds it by one."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from tests.team import PREFIX, create_team_app
 DOCUMENT = Path(__file__).parents[3] / "docs" / "BUDGETS.md"
 JSON = {"Content-Type": "application/json"}
 
-# Exceeded where they have tests of their own: pages by bytes, the intake, the threads.
+# Tested elsewhere: pages by bytes, the intake, the threads.
 ELSEWHERE = {"MAX_PAGE_BYTES", "MAX_UNSETTLED_BYTES", "CONCURRENCY"}
 
 
@@ -33,7 +33,7 @@ def sections(title: str) -> dict[str, str]:
 
 
 def ask(budget: int = 0, **body: bytes) -> str:
-    """What the API says to a body: status and code."""
+    """The API's answer to a body: status and code."""
     app = create_team_app(Settings())
     app.state.resources = SimpleNamespace(keys=None)
     app.state.budget.hold(budget)
@@ -77,7 +77,7 @@ class Long:
 
 
 def handle(body: bytes, result: int = 2) -> str:
-    """What a caller is told by a service."""
+    """The service's answer to a caller."""
     own = ServiceSettings()
     delivery = Delivery(body, {}, {"reply_to": "caller"}, 1)
     handler = RequestHandler(
@@ -101,7 +101,7 @@ SERVICE: dict[str, Callable[[int], str]] = {
 
 
 @pytest.mark.parametrize("title", ["API", "Service"])
-def test_the_tables_name_what_is_tried(title: str) -> None:
+def test_the_tables_name_the_tested_settings(title: str) -> None:
     tried = {"API": API, "Service": SERVICE}[title]
     assert set(sections(title)) == set(tried) | (set(sections(title)) & ELSEWHERE)
 
@@ -113,12 +113,12 @@ def test_the_tables_name_what_is_tried(title: str) -> None:
         *(("Service", name, exceed) for name, exceed in SERVICE.items()),
     ],
 )
-def test_one_more_is_refused(
+def test_exceeding_a_limit_by_one_is_refused(
     title: str, name: str, exceed: Callable[[int], str]
 ) -> None:
     assert exceed(0) == "200 ``"
     assert exceed(1) == sections(title)[name]
 
 
-def test_a_budget_is_of_one_application() -> None:
+def test_each_application_has_its_own_budget() -> None:
     assert isinstance(create_team_app().state.budget, Budget)

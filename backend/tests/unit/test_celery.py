@@ -1,4 +1,4 @@
-"""Celery as the settings have it."""
+"""Celery's configuration from the settings."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from app.infrastructure.celery import create_celery
 
 
 @pytest.mark.parametrize("variables, prefetch", [({}, 1), ({"MULTIPLIER": "4"}, 4)])
-def test_tasks_are_taken_ahead_if_wanted(
+def test_prefetching_is_configurable(
     variables: dict[str, str], prefetch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():

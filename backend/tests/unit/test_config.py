@@ -21,7 +21,7 @@ PRODUCTION = {
 
 
 def variables(group: type[Group] = Settings) -> set[str]:
-    """The environment variables of a group and of the groups in it."""
+    """The environment variables of a group and of its nested groups."""
     nested = set(group.groups())
     own = {
         group.variable(name)
@@ -32,7 +32,7 @@ def variables(group: type[Group] = Settings) -> set[str]:
 
 
 def secrets(group: type[Group] = Settings) -> set[str]:
-    """Those that hold secrets."""
+    """The variables that hold secrets."""
     own = {group.variable(name) for name in group.secrets()}
     return own.union(*map(secrets, group.groups()))
 
@@ -52,7 +52,7 @@ def set_all(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
 
 
 def message() -> str:
-    """What a process says instead of starting."""
+    """The message of a process that refuses to start."""
     with pytest.raises(SystemExit) as ended:
         load_settings()
     return str(ended.value)
@@ -78,14 +78,14 @@ def test_variables_of_the_brief_are_read(monkeypatch: pytest.MonkeyPatch) -> Non
     "url",
     ["postgresql://u@h/d", "postgresql+psycopg2://u@h/d", "postgresql+asyncpg://u@h/d"],
 )
-def test_the_driver_is_spelled_out(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_driver_is_explicit(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     settings = DatabaseSettings()
     assert settings.sync_url == "postgresql+psycopg2://u@h/d"
     assert settings.async_url == "postgresql+asyncpg://u@h/d"
 
 
-def test_production_starts_with_values_of_its_own(
+def test_production_starts_with_its_own_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     set_all(monkeypatch, PRODUCTION)
@@ -123,14 +123,16 @@ def test_production_refuses(
     load_settings()
 
 
-def test_production_names_everything_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_reports_all_faults_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, {"ENVIRONMENT": "production", "CORS_ORIGINS": '["*"]'})
     text = message()
     for name in ("RABBITMQ_PASSWORD", "DATABASE_URL", "CORS_ORIGINS"):
         assert f"  {name}: " in text
 
 
-def test_production_shows_the_docs_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_serves_the_docs_if_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     set_all(monkeypatch, {**PRODUCTION, "DOCS_ENABLED": "true"})
     assert load_settings().serves_docs
 
@@ -142,7 +144,7 @@ def test_production_shows_the_docs_if_asked(monkeypatch: pytest.MonkeyPatch) -> 
         ({"API_PORT": "0"}, "API_PORT: Input should be greater than or equal to 1"),
         ({"ENVIRONMENT": "prod"}, "ENVIRONMENT: Input should be 'development',"),
         ({"CORS_ORIGINS": "https://a"}, "CORS_ORIGINS: must be JSON, such as"),
-        ({"CORS_ORIGINS": '["https://a/"]'}, "CORS_ORIGINS: name origins as browsers"),
+        ({"CORS_ORIGINS": '["https://a/"]'}, "CORS_ORIGINS: write an origin as"),
         (
             {"IDEMPOTENCY_LEASE_SECONDS": "40"},
             "IDEMPOTENCY_LEASE_SECONDS must be above",
@@ -151,14 +153,14 @@ def test_production_shows_the_docs_if_asked(monkeypatch: pytest.MonkeyPatch) -> 
         ({"RABBITMQ_PASSWORD_FILE": "/nowhere"}, "RABBITMQ_PASSWORD_FILE: /nowhere"),
     ],
 )
-def test_a_wrong_value_is_named(
+def test_an_invalid_value_is_named(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, str], words: str
 ) -> None:
     set_all(monkeypatch, values)
     assert f"  {words}" in message().replace("CELERY_TASK_SOFT_", "")
 
 
-def test_several_wrong_values_are_named_at_once(
+def test_all_invalid_values_are_named_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     set_all(monkeypatch, {"RABBITMQ_PORT": "x", "DB_POOL_SIZE": "0"})
@@ -194,7 +196,7 @@ def test_a_file_may_be_named_in_the_env_file(tmp_path: Path) -> None:
     assert load_settings().rabbitmq.password.get_secret_value() == "from-file"
 
 
-def test_a_secret_from_two_places_is_refused(
+def test_a_secret_set_twice_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("from-file")
@@ -214,15 +216,13 @@ def test_secrets_stay_out_of_repr_and_errors(monkeypatch: pytest.MonkeyPatch) ->
     assert "x7Gk" not in str(error.value) + repr(error.value)
 
 
-def test_somebody_reads_each_variable_of_the_example_file() -> None:
+def test_every_variable_of_the_example_file_is_used() -> None:
     text = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
     others = named - variables() - {f"{name}_FILE" for name in secrets()}
     for name in others - variables(ServiceSettings) - elsewhere():
         if not name.startswith("OTEL_"):
-            pytest.fail(
-                f"{name} stands in .env.example, but nobody reads it: remove it"
-            )
+            pytest.fail(f".env.example has {name}, but nothing reads it: remove it")
 
 
 def elsewhere() -> set[str]:

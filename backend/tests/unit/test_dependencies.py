@@ -1,4 +1,4 @@
-"""What an endpoint of one's own calls services with, as ARCHITECTURE.md shows."""
+"""How a team's own endpoint calls services, as ARCHITECTURE.md shows."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from chassis.calls import set_event_producer
 
 @pytest.fixture
 def calls() -> Iterator[list[Any]]:
-    """The calls of a producer that answers with what it was given."""
+    """The calls of a producer that answers with its input."""
     made: list[Any] = []
 
     class Producer:

@@ -1,4 +1,4 @@
-"""The examples of `docs/ENDPOINTS.md` do what the page says."""
+"""The examples of `docs/ENDPOINTS.md` work as the page says."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ ANSWERS = {"USD": (200, RATE), "XXX": (404, b""), "BAD": (500, b"")}
 
 
 def load(number: int) -> Any:
-    """The module that a reader would make of an example."""
+    """The module that a reader would make from an example."""
     module = ModuleType(f"example_{number}")
     exec(EXAMPLES[number], vars(module))  # nosec: a page of this repository
     return module

@@ -35,13 +35,13 @@ def test_all_up() -> None:
     assert report(database=up, redis=up).status == "ok"
 
 
-def test_without_a_required_part_the_job_cannot_be_done() -> None:
+def test_unavailable_without_a_required_part() -> None:
     found = report(database=down, redis=up)
     assert (found.status, found.is_able) == ("unavailable", False)
     assert found.parts["database"] == PartState(False, "gone")
 
 
-def test_without_another_part_it_can() -> None:
+def test_degraded_without_an_optional_part() -> None:
     found = report(database=up, redis=down)
     assert (found.status, found.is_able) == ("degraded", True)
 
@@ -69,7 +69,7 @@ def test_probes_share_one_check() -> None:
     assert calls == 1
 
 
-def test_services_decide_nothing_and_delay_no_probe() -> None:
+def test_services_neither_affect_nor_delay_probes() -> None:
     async def run() -> None:
         released = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What the meters of the HTTP instrumentation report."""
+"""The metrics of the HTTP instrumentation."""
 
 import pytest
 from opentelemetry import metrics

@@ -1,4 +1,4 @@
-"""The middleware over a store in memory."""
+"""The middleware with a store in memory."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from app.models.schemas import Problem
 
 
 class MemoryStore:
-    """What the middleware asks of a key store; ``broken`` from a step on."""
+    """The key store's interface in memory; ``broken`` makes a step fail."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Held] = {}
@@ -55,13 +55,13 @@ class MemoryStore:
 
 
 class Endpoint:
-    """Answers as it is told, and counts."""
+    """Answers on request, and counts."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.task_ids: list[str] = []
         self.answer: Response | Exception = JSONResponse({"done": True})
-        self.record: str | None = None  # that has the answer; "own" is the work's
+        self.record: str | None = None  # the record with the answer; "own": the work's
 
     async def serve(self, request: Request) -> Response:
         self.bodies.append(await request.body())
@@ -124,7 +124,7 @@ def post(client: TestClient, key: str = "k", content: bytes = b"{}") -> Any:
     return client.post("/work", content=content, headers={"Idempotency-Key": key})
 
 
-def test_the_second_is_told_what_the_first_was(
+def test_a_repeated_request_gets_the_first_answer(
     client: TestClient, endpoint: Endpoint
 ) -> None:
     endpoint.answer = JSONResponse(
@@ -146,7 +146,9 @@ def test_the_endpoint_gets_the_body(client: TestClient, endpoint: Endpoint) -> N
     assert endpoint.bodies == [b"x" * 1000]
 
 
-def test_other_content_under_the_key(client: TestClient, endpoint: Endpoint) -> None:
+def test_another_body_under_the_same_key(
+    client: TestClient, endpoint: Endpoint
+) -> None:
     post(client)
     answer = post(client, content=b"{} ")
     assert answer.status_code == 422
@@ -154,7 +156,7 @@ def test_other_content_under_the_key(client: TestClient, endpoint: Endpoint) -> 
     assert len(endpoint.bodies) == 1
 
 
-def test_while_the_first_is_under_way(
+def test_while_the_first_request_is_in_progress(
     client: TestClient, store: MemoryStore, endpoint: Endpoint
 ) -> None:
     scope = {"method": "POST", "path": "/work", "query_string": b""}
@@ -168,7 +170,7 @@ def test_while_the_first_is_under_way(
 
 
 @pytest.mark.parametrize("status", [401, 404, 409, 415, 429, 500, 503, 504, 302])
-def test_what_may_end_otherwise_is_not_kept(
+def test_temporary_errors_are_not_stored(
     client: TestClient, endpoint: Endpoint, status: int
 ) -> None:
     endpoint.answer = Response(status_code=status)
@@ -181,7 +183,7 @@ def test_what_may_end_otherwise_is_not_kept(
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 400, 422])
-def test_what_would_end_the_same_is_kept(
+def test_lasting_answers_are_stored(
     client: TestClient, endpoint: Endpoint, status: int
 ) -> None:
     endpoint.answer = Response(status_code=status)
@@ -215,7 +217,7 @@ def test_a_client_that_leaves_while_it_sends_claims_nothing(store: MemoryStore) 
 
 
 def run(app: ASGIApp, store: MemoryStore, *messages: Message) -> None:
-    """Send a keyed request without a server in between."""
+    """Send a request with a key, without a server in between."""
     waiting = list(messages or [{"type": "http.request", "body": b""}])
 
     async def receive() -> Message:
@@ -235,7 +237,7 @@ def run(app: ASGIApp, store: MemoryStore, *messages: Message) -> None:
     asyncio.run(middleware(scope, receive, send))
 
 
-def test_an_answer_in_parts_is_kept_whole(
+def test_a_streamed_answer_is_stored_whole(
     client: TestClient, endpoint: Endpoint
 ) -> None:
     endpoint.answer = StreamingResponse(iter([b"a" * 40, b"b" * 40]))
@@ -247,7 +249,7 @@ LONG = [[b"a" * 101], [b"a" * 60] * 3]
 
 
 @pytest.mark.parametrize("parts", LONG)
-def test_who_asks_again_for_a_long_answer_is_sent_to_what_was_made(
+def test_a_repeated_request_is_redirected_if_the_answer_was_long(
     client: TestClient, store: MemoryStore, endpoint: Endpoint, parts: list[bytes]
 ) -> None:
     endpoint.answer = StreamingResponse(iter(parts), 201, {"Location": "/made/1"})
@@ -256,7 +258,7 @@ def test_who_asks_again_for_a_long_answer_is_sent_to_what_was_made(
     again = post(client)
 
     assert (again.status_code, again.headers["location"]) == (303, "/made/1")
-    assert "answered 201" in again.text
+    assert "answered with 201" in again.text
     assert again.headers["idempotency-replayed"] == "true"
     assert len(endpoint.bodies) == 1
     held = store.entries["k"].answer
@@ -264,7 +266,7 @@ def test_who_asks_again_for_a_long_answer_is_sent_to_what_was_made(
 
 
 @pytest.mark.parametrize("parts", LONG)
-def test_a_long_answer_that_made_nothing_is_not_worked_out_again(
+def test_a_long_answer_without_location_is_a_conflict(
     client: TestClient, endpoint: Endpoint, parts: list[bytes]
 ) -> None:
     endpoint.answer = StreamingResponse(iter(parts))
@@ -272,11 +274,11 @@ def test_a_long_answer_that_made_nothing_is_not_worked_out_again(
     again = post(client)
     assert again.status_code == 409
     assert Problem(**again.json()).code == "idempotency_answer_not_kept"
-    assert "answered 200" in again.json()["detail"]
+    assert "answered with 200" in again.json()["detail"]
     assert len(endpoint.bodies) == 1
 
 
-def test_a_long_refusal_is_worked_out_again(
+def test_a_long_refusal_is_computed_again(
     client: TestClient, endpoint: Endpoint
 ) -> None:
     endpoint.answer = Response(b"a" * 101, 422)
@@ -285,7 +287,7 @@ def test_a_long_refusal_is_worked_out_again(
 
 
 @pytest.mark.parametrize("size", [1, 101])
-def test_what_a_record_has_is_not_kept_twice(
+def test_an_answer_in_the_record_is_not_stored_twice(
     client: TestClient, store: MemoryStore, endpoint: Endpoint, size: int
 ) -> None:
     endpoint.record = "own"
@@ -302,7 +304,9 @@ def test_what_a_record_has_is_not_kept_twice(
     assert held and held.body is None
 
 
-def test_a_refusal_is_in_no_record(client: TestClient, endpoint: Endpoint) -> None:
+def test_a_refusal_is_stored_without_a_record(
+    client: TestClient, endpoint: Endpoint
+) -> None:
     endpoint.record = "own"
     endpoint.answer = Response(b"no", 422)
     assert post(client).content == post(client).content == b"no"
@@ -319,7 +323,9 @@ def test_the_record_was_deleted_since(store: MemoryStore, endpoint: Endpoint) ->
     assert len(endpoint.bodies) == 1
 
 
-def test_another_record_is_no_answer(client: TestClient, endpoint: Endpoint) -> None:
+def test_another_record_is_not_the_answer(
+    client: TestClient, endpoint: Endpoint
+) -> None:
     endpoint.record = "another"
     endpoint.answer = Response(b"own")
     assert post(client).content == post(client).content == b"own"
@@ -335,7 +341,7 @@ def test_no_key_no_store(
     assert len(set(endpoint.task_ids)) == 2
 
 
-def test_without_redis_nothing_is_done(
+def test_without_redis_no_request_is_processed(
     client: TestClient, store: MemoryStore, endpoint: Endpoint
 ) -> None:
     store.broken = "claim"
@@ -347,7 +353,7 @@ def test_without_redis_nothing_is_done(
 
 
 @pytest.mark.parametrize(("step", "status"), [("complete", 200), ("release", 503)])
-def test_redis_lost_meanwhile_changes_no_answer(
+def test_losing_redis_midway_changes_no_answer(
     client: TestClient,
     store: MemoryStore,
     endpoint: Endpoint,

@@ -1,4 +1,4 @@
-"""What the idempotency middleware reads from a request."""
+"""How the idempotency middleware reads a request."""
 
 import pytest
 from hypothesis import given
@@ -50,7 +50,7 @@ def test_malformed_keys(values: list[bytes]) -> None:
 
 
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1))
-def test_every_string_of_the_rfc_is_a_key(text: str) -> None:
+def test_every_rfc_string_is_a_key(text: str) -> None:
     key = text[:255]
     quoted = key.replace("\\", r"\\").replace('"', r"\"")
     assert parse_key([b'"%b"' % quoted.encode()]) == key
@@ -73,6 +73,6 @@ def test_only_the_same_request_has_the_same_fingerprint(
     assert (digest(*one) == digest(*other)) == (one == other)
 
 
-def test_parts_do_not_run_into_each_other() -> None:
+def test_fingerprint_parts_are_delimited() -> None:
     assert digest("POST", "/a", b"b", b"") != digest("POST", "/a", b"", b"b")
     assert digest("POST", "/a", b"", b"1:b") != digest("POST", "/a", b"1:b", b"")

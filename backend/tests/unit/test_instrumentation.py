@@ -1,4 +1,4 @@
-"""Instrumentations of libraries: that they start, and leave nothing behind."""
+"""Instrumentations of libraries: they start, and leave nothing behind."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from app.infrastructure.celery_publishing import TidyCelery
 
 BACKEND = Path(__file__).parents[2]
 
-# One whose library is of another version than it knows says so in a log line only.
+# An instrumentation that does not support its library's version only logs that.
 START = """
 import importlib
 from app.infrastructure.instrumentation import instrument_clients
@@ -33,7 +33,7 @@ for name, kind in {
 """
 
 
-def test_every_instrumentation_knows_the_library_that_is_there() -> None:
+def test_every_instrumentation_supports_the_installed_library() -> None:
     command = [sys.executable, "-c", START]
     run = subprocess.run(command, cwd=BACKEND, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""A worker's sign of life."""
+"""A worker's heartbeat file."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ LIMIT = 5
         ([1, LIMIT + GRACE + 1], False),
     ],
 )
-def test_a_task_beyond_its_limit_tells_of_a_hung_child(
+def test_a_task_beyond_its_limit_means_a_hung_child(
     tmp_path: Path, ages: list[float], alive: bool
 ) -> None:
     running = [SimpleNamespace(time_start=time.time() - age) for age in ages]

@@ -1,4 +1,4 @@
-"""Depths of the queues, and what they say about the services."""
+"""Queue depths, and what they say about the services."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ SERVICES = ServiceRegistry(
 
 
 class Management:
-    """Tells what a test says."""
+    """Answers as a test says."""
 
     def __init__(self, *queues: dict[str, Any]) -> None:
         self.queues = {queue["name"]: queue for queue in queues}
@@ -40,7 +40,7 @@ def service(management: Any) -> MetricsService:
     return MetricsService(rpc, cast(ManagementApi, management), SERVICES)
 
 
-async def test_the_depths_of_all_services_by_one_request() -> None:
+async def test_one_request_reads_the_depths_of_all_services() -> None:
     depth = {"messages": 3, "messages_ready": 1, "messages_unacknowledged": 2}
     management = Management(
         {"name": "echo_queue", "consumers": 1, **depth}, {"name": "echo_queue_dlq"}
@@ -61,7 +61,9 @@ async def test_a_service_is_down_without_its_queue_or_a_consumer() -> None:
     management = Management({"name": "echo_queue", "consumers": 0})
     states = await service(management).read_services()
     assert states == {
-        "echo-service": PartState(False, "Nobody consumes echo_queue."),
+        "echo-service": PartState(
+            False, "Nothing consumes echo_queue: the service is not running."
+        ),
         "trial-list-service": PartState(
             False, "The queue trial_list_queue does not exist."
         ),
@@ -72,11 +74,11 @@ async def test_a_service_is_down_without_its_queue_or_a_consumer() -> None:
     states = await service(management).read_services()
     assert states["echo-service"] == PartState(True)
     assert states["trial-list-service"].is_up
-    assert "not known" in (states["trial-list-service"].detail or "")
+    assert "unknown" in (states["trial-list-service"].detail or "")
     assert management.asked == 1
 
 
-async def test_nobody_is_down_because_the_management_api_is(
+async def test_services_stay_up_without_the_management_api(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     released = threading.Event()
@@ -92,7 +94,7 @@ async def test_nobody_is_down_because_the_management_api_is(
     for read in (refuse, hang):
         states = await service(SimpleNamespace(read_queues=read)).read_services()
         assert {state.is_up for state in states.values()} == {True}
-        assert all("not known" in (state.detail or "") for state in states.values())
+        assert all("unknown" in (state.detail or "") for state in states.values())
     released.set()
     metrics = await service(SimpleNamespace(read_queues=refuse)).read()
     assert (metrics.queues, metrics.queues_error) == (None, "gone")

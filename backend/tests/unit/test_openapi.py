@@ -1,4 +1,4 @@
-"""The schema that clients are made from."""
+"""The schema from which clients are generated."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def test_it_is_valid() -> None:
     validate(SCHEMA)
 
 
-def test_asking_twice_changes_nothing() -> None:
+def test_a_second_schema_is_equal() -> None:
     app = create_echo_app()
     assert app.openapi() == app.openapi() == SCHEMA
 
@@ -38,7 +38,7 @@ def test_it_states_the_limits() -> None:
         assert limit in description.replace("\n", " ")
 
 
-def test_every_endpoint_keeps_the_rules() -> None:
+def test_every_endpoint_follows_the_rules() -> None:
     faults = list(rules.find_faults(SCHEMA))
     assert not faults, "\n".join(faults)
 
@@ -53,7 +53,7 @@ def test_every_error_has_its_schema_and_an_example(operation: Operation) -> None
         answer = operation.resolve(answer)
         assert "X-Request-ID" in answer["headers"]
         content = answer.get("content", {}).get("application/problem+json")
-        if content is None:  # no error, or one that the endpoint documents itself
+        if content is None:  # not an error, or one that the endpoint documents itself
             continue
         assert operation.resolve(content["schema"])["title"] == "Problem"
         assert str(Problem(**content["example"]).status) == code
@@ -63,7 +63,7 @@ def test_every_error_has_its_schema_and_an_example(operation: Operation) -> None
 
 
 @EACH
-def test_headers_that_requests_may_have(operation: Operation) -> None:
+def test_request_headers(operation: Operation) -> None:
     known = parameters(operation)
     assert known["X-Request-ID"]["in"] == "header"
     keyed = operation.method == "post"
@@ -82,17 +82,17 @@ def test_headers_that_requests_may_have(operation: Operation) -> None:
         ("get_record", "200", set()),
     ],
 )
-def test_headers_that_answers_have(name: str, code: str, headers: set[str]) -> None:
+def test_answer_headers(name: str, code: str, headers: set[str]) -> None:
     (operation,) = (o for o in rules.operations(SCHEMA) if o.id == name)
     found = set(operation.content["responses"][code]["headers"])
     assert found - {"X-Request-ID"} == headers
 
 
-# Endpoints of a team, which the kit has not seen.
+# Endpoints of a team, which the kit does not know.
 
 
 def faults(app: FastAPI) -> list[str]:
-    """Of the endpoints of a team in such an application."""
+    """The faults of a team's endpoints in such an application."""
     own = [each for each in rules.find_faults(app.openapi()) if "/team/" in each]
     return [each.replace("/api/v1/team/", "") for each in own]
 
@@ -106,8 +106,8 @@ def app_with(router: APIRouter) -> FastAPI:
 def test_a_rule_says_which_endpoint_and_what_to_do() -> None:
     found = faults(create_team_app())
     assert (
-        "POST notes: the body has no example. Write model_config = example(...) in "
-        "Note; example is of app.models.schemas." in found
+        "POST notes: the body has no example. Write model_config = "
+        "example(...) in Note; import example from app.models.schemas." in found
     )
     assert (
         "GET echo/{name}: its parameter word has no description. "
@@ -117,7 +117,7 @@ def test_a_rule_says_which_endpoint_and_what_to_do() -> None:
         "GET echo/{name}: its parameter name has no example. "
         "Write Annotated[..., Path(examples=[...])]." in found
     )
-    # Forms, uploads and plain values have nothing to be judged by.
+    # Forms, uploads and plain values have no rule.
     assert not [each for each in found if each.startswith(("POST form", "POST upl"))]
 
 
@@ -161,7 +161,7 @@ def test_names_and_tags_and_docstrings() -> None:
     )
 
 
-def test_answers_of_every_kind_keep_the_rules() -> None:
+def test_answers_of_every_kind_follow_the_rules() -> None:
     router = APIRouter()
 
     @router.get("/moved", status_code=307, response_class=RedirectResponse)

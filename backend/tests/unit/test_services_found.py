@@ -1,4 +1,4 @@
-"""The registry of services, and the routers that are found."""
+"""The registry of services, and the discovery of routers."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,11 +22,13 @@ def test_services_are_found_by_name_and_by_queue() -> None:
     assert REGISTRY.find_service("pricing_queue") is PRICING
     assert REGISTRY.find_service("other_queue") is None
     assert PRICING.dead_letter_queue == "pricing_queue_dlq"
-    with pytest.raises(LookupError, match="app.core.services names no service 'tax'"):
+    with pytest.raises(
+        LookupError, match="app.core.services has no service named 'tax'"
+    ):
         REGISTRY.get_service("tax")
 
 
-def test_work_of_an_older_version_is_that_of_the_data_service() -> None:
+def test_work_of_an_older_version_belongs_to_the_data_service() -> None:
     assert REGISTRY.find_service(None) is DATA
     assert ServiceRegistry((PRICING,)).find_service(None) is None
 
@@ -46,7 +48,7 @@ def test_the_environment_may_name_another_queue(
     assert Settings().services.get_service(service.name).queue == "another"
 
 
-async def test_an_endpoint_is_given_the_work_of_its_service() -> None:
+async def test_an_endpoint_gets_the_work_of_its_service() -> None:
     services = {"pricing": object(), "data": object()}
     resources = SimpleNamespace(data_services=services)
     app = SimpleNamespace(state=SimpleNamespace(resources=resources))

@@ -1,7 +1,5 @@
-"""A setting is declared once, in its class: other places follow, or a test says how.
-
-`make docs` writes what can be written.
-"""
+"""A setting is declared once, in its class. `make docs` updates the other places where
+it can; elsewhere a test says what to do."""
 
 import os
 import re
@@ -30,13 +28,13 @@ from tests.unit.settings_texts import (
 )
 
 MAKE = "run `make docs`"
-# Read by probes, not by a process; the queues of services by the API.
+# Read by probes, not by a process; the API reads the services' queues.
 OTHERS = r"OTEL_\w+|REDIS_PORT|\w+_QUEUE_NAME"
 
 
 @pytest.mark.parametrize("file", WRITTEN)
 def test_the_document_is_up_to_date(file: str) -> None:
-    """`make docs` runs this to write it."""
+    """`make docs` runs this test to write the file."""
     text = WRITTEN[file]()
     if os.environ.get("UPDATE_DOCS"):
         (ROOT / file).write_text(text)
@@ -49,7 +47,7 @@ def test_every_place_knows_every_setting() -> None:
 
 
 def say(sentences: list[str]) -> None:
-    """Fail with sentences, if there are any."""
+    """Fail with the sentences, if there are any."""
     if sentences:
         pytest.fail("\n".join(dict.fromkeys(sentences)), pytrace=False)
 
@@ -69,7 +67,7 @@ def known() -> set[str]:
 
 
 def differences(file: str) -> Iterator[str]:
-    """What the file lacks, and what it should lack."""
+    """What the file lacks, and what it has too much."""
     parts = {EXAMPLE: generated_example, COMPOSE: passed_on}
     text = parts[file]() if file in parts else read(file)
     there = set(re.findall(r"\b[A-Z][A-Z0-9]*_?[A-Z0-9_]+\b", text))
@@ -99,7 +97,8 @@ def undescribed() -> Iterator[str]:
 
 
 def undeclared() -> Iterator[str]:
-    """What a file sets and no process reads: a setting that was removed or renamed."""
+    """Variables that a file sets and no process reads: the setting was removed or
+    renamed."""
     everywhere = known()
     files = [*ROOT.glob("backend/*.env"), *ROOT.glob("services/**/*.env")]
     line = re.compile(r"^([A-Z][A-Z0-9_]+)=", re.MULTILINE)

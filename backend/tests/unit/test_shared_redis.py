@@ -1,4 +1,4 @@
-"""Whether idempotency keys have a Redis of their own."""
+"""Whether idempotency keys have their own Redis."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_one_server_by_two_urls(other: str, same: bool) -> None:
     assert is_same_server("redis://redis:6379/0", other) is same
 
 
-def test_sockets_are_told_apart() -> None:
+def test_sockets_are_distinguished() -> None:
     assert is_same_server("unix:///run/a.sock", "unix:///run/a.sock?db=1")
     assert not is_same_server("unix:///run/a.sock", "unix:///run/b.sock")
 
@@ -31,7 +31,7 @@ def test_sockets_are_told_apart() -> None:
     ("url", "lines"),
     [(None, 1), ("redis://redis:6379/1", 1), ("redis://redis-keys:6379/0", 0)],
 )
-def test_sharing_is_said_once(
+def test_a_shared_redis_is_logged_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     url: str | None,
@@ -40,4 +40,4 @@ def test_sharing_is_said_once(
     if url:
         monkeypatch.setenv("IDEMPOTENCY_REDIS_URL", url)
     warn_of_shared_redis(Settings())
-    assert len([m for m in caplog.messages if "share the Redis" in m]) == lines
+    assert len([m for m in caplog.messages if "share one Redis" in m]) == lines

@@ -1,4 +1,4 @@
-"""What the edge lets through, and what it says to the rest."""
+"""What the edge accepts, and how it refuses the rest."""
 
 import json
 from functools import partial
@@ -44,7 +44,7 @@ def test_every_storable_value_passes_unchanged(value: Any, ensure_ascii: bool) -
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
 def test_one_bad_number_among_many_is_found(number: bytes, code: str) -> None:
-    """Many numbers are read in another way."""
+    """A body with many numbers is parsed in another way."""
     with pytest.raises(BodyRefused) as refused:
         parse_json(b"[" + b"1.5," * 1000 + number + b"]")
     assert refused.value.code == code
@@ -103,7 +103,7 @@ def test_bounds_are_inclusive(body: bytes) -> None:
     ],
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
-def test_what_is_refused(body: bytes, status: int, code: str) -> None:
+def test_invalid_json_is_refused(body: bytes, status: int, code: str) -> None:
     with pytest.raises(BodyRefused) as refused:
         parse_json(body)
     assert (refused.value.status_code, refused.value.code) == (status, code)

@@ -13,7 +13,7 @@ async def never(_: Collection[str]) -> Collection[str]:
     return ()
 
 
-async def test_no_more_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiters_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is answered at once; when one leaves, there is room again."""
     monkeypatch.setattr(task_watcher, "MAX_WAITERS", 2)
     watcher = TaskWatcher(never)

@@ -1,4 +1,4 @@
-"""Tasks that a team adds are found, and are bounded like the kit's own."""
+"""Tasks that a team adds are found, and have limits like the kit's own."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from app.core.config import LONGEST_RETRY_DELAY
 from app.tasks.scheduling import scheduled
 
 BACKEND = Path(__file__).parents[2]
-# Those that have tasks in every project, and the one in `tests/own_tasks`.
+# The modules with tasks in every project, and the one in `tests/own_tasks`.
 OWN = {f"app.tasks.{name}" for name in ("data", "maintenance", "greeting")}
 GREET = "app.tasks.greeting.greet"
 
-# Of a process of its own: whatever is imported here stays registered.
+# In a separate process: a task imported here would stay registered.
 WORKER = """
 import json
 from tests.echo_worker import celery
@@ -54,9 +54,9 @@ def test_every_module_that_defines_tasks_is_found(known: dict[str, Any]) -> None
     assert OWN <= {name.rpartition(".")[0] for name in known["tasks"]}
 
 
-def test_what_is_sent_by_name_is_there(known: dict[str, Any]) -> None:
-    """No endpoint imports a task, so nothing else tells of a wrong name: the worker
-    only logs it, and drops what was sent."""
+def test_every_task_sent_by_name_exists(known: dict[str, Any]) -> None:
+    """No endpoint imports a task, so only this test finds a wrong name: the worker just
+    logs it and drops the message."""
     for path in (BACKEND / "app").rglob("*.py"):
         for name in re.findall(r'"(app\.tasks\.\w+\.\w+)"', path.read_text()):
             assert name in known["tasks"], f"{path} names {name}: there is no such task"
@@ -84,10 +84,10 @@ def test_a_function_that_is_no_task_is_named() -> None:
         def greet() -> None: ...
 
 
-def test_every_task_is_bounded(known: dict[str, Any]) -> None:
+def test_every_task_has_limits(known: dict[str, Any]) -> None:
     for name, task in known["tasks"].items():
         if name.rpartition(".")[0] not in OWN:
-            continue  # a team may set other bounds
+            continue  # a team may set other limits
         assert task["max_retries"] == (1 if name.endswith("sleep_long") else 4)
         assert task["default_retry_delay"] <= LONGEST_RETRY_DELAY
         assert task["retry_backoff_max"] <= LONGEST_RETRY_DELAY

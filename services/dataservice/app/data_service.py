@@ -1,4 +1,4 @@
-"""What the data service does: one payload in, one outcome out."""
+"""The data service's work: one payload in, one outcome out."""
 
 import math
 import time
@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from chassis import json_text
 from chassis.errors import ServiceError
 
-#: Results beyond this many bits (about 3,900 digits) are refused: writing an integer in
-#: decimal costs the square of its length, and Python stops at 4,300 digits.
+#: Results with more bits (about 3,900 digits) are refused: the cost of writing an
+#: integer in decimal grows with the square of its length, and Python stops at 4,300
+#: digits.
 MAX_INTEGER_BITS = 13_000
 
 
@@ -20,7 +21,7 @@ class Operation(NamedTuple):
 
 
 class PayloadType(NamedTuple):
-    """Operations by name for one type of payload; `default` applies without a name."""
+    """Operations by name for one payload type; `default` applies without a name."""
 
     task_type: str
     default: Operation
@@ -37,7 +38,7 @@ def _finite(number: int | float) -> int | float:
 
 
 def _order_kind(item: Any) -> str:
-    """Items of one kind can be ordered; "" is for those that never can."""
+    """Items of one kind can be sorted; "" is for items that never can."""
     if isinstance(item, bool):
         return "boolean"
     if isinstance(item, int | float):
@@ -49,7 +50,8 @@ def _sorted(items: list[Any]) -> list[Any]:
     kinds = {_order_kind(item) for item in items}
     if len(kinds) > 1 or "" in kinds:
         raise ServiceError(
-            "unsortable_list", "only numbers, strings or booleans alone can be ordered"
+            "unsortable_list",
+            "a list to sort must hold only numbers, only strings " "or only booleans",
         )
     return sorted(items)
 
@@ -96,7 +98,7 @@ GENERIC = _payload_type(
     "generic", ("wrap", lambda payload: {"value": payload, "processed": True})
 )
 
-#: By the exact class that `json` makes, so that booleans are no numbers.
+#: By the exact classes that `json` creates, so a boolean is not a number.
 PAYLOAD_TYPES: dict[type, PayloadType] = {
     str: STRING,
     int: NUMBER,
@@ -116,14 +118,14 @@ def _input_length(payload: Any) -> int:
 
 
 class DataService:
-    """Transforms a payload by the operation that the description names."""
+    """Transforms a payload with the operation that the description names."""
 
     def call(self, data: str) -> tuple[str, str]:
-        """Takes the JSON of `{"payload": any, "description": string or null}`.
+        """Process the JSON of `{"payload": any, "description": string or null}`.
 
         Returns the JSON of the outcome, and the task type. Raises ServiceError with
         code `invalid_request`, `unsortable_list`, `not_finite` or `integer_too_long`.
-        Safe to call from several threads.
+        Thread-safe.
         """
         started = time.perf_counter()
         payload, description = self._parse(data)
@@ -149,9 +151,9 @@ class DataService:
                 "invalid_request", "the payload is nested too deeply"
             ) from None
         except ValueError:
-            # The only value that is read but cannot be written is a literal like 1e400.
+            # The only value that can be read but not written is a literal like 1e400.
             raise ServiceError(
-                "not_finite", "the payload holds a number that is not finite"
+                "not_finite", "the payload contains a number that is not finite"
             ) from None
 
     @staticmethod

@@ -1,3 +1,3 @@
-"""Servers for the integration tests come from the repository's `local` library."""
+"""Servers for the integration tests, from the repository's `local` library."""
 
 pytest_plugins = ["local.pytest_plugin"]

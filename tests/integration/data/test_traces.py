@@ -268,7 +268,7 @@ def test_log_lines_carry_the_ids_and_no_payload(traced: Traced) -> None:
         lambda receiver: [
             log
             for log in receiver.logs.copy()
-            if log.span == run.id and "its record is gone" in log.body
+            if log.span == run.id and "its record was deleted" in log.body
         ],
         "the worker's line by OTLP",
     )[0]
@@ -282,7 +282,7 @@ def test_log_lines_carry_the_ids_and_no_payload(traced: Traced) -> None:
         assert {line["span_id"] for line in mine} == {span.id}
         assert {line["request_id"] for line in mine} == {"logged-1"}
         assert {line["task_id"] for line in mine} == {task_id}
-    ended = [line for line in mine if line["message"].startswith("Ended a task")]
+    ended = [line for line in mine if line["message"].startswith("Task ended")]
     assert len(ended) == 1 and ended[0]["outcome"] == "ok"
     told = [str(span.attributes) for span in traced.receiver.spans.copy()]
     told += [log.body for log in traced.receiver.logs.copy()]

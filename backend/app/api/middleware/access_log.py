@@ -1,4 +1,4 @@
-"""One log line for each request, with the route rather than its values."""
+"""One log line per request, with the route instead of its values."""
 
 import logging
 import time
@@ -14,22 +14,22 @@ PROBES = "/health"
 
 
 class AccessLogMiddleware:
-    """Outermost of ours: sees every answer, and the request id of each.
+    """The outermost middleware of ours: it sees every answer and its request id.
 
-    Probes are logged at DEBUG: they come often and say little.
+    Probes are logged at DEBUG: they are frequent and say little.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and note how it was answered."""
+        """Pass the request on, and log its status and duration."""
         level = logging.DEBUG if is_probe(scope) else logging.INFO
         if scope["type"] != "http" or not logger.isEnabledFor(level):
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 500  # an exception that nobody answers is a bug, answered outside
+        status = 500  # an unhandled exception is a bug, answered further out
 
         async def send_noted(message: Message) -> None:
             nonlocal status
@@ -44,14 +44,14 @@ class AccessLogMiddleware:
 
 
 def is_probe(scope: Any) -> bool:
-    """Whether an orchestrator asks for health."""
+    """Whether the request is a health probe."""
     return bool(scope.get("path", "").startswith(PROBES))
 
 
 def route_of(scope: Any) -> str | None:
-    """The template that the path matched, None if it matched none.
+    """The path template that matched, None if none did.
 
-    FastAPI names it relative to its router: what is before stands in the path.
+    FastAPI gives it relative to its router; the prefix comes from the path.
     """
     template = getattr(scope.get("route"), "path", None)
     if template is None:

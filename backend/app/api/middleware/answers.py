@@ -1,4 +1,4 @@
-"""Large answers: written piece by piece, and counted until they are read."""
+"""Large answers: sent in pieces, and counted until the client has read them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from starlette.datastructures import Headers
 from starlette.types import Message, Send
 
-# A piece is no more than what a transport buffers before it makes the sender wait.
+# As much as a transport buffers before it makes the sender wait.
 PIECE = 64 * 1024
-# Seconds that a client has to read a large answer.
+# Seconds a client has to read a large answer.
 PATIENCE = 60.0
 
 
 def announced_length(start: Message) -> int:
-    """The bytes of the answer that begins; 0 of one that is made as it is sent."""
+    """The announced size of an answer in bytes; 0 if it is streamed."""
     length = Headers(raw=start["headers"]).get("content-length", "")
     return int(length) if length.isdigit() else 0
 
 
 async def send_pieces(send: Send, message: Message) -> bool:
-    """Send a body; False if the client has not read it in time."""
+    """Send a body; False if the client did not read it in time."""
     body: bytes = message.get("body", b"")
     if len(body) <= PIECE:
         await send(message)

@@ -1,8 +1,8 @@
-"""Bounds of every request, whatever its endpoint asks of FastAPI.
+"""Limits on every request, whatever its endpoint declares.
 
-An endpoint needs no type, no route class and no check of its own for them: a plain
-``str``, a form, an upload, ``Request.body()`` and ``Request.stream()`` are bounded
-alike. What they let through and PostgreSQL refuses, ``app.core.database`` translates.
+An endpoint needs no type, no route class and no check of its own: a plain ``str``, a
+form, an upload, ``Request.body()`` and ``Request.stream()`` are all limited. If a value
+passes and PostgreSQL refuses it, ``app.core.database`` translates the error.
 """
 
 import asyncio
@@ -22,33 +22,33 @@ from app.core.budget import Account, Budget, held_for, work_of
 from app.core.exceptions import TooBusy
 from chassis.json_text import most_values
 
-# Bytes of path and query: as much as nginx takes in one line.
+# Maximum bytes of path and query: as much as nginx accepts in one line.
 MAX_ADDRESS_BYTES = 8 * 1024
 
 SAFE = ("GET", "HEAD")
 
-# Bytes of a body that is read in a thread.
+# From this size on, a body is parsed in a thread.
 LARGE = 64 * 1024
 
 DISCONNECT: Message = {"type": "http.disconnect"}
 
 
 class Limits(NamedTuple):
-    """Of one body."""
+    """The limits of one body."""
 
     max_bytes: int
     max_values: int
 
 
 class BoundsMiddleware:
-    """Refuses an address at once, and a body while it is read.
+    """Rejects a bad address at once, and a bad body while it is read.
 
-    ``max_body_bytes`` counts where neither route nor router has ``max_body_size=...``,
-    FastAPI's own parameter; and always under an idempotency key, whose middleware
-    keeps the body in memory before the route is known.
+    ``max_body_bytes`` applies where neither route nor router sets
+    ``max_body_size=...``, FastAPI's own parameter. Under an idempotency key it always
+    applies: that middleware keeps the body in memory before the route is known.
 
-    ``budget`` is of the process: it counts a body from its first byte until its answer
-    is sent, and a large answer, whoever asked for it.
+    ``budget`` belongs to the process. It counts a body from its first byte until the
+    answer is sent, and every large answer.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class BoundsMiddleware:
         self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is within the bounds."""
+        """Pass on requests within the limits."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -103,7 +103,7 @@ def _fault(text: bytes) -> str | None:
 
 
 def _parameter(query: bytes) -> list[str]:
-    """The name of the first one at fault, if the name itself is not."""
+    """The name of the first invalid parameter, if the name itself is valid."""
     pairs = parse_qsl(query.decode("latin-1"), True, errors="surrogateescape")
     for name, value in pairs:
         if _fault(name.encode(errors="surrogateescape")):
@@ -124,7 +124,7 @@ def _is_problem(start: Message) -> bool:
 
 
 async def check_json(body: bytes, max_values: int) -> None:
-    """Read a body as JSON, a large one away from the loop. Raises BodyRefused."""
+    """Parse a body as JSON, a large one outside the event loop. Raises BodyRefused."""
     if len(body) <= LARGE:
         parse_json(body, max_values)
     else:
@@ -132,7 +132,7 @@ async def check_json(body: bytes, max_values: int) -> None:
 
 
 class _Exchange:
-    """One request on its way in, and its answer on the way out."""
+    """One request and its answer."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class _Exchange:
         account: Account,
     ) -> None:
         kind = length = b""
-        for name, value in scope["headers"]:  # of each name the first, as elsewhere
+        for name, value in scope["headers"]:  # the first of a repeated header
             if name == b"content-type":
                 kind = kind or value
             elif name == b"content-length":
@@ -161,12 +161,13 @@ class _Exchange:
 
     @property
     def _limit(self) -> int:
-        """Routing, which comes later than this middleware, writes the route's."""
+        """Routing, which runs after this middleware, sets the route's limit."""
         limit: int = self._scope.get(MAX_BODY_SIZE_SCOPE_KEY, self._default_limit)
         return limit
 
     async def receive(self) -> Message:
-        """ASGI's; raises BodyRefused. Too late for an answer, the body just ends."""
+        """ASGI's ``receive``; raises BodyRefused. Once the answer has started, the body
+        just ends."""
         try:
             if self._to_check:
                 self._to_check = False
@@ -177,7 +178,7 @@ class _Exchange:
                 return DISCONNECT
             if isinstance(error, BodyRefused):
                 raise
-            # FastAPI makes a 400 of what is no HTTPException.
+            # FastAPI turns any other exception into a 400.
             headers = {"Retry-After": str(error.retry_after)}
             raise BodyRefused(503, error.code, error.detail, headers) from error
 
@@ -192,7 +193,7 @@ class _Exchange:
         return message
 
     async def _receive_json(self) -> Message:
-        """The whole body, checked, in one message; it may be worked on then."""
+        """The whole body, checked, in one message; then its work may begin."""
         parts = []
         is_whole = False
         while not is_whole:
@@ -210,7 +211,8 @@ class _Exchange:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:
-        """ASGI's. FastAPI answers 413 in plain text where a route has its own limit."""
+        """ASGI's ``send``. FastAPI answers 413 in plain text where a route has its own
+        limit."""
         if message["type"] == "http.response.start":
             self._is_answered = True
             await self._count_answer(message)
@@ -226,11 +228,11 @@ class _Exchange:
         if message["type"] != "http.response.body":
             await self._send(message)
         elif not await send_pieces(self._send, message):
-            self._is_replaced = True  # what is left, by nothing
+            self._is_replaced = True  # replace the rest of that answer with nothing
 
     async def _count_answer(self, start: Message) -> None:
-        """A large answer that only reads is refused when it does not fit in; another
-        has done its work."""
+        """A large answer that only reads is refused if the budget is full; any other
+        has already done its work."""
         length = announced_length(start)
         if length <= PIECE:
             return

@@ -1,19 +1,19 @@
-"""HEAD wherever there is GET: the same answer without its body (RFC 9110, 9.3.2).
+"""Answers HEAD wherever there is GET: the same answer without a body (RFC 9110, 9.3.2).
 
-FastAPI's routes know the methods that they are declared with and no others.
+FastAPI's routes accept only the methods that they declare.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadMiddleware:
-    """Innermost, so that logs and traces say HEAD."""
+    """The innermost middleware, so that logs and traces say HEAD."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask for what GET answers, and keep the head of it."""
+        """Route HEAD as GET, and drop the body of the answer."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,5 @@
-"""``X-Request-ID``: accepted or made, known everywhere, returned on every answer."""
+"""``X-Request-ID``: accepted or generated, used everywhere, returned on every
+answer."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,13 +15,13 @@ _RAW_HEADER = REQUEST_ID_HEADER.lower().encode()
 
 
 class RequestIdMiddleware:
-    """Pure ASGI: the context variable that it sets reaches the endpoint."""
+    """Pure ASGI, so that the context variable it sets reaches the endpoint."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Name the request, then pass it on."""
+        """Set the request id, then pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

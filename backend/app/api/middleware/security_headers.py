@@ -1,4 +1,4 @@
-"""Headers that tell browsers to be careful, on every answer."""
+"""Security headers for browsers, on every answer."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -7,18 +7,18 @@ HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
-# Browsers heed it over TLS only. A trusted proxy says so by X-Forwarded-Proto.
+# Browsers respect it over TLS only. A trusted proxy reports TLS in X-Forwarded-Proto.
 TLS_HEADERS = [*HEADERS, (b"strict-transport-security", b"max-age=31536000")]
 
 
 class SecurityHeadersMiddleware:
-    """nginx adds the same where an answer lacks them."""
+    """Adds the headers. nginx adds them to answers of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; add to the answer's head."""
+        """Pass the request on; add the headers to its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -10,18 +10,18 @@ from app.api.v1 import endpoints
 
 PREFIX = "/api/v1"
 
-# By name, so that the order is always the same.
+# Sorted by name, so that the order is stable.
 _modules = [
     import_module(f"{endpoints.__name__}.{found.name}")
     for found in iter_modules(endpoints.__path__)
 ]
 
-# Included one by one: FastAPI matches a request once more for each level of nesting.
+# Included one by one: each level of nesting makes FastAPI match a request once more.
 routers: tuple[APIRouter, ...] = tuple(module.router for module in _modules)
 
 
 def tags() -> list[dict[str, str]]:
-    """The tags of the schema; those without a text there get their module's."""
+    """The schema's tags; one without a text there uses its module's docstring."""
     known = {tag["name"] for tag in openapi.TAGS}
     own = [
         {"name": str(name), "description": (module.__doc__ or "").partition("\n")[0]}

@@ -10,13 +10,13 @@ from app.repositories.pages import Page, Rows
 ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 
-EQUAL = "Only rows in which it has this value."
+EQUAL = "Only rows with this value."
 
 TaskId = Annotated[
     str,
     Path(
         pattern=ID_PATTERN,
-        description="As `Location` gave it, or a row.",
+        description="The id from `Location` or from a row.",
         examples=[TASK_ID],
     ),
 ]
@@ -26,10 +26,10 @@ IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description=EQUAL)]
 
 async def get_page(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=100, description="Rows in one page.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=100, description="Rows per page.")] = 10,
     offset: Annotated[
         int,
-        Query(ge=0, le=10_000, description="Rows to skip; `Link` needs none."),
+        Query(ge=0, le=10_000, description="Rows to skip; not needed with `Link`."),
     ] = 0,
     before: Annotated[
         int | None,

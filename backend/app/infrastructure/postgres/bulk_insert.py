@@ -1,7 +1,7 @@
-"""Rows of several tables in one statement: one round trip, and all or nothing.
+"""Inserts rows into several tables in one statement: one round trip, all or nothing.
 
-Each column travels as one array, so the statement is the same for any number of
-rows, and PostgreSQL plans it once.
+Each column is sent as one array, so the statement is the same for any number of rows,
+and PostgreSQL plans it once.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ Rows = Mapping[type[SQLModel], Sequence[Mapping[str, Any]]]
 
 
 class BulkInsert:
-    """The statement for these tables, each with these columns."""
+    """The insert statement for these tables and columns."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class BulkInsert:
             self._columns.append((model, name, _processor(column, dialect)))
             kind = column.type.compile(dialect)
             json = isinstance(column.type, JSON)
-            # An array of JSON values would be JSON to the driver: it goes as text.
+            # The driver would send an array of JSON values as JSON, so it goes as text.
             arrays.append(f"${len(self._columns)}::{'TEXT' if json else kind}[]")
             values.append(f"{name}::{kind}" if json else name)
         listed = ", ".join(names)
@@ -48,7 +48,7 @@ class BulkInsert:
         )
 
     def parameters(self, rows: Rows) -> tuple[list[Any], ...]:
-        """One array for each column, in the order of the statement."""
+        """One array per column, in the order of the statement."""
         return tuple(
             [process(row[name]) for row in rows[model]]
             for model, name, process in self._columns
@@ -64,5 +64,5 @@ def _processor(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any]:
 def bulk_insert(
     columns: tuple[tuple[type[SQLModel], tuple[str, ...]], ...], dialect: Dialect
 ) -> BulkInsert:
-    """The statement, built once."""
+    """The statement, built once and cached."""
     return BulkInsert(columns, dialect)

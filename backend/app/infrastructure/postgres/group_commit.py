@@ -1,8 +1,8 @@
-"""Rows of concurrent requests, committed together.
+"""Commits the rows of concurrent requests together.
 
-A commit costs the database a flush to disk whatever it holds, so requests that
-arrive while one commit runs share the next. Each waits until its own rows are
-committed; a lone request never waits for company.
+A commit costs the database one disk flush whatever it contains, so requests that arrive
+during one commit share the next. Each waits until its own rows are committed; a lone
+request never waits for company.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from chassis.telemetry import tracing
 MAX_BATCH = 100
 MAX_WAITING = 2000
 
-# SQLAlchemy's, for SQL_ECHO: the driver is given the statement past it.
+# SQLAlchemy's logger, for SQL_ECHO: the statement bypasses SQLAlchemy.
 echo = logging.getLogger("sqlalchemy.engine.Engine")
 
 _batches = tracing.histogram(
@@ -38,7 +38,7 @@ _batches = tracing.histogram(
 
 
 class Row(NamedTuple):
-    """Values of one new row. All rows of a table name the same columns."""
+    """The values of one new row. All rows of a table have the same columns."""
 
     table: type[SQLModel]
     values: dict[str, Any]
@@ -51,7 +51,7 @@ class _Write(NamedTuple):
 
 
 class GroupCommit:
-    """Commits rows in the order in which they came.
+    """Commits rows in order of arrival.
 
     One statement runs at a time; at most ``MAX_BATCH`` requests share it.
     """
@@ -66,26 +66,29 @@ class GroupCommit:
     async def add(self, rows: Sequence[Row]) -> None:
         """Store ``rows``, all or none; returns when they are committed.
 
-        A caller that is cancelled does not take its rows back.
+        Cancelling the caller does not withdraw its rows.
 
         Raises:
-            DatabaseUnavailable: the rows may or may not be there, if the connection
-                broke at the very commit; otherwise nothing of them is.
-            AlreadyStored: a row's unique value is taken; nothing of them is there.
-            TooManyInFlight: too many requests wait for a commit already.
+            DatabaseUnavailable: nothing was stored, unless the connection broke during
+                the commit: then the rows may or may not be there.
+            AlreadyStored: a unique value already exists; nothing was stored.
+            TooManyInFlight: too many requests already wait for a commit.
         """
         if len(self._waiting) >= MAX_WAITING:
-            raise TooManyInFlight("Too many rows wait to be stored.")
+            raise TooManyInFlight(
+                "Too many requests wait for PostgreSQL to store " "their rows."
+            )
         done = asyncio.get_running_loop().create_future()
         origin = trace.get_current_span() if tracing.is_enabled() else None
         self._waiting.append(_Write(rows, done, origin))
         if self._writer is None:
-            # It serves others too: nothing of this request is to follow it.
+            # The task serves other requests too: it must not inherit this one's
+            # context.
             self._writer = asyncio.create_task(self._write_all(), context=Context())
         await done
 
     async def close(self) -> None:
-        """Wait until nothing is left to commit, and give the connection back."""
+        """Commit what remains, and close the connection."""
         while self._writer is not None:
             await asyncio.wait({self._writer})
         await self._disconnect()
@@ -107,7 +110,7 @@ class GroupCommit:
         except Exception as error:
             if len(batch) == 1:
                 _finish(batch[0], error)
-            else:  # one row is bad: it alone shall fail
+            else:  # one row is bad: only its request must fail
                 for write in batch:
                     await self._write([write])
         else:
@@ -126,15 +129,16 @@ class GroupCommit:
         with _traced_batch(batch), translate_errors():
             driver = await self._connect()
             try:
-                # Without a transaction the statement is one. Not by SQLAlchemy: its
-                # part would be a quarter of the time of a lone commit.
+                # Outside a transaction block, one statement is one transaction.
+                # SQLAlchemy is bypassed: it would take a quarter of the time of a lone
+                # commit.
                 await driver.execute(statement.sql, *statement.parameters(tables))
             except BaseException:
                 await self._disconnect()
                 raise
 
     async def _connect(self) -> Any:
-        """asyncpg's connection within one of the pool, kept from batch to batch."""
+        """asyncpg's connection from the pool, kept from batch to batch."""
         if self._connection is not None and self._driver.is_closed():
             await self._disconnect()
         if self._connection is None:
@@ -150,7 +154,7 @@ class GroupCommit:
 
 
 def _traced_batch(batch: Sequence[_Write]) -> AbstractContextManager[object]:
-    """A span around the commit, where one of its requests is traced."""
+    """A span around the commit, if one of its requests is traced."""
     if not tracing.is_enabled():
         return tracing.NOTHING
     _batches.record(len(batch))

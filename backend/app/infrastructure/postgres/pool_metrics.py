@@ -1,4 +1,4 @@
-"""Connections of a pool, by state: the drivers' instrumentations do not count them."""
+"""Connections of a pool by state: the drivers' instrumentations do not count them."""
 
 from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import Engine
@@ -10,7 +10,7 @@ STATE = "db.client.connection.state"
 
 
 def watch_pool(engine: Engine) -> None:
-    """Report on the pool of an engine with each export, where telemetry is on."""
+    """Report an engine's pool at each export, if telemetry is on."""
     pool = engine.pool
     if not tracing.is_enabled() or not isinstance(pool, QueuePool):
         return

@@ -1,4 +1,4 @@
-"""What an error of Redis asks people to do."""
+"""Advice on errors of Redis."""
 
 from redis.exceptions import AuthenticationError
 
@@ -9,8 +9,8 @@ REFUSED = (
 
 
 def advice(error: BaseException | None) -> str | None:
-    """What retries alone will not mend; None if they may."""
-    while error is not None:  # kombu's own error hides the one of Redis
+    """The cause, if retries alone cannot fix it; else None."""
+    while error is not None:  # kombu's error wraps the one of Redis
         if isinstance(error, AuthenticationError):
             return REFUSED
         error = error.__cause__ or error.__context__

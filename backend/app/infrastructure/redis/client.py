@@ -1,4 +1,4 @@
-"""The way to Redis of an event loop."""
+"""Redis for an event loop."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -15,11 +15,11 @@ from chassis.outages import Outage
 
 
 def connect_redis(url: str, connections: int) -> Redis:
-    """A client that connects on first use, and tries each command twice: idle
-    connections die with a Redis that was restarted meanwhile.
+    """A client that connects on first use and tries each command twice: idle
+    connections break when Redis restarts.
 
-    The caller sets the time-out. That of redis-py makes each write a ``wait_for``,
-    which on Python 3.11 may swallow a cancellation, and so the caller's time-out.
+    The caller sets the timeout. redis-py would wrap each write in ``wait_for``, which
+    may swallow a cancellation on Python 3.11, and with it the caller's timeout.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -32,12 +32,12 @@ def connect_redis(url: str, connections: int) -> Redis:
 
 
 def is_same_server(one: str, other: str) -> bool:
-    """Whether two URLs lead to one server, whatever their users and databases."""
+    """Whether two URLs lead to the same server, whatever their users and databases."""
     return _place(one) == _place(other)
 
 
 def _place(url: str) -> str:
-    """Host and port, or the path of a socket."""
+    """Host and port, or the path of the socket."""
     parts = urlsplit(url)
     address = parts.netloc.rpartition("@")[2].lower()
     if not address:
@@ -46,10 +46,10 @@ def _place(url: str) -> str:
 
 
 async def ask(answer: Awaitable[Any], seconds: float, outage: Outage) -> Any:
-    """One answer of Redis, in bounded time; the process says when there is none.
+    """Await one answer of Redis, in limited time; logs the start of an outage once.
 
-    Raises:
-        RedisError, OSError: no answer, or none in time (TimeoutError is an OSError).
+    Raises RedisError or OSError if there is no answer in time (TimeoutError is an
+    OSError).
     """
     try:
         async with asyncio.timeout(seconds):

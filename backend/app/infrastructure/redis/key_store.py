@@ -1,12 +1,12 @@
-"""Idempotency keys in Redis: who works on one, and what came of it.
+"""Idempotency keys in Redis: who processes one, and the answer.
 
-An entry is one string. While a request holds its key it is ``Claim.entry`` behind the
-end of its lease; afterwards it is the answer. Only the owner of an entry replaces it: a
+An entry is one string. While a request holds its key, the entry is the end of its lease
+and ``Claim.entry``; afterwards it is the answer. Only the owner replaces an entry: a
 request whose key was taken over changes nothing.
 
-A full Redis with the policy ``volatile-ttl`` evicts what has the shortest life left. So
-a claim lives longer than any answer, and the end of its lease is in its text: what goes
-first are old answers, and no work is begun twice.
+A full Redis with the policy ``volatile-ttl`` evicts the entries that expire soonest.
+Claims therefore live longer than any answer, and the end of the lease is part of their
+text: Redis evicts old answers first, and no work starts twice.
 """
 
 import json
@@ -21,13 +21,13 @@ from app.core.keys import Answer, Claim, Held
 from app.infrastructure.redis.client import ask, connect_redis
 from chassis.outages import Outage
 
-# Seconds that a request waits for Redis, at the most, at its start and at its end.
+# Seconds that a request waits for Redis at most, both at its start and at its end.
 TIMEOUT = 0.7
 CONNECTIONS = 16
-# The number is that of the form of entries: versions must not misread each other's.
+# The number is the version of the entries' format: other versions must not read them.
 PREFIX = "idempotency:2:"
 
-# Nothing if the key is ours now, as it also is when this runs twice; else the entry.
+# Returns nothing if the key is ours now (even when this runs twice), else the entry.
 _CLAIM = """
 local entry = redis.call("GET", KEYS[1])
 local clock = redis.call("TIME")
@@ -56,7 +56,8 @@ class KeyStore:
     """One for the whole process. Connects on first use."""
 
     def __init__(self, url: str, *, lease: float, keep: float) -> None:
-        """``lease`` and ``keep`` are the lives of claims and of answers, in seconds."""
+        """``lease`` and ``keep`` are the lifetimes of claims and of answers, in
+        seconds."""
         self._redis = connect_redis(url, CONNECTIONS)
         self._outage = Outage("Redis, which keeps idempotency keys")
         self._claim = self._redis.register_script(_CLAIM)
@@ -65,7 +66,7 @@ class KeyStore:
         self._keep_ms = int(keep * 1000)
 
     async def claim(self, key: str, fingerprint: str) -> Claim | Held:
-        """Take the key, or see what another request left there.
+        """Claim the key, or return the entry that another request left.
 
         Raises:
             KeyStoreUnavailable: Redis did not answer in time, or is full.
@@ -79,7 +80,7 @@ class KeyStore:
         return claim if entry is None else _read(entry)
 
     async def complete(self, claim: Claim, answer: Answer) -> bool:
-        """Keep the answer for the next who sends the key; False: the lease was over.
+        """Store the answer for repeated requests; False if the lease had ended.
 
         Raises:
             KeyStoreUnavailable: Redis did not answer in time, or is full.
@@ -95,19 +96,20 @@ class KeyStore:
         return bool(await self._replace(claim, entry, self._keep_ms))
 
     async def release(self, claim: Claim) -> None:
-        """Let the next who sends the key do the work.
+        """Release the key, so that a repeated request is processed.
 
         Raises:
-            KeyStoreUnavailable: Redis did not answer in time; the lease will end.
+            KeyStoreUnavailable: Redis did not answer in time; the key is free when the
+                lease ends.
         """
         await self._replace(claim, b"", 0)
 
     async def check(self) -> None:
-        """Raises KeyStoreUnavailable if Redis does not answer."""
+        """Raise KeyStoreUnavailable if Redis does not answer."""
         await self._ask(self._redis.ping())
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         await self._redis.aclose()
 
     async def _replace(self, claim: Claim, entry: bytes, life_ms: int) -> Any:
@@ -115,11 +117,11 @@ class KeyStore:
         return await self._ask(self._replacement([claim.name], arguments))
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
-        """One answer, in bounded time. Every command here may run twice."""
+        """One answer, in limited time. Every command here may run twice."""
         try:
             return await ask(answer, TIMEOUT, self._outage)
         except (RedisError, OSError) as error:
-            # Said by a script it has no type of its own.
+            # A script's error has no type of its own.
             is_full = "used memory > 'maxmemory'" in str(error)
             what = "is full" if is_full else "does not answer"
             detail = f"Redis, which keeps idempotency keys, {what}."

@@ -1,4 +1,4 @@
-"""Redis, asked directly: what Celery's result backend knows of a task."""
+"""Task states from Celery's result backend, read from Redis directly."""
 
 import json
 from collections.abc import Awaitable
@@ -16,7 +16,7 @@ CONNECTIONS = 16
 
 
 class TaskStates:
-    """Reads what Celery notes; never writes."""
+    """Reads the states that workers write; never writes."""
 
     def __init__(self, settings: CelerySettings) -> None:
         self._redis = connect_redis(
@@ -25,11 +25,11 @@ class TaskStates:
         self._outage = Outage("Redis, which keeps the states of tasks")
 
     async def check(self) -> None:
-        """Raises BrokerUnavailable if Redis does not answer."""
+        """Raise BrokerUnavailable if Redis does not answer."""
         await self._ask(self._redis.ping())
 
     async def get(self, task_id: str) -> str | None:
-        """Celery's state of a task, such as ``STARTED``; None if it has none.
+        """Celery's state of a task, such as ``STARTED``; None if unknown.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
@@ -44,5 +44,5 @@ class TaskStates:
             raise BrokerUnavailable("Redis does not answer.") from error
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         await self._redis.aclose()

@@ -1,4 +1,4 @@
-"""Calling a service from plain code: a function, where a producer is not at hand."""
+"""Calls to services from plain code: a function that needs no producer."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ _producer: EventProducer | None = None
 
 
 def set_event_producer(producer: EventProducer | None) -> None:
-    """Called by each process's composition root: what :func:`call_service` uses."""
+    """Set the producer of :func:`call_service`; each process's composition root calls
+    this."""
     global _producer
     _producer = producer
 
@@ -21,16 +22,16 @@ def call_service(
 ) -> Any:
     """Call the service behind ``queue_name`` and return its outcome. Blocks.
 
-    For plain ``def`` endpoints, services, tasks and scripts. ``payload`` may hold
-    Pydantic models, dates and the like: they are sent as JSON has them. The call
-    carries the current request's id, and ends with its deadline.
+    For plain ``def`` endpoints, services, tasks and scripts. ``payload`` may contain
+    Pydantic models, dates and the like: they are converted to JSON. The call carries
+    the current request's id, and ends by that request's deadline.
 
     Raises:
         ValueError: ``use_rabbitmq`` is False; there is no other transport.
         ApplicationError: as ``EventProducer.call``.
     """
     if not use_rabbitmq:
-        raise ValueError("services are called over RabbitMQ only")
+        raise ValueError("calls to services need RabbitMQ: use_rabbitmq must be True")
     if _producer is None:
         raise RuntimeError(
             "this process has no producer: serve(), API and worker set one. A test "

@@ -1,9 +1,9 @@
-"""How settings are read: from the environment, ``.env`` and secret files.
+"""Reads settings from the environment, ``.env`` and secret files.
 
-``ENV_FILE`` names another file in the place of ``.env``.
+``ENV_FILE`` names another file to read instead of ``.env``.
 
-Docker and Kubernetes give secrets as files. For every secret ``NAME`` the variable
-``NAME_FILE`` may hold the path of a file with its value.
+Docker and Kubernetes provide secrets as files. For every secret ``NAME``, the variable
+``NAME_FILE`` may be the path of a file with its value.
 """
 
 import os
@@ -23,18 +23,19 @@ from pydantic_settings import (
     SettingsError,
 )
 
-# Processes run in the project's folder, in the backend's or in that of a service.
+# Processes run in the project's folder, in backend/ or in a service's folder.
 ENV_FILES = (".env", "../.env", "../../.env")
 
 
 class Group(BaseSettings):
-    """Base of the groups: the same sources for each, unknown variables ignored."""
+    """Base class of setting groups: same sources for each, unknown variables
+    ignored."""
 
     model_config = SettingsConfigDict(
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
-        # A value may be a secret: errors are logged.
+        # Errors are logged, and a value may be a secret.
         hide_input_in_errors=True,
     )
 
@@ -47,7 +48,7 @@ class Group(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over secret files, and these over ``.env``."""
+        """The environment overrides secret files, and these override ``.env``."""
         assert isinstance(env_settings, EnvSettingsSource)
         named = os.environ.get("ENV_FILE")
         dotenv = DotEnvSettingsSource(settings_cls, env_file=named or ENV_FILES)
@@ -61,7 +62,7 @@ class Group(BaseSettings):
 
     @classmethod
     def groups(cls) -> Iterator[type["Group"]]:
-        """The groups in this one."""
+        """The groups nested in this one."""
         for field in cls.model_fields.values():
             kind = field.annotation
             if isinstance(kind, type) and issubclass(kind, Group):
@@ -76,7 +77,7 @@ class Group(BaseSettings):
 
 
 class SecretFiles(PydanticBaseSettingsSource):
-    """Values of secrets from the files that ``NAME_FILE`` variables name."""
+    """Reads secrets from the files that ``NAME_FILE`` variables name."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class SecretFiles(PydanticBaseSettingsSource):
     def get_field_value(
         self, field: FieldInfo, field_name: str
     ) -> tuple[Any, str, bool]:
-        """One secret; None if no file is named."""
+        """The secret; None if its ``NAME_FILE`` is unset."""
         variable = self._group.variable(field_name)
         path = self._named.get(f"{variable}_FILE".lower())
         if not path:
@@ -110,7 +111,7 @@ class SecretFiles(PydanticBaseSettingsSource):
             ) from error
 
     def __call__(self) -> dict[str, Any]:
-        """The secrets for which a file is named."""
+        """The secrets whose ``NAME_FILE`` is set."""
         fields = self._group.model_fields
         values = {
             n: self.get_field_value(fields[n], n)[0] for n in self._group.secrets()
@@ -122,9 +123,9 @@ Chosen = TypeVar("Chosen", bound=Group)
 
 
 def load(settings: type[Chosen]) -> Chosen:
-    """Read the settings of a process, or end it with a message for people.
+    """Read the settings of a process; if they are invalid, exit with a message.
 
-    The message names every variable that is wrong, and never a value.
+    The message names every invalid variable, and never shows a value.
     """
     faults: list[str] = []
     for group in settings.groups():
@@ -156,5 +157,5 @@ def _explain(group: type[Group], error: ValidationError | SettingsError) -> list
 
 
 def _give_up(faults: list[str]) -> Never:
-    lines = ["The settings cannot be used:", *(f"  {fault}" for fault in faults)]
+    lines = ["The settings are invalid:", *(f"  {fault}" for fault in faults)]
     raise SystemExit("\n".join([*lines, ".env.example describes every variable."]))

@@ -1,24 +1,21 @@
-"""Every error that a caller of a service may meet.
+"""Every error that a call to a service may raise.
 
-    ApplicationError
-    +-- Refused              the values cannot be processed
-    |   +-- ServiceError     ... a service said so, with a code of its own
-    +-- Unavailable          a part is down or full: try again later
-    |   +-- BrokerUnavailable    no connection to the broker, nothing was sent
-    |   +-- NoConsumer           the queue does not exist: no service has declared it
-    |   +-- QueueFull            the broker refused the request
-    |   +-- TooManyInFlight      this process has enough calls pending
-    |   +-- OutcomeUnknown       the connection broke after the request was sent
-    |   +-- ServiceFailed        the service failed on every delivery
-    |   +-- ServiceUnavailable   the service could not reach what it needs
-    +-- DeadlineExceeded     no answer in time; the service may still have worked
+    ApplicationError +-- Refused the values cannot be processed | +-- ServiceError ...
+    the service refused them, with its own code +-- Unavailable a part is down or full:
+    try again later | +-- BrokerUnavailable no connection to the broker, nothing was
+    sent | +-- NoConsumer the queue does not exist: no service declared it | +--
+    QueueFull the broker refused the request | +-- TooManyInFlight this process has too
+    many pending calls | +-- OutcomeUnknown the connection broke after the request was
+    sent | +-- ServiceFailed the service failed on every delivery | +--
+    ServiceUnavailable the service could not reach a dependency +-- DeadlineExceeded no
+    answer in time; the work may have been done
 
-Names of vendors (kombu, py-amqp) end where these are raised.
+Errors of vendors (kombu, py-amqp) are translated where these are raised.
 """
 
 
 class ApplicationError(Exception):
-    """Base of the tree. ``code`` names the error for machines."""
+    """The base class. ``code`` names the error for programs."""
 
     code = "internal_error"
     title = "Internal error"
@@ -36,11 +33,11 @@ class Refused(ApplicationError):
 
 
 class ServiceError(Refused):
-    """A service's refusal: raised in the service, and raised again at its caller.
+    """A service's refusal: raised in the service, and again at its caller.
 
-    The request was understood and is answered with this error. ``code`` is for
-    programs (``unsortable_list``), ``detail`` for people; the caller gets both, so
-    neither may hold a secret. Any other exception means that the service failed: the
+    The service understood the request and answers with this error. ``code`` is for
+    programs (``unsortable_list``), ``detail`` for people. The caller receives both, so
+    neither may contain a secret. Any other exception means that the service failed: the
     request is delivered again and, at the limit, dead-lettered.
     """
 
@@ -57,7 +54,7 @@ class ServiceError(Refused):
 class Unavailable(ApplicationError):
     """A part that the request needs is down or full.
 
-    ``retry_after`` is the number of seconds after which a retry makes sense.
+    ``retry_after`` is the number of seconds to wait before a retry.
     """
 
     code = "unavailable"
@@ -85,19 +82,19 @@ class QueueFull(Unavailable):
 
 
 class TooManyInFlight(Unavailable):
-    """This process already waits for as many answers as it may."""
+    """This process has too many calls in flight."""
 
     code = "too_many_in_flight"
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection broke after sending: the service may have done the work."""
+    """The connection broke after sending: the work may have been done."""
 
     code = "outcome_unknown"
 
 
 class ServiceFailed(Unavailable):
-    """The service failed on every delivery; the message is a dead letter now."""
+    """The service failed on every delivery; the message is now a dead letter."""
 
     code = "internal_error"
     title = "The service failed"
@@ -105,13 +102,13 @@ class ServiceFailed(Unavailable):
 
 
 class ServiceUnavailable(Unavailable):
-    """The service could not reach what it needs, and has not done the work."""
+    """The service could not reach a dependency; the work was not done."""
 
     code = "service_unavailable"
 
 
 class DeadlineExceeded(ApplicationError):
-    """No answer came before the deadline; the service may have done the work."""
+    """No answer came before the deadline; the work may have been done."""
 
     code = "deadline_exceeded"
     title = "The service did not answer in time"

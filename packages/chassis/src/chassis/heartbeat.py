@@ -1,4 +1,4 @@
-"""Shows to a container's probe that a process works."""
+"""A heartbeat file for a container's probe."""
 
 import logging
 from pathlib import Path
@@ -7,10 +7,10 @@ logger = logging.getLogger(__name__)
 
 
 class HeartbeatFile:
-    """A file whose modification time is the last sign of life.
+    """A file whose modification time shows that the process works.
 
-    A probe looks at its age, and asks no server. The time may stand still for up to 10
-    seconds while a connection is being made, so a probe should allow 30.
+    A probe checks its age and contacts no server. The time may stand still for up to 10
+    seconds while a connection opens, so a probe should allow 30.
     """
 
     def __init__(self, path: Path) -> None:
@@ -18,11 +18,11 @@ class HeartbeatFile:
         self._fails = False
 
     def touch(self) -> None:
-        """Give the sign."""
+        """Update the file's time."""
         try:
             self._path.touch()
             self._fails = False
         except OSError as error:
-            if not self._fails:  # it would be a line a second
+            if not self._fails:  # otherwise it logs a line per second
                 logger.warning("Cannot touch the heartbeat file: %s", error)
             self._fails = True

@@ -1,7 +1,7 @@
-"""JSON as RFC 8259 has it: what is read can be written, sent as UTF-8 and read again.
+"""JSON by RFC 8259: a text that is read can be written, sent as UTF-8 and read again.
 
-Python's `json` also reads `NaN`, `Infinity` and escapes of lone surrogates, none of
-which can be sent on, and breaks with `RecursionError` on deep nesting.
+Python's `json` also reads `NaN`, `Infinity` and escaped lone surrogates, which cannot
+be sent, and raises `RecursionError` on deep nesting.
 """
 
 import json
@@ -12,25 +12,25 @@ from pydantic import TypeAdapter
 
 
 class NotJson(ValueError):
-    """The text is not JSON, or is beyond what this process can hold exactly."""
+    """The text is not JSON, or this process cannot represent it exactly."""
 
 
 class TooManyValues(NotJson):
-    """The text has more values than are read."""
+    """The text contains more values than allowed."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise NotJson(f"{name} is not JSON")
 
 
-# Built once: json.dumps() with options builds one for each call.
+# Built once: json.dumps() with options builds an encoder per call.
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _anything = TypeAdapter[Any](Any)
 
 
-# All up to the next value: texts, closed or not, and brackets with nothing inside. It
-# is possessive, and reaches the end if need be, so that no byte is looked at twice.
+# Everything up to the next value: texts, closed or not, and empty brackets. The pattern
+# is possessive and may reach the end, so it reads each byte once.
 _NEXT_VALUE = re.compile(
     rb'(?:[^",\[{]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[{](?=\s*+[\]}]))*+'
     rb"(?:([,\[{])|\Z)",
@@ -39,15 +39,14 @@ _NEXT_VALUE = re.compile(
 
 
 def most_values(text: bytes) -> int:
-    """As many values as the text can have: quickly counted, and often too many."""
+    """An upper bound of the number of values: quick to count, and often too high."""
     return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def check_values(text: bytes, limit: int) -> None:
-    """Count the values of a JSON text before any is built; keys are none.
+    """Count the values of a JSON text before any is built; keys do not count.
 
-    Raises:
-        TooManyValues: there are more than ``limit``.
+    Raises TooManyValues if there are more than ``limit``.
     """
     if most_values(text) <= limit:
         return
@@ -73,22 +72,22 @@ def loads(text: str) -> Any:
     except RecursionError:
         raise NotJson("the JSON is nested too deeply") from None
     except UnicodeEncodeError:
-        raise NotJson("the JSON holds a lone surrogate") from None
+        raise NotJson("the JSON contains a lone surrogate") from None
     except json.JSONDecodeError as error:
         raise NotJson(f"malformed JSON: {error}") from None
     except ValueError as error:
-        raise NotJson(f"the JSON holds a number out of range: {error}") from None
+        raise NotJson(f"the JSON contains a number out of range: {error}") from None
     return value
 
 
 def dumps(value: Any) -> str:
-    """Write compact JSON, non-ASCII characters as they are.
+    """Write compact JSON with unescaped non-ASCII characters.
 
-    What JSON has no word for is written as Pydantic does: models, dataclasses, dates,
+    Other types are written as Pydantic writes them: models, dataclasses, dates,
     Decimal, UUID, Enum.
 
     Raises:
-        ValueError: infinities, over-long integers, an object of no such type.
+        ValueError: infinities, over-long integers, objects of unknown types.
         RecursionError: nesting deeper than the stack.
     """
     try:

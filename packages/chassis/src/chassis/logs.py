@@ -1,8 +1,8 @@
 """Log lines of every process: JSON for machines, text for people at a terminal.
 
-Every line has the request id and the task id, in JSON the ids of trace and span too,
-where there are any. JSON also has the fields of ``extra=``, for which OpenTelemetry has
-names. Payloads are never logged.
+Every line has the request id and the task id if there are any; JSON also has the ids of
+trace and span, and the ``extra=`` fields under OpenTelemetry's names. Payloads are
+never logged.
 """
 
 import json
@@ -19,30 +19,31 @@ from chassis.context import current_request_id, current_task_id
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
 
-#: The logger of requests and tasks, one line for each and process.
+#: The logger of requests and tasks: one line per process for each.
 ACCESS = "app.access"
 
 access = logging.getLogger(ACCESS)
 
-# What every record has; the rest came by ``extra=``, or from the context.
+# The attributes of every record; all others come from ``extra=`` or the context.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
-# What libraries add for handlers of their own: Celery's is a task's arguments.
+# Attributes that libraries add for their own handlers: Celery's has a task's arguments.
 _UNWANTED = {"celery": "data", "uvicorn": "color_message"}
 
 
 _together: Callable[[], AbstractContextManager[None]] = nullcontext
 
-# Built once: json.dumps() with options builds one for each line.
+# Built once: json.dumps() with options builds an encoder per line.
 _encode = json.JSONEncoder(default=str).encode
 
 
 def configure_logging(service: str, level: str, log_format: str | None) -> None:
-    """Send everything to standard error.
+    """Log everything to standard error.
 
     Args:
         service: the name of this kind of process.
-        log_format: ``json`` or ``text``; what suits the reader if None.
+        log_format: ``json`` or ``text``; if None, text at a terminal and JSON
+            elsewhere.
     """
     global _together
     chosen = log_format or ("text" if sys.stderr.isatty() else "json")
@@ -59,10 +60,10 @@ def configure_logging(service: str, level: str, log_format: str | None) -> None:
 
 
 def together() -> AbstractContextManager[None]:
-    """Write the lines that are logged inside at once, at the end.
+    """Write the lines that are logged inside together, at the end.
 
-    A write lets other threads run, and has to wait for them afterwards: that costs more
-    than the line.
+    A write lets other threads run and then has to wait for them: that costs more than
+    the line.
     """
     return _together()
 
@@ -74,7 +75,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """See the function of this name; other threads' lines wait for the end."""
+        """See the function of the same name; other threads' lines wait for the end."""
         with self.lock or nullcontext():
             lines: list[str] = []
             self._gathered = lines
@@ -95,9 +96,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
 
 def add_context(record: logging.LogRecord) -> bool:
-    """A filter for handlers: the record names the request and the task it belongs to.
+    """A filter for handlers: adds the ids of request and task to the record.
 
-    What there is none of is left out, and ``extra=`` wins.
+    It omits ids that are not set, and ``extra=`` wins.
     """
     fields = vars(record)
     if (request_id := current_request_id.get()) != "-":
@@ -109,12 +110,12 @@ def add_context(record: logging.LogRecord) -> bool:
 
 
 def log_work(message: str, queue: str | None, outcome: str, seconds: float) -> None:
-    """The one line of a piece of work: a request that a service has handled, or a task
-    that a worker has.
+    """Log the one line of a piece of work: a request that a service handled, or a task
+    that a worker ran.
 
     Args:
-        queue: of the service.
-        outcome: ``ok``, or the code of what went wrong.
+        queue: the service's queue.
+        outcome: ``ok``, or the error code.
     """
     if not access.isEnabledFor(logging.INFO):
         return
@@ -130,16 +131,16 @@ def log_work(message: str, queue: str | None, outcome: str, seconds: float) -> N
 
 
 def is_worth_exporting(record: logging.LogRecord) -> bool:
-    """A filter for the handler that exports by OTLP.
+    """A filter for the handler that exports over OTLP.
 
-    Not the exporter's own complaints, which would feed on themselves, and not the
-    access log: the span of the request says the same, and more.
+    It drops the exporter's own errors, which would feed on themselves, and the access
+    log: the request's span contains more.
     """
     return not record.name.startswith("opentelemetry") and record.name != ACCESS
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object on one line, whatever is in it."""
+    """One JSON object per line, whatever the record contains."""
 
     def __init__(self, service: str) -> None:
         super().__init__()

@@ -1,20 +1,20 @@
-"""Memory that is free goes back to the system.
+"""Returns free memory to the system.
 
-glibc keeps it: an arena for each few threads, and blocks of a megabyte too, once the
-first of them was freed. A process would stay as large as its largest moment.
+glibc keeps it: in an arena per few threads, and in blocks of a megabyte once one of
+them was freed. Without this, a process stays as large as it ever was.
 """
 
 import ctypes
 import sys
 
-# Of malloc.h; see mallopt(3). A threshold that is set no longer grows by itself.
+# From malloc.h; see mallopt(3). Setting a threshold stops glibc from raising it.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 BLOCK = 128 * 1024  # bytes
 ARENAS = 2
 
 
 def give_back_memory() -> bool:
-    """To be called before threads start; False where the C library is another."""
+    """Call this before threads start; False if the C library is not glibc."""
     if sys.platform != "linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,7 +1,7 @@
-"""What a process says when it loses something that it needs: little, and all of it.
+"""Logs the loss of a server: briefly, but completely.
 
-One warning tells of the loss and its reason, later ones at growing intervals that it
-lasts, and one that it is over. Whoever tries calls this at each attempt.
+One warning reports the loss and its reason, later ones at growing intervals that it
+lasts, and one that it is over. Code that uses the server calls this at each attempt.
 """
 
 import logging
@@ -10,34 +10,34 @@ import time
 
 logger = logging.getLogger(__name__)
 
-#: Seconds from a warning to the next of the same kind: the first, and the longest.
+#: Seconds between two warnings of one kind: the first interval, and the longest.
 FIRST_REMINDER, LONGEST_REMINDER = 60.0, 600.0
 
-#: What was back for a shorter time has not been back: it is one outage.
+#: A server that was back for a shorter time does not end the outage.
 STABLE_SECONDS = 5.0
 
 AGAIN = "Connected to %s again after %.1f s"
 
 
 class Outage:
-    """Of one server, as one of its users in this process sees it; for any thread.
+    """The outages of one server, as one user in this process sees them; thread-safe.
 
     Args:
-        what: the server, in words that fit behind "Lost": "Redis at cache:6379".
+        what: the server, in words that follow "Lost": "Redis at cache:6379".
     """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._lock = threading.Lock()
         self._was_there = False
-        #: When the outage began; None while all is well.
+        #: When the outage began; None while the server answers.
         self._began: float | None = None
-        #: When all was well again, for the last time.
+        #: When the server last came back.
         self._restored = -STABLE_SECONDS
         self._interval = FIRST_REMINDER
         self._next_warning = 0.0
         self._told: set[str] = set()
-        #: Whether the end of this outage is to be told.
+        #: Whether to log the end of this outage.
         self._owes_end = False
 
     def lost(
@@ -47,17 +47,18 @@ class Outage:
         *,
         is_bug: bool = False,
     ) -> None:
-        """An attempt has failed.
+        """Report a failed attempt.
 
         Args:
-            advice: what the error means here and what to do, if that is known. Another
-                advice than before is told at once.
-            is_bug: the error is logged with its traceback; a new kind at once.
+            advice: what the error means here and what to do, if known. New advice is
+                logged at once.
+            is_bug: log the error with its traceback, and a new kind of error at once.
         """
         reason = " ".join(str(error).split())
-        if isinstance(error, BaseException):  # a TimeoutError, say, has no text
+        if isinstance(error, BaseException):  # a TimeoutError has no text
             reason = ": ".join(filter(None, (type(error).__name__, reason)))
-        # A server that goes resets connections first, and refuses them then: no news.
+        # A stopping server first resets connections, then refuses them: that is no
+        # news.
         kind = advice or (type(error).__name__ if is_bug else "lost")
         with self._lock:
             now = time.monotonic()
@@ -89,9 +90,9 @@ class Outage:
         self._began = now
 
     def restored(self, moment: float | None = None) -> bool:
-        """An attempt has succeeded, now or at a moment of the monotonic clock; whether
-        that is worth a line of the caller's, as it is the first. Costs nothing while
-        all is well."""
+        """Report a successful attempt, now or at a moment of the monotonic clock;
+        returns whether the caller may log it, as the first one. Costs nothing without
+        an outage."""
         if self._began is None and self._was_there:
             return False
         with self._lock:

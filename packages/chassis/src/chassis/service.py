@@ -1,4 +1,4 @@
-"""``serve``: all that the ``main.py`` of a service calls."""
+"""``serve``: the one call in a service's ``main.py``."""
 
 import gc
 import re
@@ -27,11 +27,10 @@ def serve(
     """Serve the service's queue until SIGTERM or SIGINT, then drain.
 
     Args:
-        service: the class, whose one instance is called from several threads.
-        name: ``price_list`` for ``PriceListService`` if None. Logs, spans and RabbitMQ
-            know the process by it, unless SERVICE_NAME says otherwise.
-        queue: ``price_list_queue`` if neither this, nor
-            QUEUE_NAME, nor PRICE_LIST_QUEUE_NAME says otherwise.
+        service: the class. Its one instance is called from several threads.
+        name: by default ``price_list`` for ``PriceListService``. Logs, spans and
+            RabbitMQ show the process under this name, unless SERVICE_NAME is set.
+        queue: by default QUEUE_NAME, PRICE_LIST_QUEUE_NAME or ``price_list_queue``.
         settings: a subclass of ServiceSettings, if the service has its own.
     """
     give_back_memory()
@@ -40,7 +39,7 @@ def serve(
     shown = own.service_name or name
     configure_logging(shown, own.log_level, own.log_format)
     start_telemetry(shown, own.environment)
-    # Connects when this service calls another, if it ever does.
+    # Connects only if this service calls another.
     producer = EventProducer(RpcClient(own.rabbitmq, own.rpc), own.rpc.timeout_seconds)
     receiver = EventReceiver(
         queue_name=own.queue_name or queue or get_queue_name(name),
@@ -56,7 +55,7 @@ def serve(
         heartbeat_file=own.heartbeat_file,
     )
     set_event_producer(producer)
-    gc.freeze()  # what is here stays: no collection shall walk through it
+    gc.freeze()  # spare the collector objects that stay
     try:
         receiver.run()
     finally:

@@ -16,15 +16,15 @@ class RabbitMQSettings(Group):
 
     model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
 
-    host: str = Field("rabbitmq", description="Where RabbitMQ is")
+    host: str = Field("rabbitmq", description="RabbitMQ's host name or address")
     port: int = Field(5672, ge=1, le=65535, description="Its port")
     user: str = Field("guest", description="The user to log in as")
     password: SecretStr = Field(SecretStr("welcome1"), description="Its password")
     vhost: str = Field("/", description="The virtual host")
     ssl: bool = Field(
         False,
-        description="Connect with TLS and verify the broker, by the system's CAs or"
-        " those of a file",
+        description="Connect with TLS and verify the broker with the system's CAs or "
+        "those of a file",
     )
     ssl_ca_file: str | None = Field(
         None, description="CA certificates to trust instead of the system's"
@@ -55,8 +55,8 @@ class RpcSettings(Group):
     max_in_flight: int = Field(
         500,
         ge=1,
-        description="Calls that one process may wait for at a time; more are "
-        "answered 503",
+        description="Calls that one process may have in flight; more are answered "
+        "503",
     )
 
     @field_validator("broker_url")
@@ -68,22 +68,24 @@ class RpcSettings(Group):
 
 
 class ProcessSettings(Group):
-    """What every kind of process has, besides its connections."""
+    """Settings of every kind of process, besides its connections."""
 
     environment: Literal["development", "test", "production"] = Field(
-        "development", description="production refuses the passwords of this file"
+        "development",
+        description="production refuses the default passwords of this " "file",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
-        description="The least level of log lines; WARNING leaves out the line of "
-        "each request",
+        description="Lowest level of log lines; WARNING leaves out the line of each "
+        "request",
     )
     log_format: Literal["json", "text"] | None = Field(
-        None, description="json or text; text at a terminal and JSON elsewhere if unset"
+        None,
+        description="json or text; if unset, text at a terminal and JSON " "elsewhere",
     )
 
     max_json_values: int = Field(
-        50_000, ge=1, description="Values that the JSON of one request may have"
+        50_000, ge=1, description="Most values that the JSON of a request may have"
     )
 
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
@@ -91,16 +93,16 @@ class ProcessSettings(Group):
 
 
 class ServiceSettings(ProcessSettings):
-    """Services. One process of one; a service's own settings are a subclass."""
+    """Services. Settings of one process; subclass this for a service's own settings."""
 
     queue_name: str | None = Field(
         None,
-        description="The queue that a service serves. API and worker call the one "
-        "that they know it by, in backend/app/core/services.py, or that"
-        " of a variable with its name: DATA_QUEUE_NAME",
+        description="The queue that a service consumes. API and worker take its name "
+        "from backend/app/core/services.py, or from a variable such as "
+        "DATA_QUEUE_NAME",
     )
     service_name: str | None = Field(
-        None, description="What logs, spans and RabbitMQ call it"
+        None, description="The service's name in logs, spans and RabbitMQ"
     )
     concurrency: int = Field(
         32, ge=1, description="Threads that handle requests in one process"
@@ -108,7 +110,7 @@ class ServiceSettings(ProcessSettings):
     max_unsettled_bytes: int = Field(
         4 * 1024 * 1024,
         ge=1,
-        description="Bytes of requests in its hands after which it fetches no more",
+        description="A service fetches no more requests while it holds this many bytes",
     )
     max_result_bytes: int = Field(
         4 * 1024 * 1024,
@@ -118,11 +120,11 @@ class ServiceSettings(ProcessSettings):
     shutdown_grace_seconds: float = Field(
         25,
         ge=0,
-        description="Time for running handlers when the service is stopped, in "
+        description="How long a stopping service waits for running handlers, in "
         "seconds",
     )
     heartbeat_file: Path | None = Field(
         None,
-        description="A file that the service touches every second while it works, "
+        description="The file that the service touches every second while it works, "
         "for probes",
     )

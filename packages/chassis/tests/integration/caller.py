@@ -1,4 +1,4 @@
-"""A caller by the contract, as plain as can be."""
+"""A minimal caller that follows the contract."""
 
 import json
 import time
@@ -10,7 +10,7 @@ import amqp
 
 
 class Rabbit(Protocol):
-    """What the tests use of the `rabbitmq` fixture."""
+    """The part of the `rabbitmq` fixture that the tests use."""
 
     host: str
     port: int
@@ -84,7 +84,7 @@ class Caller:
         correlation_id: str | None = None,
         headers: dict[str, Any] | None = None,
     ) -> str:
-        """Publish a request whose deadline is in so many seconds; its id."""
+        """Publish a request with a deadline in that many seconds; returns its id."""
         correlation_id = correlation_id or uuid.uuid4().hex
         request = {"payload": payload, "description": None}
         message = amqp.Message(
@@ -117,13 +117,13 @@ class Caller:
         return self.reply(self.send(payload, **options))
 
     def depth(self, queue: str) -> int:
-        """Messages that are ready in a queue."""
+        """The number of ready messages in a queue."""
         declared = self._channel.queue_declare(queue, passive=True)
         assert declared
         return int(declared[1])
 
     def take(self, queue: str) -> Any:
-        """One message of a queue, None when there is none."""
+        """One message of a queue, or None."""
         return self._channel.basic_get(queue, no_ack=True)
 
     def _drain(self, timeout: float) -> None:

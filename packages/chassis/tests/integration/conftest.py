@@ -41,7 +41,7 @@ def environment(rabbitmq: Rabbit, vhost: str, queue: str) -> dict[str, str]:
 
 @pytest.fixture
 def launch(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Starts the probe, or another program; does not wait for it."""
+    """Start the probe, or another program; do not wait for it."""
     with ExitStack() as stack:
         started = 0
 
@@ -57,7 +57,7 @@ def launch(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def start(launch: Start, rabbitmq: Rabbit, vhost: str, queue: str) -> Start:
-    """As `launch`, and waits until it consumes."""
+    """As `launch`, and wait until it consumes."""
 
     def start(program: list[str] | None = None, **env: str) -> ServiceProcess:
         name = env.get("QUEUE_NAME", queue)
@@ -73,7 +73,7 @@ def start(launch: Start, rabbitmq: Rabbit, vhost: str, queue: str) -> Start:
 
 @pytest.fixture
 def connect(rabbitmq: Rabbit, vhost: str, queue: str) -> Iterator[Callable[[], Caller]]:
-    """Makes callers by the contract; closes them after the test."""
+    """Create callers that follow the contract; close them after the test."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(Caller(rabbitmq, vhost, queue))
 
@@ -96,7 +96,7 @@ def rabbitmq_settings(rabbitmq: Rabbit, vhost: str) -> RabbitMQSettings:
 def new_client(
     rabbitmq_settings: RabbitMQSettings,
 ) -> Iterator[Callable[..., RpcClient]]:
-    """Makes connected RPC clients, and closes them."""
+    """Create connected RPC clients, and close them after the test."""
     with ExitStack() as stack:
 
         def new(rpc: RpcSettings | None = None, **rabbitmq: object) -> RpcClient:
@@ -118,7 +118,7 @@ def client(new_client: Callable[..., RpcClient]) -> RpcClient:
 
 @pytest.fixture
 def responder(rabbitmq_settings: RabbitMQSettings) -> Iterator[Responder]:
-    """A service on a queue of its own."""
+    """A service on its own queue."""
     with Responder(rabbitmq_settings) as responder:
         yield responder
 
@@ -131,7 +131,7 @@ def proxy(rabbitmq: Rabbit) -> Iterator[Proxy]:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Key and certificate of `localhost`, signed by itself, in one file."""
+    """A self-signed certificate for `localhost` with its key, in one file."""
     openssl = shutil.which("openssl")
     assert openssl, "the openssl command is missing"
     file = tmp_path / "tls.pem"
@@ -144,7 +144,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tls(certificate: Path) -> ssl.SSLContext:
-    """A server's, with that certificate."""
+    """The TLS context of a server with that certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
@@ -152,6 +152,6 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 @pytest.fixture
 def tls_proxy(rabbitmq: Rabbit, tls: ssl.SSLContext) -> Iterator[Proxy]:
-    """It speaks TLS to its clients."""
+    """A proxy that speaks TLS to its clients."""
     with Proxy(rabbitmq.host, rabbitmq.port, tls) as proxy:
         yield proxy

@@ -1,4 +1,4 @@
-"""A service that does what it is told, also the worst."""
+"""A service that does what a request says, even the worst."""
 
 import json
 import threading
@@ -13,10 +13,10 @@ from chassis.service import serve
 
 
 class ProbeService:
-    """Answers with the payload, and before that does what it says: `{"do": ...}`.
+    """Answers with the payload, after it did what the payload says: `{"do": ...}`.
 
-    With `note` it appends one line to that file before it does anything else, so that
-    a test sees how often, and when, a request was begun.
+    With `note` it first appends one line to that file, so that a test sees how often,
+    and when, a request began.
     """
 
     def call(self, data: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A service as a process of its own."""
+"""A service in a separate process."""
 
 import os
 import re
@@ -14,7 +14,7 @@ PROBE = ["-m", "tests.integration.probe"]
 
 
 class ServiceProcess:
-    """The probe, or another program, in a process of its own; its log is in a file."""
+    """The probe, or another program, in a separate process; its log goes to a file."""
 
     def __init__(
         self, env: dict[str, str], log: Path, program: list[str] | None = None
@@ -23,7 +23,7 @@ class ServiceProcess:
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *(program or PROBE)],
-                cwd=log.parent,  # where no `.env` is near
+                cwd=log.parent,  # a folder without a `.env` nearby
                 env={**os.environ, "PYTHONPATH": str(CHASSIS), **env},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -50,7 +50,7 @@ class ServiceProcess:
 
     @property
     def losses(self) -> int:
-        """Failures to connect, or losses, that it has reported."""
+        """The failures to connect and the losses that it logged."""
         return len(re.findall("(Lost|No connection to) (the queue|rabbitmq)", self.log))
 
     @property

@@ -1,4 +1,4 @@
-"""A TCP proxy before the broker, for faults of the network."""
+"""A TCP proxy in front of the broker, for network faults."""
 
 import socket
 import ssl
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Proxy:
-    """Passes on connections to the broker until told to misbehave.
+    """Forwards connections to the broker until told to misbehave.
 
     With `tls`, it speaks TLS to its clients and plain TCP to the broker.
     """
@@ -21,9 +21,10 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self.accepted = 0
-        #: Whether bytes of the broker go to its client one at a time.
+        #: Whether to send the broker's bytes to the client one at a time.
         self.trickle = False
-        #: While cleared, bytes of the broker are held back, after at most `spill`.
+        #: While cleared, the broker's bytes are held back, after at most `spill`
+        #: bytes.
         self.flowing = threading.Event()
         self.flowing.set()
         self.spill = 0
@@ -49,10 +50,10 @@ class Proxy:
             try:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # the other thread was quicker
+                pass  # the other thread was faster
 
     def stall(self, spill: int) -> None:
-        """Hold back what the broker sends after `spill` more bytes."""
+        """Hold back the broker's bytes after `spill` more of them."""
         self.spill = spill
         self.flowing.clear()
 
@@ -104,7 +105,7 @@ class Proxy:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in data:
             client.sendall(bytes([byte]))
-            time.sleep(0.0005)  # so that each arrives alone
+            time.sleep(0.0005)  # so that each byte arrives alone
 
     @staticmethod
     def _shut(sock: socket.socket) -> None:

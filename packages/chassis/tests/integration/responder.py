@@ -1,4 +1,4 @@
-"""A service in a thread, on a queue of its own, that behaves as a test wants."""
+"""A service in a thread, on its own queue, that behaves as a test wants."""
 
 import threading
 from collections.abc import Callable
@@ -27,8 +27,8 @@ def connect(settings: RabbitMQSettings) -> Connection:
 
 
 class Responder:
-    """Echoes the request's body; ``before_reply`` may wait, or return False for no
-    reply. Comes back after the loss of its connection."""
+    """Echoes the request's body. ``before_reply`` may wait, or return False for no
+    reply. Reconnects after its connection is lost."""
 
     def __init__(self, settings: RabbitMQSettings) -> None:
         self.queue = f"test-{uuid4()}"
@@ -68,7 +68,8 @@ class Responder:
     def _serve(self, connection: Connection) -> None:
         channel: Any = connection.channel()
         queue = Queue(self.queue, durable=True, queue_arguments=CLASSIC)(channel)
-        # One at a time: a publish of py-amqp may read, and would handle what it reads.
+        # One at a time: publishing with py-amqp may also read, and would handle the
+        # message.
         channel.basic_qos(0, 1, False)
         with Consumer(channel, [queue], on_message=self._on_message):
             self.ready.set()
@@ -86,7 +87,7 @@ class Responder:
         message.ack()
 
     def reply(self, message: Message) -> None:
-        """Answer a request, in the thread that consumes."""
+        """Answer a request, in the consumer thread."""
         channel: Any = message.channel
         body = channel.prepare_message(
             message.body,

@@ -1,4 +1,4 @@
-"""Callers and services obey the same settings, and read them in the same way."""
+"""Callers and services follow the same settings, and read them in the same way."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,20 +19,20 @@ LARGE = "x" * 300_000  # many TLS records, and many frames
 
 
 class End(Protocol):
-    """One end, which finds its broker by variables."""
+    """One end, which finds its broker through variables."""
 
     def start(self, **env: str) -> None:
         """Start it."""
 
     def call(self, payload: Any) -> Any:
-        """Through it, and what came back."""
+        """Send the payload through it; returns the reply."""
 
     def report(self) -> str:
-        """What it has logged."""
+        """Its log so far."""
 
 
 class Service:
-    """The chassis serves; the caller is another."""
+    """The chassis serves; the caller is the test's."""
 
     def __init__(self, launch: Start, caller: Caller) -> None:
         self._launch = launch
@@ -50,7 +50,7 @@ class Service:
 
 
 class CallingEnd:
-    """The chassis calls; the service is another."""
+    """The chassis calls; the service is the test's."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ def test_a_secret_in_a_file(
         ({"RABBITMQ_VHOST": "nowhere"}, "check RABBITMQ_VHOST"),
     ],
 )
-def test_what_no_retry_will_mend_is_told_once_with_what_to_do(
+def test_errors_that_retries_cannot_fix_are_logged_once_with_advice(
     end: End, proxy: Proxy, wrong: dict[str, str], told: str
 ) -> None:
     end.start(RABBITMQ_PORT=str(proxy.port), **wrong)
@@ -137,7 +137,7 @@ def test_what_no_retry_will_mend_is_told_once_with_what_to_do(
 def tls_by(
     way: str, rabbitmq: Rabbit, vhost: str, port: int, host: str = "localhost"
 ) -> dict[str, str]:
-    """Two ways to say the same."""
+    """Two ways to configure the same."""
     if way == "variables":
         return {"RABBITMQ_HOST": host, "RABBITMQ_PORT": str(port), "RABBITMQ_SSL": "1"}
     user = f"{rabbitmq.user}:{rabbitmq.password}"
@@ -162,7 +162,7 @@ def test_tls(
     assert end.call("after") == "after"
 
 
-def test_the_system_s_authorities_are_trusted(
+def test_the_systems_authorities_are_trusted(
     end: End, rabbitmq: Rabbit, vhost: str, tls_proxy: Proxy, certificate: Path
 ) -> None:
     env = tls_by("variables", rabbitmq, vhost, tls_proxy.port)
@@ -174,7 +174,7 @@ def test_the_system_s_authorities_are_trusted(
     ("way", "host", "is_known"),
     [("variables", "127.0.0.1", True), ("url", "localhost", False)],
 )
-def test_a_stranger_s_certificate_is_refused(
+def test_an_untrusted_certificate_is_refused(
     end: End,
     rabbitmq: Rabbit,
     vhost: str,
@@ -184,7 +184,7 @@ def test_a_stranger_s_certificate_is_refused(
     host: str,
     is_known: bool,
 ) -> None:
-    """Of no known authority, or of another host."""
+    """Issued by an unknown authority, or for another host."""
     env = tls_by(way, rabbitmq, vhost, tls_proxy.port, host)
     if is_known:
         env["RABBITMQ_SSL_CA_FILE"] = str(certificate)

@@ -1,4 +1,4 @@
-"""What callers see when the broker breaks, and that later calls work again."""
+"""What callers see when the broker breaks; later calls work again."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from tests.integration.waiting import wait_until
 
 
 class Traffic:
-    """Calls without a pause from several threads, and what came of each."""
+    """Calls without pause from several threads, and the result of each."""
 
     def __init__(self, producer: EventProducer, queue: str) -> None:
         self._producer = producer
@@ -51,12 +51,12 @@ class Traffic:
             self.longest = max(self.longest, time.monotonic() - started)
 
     def wait_answers(self, more: int = 50) -> None:
-        """Wait until that many more calls were answered."""
+        """Wait until that many more calls are answered."""
         target = self.answered + more
         wait_until(lambda: self.answered >= target, f"{more} more answers")
 
     def stop(self) -> None:
-        """End, and raise what was not an error of the kit."""
+        """Stop, and raise any error that is not one of the kit."""
         self._stop.set()
         for running in self._running:
             running.result(30)
@@ -121,7 +121,7 @@ def test_connection_closed_by_the_server(
 
 
 def close_connections(settings: RabbitMQSettings) -> None:
-    """Have the broker close every connection of this virtual host."""
+    """Make the broker close every connection of this virtual host."""
     base = f"{settings.management_url}/api"
     manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     password = settings.password.get_secret_value()
@@ -129,7 +129,7 @@ def close_connections(settings: RabbitMQSettings) -> None:
     opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
     names: list[str] = []
 
-    def listed() -> bool:  # the management plugin lists a connection a moment later
+    def listed() -> bool:  # the management plugin lists connections with a delay
         with opener.open(f"{base}/vhosts/{quote(settings.vhost, '')}/connections") as r:
             names[:] = [connection["name"] for connection in json.load(r)]
         return len(names) >= 2
@@ -167,7 +167,7 @@ def test_closing_leaves_nothing(new_client: Callable[..., RpcClient]) -> None:
     assert threading.active_count() == threads
 
 
-def test_frames_that_trickle_cost_no_cpu(
+def test_slow_frames_cost_no_cpu(
     new_client: Callable[..., RpcClient], responder: Responder, proxy: Proxy
 ) -> None:
     client = new_client(port=proxy.port)
@@ -178,25 +178,25 @@ def test_frames_that_trickle_cost_no_cpu(
         assert producer.call(responder.queue, {"a": 1}).outcome == {"a": 1}
     cpu, wall = time.process_time() - cpu, time.monotonic() - wall
     proxy.trickle = False
-    assert wall > 0.3  # it did trickle
+    assert wall > 0.3  # it did arrive byte by byte
     assert cpu < wall * 0.5
 
 
-def test_a_full_broker_is_answered_at_once(
+def test_calls_to_a_full_broker_fail_at_once(
     client: RpcClient, responder: Responder, rabbitmq: RabbitMQ
 ) -> None:
-    """It tells a connection that it is full when that publishes; the call that has
-    met this waits no longer, and later ones are not sent."""
+    """The broker reports a full disk to a connection that publishes. The call that met
+    this fails at once, and later ones are not sent."""
     producer = EventProducer(client, timeout=10)
     producer.call(responder.queue, {})
     rabbitmq.set_alarm(is_full=True)
     try:
         for error in (OutcomeUnknown, BrokerUnavailable):
             started = time.monotonic()
-            with pytest.raises(error, match="RabbitMQ takes no messages"):
+            with pytest.raises(error, match="RabbitMQ accepts no messages"):
                 producer.call(responder.queue, {})
             assert time.monotonic() - started < 0.5
-        assert "takes no messages" in str(client.refusal)
+        assert "accepts no messages" in str(client.refusal)
     finally:
         rabbitmq.set_alarm(is_full=False)
     wait_until(lambda: client.refusal is None)

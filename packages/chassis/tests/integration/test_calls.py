@@ -1,4 +1,4 @@
-"""Calls over a real broker: answers, refusals, bounds."""
+"""Calls over a real broker: answers, refusals, limits."""
 
 import asyncio
 import threading
@@ -38,7 +38,7 @@ def test_a_call_is_answered(producer: EventProducer, responder: Responder) -> No
     assert reply.task_type == "echo"
 
 
-def test_the_request_is_of_the_contract(
+def test_the_request_follows_the_contract(
     producer: EventProducer, responder: Responder
 ) -> None:
     before = time.time()
@@ -79,7 +79,7 @@ async def test_the_loop_shares_the_connection(
     assert [reply.outcome for reply in replies] == [{"n": n} for n in range(400)]
 
 
-def test_without_the_queue_it_fails_at_once(producer: EventProducer) -> None:
+def test_a_call_without_its_queue_fails_at_once(producer: EventProducer) -> None:
     started = time.monotonic()
     with pytest.raises(NoConsumer):
         producer.call("nobody-declared-this", {})
@@ -131,11 +131,11 @@ def test_no_answer_by_the_deadline(
     assert producer.client.statistics.timeouts == 1
 
 
-def test_only_a_slow_call_is_told_to_be_slow(
+def test_only_a_slow_call_is_reported_as_slow(
     producer: EventProducer, responder: Responder
 ) -> None:
     told = threading.Event()
-    producer.call(responder.queue, {})  # connects
+    producer.call(responder.queue, {})  # opens the connection
     producer.call(responder.queue, {}, on_slow=told.set)
     assert not told.is_set()
     responder.before_reply = lambda _: told.wait(5)
@@ -212,7 +212,7 @@ def test_closing_ends_pending_calls(
         started = time.monotonic()
         producer.close()
         assert time.monotonic() - started < 2
-        with pytest.raises(Unavailable):  # of what was sent the outcome is unknown
+        with pytest.raises(Unavailable):  # the outcome of sent calls is unknown
             call.result(1)
     with pytest.raises(BrokerUnavailable):
         producer.call(responder.queue, {}, timeout=0.1)

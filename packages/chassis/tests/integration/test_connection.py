@@ -1,4 +1,5 @@
-"""One connection to RabbitMQ, for what callers and services cannot provoke."""
+"""One connection to RabbitMQ, in situations that callers and services cannot
+provoke."""
 
 import socket
 import subprocess
@@ -26,7 +27,7 @@ Connect = Callable[..., BrokerConnection]
 
 
 class Inbox:
-    """Consumes an exclusive queue of its own."""
+    """Consumes its own exclusive queue."""
 
     queue = ""
 
@@ -71,7 +72,7 @@ def receive(connection: BrokerConnection, until: Callable[[], bool]) -> None:
 
 
 def test_a_channel_closed_by_the_broker_is_a_loss(connect: Connect) -> None:
-    """As when a handler outlasts the broker's `consumer_timeout`."""
+    """This happens when a handler outlasts the broker's `consumer_timeout`."""
     connection = connect()
     connection.channel.basic_ack(999)
     began = time.monotonic()
@@ -82,7 +83,7 @@ def test_a_channel_closed_by_the_broker_is_a_loss(connect: Connect) -> None:
     connection.drop()  # harmless
 
 
-def test_what_is_sent_in_one_turn_is_one_write(
+def test_messages_of_one_turn_are_one_write(
     connect: Connect, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
@@ -137,9 +138,7 @@ def test_waiting_for_the_broker_is_bounded(connect: Connect, proxy: Proxy) -> No
     assert 0.5 <= time.monotonic() - began < 1.5
 
 
-def test_goodbye_to_a_broker_that_hangs_is_short(
-    connect: Connect, proxy: Proxy
-) -> None:
+def test_closing_with_a_hanging_broker_is_quick(connect: Connect, proxy: Proxy) -> None:
     connection = connect(port=proxy.port)
     proxy.stall(spill=0)
     began = time.monotonic()
@@ -168,7 +167,7 @@ def short_of_memory(rabbitmq: RabbitMQ) -> Iterator[None]:
         control("set_vm_memory_high_watermark", "0.6")
 
 
-def test_a_broker_that_takes_no_messages_is_unavailable_at_once(
+def test_calls_fail_at_once_when_the_broker_accepts_no_messages(
     client: RpcClient, responder: Responder, rabbitmq: RabbitMQ
 ) -> None:
     producer = EventProducer(client, timeout=2)
@@ -176,11 +175,12 @@ def test_a_broker_that_takes_no_messages_is_unavailable_at_once(
     with short_of_memory(rabbitmq):
 
         def refused() -> bool:
-            """The first call may be what the broker blocks the connection for."""
+            """The first call may be the one that makes the broker block the
+            connection."""
             try:
                 producer.call(responder.queue, {}, timeout=0.5)
             except BrokerUnavailable as error:
-                return "RabbitMQ takes no messages" in error.detail
+                return "RabbitMQ accepts no messages" in error.detail
             except Exception:
                 return False
             return False

@@ -1,4 +1,4 @@
-"""What a service does when the broker breaks, or the network before it."""
+"""What a service does when the broker or the network in front of it breaks."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def test_broker_killed_and_restarted(
     assert connect().call("before").status == "ok"
     before = process.descriptors, process.threads
     # RabbitMQ 3.10 keeps part of a quorum queue's identity in memory for a while: a
-    # node killed earlier leaves a queue that can never be consumed again.
+    # node that is killed earlier leaves a queue that can never be consumed again.
     time.sleep(3)
     rabbitmq.kill()
     try:
@@ -39,7 +39,7 @@ def test_broker_killed_and_restarted(
     assert (process.descriptors, process.threads) == before
 
 
-def test_a_service_that_is_there_before_its_broker(
+def test_a_service_that_starts_before_its_broker(
     launch: Start, connect: Connect, rabbitmq: Rabbit, vhost: str, queue: str
 ) -> None:
     rabbitmq.kill()
@@ -111,7 +111,7 @@ def test_a_deleted_queue_is_declared_again(
 
 
 @pytest.mark.parametrize("suffix", ["", "_dlq"])
-def test_a_queue_of_other_arguments_is_named_until_it_is_gone(
+def test_a_queue_with_other_arguments_is_logged_until_deleted(
     launch: Start,
     connect: Connect,
     rabbitmq: Any,
@@ -167,7 +167,7 @@ def test_results_outlive_their_connection(
     assert caller.depth(f"{queue}_dlq") == 0
 
 
-def test_many_losses_leave_nothing_behind(
+def test_many_reconnections_leak_nothing(
     start: Start, connect: Connect, proxy: Proxy
 ) -> None:
     process = start(RABBITMQ_PORT=str(proxy.port))
@@ -181,7 +181,7 @@ def test_many_losses_leave_nothing_behind(
     assert proxy.accepted == 6
 
 
-def test_bytes_that_come_one_by_one_cost_no_spin(
+def test_single_bytes_cause_no_busy_loop(
     start: Start, connect: Connect, proxy: Proxy
 ) -> None:
     process = start(RABBITMQ_PORT=str(proxy.port))
@@ -192,11 +192,11 @@ def test_bytes_that_come_one_by_one_cost_no_spin(
     for _ in range(3):
         assert caller.call("one by one").status == "ok"
     spent, took = process.cpu_seconds - cpu, time.monotonic() - began
-    assert took > 0.3  # else nothing trickled
+    assert took > 0.3  # otherwise nothing arrived byte by byte
     assert spent < 0.3 * took
 
 
-def test_half_a_frame_costs_no_spin(
+def test_half_a_frame_causes_no_busy_loop(
     start: Start, connect: Connect, proxy: Proxy
 ) -> None:
     process = start(RABBITMQ_PORT=str(proxy.port))
@@ -215,7 +215,7 @@ def test_half_a_frame_costs_no_spin(
 def test_a_message_that_cannot_be_parsed_does_not_stop_the_others(
     start: Start, connect: Connect, rabbitmq: Any, vhost: str, queue: str
 ) -> None:
-    """The client library fails on it; the broker's own limit ends that."""
+    """The client library fails on it; the broker's delivery limit ends that."""
     process = start()
     with rabbitmq.connect(vhost) as connection:
         message = amqp.Message(b"{}", correlation_id=b"\xff not UTF-8")

@@ -1,4 +1,5 @@
-"""The fallback of machines without RabbitMQ: the same RPC over kombu's Redis."""
+"""The fallback for machines without RabbitMQ: the same RPC over kombu's Redis
+transport."""
 
 import json
 import signal
@@ -24,7 +25,7 @@ Start = Callable[[], ServiceProcess]
 
 
 class Caller:
-    """Calls over kombu, by the contract."""
+    """Calls over kombu, following the contract."""
 
     def __init__(self, server: Any, queue: str) -> None:
         self._server = server
@@ -46,7 +47,8 @@ class Caller:
         self._replies[message.properties["correlation_id"]] = message
 
     def send(self, payload: Any, *, left: float = 60, waited: float = 0) -> str:
-        """Publishes a request that has so many seconds left since it was sent."""
+        """Publish a request that was sent ``waited`` seconds ago with ``left`` seconds
+        left."""
         correlation_id = uuid.uuid4().hex
         self._channel.basic_publish(
             self._channel.prepare_message(
@@ -130,7 +132,7 @@ def test_an_idle_service_costs_little(start: Start, caller: Caller) -> None:
     assert process.cpu_seconds - cpu < 0.2
 
 
-def test_a_failing_handler_is_answered_once_and_not_repeated(
+def test_a_failed_request_is_answered_once_and_not_repeated(
     start: Start, caller: Caller, tmp_path: Path
 ) -> None:
     start()
@@ -147,7 +149,7 @@ def test_a_failing_handler_is_answered_once_and_not_repeated(
 def test_a_late_request_is_not_executed(
     start: Start, caller: Caller, tmp_path: Path, left: float, waited: float
 ) -> None:
-    """Redis does not drop what waited in the queue for too long: the service does."""
+    """Redis does not drop requests that waited too long: the service does."""
     start()
     log = tmp_path / "notes"
     caller.send({"note": str(log)}, left=left, waited=waited)
@@ -155,7 +157,7 @@ def test_a_late_request_is_not_executed(
     assert not log.exists()
 
 
-def test_sigterm_returns_what_it_has_not_begun(
+def test_sigterm_returns_requests_that_have_not_begun(
     start: Start, caller: Caller, tmp_path: Path
 ) -> None:
     process = start()
@@ -195,7 +197,7 @@ def refusals(client: Any) -> int:
     return int(client.info("errorstats")["errorstat_NOAUTH"]["count"])
 
 
-def test_a_wrong_password_is_told_once_with_what_to_do(
+def test_a_wrong_password_is_logged_once_with_advice(
     redis_server: Any, queue: str, tmp_path: Path
 ) -> None:
     env = {"RPC_BROKER_URL": redis_server.url(0), "QUEUE_NAME": queue}
@@ -220,7 +222,7 @@ def producer(redis_server: Any) -> Iterator[EventProducer]:
     producer.close()
 
 
-def test_both_ends_of_the_chassis(
+def test_the_chassis_calls_itself_over_redis(
     start: Start, producer: EventProducer, queue: str
 ) -> None:
     start()
@@ -238,7 +240,7 @@ def test_both_ends_of_the_chassis(
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_tls_trusts_no_stranger(
+def test_tls_verifies_certificates(
     redis_server: Any, tls: ssl.SSLContext, certificate: Path, is_known: bool
 ) -> None:
     with Proxy("127.0.0.1", redis_server.port, tls) as proxy:

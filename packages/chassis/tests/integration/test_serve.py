@@ -1,4 +1,4 @@
-"""A service of three lines, as a process of its own."""
+"""A service of three lines, in a separate process."""
 
 import json
 import signal
@@ -74,7 +74,7 @@ def test_name_and_queue_come_from_the_class(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_it_drains_and_ends(
+def test_it_drains_and_exits(
     start: Start,
     main: list[str],
     connect: Callable[[], Caller],
@@ -95,9 +95,7 @@ def test_it_drains_and_ends(
     assert "Traceback" not in process.log
 
 
-def test_wrong_settings_end_it_with_a_message_for_people(
-    launch: Start, main: list[str]
-) -> None:
+def test_invalid_settings_end_it_with_a_message(launch: Start, main: list[str]) -> None:
     process = launch(main, RABBITMQ_PORT="x", CONCURRENCY="0")
     assert process.wait() == 1
     assert "RABBITMQ_PORT: " in process.log

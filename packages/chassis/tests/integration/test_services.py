@@ -34,7 +34,7 @@ def other(queue: str) -> str:
 
 @pytest.fixture
 def first(start: Start) -> ServiceProcess:
-    """With one thread: a request that hangs would be the last."""
+    """It has one thread, so a request that hangs would be its last."""
     return start(CONCURRENCY="1")
 
 
@@ -48,7 +48,7 @@ def calling(other: str, payload: Any, **more: Any) -> dict[str, Any]:
     return {"payload": {"do": "call", "queue": other, "payload": payload, **more}}
 
 
-def test_the_answer_and_the_request_s_id(
+def test_the_answer_and_the_request_id(
     first: ServiceProcess,
     second: ServiceProcess,
     producer: EventProducer,
@@ -74,7 +74,7 @@ def test_a_refusal_passes_through_with_its_code(
     assert "Traceback" not in first.log
 
 
-def test_a_service_that_is_missing_may_be_asked_again(
+def test_a_call_to_a_missing_service_may_be_retried(
     first: ServiceProcess,
     producer: EventProducer,
     connect: Callable[[], Caller],
@@ -82,13 +82,13 @@ def test_a_service_that_is_missing_may_be_asked_again(
     other: str,
 ) -> None:
     began = time.monotonic()
-    with pytest.raises(ServiceUnavailable, match="Nobody has declared"):
+    with pytest.raises(ServiceUnavailable, match="does not exist"):
         producer.call(queue, calling(other, "x"))
     assert time.monotonic() - began < 2
     assert connect().depth(f"{queue}_dlq") == 0
 
 
-def test_a_service_that_fails_is_not_asked_again_and_again(
+def test_a_failing_service_is_not_called_for_ever(
     first: ServiceProcess,
     second: ServiceProcess,
     producer: EventProducer,
@@ -121,10 +121,10 @@ def test_a_call_ends_with_the_deadline_of_the_request(
     with pytest.raises(DeadlineExceeded):
         producer.call(queue, request, timeout=1)
     assert 1 <= time.monotonic() - began < 1.5
-    # The first service's one thread is free again, and its own limit is 30 s.
+    # The first service's only thread is free again; its own limit is 30 s.
     assert producer.call(queue, {"payload": "quick"}, timeout=2).outcome
     assert time.monotonic() - began < 3
-    assert "The deadline passed while a call waited: No answer" in first.log
+    assert "passed during a call to another service: No answer" in first.log
     assert len(lines(notes)) == 1
     caller = connect()
     assert caller.depth(queue) == caller.depth(f"{queue}_dlq") == 0

@@ -1,4 +1,4 @@
-"""What a caller sees of a healthy service."""
+"""A healthy service, as a caller sees it."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_refusals_are_answers(start: Start, connect: Connect, queue: str) -> Non
     assert caller.depth(f"{queue}_dlq") == 0
 
 
-def test_what_is_no_request_goes_to_the_dead_letter_queue_at_once(
+def test_invalid_requests_are_dead_lettered_at_once(
     start: Start, connect: Connect, queue: str
 ) -> None:
     start()
@@ -108,7 +108,7 @@ def test_a_late_request_is_not_executed(
     assert "Dropped a late request" in process.log
 
 
-def test_slow_requests_do_not_hold_up_quick_ones(
+def test_slow_requests_do_not_delay_quick_ones(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     start(CONCURRENCY="4")
@@ -140,7 +140,7 @@ def test_memory_descriptors_and_threads_stay_the_same(
     assert after[1:] == before[1:]
 
 
-def test_the_heartbeat_file_moves(
+def test_the_heartbeat_file_is_updated(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     file = tmp_path / "alive"
@@ -162,7 +162,7 @@ def test_a_receiver_within_a_process(
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the arguments that the brief gives it; signals are its process's."""
+    """With the arguments of the contract; the process handles signals itself."""
     monkeypatch.setenv("RABBITMQ_VHOST", vhost)
     receiver = EventReceiver(
         username=rabbitmq.user,

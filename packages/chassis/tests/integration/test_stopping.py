@@ -1,4 +1,4 @@
-"""How the service ends, gently or not."""
+"""How the service stops, gracefully or not."""
 
 import signal
 import time
@@ -15,7 +15,7 @@ Connect = Callable[[], Caller]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_service_ends_at_once(start: Start, signum: signal.Signals) -> None:
+def test_an_idle_service_stops_at_once(start: Start, signum: signal.Signals) -> None:
     process = start()
     began = time.monotonic()
     process.signal(signum)
@@ -24,7 +24,7 @@ def test_an_idle_service_ends_at_once(start: Start, signum: signal.Signals) -> N
     assert "Traceback" not in process.log
 
 
-def test_sigterm_answers_what_runs_and_returns_the_rest(
+def test_sigterm_answers_running_requests_and_returns_the_rest(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:
     process = start(CONCURRENCY="2")
@@ -112,7 +112,7 @@ def test_a_request_of_a_killed_service_is_delivered_again(
     assert caller.depth(f"{queue}_dlq") == 0
 
 
-def test_a_request_that_kills_the_service_is_dead_lettered_in_the_end(
+def test_a_request_that_kills_the_service_is_finally_dead_lettered(
     start: Start,
     connect: Connect,
     rabbitmq: Rabbit,
@@ -133,7 +133,7 @@ def test_a_request_that_kills_the_service_is_dead_lettered_in_the_end(
     assert caller.depth(queue) == 0
 
 
-def test_a_stopped_service_does_not_execute_what_became_late(
+def test_a_stopped_service_does_not_execute_late_requests(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
     process = start(CONCURRENCY="1")
@@ -142,9 +142,9 @@ def test_a_stopped_service_does_not_execute_what_became_late(
     caller.send(running)
     wait_until(lambda: len(lines(log)) == 1, "one request runs")
     caller.send({"note": str(log), "name": "late"}, deadline=1)
-    time.sleep(0.3)  # it has been fetched ahead
+    time.sleep(0.3)  # it has been prefetched
     process.signal(signal.SIGSTOP)
-    time.sleep(1.2)  # beyond the deadline
+    time.sleep(1.2)  # past the deadline
     process.signal(signal.SIGCONT)
     gate.touch()
     assert caller.call("quick").status == "ok"

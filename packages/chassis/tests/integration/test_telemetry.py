@@ -1,4 +1,4 @@
-"""What processes export, received by a collector of ours."""
+"""What processes export, received by a collector of the tests."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ def exporting(collector: Receiver, protocol: str) -> dict[str, str]:
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
-        "OTEL_METRIC_EXPORT_INTERVAL": "60000",  # but at the end
+        "OTEL_METRIC_EXPORT_INTERVAL": "60000",  # only at the end
     }
 
 
@@ -83,7 +83,7 @@ def test_a_service_that_calls_another_is_one_trace(
 
 
 def exemplars(collector: Receiver, metric: str) -> set[tuple[str, str]]:
-    """Trace and span of each."""
+    """Trace id and span id of each exemplar."""
     found = [
         exemplar
         for each in collector.metrics
@@ -98,7 +98,7 @@ def as_hex(text: str) -> str:
     return base64.b64decode(text).hex()
 
 
-def test_what_is_not_sampled_costs_no_span_and_no_exemplar(
+def test_unsampled_calls_cost_no_span_and_no_exemplar(
     start: Start, connect: Callable[[], Caller], collector: Receiver, queue: str
 ) -> None:
     other = f"{queue}_other"
@@ -113,14 +113,14 @@ def test_what_is_not_sampled_costs_no_span_and_no_exemplar(
     assert not collector.spans
     assert not exemplars(collector, "messaging.process.duration")
     calls = [m for m in collector.metrics if m.name == "rpc.client.call.duration"]
-    assert calls  # it is counted
-    # The trace is known everywhere, though nobody keeps it.
+    assert calls  # the metric counts it
+    # Logs know the trace, even if it is not kept.
     failures = [log for log in collector.logs if "The service failed" in log.body]
     assert {log.trace for log in failures} == {TRACE}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_logs_say_what_they_belong_to(
+def test_logs_name_their_trace(
     start: Start, connect: Callable[[], Caller], collector: Receiver, protocol: str
 ) -> None:
     process = start(**exporting(collector, protocol), SERVICE_NAME="logged")
@@ -145,13 +145,13 @@ def test_logs_say_what_they_belong_to(
     assert {log.span for log in failures} == set(spans)
     assert all(span.failed for span in spans.values())
     bodies = {log.body for log in collector.logs}
-    assert not any("Served" in str(body) for body in bodies)  # the span says it
+    assert not any("Served" in str(body) for body in bodies)  # the span has this
     (dead,) = [m for m in collector.metrics if m.name == "app.rpc.dead_letters"]
     assert dead.points[0]["attributes"]["error.type"] == "internal_error"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_collector_that_hangs_does_not_hold_up_the_end(
+def test_a_hanging_collector_does_not_delay_the_exit(
     start: Start,
     connect: Callable[[], Caller],
     collector: Receiver,

@@ -1,4 +1,4 @@
-"""Reports of failures, and pauses between attempts to connect."""
+"""Log lines and pauses between attempts to connect."""
 
 import itertools
 from types import SimpleNamespace
@@ -15,14 +15,14 @@ def test_pauses_double_with_jitter_up_to_the_longest() -> None:
         assert full / 2 <= backoff.next_delay() <= full
 
 
-def test_reset_begins_anew() -> None:
+def test_reset_starts_with_the_first_pause() -> None:
     backoff = Backoff(first=1, longest=10)
     backoff.next_delay()
     backoff.reset()
     assert backoff.next_delay() <= 1
 
 
-def test_a_failure_is_a_warning_with_what_to_do(
+def test_a_failure_is_a_warning_with_advice(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     attempts = Attempts("the broker")
@@ -39,7 +39,7 @@ def test_a_bug_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[0].exc_info
 
 
-def test_a_connection_that_held_begins_with_short_pauses(
+def test_a_loss_after_a_stable_connection_starts_with_short_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     attempts = Attempts("it")
@@ -50,14 +50,14 @@ def test_a_connection_that_held_begins_with_short_pauses(
     for _ in range(4):
         attempts.succeeded()
         pauses.append(attempts.failed(OSError(), expected=True))
-    assert pauses[0] <= 0.1 < pauses[2]  # flapping: longer and longer
+    assert pauses[0] <= 0.1 < pauses[2]  # unstable: growing pauses
     assert pauses[3] <= 0.1
 
 
-def test_refusals_that_take_long_wait_longer_and_longer(
+def test_slow_refusals_have_growing_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RabbitMQ holds the answer to a wrong password back for a while."""
+    """RabbitMQ delays its answer to a wrong password."""
     attempts = Attempts("it")
     clock = itertools.count(0, 10)
     fake = SimpleNamespace(monotonic=lambda: float(next(clock)))

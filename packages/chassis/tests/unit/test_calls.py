@@ -1,4 +1,4 @@
-"""Calls, before they reach a broker."""
+"""Calls before they reach a broker."""
 
 import time
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def producer(client: FakeClient) -> EventProducer:
 
 @pytest.fixture
 def deadline() -> Iterator[Any]:
-    """Sets the deadline of the request that is being served."""
+    """Set the deadline of the request being served."""
     token = current_deadline.set(None)
     yield lambda left: current_deadline.set(time.monotonic() + left)
     current_deadline.reset(token)
@@ -81,7 +81,7 @@ def test_a_call_never_waits_beyond_the_deadline_of_the_request(
     assert [round(call.timeout, 1) for call in client.calls] == [30, 2, 1, 2]
 
 
-def test_without_time_nothing_is_sent(
+def test_without_time_left_no_request_is_sent(
     producer: EventProducer, client: FakeClient, deadline: Any
 ) -> None:
     deadline(-0.1)
@@ -90,14 +90,14 @@ def test_without_time_nothing_is_sent(
     assert not client.calls
 
 
-def test_no_time_is_not_the_default(
+def test_a_timeout_of_zero_is_not_the_default(
     producer: EventProducer, client: FakeClient
 ) -> None:
     producer.call("q", {}, timeout=0)
     assert client.calls[0].timeout == 0
 
 
-def test_a_call_carries_the_current_request_s_id(
+def test_a_call_carries_the_current_request_id(
     producer: EventProducer, client: FakeClient
 ) -> None:
     token = current_request_id.set("r-1")
@@ -112,7 +112,7 @@ def test_a_call_carries_the_current_request_s_id(
     assert len({call.id for call in client.calls}) == 3
 
 
-def test_start_and_end_are_told(producer: EventProducer) -> None:
+def test_start_and_end_are_reported(producer: EventProducer) -> None:
     events: list[LogEvent] = []
     arguments: dict[str, Any] = {"task_id": "t", "correlation_id": "r"}
     producer.call("q", {}, **arguments, on_log_event=events.append)
@@ -122,7 +122,7 @@ def test_start_and_end_are_told(producer: EventProducer) -> None:
     ]
 
 
-def test_without_a_connection_nothing_is_sent(
+def test_without_a_connection_no_request_is_sent(
     producer: EventProducer, client: FakeClient
 ) -> None:
     client.is_connected = False
@@ -139,7 +139,7 @@ def test_without_a_connection_nothing_is_sent(
         {"queue_name": "q", "payload": {"n": float("nan")}},
     ],
 )
-def test_what_cannot_be_sent_is_refused_to_its_caller(
+def test_invalid_arguments_raise_at_their_caller(
     producer: EventProducer, client: FakeClient, arguments: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError):
@@ -159,7 +159,7 @@ def test_call_service(in_use: None) -> None:
     assert call_service(queue_name="q", payload={}, use_rabbitmq=True) == "{}"
 
 
-def test_there_is_no_other_transport(in_use: None) -> None:
+def test_calls_need_rabbitmq(in_use: None) -> None:
     with pytest.raises(ValueError):
         call_service("q", {}, use_rabbitmq=False)
 

@@ -1,4 +1,4 @@
-"""A collector that is down is told once, not for each batch."""
+"""A collector that is down is logged once, not once per batch."""
 
 import logging
 import threading
@@ -20,7 +20,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.handler.removeFilter(filtered)
 
 
-def test_complaints_are_one_outage(caplog: pytest.LogCaptureFixture) -> None:
+def test_all_export_errors_are_one_outage(caplog: pytest.LogCaptureFixture) -> None:
     is_over = threading.Event()
 
     class Ends(logging.Filter):
@@ -40,7 +40,7 @@ def test_complaints_are_one_outage(caplog: pytest.LogCaptureFixture) -> None:
     assert last.startswith("Connected to the OpenTelemetry collector after 0.")
 
 
-def test_all_else_is_written(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_records_are_written(caplog: pytest.LogCaptureFixture) -> None:
     exporter.warning("Overriding of current TracerProvider")
     logging.getLogger("app.x").warning("Failed to export a report")
     assert len(caplog.records) == 2

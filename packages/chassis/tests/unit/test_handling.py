@@ -1,4 +1,4 @@
-"""One request from its delivery to its outcome."""
+"""One request, from its delivery to its outcome."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ DELIVERY_LIMIT = 3
 
 
 class Scripted:
-    """A service that does one thing, and remembers what it was called with."""
+    """A service that does one thing, and remembers its input."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
@@ -59,7 +59,7 @@ def test_an_answer_is_replied_and_acknowledged() -> None:
     assert outcome.error is None
 
 
-def test_the_service_gets_the_body_as_it_came() -> None:
+def test_the_service_gets_the_body_unchanged() -> None:
     service = Scripted(("1", "kind"))
     body = ' {"payload": "ä"} '
     RequestHandler(service, DELIVERY_LIMIT)(make_request(body.encode()))
@@ -79,15 +79,17 @@ def test_a_refusal_may_quote_anything() -> None:
     )
 
 
-def test_what_is_down_is_answered_and_neither_repeated_nor_dead_lettered() -> None:
-    outcome = handle(NoConsumer("Nobody has declared the queue prices."))
+def test_a_missing_dependency_is_answered_and_not_repeated() -> None:
+    outcome = handle(
+        NoConsumer("The queue prices does not exist: its service has never run.")
+    )
     assert outcome.settlement is Settlement.ACK
     assert outcome.error == reply(outcome)["code"] == "service_unavailable"
     assert "prices" in reply(outcome)["message"]
 
 
 @pytest.mark.parametrize("count", [None, 0, 1])
-def test_a_failure_before_the_limit_gives_the_message_back(count: int | None) -> None:
+def test_a_failure_before_the_limit_returns_the_message(count: int | None) -> None:
     request = make_request(headers={"x-delivery-count": count})
     outcome = handle(RuntimeError("boom"), request)
     assert outcome == Outcome(Settlement.REQUEUE, error="internal_error")
@@ -116,7 +118,7 @@ def test_a_failure_at_the_limit_is_answered_and_dead_lettered(count: int) -> Non
     ],
     ids=repr,
 )
-def test_whatever_goes_wrong_is_a_failure(result: Any) -> None:
+def test_any_other_error_is_a_failure(result: Any) -> None:
     assert handle(result).settlement is Settlement.REQUEUE
 
 
@@ -132,7 +134,7 @@ def test_without_a_queue_to_reply_to_it_is_dead_lettered(reply_to: str | None) -
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff", b'{"payload": NaN}', b"[" * 9000, b'"\\ud800"']
 )
-def test_what_is_not_json_is_answered_and_dead_lettered(body: bytes) -> None:
+def test_invalid_json_is_answered_and_dead_lettered(body: bytes) -> None:
     service = Scripted(("1", "kind"))
     outcome = RequestHandler(service, DELIVERY_LIMIT)(make_request(body))
     assert outcome.settlement is Settlement.DEAD_LETTER
@@ -153,7 +155,7 @@ def test_a_late_request_is_dropped_unanswered(left: float) -> None:
 @pytest.mark.parametrize(
     "left", [600_000, "soon", None, float("nan"), float("inf"), 10**400]
 )
-def test_other_deadlines_do_not_keep_it_from_work(left: Any) -> None:
+def test_requests_with_other_deadlines_are_processed(left: Any) -> None:
     headers = {"x-time-left": left, "x-sent-at": left}
     assert handle(("1", "kind"), make_request(headers=headers)).reply is not None
 
@@ -176,7 +178,7 @@ def test_a_call_that_had_less_time_is_a_failure() -> None:
     assert handle(error, request).settlement is Settlement.REQUEUE
 
 
-def test_the_context_is_the_request_s_and_ends_with_it() -> None:
+def test_the_context_lasts_as_long_as_the_request() -> None:
     seen: list[Any] = []
 
     def look() -> tuple[str, str]:
@@ -202,7 +204,7 @@ def test_the_context_is_the_request_s_and_ends_with_it() -> None:
         (("1", "kind"), -1, "Dropped a late request", "deadline_exceeded"),
     ],
 )
-def test_each_request_is_one_line(
+def test_each_request_is_logged_as_one_line(
     result: Any,
     left: int,
     message: str,
@@ -225,12 +227,12 @@ def test_each_request_is_one_line(
     assert 0 <= fields["duration_ms"] < 1000
 
 
-def test_a_refusal_survives_celery_s_pickling() -> None:
+def test_a_refusal_survives_pickling_by_celery() -> None:
     again = pickle.loads(pickle.dumps(ServiceError("odd", "why")))
     assert (again.code, again.detail) == ("odd", "why")
 
 
-def test_too_many_values_are_refused_before_they_are_read() -> None:
+def test_too_many_values_are_refused_before_parsing() -> None:
     handler = RequestHandler(Scripted(("1", "kind")), DELIVERY_LIMIT, max_values=10)
     few, many = (b"[" + b"1," * count + b"1]" for count in (16, 17))
     assert handler(make_request(few)).error is None
@@ -239,7 +241,7 @@ def test_too_many_values_are_refused_before_they_are_read() -> None:
     assert reply(outcome)["code"] == "too_many_values"
 
 
-def test_a_result_that_is_too_large_is_refused() -> None:
+def test_a_result_above_the_limit_is_refused() -> None:
     for size, error in ((10, None), (11, "result_too_large")):
         service = Scripted(('"' + "x" * (size - 2) + '"', "kind"))
         outcome = RequestHandler(service, DELIVERY_LIMIT, max_result_bytes=10)(

@@ -1,4 +1,4 @@
-"""What a service's connection is told to write, without a broker."""
+"""What a service's connection writes, without a broker."""
 
 import math
 import time
@@ -99,7 +99,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_a_turn_is_one_write_and_neighbours_share_an_ack(bench: Bench) -> None:
+def test_each_turn_is_one_write_and_consecutive_tags_share_an_ack(bench: Bench) -> None:
     bench.intake.send(bench.outcomes(Settlement.ACK, 2, 1, 3, 5, 7))
     assert bench.connection.writes == ["ack up to 3, ack 5, ack 7"]
     bench.intake.send(bench.outcomes(Settlement.ACK, 4, 6, 8))
@@ -120,14 +120,14 @@ def test_few_acks_wait_a_moment_for_others(bench: Bench) -> None:
     assert intake.flush_at == math.inf
 
 
-def test_replies_go_before_what_settles_their_requests(bench: Bench) -> None:
+def test_replies_are_sent_before_settlements(bench: Bench) -> None:
     bench.intake.send(bench.outcomes(Settlement.DEAD_LETTER, 1, 2, reply=b"1"))
     assert bench.connection.writes == [
         "reply call-1 to replies, reply call-2 to replies, reject 1, reject 2"
     ]
 
 
-def test_rejections_go_before_the_ack_that_passes_over_them(bench: Bench) -> None:
+def test_rejections_are_sent_before_an_ack_of_later_tags(bench: Bench) -> None:
     bench.intake.send(
         [
             *bench.outcomes(Settlement.ACK, 1),
@@ -152,13 +152,13 @@ def test_tags_of_an_old_connection_settle_nothing_on_a_new_one(bench: Bench) -> 
     assert bench.connection.writes[1:] == ["ack up to 8"]
 
 
-def test_an_old_result_that_nobody_waits_for_is_not_sent(bench: Bench) -> None:
+def test_a_late_result_of_an_old_connection_is_not_sent(bench: Bench) -> None:
     old = Bench(headers={"x-time-left": -1})
     bench.intake.send(old.outcomes(Settlement.ACK, 1, reply=b"1"))
     assert bench.connection.writes == []
 
 
-def test_redis_gets_each_ack_by_itself() -> None:
+def test_redis_gets_each_ack_separately() -> None:
     bench = Bench(is_reliable=False)
     bench.intake.send(bench.outcomes(Settlement.ACK, 2, 1))
     bench.intake.flush()
@@ -166,7 +166,7 @@ def test_redis_gets_each_ack_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("is_reliable", "is_late"), [(True, False), (False, True)])
-def test_where_no_broker_drops_what_expired_the_time_in_the_queue_counts(
+def test_without_expiration_the_time_in_the_queue_counts(
     is_reliable: bool, is_late: bool
 ) -> None:
     sent_at = int((time.time() - 2) * 1000)
@@ -187,7 +187,7 @@ def test_a_full_intake_leaves_the_rest_in_the_socket() -> None:
     intake.open()
     intake.receive()
     assert (len(arrived), intake.is_full, intake.is_behind) == (2, True, True)
-    intake.receive()  # at a tick: one at least
+    intake.receive()  # at a tick: at least one
     assert len(arrived) == 3
     intake.send([(each, Outcome.answer("1", "kind")) for each in arrived[:2]])
     assert not intake.is_full and intake.is_behind
@@ -199,7 +199,7 @@ def test_a_full_intake_leaves_the_rest_in_the_socket() -> None:
 
 
 class Socket(FakeConnection):
-    """Has deliveries that nobody has read yet."""
+    """Has deliveries that are still unread."""
 
     def __init__(self, bodies: list[bytes]) -> None:
         super().__init__()

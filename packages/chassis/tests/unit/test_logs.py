@@ -30,8 +30,8 @@ def ids() -> Iterator[None]:
 
 @pytest.fixture
 def configure() -> Iterator[Configure]:
-    """Configures; what is logged goes to what it returns. Pytest's own handlers come
-    back afterwards."""
+    """Configure logging; log lines go to the returned stream. Pytest's own handlers are
+    restored afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
@@ -49,7 +49,7 @@ def configure() -> Iterator[Configure]:
 
 @pytest.fixture
 def lines(configure: Configure) -> Lines:
-    """The lines, read as JSON."""
+    """The lines, parsed as JSON."""
     stream = configure("json")
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
@@ -84,9 +84,7 @@ def test_a_line_names_its_span(lines: Lines) -> None:
     assert line["span_id"] == f"{0xCD:016x}"
 
 
-def test_fields_of_the_caller_neither_fail_nor_hide_what_a_line_is(
-    lines: Lines, ids: None
-) -> None:
+def test_extra_fields_never_replace_those_of_the_line(lines: Lines, ids: None) -> None:
     logger.info("hello", extra={"request_id": "own", "level": "x", "odd": object()})
     (line,) = lines()
     assert (line["request_id"], line["level"]) == ("own", "INFO")
@@ -105,10 +103,10 @@ def test_a_traceback_stays_in_the_line(lines: Lines) -> None:
 @pytest.mark.parametrize(
     ("name", "field"), [("celery.app.trace", "data"), ("uvicorn", "color_message")]
 )
-def test_what_libraries_add_for_their_own_use_is_left_out(
+def test_private_fields_of_libraries_are_left_out(
     lines: Lines, name: str, field: str
 ) -> None:
-    """Celery adds the arguments of a task: payloads are never logged."""
+    """Celery adds the arguments of a task, and payloads are never logged."""
     logging.getLogger(name).info("x", extra={field: {"args": "(secret)"}, "n": 1})
     (line,) = lines()
     assert field not in line
@@ -127,7 +125,7 @@ def test_text_outside_of_a_request(configure: Configure) -> None:
     assert "app.x [-] hello" in stream.getvalue()
 
 
-def test_json_where_nobody_looks(configure: Configure) -> None:
+def test_json_is_the_default_without_a_terminal(configure: Configure) -> None:
     stream = configure(None, "WARNING")
     logger.info("not this")
     logger.warning("but this")
@@ -138,7 +136,7 @@ def test_json_where_nobody_looks(configure: Configure) -> None:
     ("name", "expected"),
     [("app.x", True), (ACCESS, False), ("opentelemetry.sdk.trace", False)],
 )
-def test_what_goes_out_by_otlp(name: str, expected: bool) -> None:
+def test_which_records_are_exported(name: str, expected: bool) -> None:
     record = logging.makeLogRecord({"name": name})
     assert is_worth_exporting(record) is expected
 
@@ -175,6 +173,6 @@ def test_lines_logged_together_are_one_write(configure: Configure) -> None:
     assert len(stream.pieces) == 3
 
 
-def test_before_logging_is_configured_nothing_is_gathered() -> None:
+def test_unconfigured_logging_gathers_no_lines() -> None:
     with together():
         logger.info("hello")

@@ -1,4 +1,4 @@
-"""The loop with a scripted intake: order of things, losses, and old results."""
+"""The loop with a scripted intake: order of events, losses, and late results."""
 
 import math
 import threading
@@ -17,7 +17,7 @@ from tests.unit.deliveries import make_request
 
 
 class FakeIntake:
-    """Intake and connection in one: delivers `inbox` as it is opened; fails with
+    """Intake and connection in one: delivers `inbox` when it opens; fails with
     `failure` at the next heartbeat."""
 
     errors = (ConnectionError,)
@@ -68,7 +68,7 @@ class FakeIntake:
 
 
 class World:
-    """Everything around the loop, which runs in a thread of its own."""
+    """Everything around the loop, which runs in its own thread."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -103,7 +103,7 @@ class World:
         self.thread.start()
 
     def stop(self) -> float:
-        """Stops it; how long that took."""
+        """Stop the loop; returns how long that took."""
         began = time.monotonic()
         self.loop.stop()
         self.thread.join(10)
@@ -130,7 +130,9 @@ def test_requests_are_handled_and_sent(world: World) -> None:
     assert world.log == ["open", "ACK 1", "cancel", "close"]
 
 
-def test_stopping_returns_what_has_not_begun_and_awaits_what_has(world: World) -> None:
+def test_stopping_returns_waiting_requests_and_awaits_running_ones(
+    world: World,
+) -> None:
     world.start(1, 2, 3, 4)
     for _ in range(2):
         assert world.began.acquire(timeout=10)
@@ -160,7 +162,7 @@ def test_connects_until_it_succeeds(world: World, caplog: Any) -> None:
     assert warnings[0].exc_info is None
 
 
-def test_a_failure_nobody_expected_is_reported_with_its_trace(
+def test_an_unexpected_failure_is_logged_with_its_traceback(
     world: World, caplog: Any
 ) -> None:
     world.refusals = [LookupError("a bug")]

@@ -1,4 +1,4 @@
-"""Memory that is freed is given back."""
+"""Freed memory returns to the system."""
 
 import sys
 
@@ -9,7 +9,7 @@ from chassis.memory import give_back_memory
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
-def test_freed_blocks_are_given_back() -> None:
+def test_freed_blocks_return_to_the_system() -> None:
     if not give_back_memory():
         pytest.skip("another C library")
     process = psutil.Process()

@@ -1,4 +1,4 @@
-"""Few lines of an outage, however many attempts fail."""
+"""Few log lines per outage, however many attempts fail."""
 
 import logging
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from chassis.outages import Outage
 
 
 class Clock:
-    """Stands still unless a test moves it."""
+    """Stands still until a test moves it."""
 
     now = 1000.0
 
@@ -34,7 +34,7 @@ REFUSED = ConnectionRefusedError("refused")
 
 
 def fail(outage: Outage, clock: Clock, seconds: int) -> None:
-    """Two attempts a second."""
+    """Two attempts per second."""
     for _ in range(2 * seconds):
         outage.lost(REFUSED)
         clock.now += 0.5
@@ -53,7 +53,7 @@ def test_one_warning_of_the_loss_and_one_of_its_end(
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
-def test_what_never_was_there_is_not_lost(
+def test_a_server_that_never_answered_is_not_lost(
     outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     fail(outage, clock, seconds=2)
@@ -70,7 +70,7 @@ def test_reminders_come_at_growing_intervals(
     assert told == [f"{s} s" for s in (60, 180, 420, 900, 1500, 2100, 2700, 3300)]
 
 
-def test_another_reason_is_told_at_once(
+def test_a_new_reason_is_logged_at_once(
     outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -81,7 +81,7 @@ def test_another_reason_is_told_at_once(
     assert second.endswith("PermissionError: no: check the password")
 
 
-def test_another_error_of_the_same_loss_is_no_news(
+def test_another_error_of_the_same_loss_is_not_logged(
     outage: Outage, caplog: pytest.LogCaptureFixture
 ) -> None:
     outage.restored()
@@ -97,7 +97,7 @@ def test_an_error_without_a_text_is_named(
     assert caplog.messages == ["No connection to Redis: TimeoutError"]
 
 
-def test_each_loss_is_news_after_a_while(
+def test_a_later_loss_is_logged_again(
     outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
@@ -107,7 +107,7 @@ def test_each_loss_is_news_after_a_while(
     assert [m.split()[0] for m in caplog.messages] == ["Lost", "Connected", "Lost"]
 
 
-def test_one_that_comes_and_goes_all_the_time_is_one_outage(
+def test_an_unstable_server_is_one_outage(
     outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(200):
@@ -118,7 +118,7 @@ def test_one_that_comes_and_goes_all_the_time_is_one_outage(
     assert len(caplog.messages) == 2
 
 
-def test_while_all_is_well_nothing_is_said(
+def test_without_an_outage_nothing_is_logged(
     outage: Outage, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert outage.restored()

@@ -1,4 +1,4 @@
-"""The chassis uses nothing that another package keeps to itself."""
+"""The chassis uses no private names of other packages."""
 
 import ast
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "chassis"
 OWNERS = {"self", "cls", "super"}
-#: Documented by Python, in spite of its name.
+#: Documented by Python, despite its name.
 PUBLIC = {"os._exit"}
 
 
 def private_names(tree: ast.AST) -> Iterator[str]:
-    """Attributes and modules with a leading underscore that are not one's own."""
+    """Attributes and modules with a leading underscore that belong to others."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             owner = ast.unparse(node.value)
@@ -36,7 +36,7 @@ def test_no_private_name_of_another_package(file: Path) -> None:
     assert list(private_names(ast.parse(file.read_text()))) == []
 
 
-def test_one_would_be_found() -> None:
+def test_a_private_name_would_be_found() -> None:
     code = "import a._b\nfrom c._d import e\nx._f = 1\nself._own.g._h()"
     assert sorted(private_names(ast.parse(code))) == [
         "_b",

@@ -1,4 +1,4 @@
-"""The defaults that the README quotes are those of the code."""
+"""The README quotes the defaults of the code."""
 
 import re
 from itertools import zip_longest
@@ -13,7 +13,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def quoted() -> dict[str, str | None]:
-    """Each variable of the table with its default; None where there is none."""
+    """Each variable of the table with its default, or None."""
     table = README.partition("## Settings of a service")[2].partition("\n## ")[0]
     found: dict[str, str | None] = {}
     for row in re.findall(r"^\| (`.+?) \|(.*?)\|", table, re.MULTILINE):
@@ -23,7 +23,7 @@ def quoted() -> dict[str, str | None]:
 
 
 def defaults(settings: BaseModel) -> dict[str, str | None]:
-    """What each variable is when it is unset."""
+    """Each variable's value when it is unset."""
     prefix = settings.model_config.get("env_prefix", "")
     found: dict[str, str | None] = {}
     for name, value in settings:
@@ -42,7 +42,7 @@ def text(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, float) else value and str(value)
 
 
-def test_defaults_are_those_of_the_code() -> None:
+def test_the_readme_quotes_the_defaults() -> None:
     code, readme = defaults(ServiceSettings.model_construct()), quoted()
     assert len(readme) > 15
     readme = {name: value for name, value in readme.items() if name in code}

@@ -38,26 +38,26 @@ def is_kept(
     ("sampled", "ratio", "kept"),
     [(True, 0.0, True), (False, 1.0, True), (False, 0.0, False)],
 )
-def test_the_edge_decides_what_a_caller_left_open(
+def test_the_edge_decides_for_unsampled_callers(
     sampled: bool, ratio: float, kept: bool
 ) -> None:
     assert is_kept(caller(sampled=sampled), ratio=ratio, is_edge=True) is kept
 
 
 @pytest.mark.parametrize("sampled", [True, False])
-def test_elsewhere_the_caller_has_decided(sampled: bool) -> None:
+def test_elsewhere_the_caller_decides(sampled: bool) -> None:
     ratio = 0.0 if sampled else 1.0
     assert is_kept(caller(sampled=sampled), ratio=ratio) is sampled
 
 
-def test_within_the_edge_its_own_decision_holds() -> None:
+def test_a_local_parent_decides_at_the_edge() -> None:
     parent = caller(sampled=False, is_remote=False)
     assert not is_kept(parent, is_edge=True, kind=SpanKind.INTERNAL)
 
 
 @pytest.mark.parametrize("is_edge", [True, False])
-def test_a_client_s_span_needs_a_parent(is_edge: bool) -> None:
-    """A health check asks the database for no request in particular."""
+def test_a_client_span_needs_a_parent(is_edge: bool) -> None:
+    """A health check of the database belongs to no request."""
     kind = SpanKind.CLIENT
     assert not is_kept(Context(), is_edge=is_edge, kind=kind)
     assert is_kept(caller(sampled=True), is_edge=is_edge, kind=kind)

@@ -1,4 +1,4 @@
-"""What ``serve`` makes of a class and of the environment."""
+"""How ``serve`` uses a class and the environment."""
 
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ class PriceListService:
 
 
 class Recorder:
-    """In place of EventReceiver."""
+    """Replaces EventReceiver."""
 
     arguments: dict[str, Any] = {}
 
@@ -59,7 +59,7 @@ def test_the_name_comes_from_the_class(name: str, expected: str) -> None:
     assert service_name(type(name, (), {})) == expected
 
 
-def test_something_else_than_a_class_needs_a_name() -> None:
+def test_a_factory_needs_a_name() -> None:
     assert service_name(partial(PriceListService)) == "service"
 
 
@@ -71,18 +71,18 @@ def test_serve(receiver: type[Recorder]) -> None:
     serve(PriceListService)
     assert served(receiver) == ("price_list", get_queue_name("price_list"))
     assert receiver.arguments["service"] is PriceListService
-    with pytest.raises(RuntimeError):  # it has ended
+    with pytest.raises(RuntimeError):  # it has stopped
         calls.call_service("nobody", {})
 
 
-def test_code_says_otherwise(receiver: type[Recorder]) -> None:
+def test_arguments_replace_the_defaults(receiver: type[Recorder]) -> None:
     serve(PriceListService, name="prices")
     assert served(receiver) == ("prices", get_queue_name("prices"))
     serve(PriceListService, queue="tariffs")
     assert served(receiver) == ("price_list", "tariffs")
 
 
-def test_the_environment_says_otherwise(
+def test_the_environment_replaces_the_defaults(
     receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICE_NAME", "shown")

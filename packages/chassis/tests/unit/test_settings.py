@@ -18,7 +18,7 @@ PREFIXES = ("RABBITMQ_", "RPC_", "LOG_", "QUEUE_", "SERVICE_", "ENVIRONMENT")
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable and no `.env` of the machine."""
+    """Without the machine's variables and `.env`."""
     monkeypatch.delenv("ENV_FILE")
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         monkeypatch.delenv(name)
@@ -27,7 +27,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(folder)
 
 
-def test_the_brief_s_defaults() -> None:
+def test_the_contract_defaults() -> None:
     settings = load(ServiceSettings)
     assert settings.rabbitmq.host == "rabbitmq"
     assert settings.rabbitmq.port == 5672
@@ -85,12 +85,12 @@ def test_secrets_from_files(
     assert found and found.get_secret_value() == "redis://:secret@host"
 
 
-def test_the_project_s_env_file_is_read(tmp_path: Path) -> None:
+def test_the_env_file_of_the_project_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("RABBITMQ_HOST=from-file\nUNKNOWN=1\n")
     assert load(ServiceSettings).rabbitmq.host == "from-file"
 
 
-def test_what_is_wrong_is_named_and_no_value_is_shown(
+def test_invalid_variables_are_named_without_values(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RABBITMQ_PORT", "sesame")
@@ -117,7 +117,7 @@ def test_a_file_that_is_missing_is_named(
         load(ServiceSettings)
 
 
-def test_a_service_may_have_settings_of_its_own(
+def test_a_service_may_have_its_own_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class PricingSettings(ServiceSettings):

@@ -1,4 +1,5 @@
-"""Telemetry that is off costs nothing; what is on says who it is and ends in time."""
+"""Telemetry that is off costs nothing; when on, it identifies the process and stops in
+time."""
 
 import json
 import os
@@ -51,7 +52,7 @@ stop_telemetry(0.1)
 
 
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a process of its own."""
+    """Run code in a separate process."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -76,7 +77,7 @@ def test_without_an_endpoint_no_sdk_is_imported() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-def test_a_collector_that_is_down_does_not_hold_up_the_end(protocol: str) -> None:
+def test_an_unreachable_collector_does_not_delay_the_exit(protocol: str) -> None:
     began = time.monotonic()
     result = run(
         DOWN,
@@ -123,7 +124,7 @@ def test_the_standard_variables_decide(
     assert started(**variables) is expected
 
 
-def test_a_process_says_who_it_is() -> None:
+def test_a_process_identifies_itself() -> None:
     result = run(RESOURCE, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     attributes = json.loads(result.stdout)
     assert attributes["service.name"] == "api"
@@ -132,7 +133,7 @@ def test_a_process_says_who_it_is() -> None:
     assert attributes["service.instance.id"]
 
 
-def test_the_environment_wins() -> None:
+def test_the_environment_overrides_attributes() -> None:
     result = run(
         RESOURCE,
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
@@ -143,4 +144,4 @@ def test_the_environment_wins() -> None:
     assert attributes["service.name"] == "shop"
     assert attributes["deployment.environment"] == "blue"
     assert attributes["deployment.environment.name"] == "test"
-    assert attributes["service.instance.id"] != "1"  # one instance is one process
+    assert attributes["service.instance.id"] != "1"  # each process is one instance

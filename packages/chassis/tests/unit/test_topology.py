@@ -34,7 +34,7 @@ def test_the_dead_letter_queue_is_declared_first() -> None:
     assert work["arguments"]["x-dead-letter-routing-key"] == "work_dlq"
 
 
-def test_the_broker_s_definitions_declare_the_same() -> None:
+def test_the_definitions_file_declares_the_same_queues() -> None:
     file = Path(__file__).parents[4] / "rabbitmq" / "definitions.json"
     defined = json.loads(file.read_text())["queues"]
     channel = Channel()
@@ -46,6 +46,6 @@ def test_the_broker_s_definitions_declare_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", ["work", "work_dlq"])
-def test_a_queue_of_other_arguments_is_named(name: str) -> None:
+def test_a_queue_with_other_arguments_is_named(name: str) -> None:
     with pytest.raises(QueueMismatch, match=f"'{name}' exists with other arguments"):
         RequestQueue("work").declare(Channel(refused=name))

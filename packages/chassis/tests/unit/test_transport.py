@@ -1,4 +1,4 @@
-"""Reading ahead and writing together, without a broker."""
+"""Read-ahead and combined writes, without a broker."""
 
 import socket
 import threading
@@ -31,7 +31,7 @@ def encode(*frames: Frame) -> bytes:
 
 
 class Socket:
-    """Gives its chunks one by one, then has nothing; `b""` is the end."""
+    """Returns its chunks one by one, then nothing; `b""` is the end."""
 
     def __init__(self, *chunks: bytes) -> None:
         self.chunks = list(chunks)
@@ -50,7 +50,7 @@ class Socket:
 
 
 class Plain:
-    """What a transport of py-amqp has."""
+    """The part of py-amqp's transport that the mixin needs."""
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -112,7 +112,7 @@ def test_a_frame_larger_than_what_is_read_ahead() -> None:
     sock = Socket(encode(*expected))
     assert read_all(Transport(sock)) == expected
     assert sock.sizes[0] == READ_AHEAD
-    assert len(sock.sizes) == 4  # and not one for each 16 KiB
+    assert len(sock.sizes) == 4  # and not once per 16 KiB
 
 
 @pytest.mark.parametrize("arrived", [b"", b"\x01\x00", encode((1, 1, b"long"))[:-1]])
@@ -134,7 +134,7 @@ def test_an_error_of_the_socket_is_a_loss() -> None:
     assert not transport.connected
 
 
-def test_what_is_no_frame_is_refused() -> None:
+def test_invalid_frames_are_refused() -> None:
     with pytest.raises(UnexpectedFrame):
         Transport(Socket(encode((1, 1, b"x"))[:-1] + b"?")).read_frame()
 
@@ -146,7 +146,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield near, far
 
 
-def test_waiting_is_bounded_although_heartbeats_arrive(
+def test_waiting_is_bounded_even_with_heartbeats(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     near, far = pair
@@ -169,7 +169,9 @@ def test_waiting_is_bounded_although_heartbeats_arrive(
     assert 0.4 <= time.monotonic() - began < 1
 
 
-def test_a_part_outlives_a_time_out(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_partial_frame_survives_a_timeout(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     near, far = pair
     transport, sent = Transport(near), encode((1, 1, b"in two parts"))
     far.sendall(sent[:9])
@@ -193,7 +195,7 @@ def test_frames_are_written_together() -> None:
     assert len(transport.written) == 2
 
 
-def test_nothing_is_sent_of_what_fails_in_the_middle() -> None:
+def test_a_failed_block_sends_nothing() -> None:
     transport = Transport(Socket())
     with pytest.raises(LookupError), transport.one_write():
         transport.write(b"half")

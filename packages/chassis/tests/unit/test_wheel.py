@@ -1,6 +1,6 @@
-"""The chassis as a wheel, for a service that leaves the repository: built without the
-internet, by the build backend that is pinned, and imported from where it is unpacked.
-"""
+"""The chassis as a wheel, for a service that leaves the repository. The pinned build
+backend builds it without the internet; the test imports it from where it is
+unpacked."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2]
 
-# All of it, by the wheel's own list; on top, where each module came from.
+# Imports every module in the wheel's own list and reports where it came from.
 IMPORT = """
 import importlib, json
 from importlib.metadata import distribution
@@ -39,7 +39,7 @@ def python(*words: str, **env: str) -> str:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder, and in it the wheel."""
+    """An empty folder with the wheel in it."""
     built, target = tmp_path_factory.mktemp("built"), tmp_path_factory.mktemp("target")
     pip = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
     offline = ["--no-index", "--no-deps"]
@@ -50,7 +50,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_it_is_whole_and_works_from_where_it_is(target: Path) -> None:
+def test_the_wheel_is_complete_and_works(target: Path) -> None:
     told = json.loads(python("-c", IMPORT, PYTHONPATH=str(target)))
     assert told["version"] == told["same"]
     assert all(Path(file).is_relative_to(target) for file in told["from"])

@@ -1,4 +1,4 @@
-"""Both sides of the wire contract, by the examples of ``docs/``."""
+"""Both sides of the wire contract, from the examples in ``docs/``."""
 
 import json
 import time
@@ -52,9 +52,7 @@ def test_a_refusal_is_written() -> None:
     ("code", "error"),
     [("internal_error", ServiceFailed), ("service_unavailable", ServiceUnavailable)],
 )
-def test_what_may_be_tried_again_is_no_refusal(
-    code: str, error: type[Exception]
-) -> None:
+def test_temporary_errors_are_not_refusals(code: str, error: type[Exception]) -> None:
     reply = json.dumps({"code": code, "message": "x"}).encode()
     with pytest.raises(error):
         wire.decode_reply(reply, {"x-status": "error"})
@@ -74,7 +72,7 @@ def test_what_may_be_tried_again_is_no_refusal(
         (b"[" * 100_000, {"x-status": "ok"}),
     ],
 )
-def test_a_reply_out_of_contract_is_a_failure(
+def test_a_reply_that_breaks_the_contract_is_a_failure(
     reply: bytes, reply_headers: dict[str, str]
 ) -> None:
     with pytest.raises(ServiceFailed):
@@ -89,7 +87,7 @@ def test_a_request_is_read() -> None:
     assert (request.attempt, request.reply_to) == (1, "replies")
 
 
-def test_a_request_of_no_headers_has_defaults() -> None:
+def test_a_request_without_headers_has_defaults() -> None:
     request = make_request(tag=7)
     assert (request.request_id, request.task_id) == ("call-7", None)
     assert (request.deadline, request.waited()) == (None, None)
@@ -105,7 +103,7 @@ def test_the_deadline_counts_from_the_delivery() -> None:
 
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 def test_no_other_clock_decides(ahead: float) -> None:
-    """Neither a caller's clock that is an hour behind nor one that is ahead."""
+    """Neither a caller's clock that is an hour behind nor one that is ahead matters."""
     sent_at = (time.time() + ahead) * 1000
     request = make_request(headers={"x-time-left": 1000, "x-sent-at": sent_at})
     assert not request.is_late()

@@ -9,7 +9,7 @@ from tests.unit.deliveries import make_request
 
 
 class Bench:
-    """A pool whose handlers wait for `gate`, and what it has finished."""
+    """A pool whose handlers wait for `gate`, and its finished requests."""
 
     def __init__(self, size: int) -> None:
         self.gate = threading.Event()
@@ -47,7 +47,7 @@ def test_every_request_comes_back_with_its_outcome(bench: Bench) -> None:
     assert not bench.pool.has_finished
 
 
-def test_withdraws_only_what_no_thread_has_begun(bench: Bench) -> None:
+def test_withdraws_only_requests_that_have_not_begun(bench: Bench) -> None:
     for tag in range(5):
         bench.pool.submit(make_request(tag=tag))
     for _ in range(2):

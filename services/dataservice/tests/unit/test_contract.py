@@ -1,4 +1,4 @@
-"""The messages of `docs/rpc-examples.json`: this service answers as they say."""
+"""This service answers as the messages in `docs/rpc-examples.json` say."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def handle(body: Any, headers: dict[str, Any]) -> tuple[Any, dict[str, str]]:
 
 
 def shape(value: Any) -> Any:
-    """Names and types, without the values."""
+    """Names and types without the values."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in value.items()}
     return type(value)
@@ -34,7 +34,7 @@ def test_the_example_request_gets_the_example_reply() -> None:
     request, expected = EXAMPLES["request"], EXAMPLES["reply_ok"]
     body, headers = handle(request["body"], request["headers"])
     assert headers == expected["headers"]
-    del body["metadata"]["operation"]  # ours; the contract allows more
+    del body["metadata"]["operation"]  # our own; the contract allows more
     assert shape(body) == shape(expected["body"])
     for name in ("status", "input", "output"):
         assert body[name] == expected["body"][name]
@@ -48,7 +48,7 @@ def test_a_refusal_looks_like_the_example() -> None:
     assert body["code"] == expected["body"]["code"]
 
 
-def test_json_of_another_shape_is_refused() -> None:
+def test_json_with_another_structure_is_refused() -> None:
     body, headers = handle([1, 2], {})
     assert headers["x-status"] == "error"
     assert body["code"] == "invalid_request"

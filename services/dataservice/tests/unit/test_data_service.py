@@ -88,7 +88,7 @@ def test_description_ignores_case_and_blanks(description: str) -> None:
     ("payload", "description"),
     [("a", "sort"), (1, "uppercase"), ({"a": 1}, "reverse"), (True, "square")],
 )
-def test_operation_of_another_type_means_the_default(
+def test_operations_of_other_types_mean_the_default(
     payload: Any, description: str
 ) -> None:
     assert call(payload, description)[0]["output"] == call(payload)[0]["output"]
@@ -111,7 +111,7 @@ def test_description_may_be_missing() -> None:
         [[2], [1]],
     ],
 )
-def test_refuses_to_sort_what_has_no_order(items: list[Any]) -> None:
+def test_refuses_to_sort_mixed_items(items: list[Any]) -> None:
     request = json.dumps({"payload": items, "description": "sort"})
     assert refusal(request) == "unsortable_list"
 
@@ -127,7 +127,7 @@ def test_refuses_to_sort_what_has_no_order(items: list[Any]) -> None:
         ('{"a": [1e999]}', ""),
     ],
 )
-def test_refuses_what_is_not_finite(payload: str, description: str) -> None:
+def test_refuses_results_that_are_not_finite(payload: str, description: str) -> None:
     request = f'{{"payload": {payload}, "description": "{description}"}}'
     assert refusal(request) == "not_finite"
 
@@ -156,7 +156,7 @@ def test_refuses_results_of_too_many_digits() -> None:
     ],
     ids=lambda text: text[:30] or "empty",
 )
-def test_refuses_what_is_no_request(request_: str) -> None:
+def test_refuses_invalid_requests(request_: str) -> None:
     assert refusal(request_) == "invalid_request"
 
 

@@ -1,4 +1,4 @@
-"""Have data processed: at once, or later."""
+"""Process data: at once, or later."""
 
 from typing import Annotated
 
@@ -31,9 +31,9 @@ async def process_data(
     request: DataRequest,
     service: DataServiceDep,
 ) -> Response:
-    """Have the data service process the payload, and wait for the outcome.
+    """Send the payload to the data service, and wait for the outcome.
 
-    The answer is sent once the record is stored; `Location` names it.
+    The answer is sent after the record is stored; `Location` names it.
     """
     task_id, outcome = await service.process(request)
     return processed(task_id, outcome)
@@ -49,9 +49,9 @@ async def process_data_async(
     service: DataServiceDep,
     response: Response,
 ) -> TaskResult:
-    """Accept the payload for processing; `Location` is where to ask for the outcome.
+    """Accept the payload for later processing; `Location` is the address of its status.
 
-    Once this has answered 202, the work ends in `Success` or `Failure`.
+    After the 202, the work always ends in `Success` or `Failure`.
     """
     result = await service.accept(request)
     response.headers["Location"] = f"/api/v1/data/process-async/{result.task_id}"
@@ -68,7 +68,7 @@ async def get_task_status(
     service: DataServiceDep,
     wait: Annotated[
         float,
-        Query(ge=0, le=30, description="Seconds to wait for the end, if need be."),
+        Query(ge=0, le=30, description="Seconds to wait for the end of the work."),
     ] = 0,
 ) -> TaskState:
     """The state of accepted work: `Processing`, `Success` or `Failure`."""

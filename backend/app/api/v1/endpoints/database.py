@@ -1,4 +1,4 @@
-"""What was stored: records and the logs of calls."""
+"""Stored records and the logs of calls."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -27,12 +27,12 @@ PageDep = Annotated[Page, Depends(get_page)]
 
 _any: TypeAdapter[Any] = TypeAdapter(Any)
 
-# Columns whose values are JSON texts already.
+# Columns whose values are already JSON text.
 AS_STORED = ("payload", "outcome")
 
 
 def records_as_json(rows: Iterable[StoredRecord]) -> Response:
-    """What ``list[Record]`` would be written as."""
+    """The JSON that ``list[Record]`` would produce."""
     texts = []
     for row in rows:
         fields = (

@@ -1,4 +1,4 @@
-"""Figures for tuning backpressure."""
+"""Metrics for tuning backpressure."""
 
 from fastapi import APIRouter
 
@@ -10,5 +10,5 @@ router = APIRouter(tags=["observability"])
 
 @router.get("/metrics")
 async def get_metrics(service: MetricsServiceDep) -> Metrics:
-    """Depth of each service's queue and its dead letters; this process's latency."""
+    """Depth of each service's queue and dead letters; this process's latency."""
     return await service.read()

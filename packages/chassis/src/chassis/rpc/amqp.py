@@ -56,8 +56,8 @@ class AmqpConnection(BrokerConnection):
         super().open(partial(self._set_up, set_up))
 
     def _set_up(self, set_up: Callable[[Any], None], channel: Any) -> None:
-        # Otherwise py-amqp looks for a `connection.blocked` by reading before each
-        # publish. The broker has been told already, and keeps sending its notices.
+        # By default py-amqp reads before each publish, looking for
+        # `connection.blocked`. The broker already sends us these notices.
         capabilities = self._driver.client_properties.get("capabilities", {})
         capabilities["connection.blocked"] = False
         self._driver.on_blocked = partial(setattr, self, "blocked")
@@ -80,7 +80,7 @@ class AmqpConnection(BrokerConnection):
             try:
                 frame = transport.read_frame()
             except TimeoutError:
-                break  # all of it is read, or all but the end of a frame
+                break  # everything is read, except perhaps the end of a frame
             dispatch(frame)
             if is_enough():
                 break
@@ -101,7 +101,7 @@ class AmqpConnection(BrokerConnection):
             return
         with suppress(Exception):
             if self._driver.connected:
-                # The end of a TLS session would wait for the other side.
+                # Closing a TLS session would wait for the other side.
                 self._driver.sock.settimeout(0)
             self._driver.collect()
 
@@ -123,7 +123,7 @@ class AmqpConnection(BrokerConnection):
 
 
 def _connection(settings: RabbitMQSettings, url: str | None, name: str) -> Connection:
-    """``url``, a kombu URL, replaces what the settings say of host and user."""
+    """``url``, a kombu URL, replaces host and user of the settings."""
     given: dict[str, Any] = {
         "hostname": settings.host,
         "port": settings.port,
@@ -145,7 +145,7 @@ def _connection(settings: RabbitMQSettings, url: str | None, name: str) -> Conne
     tls = {
         "server_hostname": host,
         "cert_reqs": ssl.CERT_REQUIRED,
-        "ca_certs": settings.ssl_ca_file,  # the system's if None
+        "ca_certs": settings.ssl_ca_file,  # the system's CAs if None
     }
     return Connection(
         **given,
@@ -163,7 +163,8 @@ def _connection(settings: RabbitMQSettings, url: str | None, name: str) -> Conne
 def patience(heartbeat_seconds: int) -> dict[int, int]:
     """Let the kernel wait for lost packets as long as heartbeats may be late.
 
-    py-amqp's own setting is one second, after which a short disturbance is a loss.
+    py-amqp's own setting is one second, after which a short disturbance counts as a
+    loss.
     """
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
         return {}

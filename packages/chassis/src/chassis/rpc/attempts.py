@@ -1,4 +1,4 @@
-"""Attempts to connect: what to say of a failure, and how long to wait for the next."""
+"""Attempts to connect: logs each failure, and decides how long to wait."""
 
 import logging
 import time
@@ -8,12 +8,13 @@ from chassis.rpc.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-#: A connection that held this long makes the next loss wait from the start again.
+#: After a connection held this long, the next loss starts with the shortest wait.
 STABLE_SECONDS = 1.0
 
 
 class Attempts:
-    """Of one owner, which makes one connection to ``what`` after another."""
+    """The attempts of one owner, which opens one connection to ``what`` after
+    another."""
 
     def __init__(self, what: object) -> None:
         self._what = str(what)
@@ -22,7 +23,7 @@ class Attempts:
         self._connected: float | None = None
 
     def succeeded(self) -> None:
-        """The connection is there."""
+        """Report that the connection is open."""
         self._connected = time.monotonic()
         if self._outage.restored():
             logger.info("Connected to %s", self._what)
@@ -30,12 +31,13 @@ class Attempts:
     def failed(
         self, error: Exception, *, expected: bool, advice: str | None = None
     ) -> float:
-        """The connection failed, at once or later; the seconds to wait now.
+        """Report that the connection failed, at once or later; returns the seconds to
+        wait.
 
         An error that is not ``expected`` is a bug, and logged with its traceback.
         """
         began, self._connected = self._connected, None
-        # How long an attempt took says nothing: RabbitMQ takes its time to refuse.
+        # Measure the connection only, not the attempt: RabbitMQ is slow to refuse one.
         if began is not None and time.monotonic() - began > STABLE_SECONDS:
             self._backoff.reset()
         self._outage.lost(error, advice, is_bug=not expected)

@@ -4,9 +4,10 @@ import random
 
 
 class Backoff:
-    """Doubles from ``first`` to ``longest`` seconds; each wait is jittered by half.
+    """Doubles from ``first`` to ``longest`` seconds; the jitter is up to half of each
+    wait.
 
-    The jitter keeps replicas that lost one broker together from returning together.
+    Without jitter, replicas that lost one broker together would return together.
     """
 
     def __init__(self, first: float = 0.1, longest: float = 2.0) -> None:
@@ -20,5 +21,5 @@ class Backoff:
         return delay * random.uniform(0.5, 1.0)  # nosec: jitter
 
     def reset(self) -> None:
-        """The connection held: the next loss waits from the start again."""
+        """The connection held: the next loss starts with the shortest wait."""
         self._next = self._first

@@ -1,4 +1,4 @@
-"""Which broker a process talks to, by its settings."""
+"""Chooses the broker of a process from its settings."""
 
 import os
 import socket
@@ -12,9 +12,9 @@ from chassis.settings import RabbitMQSettings, RpcSettings
 def new_connection(
     rabbitmq: RabbitMQSettings, rpc: RpcSettings, name: str
 ) -> BrokerConnection:
-    """A connection to be opened: to RPC_BROKER_URL, or to what RABBITMQ_* says.
+    """A connection, not yet open, to RPC_BROKER_URL or to the server of RABBITMQ_*.
 
-    ``name`` is what RabbitMQ shows of this process, beside its host and number.
+    RabbitMQ shows this process as ``name`` with its host and process id.
     """
     url = rpc.broker_url.get_secret_value() if rpc.broker_url else None
     if url and url.startswith(("redis:", "rediss:")):

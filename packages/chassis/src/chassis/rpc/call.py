@@ -1,4 +1,4 @@
-"""One call, as its caller and the I/O thread share it."""
+"""One call, shared by its caller and the I/O thread."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from chassis.rpc import wire
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One request on its way. ``on_done`` runs in the I/O thread and must be quick."""
+    """One request in flight. ``on_done`` runs in the I/O thread and must be quick."""
 
     id: str
     queue: str
@@ -26,5 +26,5 @@ class Call:
 
     @property
     def deadline(self) -> float:
-        """When nobody waits any more, by ``time.monotonic()``."""
+        """When the caller stops waiting, in ``time.monotonic()`` seconds."""
         return self.started + self.timeout

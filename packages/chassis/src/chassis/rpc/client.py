@@ -1,7 +1,7 @@
 """Calls over one long-lived connection, owned by one I/O thread.
 
-Callers, in any thread or event loop, hand in a :class:`Call` and are told when it
-is done; none of them ever touches the connection. ``docs/RPC.md`` draws it.
+Callers, in any thread or event loop, submit a :class:`Call` and are notified when it is
+done; none of them touches the connection. ``docs/RPC.md`` has a diagram.
 """
 
 import threading
@@ -38,8 +38,8 @@ EXPIRY_CHECK = 0.1
 class RpcClient:
     """Sends calls and matches replies to them.
 
-    The pending calls are bounded, every one ends: with a reply, an error of the
-    broker, its deadline, or the loss of the connection.
+    The number of pending calls is limited. Every call ends: with a reply, an error of
+    the broker, its deadline, or the loss of the connection.
     """
 
     def __init__(self, rabbitmq: RabbitMQSettings, rpc: RpcSettings) -> None:
@@ -50,18 +50,18 @@ class RpcClient:
         self.statistics = RpcStatistics()
         self._pending: dict[str, Call] = {}
         self._unconfirmed: dict[int, Call] = {}
-        self._sent = 0  # on this connection: the broker confirms by this number
+        self._sent = 0  # on this connection; the broker confirms by this number
         self._outbox: deque[Call] = deque()
         self._connected = threading.Event()
         self._closing = threading.Event()
-        # Orders "is there a connection?" and "all pending calls fail": a call must
-        # not slip in between the two.
+        # Makes two steps atomic: "is there a connection?" and "all pending calls fail".
+        # No call may slip in between.
         self._lock = threading.Lock()
         self._poller = Poller()
         self._thread = threading.Thread(target=self._run, name="rpc-io", daemon=True)
 
     def start(self) -> None:
-        """Start connecting, in the background; a second call does nothing."""
+        """Start connecting in the background; a second call does nothing."""
         with self._lock:
             if self._thread.ident is None and not self._closing.is_set():
                 watch_calls(self, self.system)
@@ -74,21 +74,21 @@ class RpcClient:
 
     @property
     def refusal(self) -> str | None:
-        """Why a call would not be sent at once; None if it would."""
+        """Why a call cannot be sent now; None if it can."""
         if not self.connected:
             return "There is no connection to RabbitMQ."
         if reason := self._connection.blocked:
-            return f"RabbitMQ takes no messages: {reason}."
+            return f"RabbitMQ accepts no messages: {reason}."
         return None
 
     @property
     def system(self) -> str:
-        """What carries the messages, by the name that OpenTelemetry has for it."""
+        """The message broker, by OpenTelemetry's name for it."""
         return self._connection.system
 
     @property
     def in_flight(self) -> int:
-        """Calls that wait for their answer."""
+        """Number of calls that wait for their answer."""
         return len(self._pending)
 
     def wait_connected(self, timeout: float) -> bool:
@@ -96,27 +96,27 @@ class RpcClient:
         return self._connected.wait(timeout)
 
     def submit(self, call: Call) -> None:
-        """Hand in a call; thread-safe, never blocks.
+        """Submit a call; thread-safe, never blocks.
 
         Raises:
-            BrokerUnavailable: there is no connection at the moment.
-            TooManyInFlight: as many calls as allowed are pending.
+            BrokerUnavailable: there is no connection.
+            TooManyInFlight: too many calls are pending.
         """
         with self._lock:
             if not self.connected:
                 raise BrokerUnavailable("There is no connection to RabbitMQ.")
             if len(self._pending) >= self._rpc.max_in_flight:
-                raise TooManyInFlight("Too many calls wait for their answer.")
+                raise TooManyInFlight("This process has too many calls in flight.")
             self._pending[call.id] = call
             self._outbox.append(call)
         self._poller.wake()
 
     def forget(self, call: Call) -> None:
-        """Nobody waits for this call any more: its reply will be dropped."""
+        """The caller stopped waiting: drop the reply to this call."""
         self._pending.pop(call.id, None)
 
     def close(self, timeout: float = 5.0) -> None:
-        """End the connection; pending calls fail. Returns within ``timeout``."""
+        """Close the connection; pending calls fail. Returns within ``timeout``."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -126,7 +126,7 @@ class RpcClient:
         if not self._thread.is_alive():
             self._poller.close()
 
-    # What follows runs in the I/O thread.
+    # The rest runs in the I/O thread.
 
     def _run(self) -> None:
         attempts = Attempts(self._connection)
@@ -139,7 +139,7 @@ class RpcClient:
                 self._connected.set()
                 self._serve(connection)
                 connection.close()
-            except Exception as error:  # a bug of ours too: callers must not hang
+            except Exception as error:  # also for a bug of ours: callers must not hang
                 expected = isinstance(error, connection.errors)
                 advice = connection.advice(error)
                 pause = attempts.failed(error, expected=expected, advice=advice)
@@ -186,7 +186,7 @@ class RpcClient:
             call = self._outbox.popleft()
             left = call.deadline - time.monotonic()
             if call.id not in self._pending or left <= 0:
-                continue  # forgotten meanwhile, or about to be ended
+                continue  # forgotten meanwhile, or about to expire
             if connection.blocked is not None:
                 self._fail(call, BrokerUnavailable(self.refusal or ""))
                 continue
@@ -226,12 +226,17 @@ class RpcClient:
     def _on_return(self, _error: Any, _exchange: str, queue: str, message: Any) -> None:
         call = self._pending.get(message.properties["correlation_id"])
         if call is not None:
-            self._fail(call, NoConsumer(f"Nobody has declared the queue {queue}."))
+            self._fail(
+                call,
+                NoConsumer(
+                    f"The queue {queue} does not exist: its " "service has never run."
+                ),
+            )
 
     def _on_confirm(self, accepted: bool, tag: int, multiple: bool) -> None:
-        """The broker took or refused the ``tag``-th request, or all up to it."""
+        """The broker accepted or refused the ``tag``-th request, or all up to it."""
         tags = [tag]
-        if multiple:  # tags rise, and a dict keeps their order
+        if multiple:  # tags increase, and a dict keeps insertion order
             tags = list(takewhile(lambda known: known <= tag, self._unconfirmed))
         for known in tags:
             call = self._unconfirmed.pop(known, None)
@@ -248,7 +253,7 @@ class RpcClient:
             )
 
     def _fail_unconfirmed(self) -> None:
-        """The broker may take these when its alarm is over, or has just done so."""
+        """The broker may accept these when its alarm ends, or may just have done so."""
         stuck, self._unconfirmed = self._unconfirmed, {}
         for call in stuck.values():
             self._fail(call, OutcomeUnknown(self.refusal or ""))

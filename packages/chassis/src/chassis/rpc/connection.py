@@ -1,7 +1,7 @@
-"""One connection to the broker with one channel, whatever the broker is.
+"""One connection to the broker with one channel, for any kind of broker.
 
-Used by one thread only, its owner's: py-amqp's connections must not be shared. It is
-never repaired: when anything on it fails, ``drop`` it and open another.
+Only its owner's thread uses it: py-amqp's connections must not be shared. It is never
+repaired: when an operation fails, ``drop`` it and open another.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from typing import Any
 
 from kombu import Connection
 
-#: Seconds for connecting; for an answer of the broker, or a write; for saying goodbye.
+#: Timeouts in seconds: to connect; for an answer of the broker or a write; to close.
 CONNECT_TIMEOUT = 3.0
 IO_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
@@ -20,7 +20,7 @@ CLOSE_TIMEOUT = 1.0
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message that has arrived. ``tag`` names it on its connection, nowhere else."""
+    """A received message. ``tag`` identifies it on its connection only."""
 
     body: bytes
     headers: Mapping[str, Any]
@@ -34,10 +34,10 @@ OnDelivery = Callable[[Delivery], None]
 class BrokerConnection(ABC):
     """What callers and receivers have in common.
 
-    ``system`` is the broker's name in OpenTelemetry's conventions, ``is_reliable`` says
-    whether it confirms publishes, returns what no queue takes, drops what has expired
-    and counts the deliveries of a message. ``blocked`` is the reason for which it takes
-    no messages now, if any.
+    ``system`` is the broker's name in OpenTelemetry's conventions. ``is_reliable`` says
+    whether it confirms publishes, returns unroutable messages, drops expired ones and
+    counts deliveries. ``blocked`` is the reason why it accepts no messages now, or
+    None.
     """
 
     system: str
@@ -55,19 +55,19 @@ class BrokerConnection(ABC):
 
     @property
     def errors(self) -> tuple[type[BaseException], ...]:
-        """What it fails with when that is not a bug of ours."""
+        """The errors that are not bugs of ours."""
         known = (*self._kombu.connection_errors, *self._kombu.channel_errors)
         return (*known, OSError)
 
     def advice(self, error: BaseException) -> str | None:
-        """What to do about an error that retries alone will not mend, if it is one."""
+        """What to do about an error that retries alone cannot fix; None if they can."""
         return None
 
     def open(self, set_up: Callable[[Any], None]) -> None:
-        """Connect, open the channel, and have ``set_up`` declare and consume on it.
+        """Connect, open the channel, and let ``set_up`` declare and consume on it.
 
-        Bounded by CONNECT_TIMEOUT for the connection and IO_TIMEOUT for the rest.
-        Dispatches what has arrived meanwhile: no descriptor would tell of it.
+        Takes at most CONNECT_TIMEOUT for the connection and IO_TIMEOUT for the rest.
+        Dispatches messages that arrived meanwhile: no descriptor would report them.
         """
         self._driver = self._transport.establish_connection()
         with self.within(IO_TIMEOUT):
@@ -76,11 +76,11 @@ class BrokerConnection(ABC):
         self.receive()
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
-        """Bound all waiting for the broker inside."""
+        """Limit all waiting for the broker inside."""
         return nullcontext()
 
     def one_write(self) -> AbstractContextManager[None]:
-        """Send what is published and settled inside together, at the end."""
+        """Send everything published and settled inside in one write, at the end."""
         return nullcontext()
 
     @property
@@ -90,29 +90,29 @@ class BrokerConnection(ABC):
 
     @abstractmethod
     def receive(self, is_enough: Callable[[], bool] = lambda: False) -> None:
-        """Dispatch what has arrived, one step at least, until ``is_enough``; never
-        waits. What is left then is not told of by a descriptor."""
+        """Dispatch received messages, at least one step, until ``is_enough``; never
+        waits. No descriptor reports what is then left."""
 
     @abstractmethod
     def heartbeat(self) -> None:
-        """To be called about every second; raises when the broker has gone silent."""
+        """Call this about every second; raises when the broker is silent."""
 
     @abstractmethod
     def close(self) -> None:
-        """Say goodbye within CLOSE_TIMEOUT; what is unsettled returns to its queue."""
+        """Close within CLOSE_TIMEOUT; unsettled messages return to their queue."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of a connection that failed; never waits, never raises."""
+        """Abandon a failed connection; never waits, never raises."""
 
     @abstractmethod
     def consume(
         self, queue: str, on_delivery: OnDelivery, *, tag: str, no_ack: bool = False
     ) -> None:
-        """Have the messages of a queue delivered by :meth:`receive`."""
+        """Consume a queue; :meth:`receive` delivers its messages."""
 
     def cancel(self, tag: str) -> None:
-        """Have no more delivered to that consumer; some messages may still arrive."""
+        """Stop that consumer; some messages may still arrive."""
         self.channel.basic_cancel(tag)
 
     def publish(
@@ -124,7 +124,7 @@ class BrokerConnection(ABC):
         mandatory: bool = False,
         **properties: Any,
     ) -> None:
-        """Send JSON to a queue; not persistent: its caller waits, or is gone."""
+        """Send JSON to a queue. It is not persistent: its caller waits, or is gone."""
         message = self.channel.prepare_message(
             body,
             content_type="application/json",

@@ -1,4 +1,4 @@
-"""One request from its delivery to its outcome."""
+"""Handles one request, from its delivery to its outcome."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ TOO_MANY_VALUES = "too_many_values"
 RESULT_TOO_LARGE = "result_too_large"
 MAX_VALUES = 50_000
 MAX_RESULT_BYTES = 4 * 1024 * 1024
-#: Values that a caller adds to those it was sent: what it lets through passes here.
+#: Values that a caller adds to the payload: a payload that passes there passes here.
 ENVELOPE = 8
 
 
@@ -36,20 +36,20 @@ class JsonService(Protocol):
         """Serve one request; ``data`` is JSON.
 
         Raises:
-            ServiceError: the values are refused.
-            Unavailable: what the service needs is down or full, among it other
-                services: the caller is told to try again later.
-            Exception: the service has failed. The request is delivered again and, at
-                the limit, dead-lettered.
+            ServiceError: the service refuses the values.
+            Unavailable: a dependency (another service, for example) is down or full:
+                the caller should retry later.
+            Exception: the service failed. The request is delivered again and, at the
+                limit, dead-lettered.
         """
 
 
 class RequestHandler:
-    """Calls the service and turns whatever happens into an Outcome; never raises.
+    """Calls the service and turns any result into an Outcome; never raises.
 
     ``delivery_limit`` is how often a request is delivered before it is dead-lettered,
-    ``max_values`` how many its JSON may have, ``max_result_bytes`` how long an answer
-    may be.
+    ``max_values`` how many values its JSON may have, ``max_result_bytes`` how long an
+    answer may be.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RequestHandler:
         self._max_result_bytes = max_result_bytes
 
     def __call__(self, request: Request) -> Outcome:
-        """Handle one request, within its context."""
+        """Handle one request in its context."""
         began = time.perf_counter()
         request_id = current_request_id.set(request.request_id)
         task_id = current_task_id.set(request.task_id)
@@ -94,7 +94,7 @@ class RequestHandler:
         except json_text.TooManyValues as error:
             return Outcome.error_reply(TOO_MANY_VALUES, str(error))
         except ValueError as error:
-            logger.warning("Dead-lettered a message that is no request: %s", error)
+            logger.warning("Dead-lettered an invalid request: %s", error)
             return Outcome.error_reply(
                 INVALID_REQUEST, str(error), Settlement.DEAD_LETTER
             )
@@ -103,7 +103,9 @@ class RequestHandler:
         except Refused as refusal:
             return Outcome.error_reply(refusal.code, refusal.detail)
         except Unavailable as error:
-            logger.warning("The service lacks what it needs: %s", error.detail)
+            logger.warning(
+                "A dependency of the service is " "unavailable: %s", error.detail
+            )
             return Outcome.error_reply(ServiceUnavailable.code, error.detail)
 
     def _readable(self, request: Request) -> str:
@@ -127,14 +129,17 @@ class RequestHandler:
 
     def _failed(self, request: Request, error: BaseException) -> Outcome:
         if isinstance(error, DeadlineExceeded) and request.is_late():
-            logger.warning("The deadline passed while a call waited: %s", error.detail)
+            logger.warning(
+                "The deadline passed during a call to " "another service: %s",
+                error.detail,
+            )
             return Outcome(Settlement.ACK, error=DeadlineExceeded.code)
         is_last = request.attempt >= self._delivery_limit
         logger.exception(
             "The service failed on delivery %d of %d: %s",
             request.attempt,
             self._delivery_limit,
-            "dead-lettered" if is_last else "given back to the queue",
+            "dead-lettered" if is_last else "returned to the queue",
         )
         if not is_last:
             return Outcome(Settlement.REQUEUE, error=ServiceFailed.code)
@@ -143,10 +148,10 @@ class RequestHandler:
 
 
 def report(queue: str, handled: Iterable[tuple[Request, Outcome]]) -> None:
-    """One line for each request of a queue; its span says more, where traces are kept.
+    """Log one line per request of a queue; its span contains more, if traces are kept.
 
-    Made for the I/O thread: threads that write lines side by side wait for each other,
-    which costs several times what a line does.
+    It runs in the I/O thread: threads that write lines in parallel wait for each other,
+    which costs several times as much as a line.
     """
     if access.isEnabledFor(logging.INFO):
         with together():

@@ -1,4 +1,4 @@
-"""A service's connection: requests come in, replies and settlements go out."""
+"""A service's connection: receives requests, sends replies and settlements."""
 
 import math
 import time
@@ -9,8 +9,8 @@ from chassis.rpc.connection import BrokerConnection, Delivery
 from chassis.rpc.topology import QueueMismatch, RequestQueue
 from chassis.rpc.wire import Outcome, Request, Settlement
 
-#: Seconds that an acknowledgement waits for others: each frame of them is an entry in
-#: the quorum queue's log, flushed to disk beside the rows of the request it belongs to.
+#: Seconds that an acknowledgement waits for others. Each frame is an entry in the
+#: quorum queue's log, whose disk flush competes with those of PostgreSQL.
 ACK_DELAY = 0.01
 
 CONSUMER_TAG = "requests"
@@ -18,10 +18,10 @@ MAX_UNSETTLED_BYTES = 4 * 1024 * 1024
 
 
 class Intake:
-    """Consumes one queue over one connection, until that is lost or closed.
+    """Consumes one queue over one connection until it is lost or closed.
 
     ``flush_at`` is when :meth:`flush` is due, by the monotonic clock. While requests of
-    ``max_bytes`` or more are unsettled, the rest stays in the socket.
+    ``max_bytes`` or more are unsettled, further ones stay in the socket.
     """
 
     def __init__(
@@ -39,12 +39,13 @@ class Intake:
         self._prefetch = prefetch
         self._on_request = on_request
         self._max_bytes = max_bytes
-        #: Tags delivered and not settled, in the order of their delivery: their bytes.
+        #: Tags that were delivered and not settled, in order of delivery, with their
+        #: bytes.
         self._unsettled: dict[Any, int] = {}
         self._unsettled_bytes = 0
-        #: Whether something may have been read that nothing will tell of.
+        #: Whether it may have read messages that no descriptor reports.
         self.is_behind = False
-        #: Tags whose acknowledgement waits for company.
+        #: Tags whose acknowledgement waits for others.
         self._acked: list[Any] = []
 
     def __str__(self) -> str:
@@ -57,11 +58,11 @@ class Intake:
 
     @property
     def errors(self) -> tuple[type[BaseException], ...]:
-        """What it fails with when that is not a bug of ours."""
+        """The errors that are not bugs of ours."""
         return (*self.connection.errors, QueueMismatch)
 
     def open(self) -> None:
-        """Connect, declare the queues and begin to consume, in bounded time.
+        """Connect, declare the queues and start to consume, within the timeouts.
 
         Raises:
             QueueMismatch: a queue exists with other arguments.
@@ -75,12 +76,12 @@ class Intake:
 
     @property
     def is_full(self) -> bool:
-        """Whether it has as many bytes as it may."""
+        """Whether it holds as many bytes as allowed."""
         return self._unsettled_bytes >= self._max_bytes
 
     def receive(self) -> None:
-        """Dispatch what has arrived, and stop when full: after one step at least, so
-        that the broker is heard."""
+        """Dispatch received messages, and stop when full. It does at least one step, to
+        process the broker's heartbeats."""
         self.connection.receive(lambda: self.is_full)
         self.is_behind = self.is_full
 
@@ -89,15 +90,16 @@ class Intake:
         self._unsettled_bytes += len(delivery.body)
         request = Request(delivery, self)
         if not self.connection.is_reliable:
-            # Redis drops nothing that waited too long: the time in the queue counts.
+            # Redis does not drop expired messages: count the time in the queue.
             request.arrived -= request.waited() or 0.0
         self._on_request(request)
 
     def send(self, outcomes: Sequence[tuple[Request, Outcome]]) -> None:
-        """Publish the replies, then settle those deliveries that came by here.
+        """Publish the replies, then settle the deliveries of this connection.
 
-        An outcome of an earlier connection has only its reply sent, while somebody may
-        still wait for it: the broker has given its delivery to somebody else.
+        For a delivery of an earlier connection, only the reply is sent, and only while
+        its caller may still wait: the broker has delivered the request to another
+        consumer.
         """
         with self.connection.one_write():
             for request, outcome in outcomes:
@@ -130,7 +132,7 @@ class Intake:
             self.connection.channel.basic_reject(tag, requeue=requeue)
 
     def flush(self) -> None:
-        """Send the acknowledgements that wait for company."""
+        """Send the acknowledgements that wait for others."""
         with self.connection.one_write():
             self._acknowledge()
 
@@ -151,11 +153,11 @@ class Intake:
                 self.connection.channel.basic_ack(tag)
 
     def cancel(self) -> None:
-        """Ask for no further requests; some may still arrive."""
+        """Stop consuming; some requests may still arrive."""
         self.connection.cancel(CONSUMER_TAG)
 
     def close(self) -> None:
-        """Say goodbye, in bounded time; what is unsettled returns to the queue."""
+        """Close, in limited time; unsettled requests return to the queue."""
         self._on_request = lambda request: None
         self.flush()
         self.connection.close()

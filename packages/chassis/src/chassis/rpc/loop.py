@@ -17,10 +17,10 @@ TICK_SECONDS = 1.0
 
 
 class ReceiverLoop:
-    """Runs until `stop()`: one connection at a time, whatever happens to it.
+    """Runs until `stop()`: one connection at a time, and a new one after a loss.
 
-    Stops in order: intake (cancel; what no handler has begun returns to the queue),
-    running handlers (answered and settled, within `grace_seconds`), connection.
+    Stops in order: intake (cancel; requests that no handler has begun return to the
+    queue), running handlers (answered and settled, within `grace_seconds`), connection.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class ReceiverLoop:
         self._refused: list[Request] = []
 
     def stop(self) -> None:
-        """Begin to drain. For any thread, and for signal handlers."""
+        """Begin to drain. Thread-safe; also for signal handlers."""
         self._stopping = True
         self._poller.interrupt()
 
     def run(self) -> None:
-        """Receive until stopped; never raises for the sake of a broker."""
+        """Receive until stopped; never raises an error of the broker."""
         attempts: Attempts | None = None
         while not self._stopping:
             intake = self._new_intake(self._accept)
@@ -56,7 +56,8 @@ class ReceiverLoop:
             except Exception as error:
                 self._poller.watch(())
                 intake.connection.drop()
-                # The broker gives to somebody else what no handler has begun.
+                # The broker delivers requests that no handler has begun to another
+                # consumer.
                 self._pool.withdraw()
                 expected = isinstance(error, intake.errors)
                 advice = intake.connection.advice(error)
@@ -105,7 +106,7 @@ class ReceiverLoop:
             intake.send([(request, requeue) for request in refused])
 
     def _turn(self, intake: Intake, until: float) -> None:
-        """Wait for something to do, do it, and send what has finished."""
+        """Wait for something to do, do it, and send finished outcomes."""
         is_full = intake.is_full
         self._poller.watch(() if is_full else intake.connection.descriptors)
         self._poller.arm()
@@ -124,7 +125,7 @@ class ReceiverLoop:
             intake.flush()
         if self._tick():
             if is_full:
-                intake.receive()  # a little: among it are the broker's heartbeats
+                intake.receive()  # just one step: it includes the broker's heartbeats
             intake.connection.heartbeat()
 
     def _tick(self) -> bool:
@@ -136,7 +137,7 @@ class ReceiverLoop:
         return True
 
     def _pause(self, seconds: float) -> None:
-        """Wait for the next attempt, and show meanwhile that the process lives."""
+        """Wait for the next attempt, and keep the heartbeat file fresh meanwhile."""
         until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._poller.wait(min(left, TICK_SECONDS))

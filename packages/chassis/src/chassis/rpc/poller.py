@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 
 class Poller:
-    """poll() over some descriptors, and a pipe by which other threads end the wait.
+    """poll() over some descriptors, and a pipe that other threads use to end the wait.
 
-    A wake-up costs a system call only while the owner waits: between :meth:`wait` and
-    the next :meth:`arm` it is awake, and looks for work before it waits again.
+    A wake-up costs a system call only while the owner waits. Between :meth:`wait` and
+    the next :meth:`arm` the owner is awake, and looks for work before it waits again.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Poller:
             self._watched = wanted
 
     def arm(self) -> None:
-        """From here on :meth:`wake` ends the wait. Look for work after this."""
+        """From now on, :meth:`wake` ends the wait. Look for work after this."""
         self._armed = True
 
     def wait(self, seconds: float) -> bool:
-        """Whether a watched descriptor is readable, or broken."""
+        """Wait; returns whether a watched descriptor is readable or broken."""
         events = self._poll.poll(seconds * 1000)
         self._armed = False
         readable = False
@@ -48,20 +48,20 @@ class Poller:
         return readable
 
     def wake(self) -> None:
-        """End the wait if the owner waits, or is about to. For any thread."""
+        """End the wait if the owner waits or is about to. Thread-safe."""
         if self._armed:
             self._armed = False
             self.interrupt()
 
     def interrupt(self) -> None:
-        """End this wait or the next one. For any thread, and for signal handlers."""
+        """End this wait or the next one. Thread-safe; also for signal handlers."""
         try:
             os.write(self._write_fd, b"\0")
         except BlockingIOError:
-            pass  # full of wake-ups
+            pass  # the pipe is full of wake-ups
 
     def close(self) -> None:
-        """Give the pipe back. Nobody may wait or wake after this."""
+        """Close the pipe. No thread may wait or wake after this."""
         self._armed = False
         os.close(self._read_fd)
         os.close(self._write_fd)

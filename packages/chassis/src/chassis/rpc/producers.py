@@ -23,9 +23,9 @@ from chassis.rpc.wire import Reply
 from chassis.settings import RabbitMQSettings, RpcSettings
 
 CONNECT_WAIT = 5.0
-#: Bytes: the longest text that AMQP takes for a queue's name or an id.
+#: The longest queue name or id that AMQP accepts, in bytes.
 SHORT_STRING = 255
-#: Seconds after which a call counts as slow.
+#: A call that takes longer, in seconds, counts as slow.
 SLOW = 0.05
 
 _sequence = itertools.count()
@@ -33,7 +33,7 @@ _sequence = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """The start or the end of one call; ``status`` of a failed one is its code."""
+    """The start or end of one call; a failed call's ``status`` is its error code."""
 
     status: Literal["start", "end"] | str
     queue_name: str
@@ -46,7 +46,7 @@ class LogEvent:
 
     @property
     def service_name(self) -> str:
-        """Who is asked: ``data`` for ``data_queue``."""
+        """The called service: ``data`` for ``data_queue``."""
         return get_service_name(self.queue_name)
 
 
@@ -55,7 +55,7 @@ OnLogEvent = Callable[[LogEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class _Arguments:
-    """The arguments of a call, as both faces take them."""
+    """The arguments of a call, the same for both faces."""
 
     queue_name: str
     payload: dict[str, Any]
@@ -65,11 +65,13 @@ class _Arguments:
 
     def call(self, timeout: float, on_done: Callable[[Call], None]) -> Call:
         headers = {wire.REQUEST_ID: self.correlation_id, wire.TASK_ID: self.task_id}
-        # Clients choose their request ids, and repeat them: the number keeps two
-        # calls of the same id apart.
+        # Clients choose request ids and may repeat them: the number keeps two calls
+        # with the same id apart.
         call_id = f"{self.correlation_id}#{next(_sequence)}"
         if max(len(call_id.encode()), len(self.queue_name.encode())) > SHORT_STRING:
-            raise ValueError("a queue's name or a correlation id is too long for AMQP")
+            raise ValueError(
+                "the queue's name or the correlation id is too long for " "AMQP"
+            )
         body = json_text.dumps(self.payload).encode()
         limit = _within_deadline(timeout, self.queue_name)
         return Call(call_id, self.queue_name, body, headers, limit, on_done)
@@ -96,7 +98,7 @@ class _Arguments:
 
 
 def _within_deadline(timeout: float, queue_name: str) -> float:
-    """A service that calls another does not wait longer than its own caller does."""
+    """Limits the timeout: a service must not wait longer than its own caller does."""
     deadline = current_deadline.get()
     if deadline is None:
         return timeout
@@ -109,8 +111,8 @@ def _within_deadline(timeout: float, queue_name: str) -> float:
 class EventProducer:
     """Calls services from any thread, and blocks until they answer.
 
-    Made for Celery tasks, services and scripts. One per process: after a fork, make
-    another. Its client starts connecting with the first call, at the latest.
+    Made for Celery tasks, services and scripts. Create one per process, and another
+    after a fork. Its client connects with the first call at the latest.
     """
 
     def __init__(self, client: RpcClient, timeout: float) -> None:
@@ -119,7 +121,7 @@ class EventProducer:
 
     @classmethod
     def connect(cls, rabbitmq: RabbitMQSettings, rpc: RpcSettings) -> "EventProducer":
-        """A producer with a client of its own, connecting in the background."""
+        """A producer with its own client, which connects in the background."""
         client = RpcClient(rabbitmq, rpc)
         client.start()
         return cls(client, rpc.timeout_seconds)
@@ -138,10 +140,10 @@ class EventProducer:
         """Send ``payload`` to the service that listens on ``queue_name``.
 
         Args:
-            correlation_id: the current request's id if None, or a new one.
-            timeout: seconds until the deadline; that of the settings if None, and
-                never beyond that of the request which is being served.
-            on_log_event: told about the start and the end of the call.
+            correlation_id: if None, the current request's id or a new one.
+            timeout: seconds until the deadline, by default from the settings. It never
+                exceeds the deadline of the request being served.
+            on_log_event: called at the start and at the end of the call.
             on_slow: called once if the call takes longer than ``SLOW``.
 
         Raises:
@@ -169,7 +171,7 @@ class EventProducer:
             return arguments.result(call)
 
     def close(self) -> None:
-        """End the connection. Calls in other threads fail."""
+        """Close the connection. Calls in other threads fail."""
         self.client.close()
 
 
@@ -221,7 +223,7 @@ class AsyncEventProducer:
             del self._waiting[call.id]
 
     async def close(self) -> None:
-        """End the connection; pending calls fail."""
+        """Close the connection; pending calls fail."""
         await asyncio.to_thread(self.client.close)
 
     def _on_done(self, call: Call) -> None:
@@ -232,7 +234,7 @@ class AsyncEventProducer:
             self._loop.call_soon_threadsafe(self._resolve)
 
     def _resolve(self) -> None:
-        self._wake_pending = False  # before looking: a later answer wakes again
+        self._wake_pending = False  # first: a later answer wakes again
         while self._done:
             done = self._waiting.get(self._done.popleft().id)
             if done is not None and not done.done():

@@ -34,17 +34,17 @@ DEFAULT_GRACE_SECONDS = 25.0
 
 
 class EventReceiver:
-    """Receives requests from ``queue_name`` and answers each by ``service().call()``.
+    """Receives requests from ``queue_name`` and answers each with ``service().call()``.
 
     Args:
-        username, password, host, port: of RabbitMQ; what is not given here comes from
-            the variables RABBITMQ_*, and RPC_BROKER_URL replaces all of it.
-        service: makes the one instance, which is called from ``concurrency`` threads.
-        service_name: what RabbitMQ shows of this process.
-        max_unsettled_bytes: with so many on its hands it fetches no more.
-        max_values: of the JSON of a request; more are refused.
-        max_result_bytes: longer answers are refused.
-        shutdown_grace_seconds: time for running requests when it is stopped.
+        username, password, host, port: of RabbitMQ. Missing ones come from the
+            variables RABBITMQ_*, and RPC_BROKER_URL replaces all of them.
+        service: the class. Its one instance is called from ``concurrency`` threads.
+        service_name: the name that RabbitMQ shows for this process.
+        max_unsettled_bytes: it fetches no more requests while it holds this many bytes.
+        max_values: the most JSON values that a request may have; others are refused.
+        max_result_bytes: the longest answer; longer ones are refused.
+        shutdown_grace_seconds: how long it waits for running requests when it stops.
         heartbeat_file: touched every second while the receiver works.
     """
 
@@ -101,10 +101,10 @@ class EventReceiver:
         )
 
     def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or :meth:`stop`, then drain. To be called once.
+        """Serve until SIGTERM, SIGINT or :meth:`stop`, then drain. Call it once.
 
-        A second signal ends the process at once. Outside of the main thread signals
-        are left alone.
+        A second signal ends the process at once. Outside the main thread it handles no
+        signals.
         """
         try:
             with self._signals():
@@ -118,8 +118,8 @@ class EventReceiver:
         self._loop.stop()
 
     def _new_intake(self, on_request: Callable[[Request], None]) -> Intake:
-        # A crash counts as a delivery for all that was fetched ahead: no more than
-        # what keeps the threads busy.
+        # A crash counts as a delivery for every prefetched request, so fetch no more
+        # than keeps the threads busy.
         prefetch = 2 * self._concurrency
         return Intake(
             self._new_connection(),

@@ -1,8 +1,8 @@
 """The connection over kombu's Redis transport, for machines without RabbitMQ.
 
-It knows no confirms, no returns, no limits, no expiry, no dead letters and no count of
-deliveries. A call that nobody takes waits for its deadline; a request whose handler
-fails is answered and dropped at once, so that it cannot loop.
+It has no confirms, no returns, no limits, no expiry, no dead letters and no delivery
+count. A call that no service takes ends by its deadline. If a handler fails, its
+request is answered and dropped at once, so it cannot loop.
 """
 
 import ssl
@@ -22,7 +22,7 @@ from chassis.rpc.connection import (
 
 
 class RedisConnection(BrokerConnection):
-    """kombu polls several sockets itself; the owner polls the same ones before."""
+    """kombu polls several sockets itself; the owner polls the same ones first."""
 
     system = "redis"
     is_reliable = False
@@ -37,20 +37,20 @@ class RedisConnection(BrokerConnection):
             Connection(
                 url,
                 transport_options=options,
-                # kombu's own default verifies nothing.
+                # kombu verifies nothing by default.
                 ssl=tls if url.startswith("rediss:") else False,
             )
         )
 
     def advice(self, error: BaseException) -> str | None:
-        # By name: to import redis would import OpenTelemetry's SDK, wanted or not.
+        # By name: importing redis would import OpenTelemetry's SDK, even if it is off.
         if type(error).__name__ == "AuthenticationError":
             return "user or password is wrong: check RPC_BROKER_URL"
         return None
 
     @property
     def descriptors(self) -> Collection[int]:
-        # Asks Redis for the next message, if the prefetch allows one again.
+        # Requests the next message from Redis, if the prefetch allows another.
         self._driver.cycle.on_poll_start()
         return set(self._driver.cycle.fds)
 

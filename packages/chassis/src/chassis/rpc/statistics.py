@@ -1,4 +1,4 @@
-"""Figures on the calls of one process, for their owner to report."""
+"""Metrics of one process's calls, for their owner to report."""
 
 import math
 from collections import Counter, deque
@@ -9,7 +9,7 @@ WINDOW = 1024
 
 @dataclass(frozen=True)
 class LatencyFigures:
-    """Seconds from request to answer; the last three over the latest calls only."""
+    """Seconds from request to answer; the last three cover the latest calls only."""
 
     count: int
     avg: float | None
@@ -18,7 +18,7 @@ class LatencyFigures:
 
 
 class RpcStatistics:
-    """Written by the I/O thread alone, read by anyone."""
+    """Written by the I/O thread only, read by any."""
 
     def __init__(self) -> None:
         self.answered = 0
@@ -33,7 +33,7 @@ class RpcStatistics:
         self._latest.append(seconds)
 
     def latency(self) -> LatencyFigures:
-        """The latest calls, summed up (percentiles by nearest rank)."""
+        """A summary of the latest calls (percentiles by nearest rank)."""
         latest = sorted(self._latest.copy())
         if not latest:
             return LatencyFigures(self.answered, None, None, None)

@@ -1,4 +1,4 @@
-"""The queues of a service, as values."""
+"""The queues of a service, declared as values."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,35 +6,35 @@ from typing import Any
 from amqp import PreconditionFailed
 from kombu import Queue
 
-#: Deliveries that a message gets before it is dead-lettered.
+#: How often a message is delivered before it is dead-lettered.
 DELIVERY_LIMIT = 3
-#: Requests that may wait, and their bytes; further ones are refused to their publisher.
+#: Limits on waiting requests, in number and bytes; the broker refuses further ones.
 MAX_LENGTH = 10_000
 MAX_BYTES = 64 * 1024 * 1024
-#: Dead letters that are kept: beyond these, and after a week, the oldest are dropped.
+#: Limits on dead letters; beyond these, and after a week, the oldest are dropped.
 MAX_DEAD_LETTERS = 100_000
 MAX_DEAD_LETTER_BYTES = 64 * 1024 * 1024
 DEAD_LETTER_DAYS = 7
 
 
 class QueueMismatch(Exception):
-    """A queue of this name exists, with other arguments."""
+    """A queue with this name exists, with other arguments."""
 
 
 @dataclass(frozen=True)
 class RequestQueue:
-    """A service's request queue and the dead-letter queue beside it."""
+    """A service's request queue and its dead-letter queue."""
 
     name: str
 
     @property
     def dead_letter_name(self) -> str:
-        """Where requests go that no handler could serve."""
+        """Where requests go that no handler could process."""
         return f"{self.name}_dlq"
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Of the request queue, as RabbitMQ names them."""
+        """The arguments of the request queue, by RabbitMQ's names."""
         return {
             "x-queue-type": "quorum",
             "x-delivery-limit": DELIVERY_LIMIT,
@@ -48,7 +48,8 @@ class RequestQueue:
 
     @property
     def dead_letter_arguments(self) -> dict[str, Any]:
-        """Of the dead-letter queue: a full disk would stop every publisher."""
+        """The arguments of the dead-letter queue: limited, as a full disk stops all
+        publishers."""
         return {
             "x-queue-type": "quorum",
             "x-max-length": MAX_DEAD_LETTERS,
@@ -58,13 +59,12 @@ class RequestQueue:
         }
 
     def declare(self, channel: Any) -> None:
-        """Declare both on a kombu channel.
+        """Declare both queues on a kombu channel.
 
-        The dead-letter queue comes first, so that no message can be dead-lettered into
-        nothing.
+        The dead-letter queue comes first, so that no dead letter is lost.
 
         Raises:
-            QueueMismatch: one of them exists, with other arguments.
+            QueueMismatch: one of them exists with other arguments.
         """
         for name, arguments in (
             (self.dead_letter_name, self.dead_letter_arguments),

@@ -1,8 +1,8 @@
-"""Spans and durations of calls, by OpenTelemetry's conventions for messaging.
+"""Spans and durations of calls, by OpenTelemetry's messaging conventions.
 
-A call's span begins when the caller hands the request in and lasts until it has the
-answer; the service's ``process`` span is its child. No library knows this protocol, so
-these are ours.
+A call's span starts when the caller submits the request and ends with the answer; the
+service's ``process`` span is its child. No library knows this protocol, so these spans
+are ours.
 """
 
 import time
@@ -24,23 +24,25 @@ from chassis.telemetry import tracing
 Handle = Callable[[wire.Request], wire.Outcome]
 
 _call_durations = tracing.histogram(
-    "rpc.client.call.duration", "Duration of a call to a service, request to answer."
+    "rpc.client.call.duration",
+    "Duration of a call to a service, from request to " "answer.",
 )
 _process_durations = tracing.histogram(
     "messaging.process.duration", "Duration of handling one request."
 )
 _waits = tracing.histogram(
-    "app.rpc.queue.duration", "Time of a request between its caller and its handler."
+    "app.rpc.queue.duration",
+    "Time that a request takes from its caller to its " "handler.",
 )
 _dead_letters = tracing.meter.create_counter(
     "app.rpc.dead_letters",
     unit="{message}",
-    description="Requests that went to the dead-letter queue, by reason.",
+    description="Dead-lettered requests, by reason.",
 )
 
 
 class Calls(Protocol):
-    """What is reported of a client's calls."""
+    """The state of a client's calls, as metrics report it."""
 
     @property
     def in_flight(self) -> int: ...
@@ -50,7 +52,7 @@ class Calls(Protocol):
 
 
 def watch_calls(calls: Calls, system: str) -> None:
-    """Report the calls that wait for their answer, with each export."""
+    """Report the calls in flight, at each export."""
     if not tracing.is_enabled():
         return
     attributes = {"messaging.system": system}
@@ -63,17 +65,17 @@ def watch_calls(calls: Calls, system: str) -> None:
     tracing.meter.create_observable_gauge(
         "app.rpc.broker.available",
         [lambda _: [Observation(int(calls.refusal is None), attributes)]],
-        description="1 if the broker is there and takes messages, else 0.",
+        description="1 if the broker is connected and accepts messages, else 0.",
     )
 
 
 def traced_call(system: str, call: Call) -> AbstractContextManager[object]:
-    """A span around one call, whose headers get its context."""
+    """A span around one call; the call's headers receive its context."""
     return _TracedCall(system, call) if tracing.is_enabled() else tracing.NOTHING
 
 
 class _TracedCall:
-    """Not a generator: this is on the path of every request."""
+    """Not a generator, to be fast: every request passes here."""
 
     __slots__ = ("_attributes", "_began", "_context", "_span")
 
@@ -106,7 +108,7 @@ class _TracedCall:
         tracing.inject(call.headers, self._context)
 
     def __enter__(self) -> None:
-        """The span has begun; it is nobody's parent here."""
+        """The span has started; it does not become the current one."""
 
     def __exit__(
         self,
@@ -115,7 +117,7 @@ class _TracedCall:
         traceback: TracebackType | None,
     ) -> None:
         attributes = self._attributes
-        if isinstance(error, Refused):  # an answer like any other to the client's data
+        if isinstance(error, Refused):  # a normal answer to the caller's span
             self._span.set_attribute("error.type", error.code)
         elif error is not None:
             tracing.fail(self._span, error)
@@ -127,7 +129,7 @@ class _TracedCall:
 
 
 class TracedHandler:
-    """Handles as ``handle`` does, within a span whose parent is the caller's."""
+    """Calls ``handle`` within a span that is a child of the caller's."""
 
     def __init__(self, handle: Handle, queue: str, system: str) -> None:
         self._handle = handle
@@ -162,7 +164,7 @@ class TracedHandler:
         caller = trace.get_current_span(parent)
         context = caller.get_span_context()
         if context.is_valid and not context.trace_flags.sampled:
-            return caller  # of a trace that is not kept: its id is all that is needed
+            return caller  # for a trace that is not kept, its id is all we need
         attributes: dict[str, Any] = {
             **self._attributes,
             "messaging.operation.type": "process",
@@ -180,7 +182,7 @@ class TracedHandler:
 
 
 def _has_failed(outcome: wire.Outcome) -> bool:
-    """A refusal is an answer; what the caller may send again is a failure."""
+    """A refusal is an answer; an error that the caller may retry is a failure."""
     if outcome.error in (DeadlineExceeded.code, ServiceUnavailable.code):
         return True
     return outcome.settlement is not wire.Settlement.ACK

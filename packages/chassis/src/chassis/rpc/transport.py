@@ -1,8 +1,8 @@
-"""py-amqp's transports, reading ahead and writing together.
+"""py-amqp's transports, with read-ahead and combined writes.
 
-py-amqp reads a message in nine small pieces and writes each frame by itself. Both cost
-more than all else that is done for a call. What is overridden here is its public
-interface: ``read_frame`` and ``write`` of transports, ``open`` of channels.
+py-amqp reads a message in nine small pieces and writes each frame separately. Both cost
+more than everything else in a call. This module overrides public interfaces only:
+``read_frame`` and ``write`` of transports, ``open`` of channels.
 """
 
 import time
@@ -21,12 +21,12 @@ READ_AHEAD = 16 * 1024
 _HEADER = Struct(">BHI")
 _FRAME_END = 0xCE
 
-#: Kind, channel, payload.
+#: Type, channel, payload.
 Frame = tuple[int, int, bytes]
 
 
 class ReadAhead:
-    """Mixed into both transports of py-amqp."""
+    """A mixin for both transports of py-amqp."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._arrived = b""
@@ -35,10 +35,10 @@ class ReadAhead:
         super().__init__(*args, **kwargs)
 
     def read_frame(self, unpack: Any = None) -> Frame:
-        """The next frame; what is over is kept for the one after.
+        """Read the next frame; extra bytes are kept for the one after.
 
         Raises:
-            TimeoutError: it is not there, or only a part of it. The part is kept.
+            TimeoutError: the frame is missing or incomplete. The received part is kept.
             OSError: the connection is lost.
         """
         while len(self._arrived) < _HEADER.size:
@@ -53,7 +53,7 @@ class ReadAhead:
         return kind, channel, frame[_HEADER.size : end]
 
     def _fill(self, wanted: int) -> None:
-        """Read what is there, and go on until ``wanted`` bytes have arrived."""
+        """Read what is available, and continue until ``wanted`` bytes have arrived."""
         transport: Any = self
         if self._until is not None:
             left = self._until - time.monotonic()
@@ -83,9 +83,9 @@ class ReadAhead:
 
     @contextmanager
     def one_write(self) -> Iterator[None]:
-        """Gather the frames written inside; nothing inside may wait for an answer.
+        """Collect the frames written inside; nothing inside may wait for an answer.
 
-        Nothing is sent of what fails in the middle.
+        If an exception leaves the block, nothing is sent.
         """
         self._gathered = frames = bytearray()
         try:
@@ -97,7 +97,8 @@ class ReadAhead:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Bound all waiting inside; a socket's own restarts with each heartbeat."""
+        """Limit all waiting inside; a socket's own timeout restarts with each
+        heartbeat."""
         self._until = time.monotonic() + seconds
         try:
             yield
@@ -117,8 +118,8 @@ class _Channel(pyamqp.Channel):
     _was_opened = False
 
     def open(self) -> None:
-        """Once: py-amqp would open a channel that the broker has closed again, wait for
-        it, and consume nothing on it."""
+        """Opens only once: py-amqp would reopen a channel that the broker closed, wait
+        for it, and consume nothing on it."""
         if not self._was_opened:
             self._was_opened = True
             super().open()
@@ -137,7 +138,7 @@ class _Connection(pyamqp.Connection):
         socket_settings: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> ReadAhead:
-        """Called by py-amqp; ``ssl`` are the options of TLS, if it is wanted."""
+        """Called by py-amqp; ``ssl`` has the TLS options, if TLS is on."""
         return (_Tls if ssl else _Tcp)(
             host,
             connect_timeout=connect_timeout,

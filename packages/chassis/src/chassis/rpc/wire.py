@@ -1,4 +1,4 @@
-"""Requests and replies as the wire has them: the contract of ``docs/RPC.md``."""
+"""Requests and replies on the wire: the contract of ``docs/RPC.md``."""
 
 import time
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ REQUEST_ID = "x-request-id"
 TASK_ID = "x-task-id"
 #: Milliseconds that the caller had left when it sent the request.
 TIME_LEFT = "x-time-left"
-#: Unix time of the sending in milliseconds: for figures, never for decisions.
+#: Unix time of sending in milliseconds: for metrics, never for decisions.
 SENT_AT = "x-sent-at"
 STATUS = "x-status"
 TASK_TYPE = "x-task-type"
-#: What is beyond is no time.
+#: A larger number is not a valid time.
 MOST_MILLISECONDS = 1e15
-#: Written by quorum queues: how often a message came back to its queue.
+#: Written by quorum queues: how often a message returned to its queue.
 DELIVERY_COUNT = "x-delivery-count"
 
 OK, ERROR = "ok", "error"
@@ -31,19 +31,19 @@ INVALID_REQUEST = "invalid_request"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a service returned, and the type of data that it found."""
+    """A service's answer, and the type of data that it found."""
 
     outcome: Any
     task_type: str | None
 
 
 def decode_reply(body: bytes, headers: Mapping[str, Any]) -> Reply:
-    """What a reply means.
+    """Interpret a reply.
 
     Raises:
         ServiceError: the service refused the values.
-        ServiceFailed: the service failed on them, or its reply is not of the contract.
-        ServiceUnavailable: the service could not reach what it needs.
+        ServiceFailed: the service failed, or its reply breaks the contract.
+        ServiceUnavailable: the service could not reach a dependency.
     """
     try:
         content = json_text.loads(body.decode())
@@ -61,10 +61,10 @@ def decode_reply(body: bytes, headers: Mapping[str, Any]) -> Reply:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One delivery to a service, and the intake that it came by.
+    """One delivery to a service, and the intake that received it.
 
-    ``arrived`` is by ``time.monotonic()``. ``context`` is what its log lines belong to
-    and ``seconds`` how long it took, once it has been handled.
+    ``arrived`` is in ``time.monotonic()`` seconds. ``context`` is the context for its
+    log lines and ``seconds`` its duration; handling sets both.
     """
 
     delivery: Delivery
@@ -75,22 +75,22 @@ class Request:
 
     @property
     def body(self) -> bytes:
-        """JSON, if it is a request at all."""
+        """The body: JSON, if the request is valid."""
         return self.delivery.body
 
     @property
     def headers(self) -> Mapping[str, Any]:
-        """The request's headers; among them its trace context."""
+        """The request's headers, including its trace context."""
         return self.delivery.headers
 
     @property
     def reply_to(self) -> str | None:
-        """The caller's queue for replies."""
+        """The caller's reply queue."""
         return self.delivery.properties.get("reply_to")
 
     @property
     def correlation_id(self) -> str | None:
-        """What the caller knows its call by."""
+        """The caller's id of this call."""
         return self.delivery.properties.get("correlation_id")
 
     @property
@@ -104,46 +104,47 @@ class Request:
 
     @property
     def request_id(self) -> str:
-        """The id that logs and spans know the request by."""
+        """The request id in logs and spans."""
         return str(self.headers.get(REQUEST_ID, self.correlation_id))
 
     @property
     def task_id(self) -> str | None:
-        """The id of the record that the outcome is for, if there is one."""
+        """The id of the record that receives the outcome, or None."""
         task_id = self.headers.get(TASK_ID)
         return None if task_id is None else str(task_id)
 
     @property
     def deadline(self) -> float | None:
-        """When nobody waits any more, by this process's ``time.monotonic()``.
+        """When the caller stops waiting, in this process's ``time.monotonic()``
+        seconds.
 
-        Counted from the delivery: no clock of another machine decides. What waits in
-        the queue meanwhile is dropped by the broker, at the message's expiration.
+        It counts from the delivery: no clock of another machine decides. While a
+        request waits in the queue, the message's expiration limits it.
         """
         left = self._seconds(TIME_LEFT)
         return None if left is None else self.arrived + left
 
     def waited(self) -> float | None:
-        """Seconds since the sending, by the clocks of both; None if unknown."""
+        """Seconds since sending, by the clocks of both machines; None if unknown."""
         sent_at = self._seconds(SENT_AT)
         return None if sent_at is None else max(0.0, time.time() - sent_at)
 
     def is_late(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether the caller has stopped waiting."""
         deadline = self.deadline
         return deadline is not None and time.monotonic() > deadline
 
     def _seconds(self, header: str) -> float | None:
-        """A header of milliseconds; None if it is none."""
+        """A header in milliseconds, as seconds; None if missing or invalid."""
         value = self.headers.get(header)
         if not isinstance(value, int | float):
             return None
-        # Over Redis it may be any number that JSON can write.
+        # Over Redis it may be any JSON number.
         return value / 1000 if abs(value) < MOST_MILLISECONDS else None
 
 
 class Settlement(Enum):
-    """What becomes of a delivery."""
+    """How a delivery is settled."""
 
     ACK = auto()
     REQUEUE = auto()
@@ -152,7 +153,7 @@ class Settlement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What handling a request came to. ``error`` is the code of what went wrong."""
+    """The result of handling a request. ``error`` is the error code."""
 
     settlement: Settlement
     reply: bytes | None = None
@@ -161,7 +162,7 @@ class Outcome:
 
     @classmethod
     def answer(cls, body: str, task_type: str) -> "Outcome":
-        """The service has answered; ``body`` is JSON."""
+        """The service answered; ``body`` is JSON."""
         headers = {STATUS: OK, TASK_TYPE: task_type}
         return cls(Settlement.ACK, body.encode(), headers)
 
@@ -169,8 +170,8 @@ class Outcome:
     def error_reply(
         cls, code: str, message: str, settlement: Settlement = Settlement.ACK
     ) -> "Outcome":
-        """The request is answered with an error."""
+        """Answer the request with an error."""
         body = json_text.dumps({"code": code, "message": message})
-        # A message that quotes a lone surrogate of the input must not fail here.
+        # A message may quote a lone surrogate of the input, and must not fail here.
         reply = body.encode(errors="replace")
         return cls(settlement, reply, {STATUS: ERROR}, code)

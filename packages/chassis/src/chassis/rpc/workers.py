@@ -1,4 +1,4 @@
-"""Threads that run the handlers, away from the I/O thread."""
+"""Threads that run the handlers, apart from the I/O thread."""
 
 import threading
 from collections import deque
@@ -11,9 +11,9 @@ Finished = tuple[Request, Outcome]
 
 
 class WorkerPool:
-    """A fixed number of threads; finished work is collected by the I/O thread.
+    """A fixed number of threads; the I/O thread collects finished work.
 
-    The threads are daemons: a handler that never returns cannot keep the process.
+    The threads are daemons: a handler that never returns cannot keep the process alive.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class WorkerPool:
         return bool(self._finished)
 
     def submit(self, request: Request) -> None:
-        """Have a thread handle it, as soon as one is free."""
+        """Run the handler on it as soon as a thread is free."""
         self._unfinished += 1
         self._waiting.put(request)
 
     def collect(self) -> list[Finished]:
-        """Take what is finished, in the order in which it finished."""
+        """Take the finished outcomes, in order of completion."""
         finished = []
         while self._finished:
             finished.append(self._finished.popleft())
@@ -58,7 +58,7 @@ class WorkerPool:
         return finished
 
     def withdraw(self) -> list[Request]:
-        """Take back what no thread has begun."""
+        """Take back the requests that no thread has begun."""
         withdrawn = []
         while True:
             try:
@@ -71,7 +71,7 @@ class WorkerPool:
         return withdrawn
 
     def stop(self) -> None:
-        """Let every thread end after what it is doing; wait for none."""
+        """Let every thread end after its current request; do not wait for them."""
         for _ in self._threads:
             self._waiting.put(None)
 

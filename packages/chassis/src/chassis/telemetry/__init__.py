@@ -1,4 +1,4 @@
-"""OpenTelemetry for every process; costs nothing where no endpoint is named."""
+"""OpenTelemetry for every process; it costs nothing while no endpoint is set."""
 
 from chassis.telemetry.export import start_telemetry, stop_telemetry
 

@@ -1,4 +1,4 @@
-"""A collector that is down: told as any other server, not once for each batch."""
+"""Logs a collector that is down like any other server, not once per batch."""
 
 import logging
 import threading
@@ -6,17 +6,17 @@ import time
 
 from chassis.outages import Outage
 
-#: Seconds without a complaint after which the collector is back. Metrics go out each
-#: minute, whatever else does, and a complaint comes within ten seconds.
+#: Seconds without an error after which the collector counts as back. Metrics are
+#: exported every minute, and an error follows within ten seconds.
 QUIET_SECONDS = 90.0
 
-#: What OpenTelemetry's exporters say of a batch, each attempt, for ever.
+#: The exporters' error for each attempt of each batch.
 COMPLAINTS = ("Transient error", "Failed to export")
 EXPORTERS = "opentelemetry.exporter.otlp"
 
 
 class CollectorFilter(logging.Filter):
-    """For the handlers of a process: leaves out the exporters' complaints."""
+    """A filter for a process's handlers: drops the exporters' errors."""
 
     def __init__(self, quiet_seconds: float = QUIET_SECONDS) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class CollectorFilter(logging.Filter):
         self._timer: threading.Timer | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
+        """Whether to write the record."""
         if not record.name.startswith(EXPORTERS):
             return True
         text = record.getMessage()
@@ -34,7 +34,7 @@ class CollectorFilter(logging.Filter):
         if self._timer is not None:
             self._timer.cancel()
         self._outage.lost(text)
-        # No exporter tells of a success.
+        # Exporters do not report success.
         moment = [time.monotonic()]
         self._timer = threading.Timer(
             self._quiet_seconds, self._outage.restored, moment

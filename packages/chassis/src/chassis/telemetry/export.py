@@ -1,7 +1,7 @@
-"""The SDK of OpenTelemetry in one process: traces, metrics and logs go out by OTLP.
+"""OpenTelemetry's SDK in one process: exports traces, metrics and logs over OTLP.
 
 Each process starts its own, after any fork. OpenTelemetry's variables configure it;
-where none names an endpoint nothing is imported, started or recorded.
+without an endpoint nothing is imported, started or recorded.
 """
 
 import atexit
@@ -29,18 +29,19 @@ _shutdowns: list[Callable[[], Any]] = []
 
 
 def start_telemetry(service: str, environment: str, *, is_edge: bool = False) -> bool:
-    """Start exporting, if the environment wants it. Once per process, after any fork.
+    """Start exporting, if configured. Call it once per process, after any fork.
 
     Args:
-        service: the name of this kind of process, unless OTEL_SERVICE_NAME has one.
+        service: the name of this kind of process; OTEL_SERVICE_NAME replaces it.
         environment: ``development``, ``test`` or ``production``.
-        is_edge: strangers call this process, see ``chassis.telemetry.sampling``.
+        is_edge: untrusted clients call this process; see
+            ``chassis.telemetry.sampling``.
 
     Returns:
         Whether this process exports.
 
     Raises:
-        RuntimeError: OTEL_EXPORTER_OTLP_PROTOCOL or the like names what nobody knows.
+        RuntimeError: OTEL_EXPORTER_OTLP_PROTOCOL or the like has an unknown value.
     """
     if _shutdowns or not _is_wanted():
         return bool(_shutdowns)
@@ -53,15 +54,15 @@ def start_telemetry(service: str, environment: str, *, is_edge: bool = False) ->
     for handler in logging.getLogger().handlers:
         handler.addFilter(complaints)
     watch_process()
-    logger.info("Telemetry goes out by OTLP")
+    logger.info("Exporting telemetry over OTLP")
     return True
 
 
 def stop_telemetry(timeout: float = STOP_TIMEOUT) -> None:
-    """Send what is left, for ``timeout`` seconds at the most.
+    """Export the remaining telemetry, within ``timeout`` seconds.
 
-    A collector that is down would hold the SDK's own shutdown for half a minute, and
-    its flush without bound: hence a thread that may be left behind.
+    With a collector that is down, the SDK's own shutdown takes half a minute, and its
+    flush may take for ever. So both run in a thread that may be abandoned.
     """
     tracing.set_enabled(False)
     threads = [threading.Thread(target=stop, daemon=True) for stop in _shutdowns]
@@ -87,8 +88,8 @@ def _endpoint(signal: str) -> str | None:
 
 
 def _attributes(service: str, environment: str) -> dict[str, Any]:
-    """What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say wins over our defaults,
-    but one instance is one process, whatever they say."""
+    """OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override our defaults, except that
+    every process has its own instance id."""
     from opentelemetry.sdk.resources import Resource
 
     given = Resource.create().attributes
@@ -96,7 +97,8 @@ def _attributes(service: str, environment: str) -> dict[str, Any]:
         "service.namespace": NAMESPACE,
         "service.version": __version__,
         "deployment.environment.name": environment,
-        # Its name before semantic conventions 1.27, by which SigNoz filters.
+        # The attribute's name before semantic conventions 1.27, which SigNoz filters
+        # by.
         "deployment.environment": environment,
     }
     own = {name: value for name, value in defaults.items() if name not in given}
@@ -110,7 +112,7 @@ def _start_sdk(attributes: dict[str, Any], is_edge: bool) -> None:
     from opentelemetry import metrics, trace
     from opentelemetry.distro import OpenTelemetryConfigurator
 
-    # The logs API of OpenTelemetry has no public address but this one.
+    # OpenTelemetry's logs API has no public address but this one.
     from opentelemetry.instrumentation.logging import handler as otlp_logging
 
     from chassis.telemetry.sampling import ProcessSampler
@@ -124,7 +126,7 @@ def _start_sdk(attributes: dict[str, Any], is_edge: bool) -> None:
     meters: Any = metrics.get_meter_provider()
     loggers: Any = otlp_logging.get_logger_provider()  # type: ignore[attr-defined]
     for provider in (tracers, meters, loggers):
-        # Without a bound, it would wait for a collector that is down.
+        # Without a timeout, it would wait for a collector that is down.
         atexit.unregister(provider.shutdown)
     _shutdowns.extend([tracers.shutdown, meters.shutdown])
     if _endpoint("LOGS"):
@@ -135,7 +137,7 @@ def _export_logs(handler_class: Any, loggers: Any) -> Callable[[], None]:
     handler = handler_class(logger_provider=loggers)
     handler.addFilter(is_worth_exporting)
     handler.addFilter(add_context)
-    # Python's logging flushes at exit: in a thread of its own, which cannot start then.
+    # Python's logging flushes at exit in a new thread, which cannot start then.
     handler.flush = lambda: None
     logging.getLogger().addHandler(handler)
 

@@ -1,4 +1,4 @@
-"""How the process itself is doing: event loop, processor, memory."""
+"""Metrics of the process itself: event loop, CPU time, memory."""
 
 import asyncio
 import os
@@ -15,13 +15,13 @@ from chassis.telemetry import tracing
 LOOP_CHECK = 0.5
 
 _lag = tracing.histogram(
-    "app.event_loop.lag", "How late the event loop runs what is due."
+    "app.event_loop.lag", "How late the event loop runs due callbacks."
 )
 
 
 @asynccontextmanager
 async def watched_loop() -> AsyncIterator[None]:
-    """Measure the lag of the running event loop, where telemetry is on."""
+    """Measure the lag of the running event loop, if telemetry is on."""
     if not tracing.is_enabled():
         yield
         return
@@ -43,9 +43,9 @@ async def _watch() -> None:
 
 
 def watch_process() -> None:
-    """Report processor time and memory of this process with each export."""
+    """Report CPU time and memory of this process at each export."""
     tracing.meter.create_observable_counter(
-        "process.cpu.time", [_cpu], unit="s", description="Processor time used."
+        "process.cpu.time", [_cpu], unit="s", description="CPU time used."
     )
     tracing.meter.create_observable_up_down_counter(
         "process.memory.usage", [_memory], unit="By", description="Resident memory."
@@ -59,6 +59,6 @@ def _cpu(_: CallbackOptions) -> list[Observation]:
 def _memory(_: CallbackOptions) -> list[Observation]:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:  # no Linux: the most it ever had
+    except OSError:  # not Linux: the peak so far
         return [Observation(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)]
     return [Observation(pages * os.sysconf("SC_PAGE_SIZE"))]

@@ -1,4 +1,4 @@
-"""Which traces are kept: OTEL_TRACES_SAMPLER decides, and where it is asked."""
+"""Which traces are kept: OTEL_TRACES_SAMPLER decides, after two rules of ours."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from opentelemetry.util.types import Attributes
 
 
 class ProcessSampler(Sampler):
-    """The sampler of the environment, with two rules of ours before it.
+    """The configured sampler, with two rules of ours before it.
 
-    * A client's span without a parent is dropped: health checks, polling and shared
-      connections ask servers for no request in particular.
-    * At the edge (``is_edge``: strangers call this process) a caller that left its
-      trace unsampled counts as a new one. nginx gives every request a trace id and, as
-      it cannot know the rate, no decision.
+    * A client span without a parent is dropped: health checks, polling and shared
+      connections belong to no request.
+    * At the edge (``is_edge``: untrusted clients call this process) an unsampled trace
+      of a caller is decided anew. nginx gives every request a trace id but no decision,
+      as it does not know the sampling rate.
     """
 
     def __init__(self, inner: Sampler, *, is_edge: bool) -> None:
@@ -32,7 +32,7 @@ class ProcessSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """As the inner sampler; the trace id stays the caller's."""
+        """As the inner sampler, but keeps the caller's trace id."""
         caller = get_current_span(parent_context).get_span_context()
         if kind is SpanKind.CLIENT and not caller.is_valid:
             return SamplingResult(Decision.DROP)

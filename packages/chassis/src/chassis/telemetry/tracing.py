@@ -1,7 +1,7 @@
-"""What our own spans and metrics are made with: the API of OpenTelemetry, and names.
+"""The OpenTelemetry API and the names for our own spans and metrics.
 
-Without :func:`chassis.telemetry.start_telemetry` having started its SDK in this
-process, :func:`is_enabled` is False and nothing below does any work.
+Until :func:`chassis.telemetry.start_telemetry` has started the SDK in this process,
+:func:`is_enabled` is False and nothing here does any work.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ SCOPE = "chassis"
 tracer = trace.get_tracer(SCOPE, __version__)
 meter = metrics.get_meter(SCOPE, __version__)
 
-#: Bounds in seconds: from a call on one machine to the longest deadline.
+#: Bucket bounds in seconds: from a call on one machine to the longest deadline.
 DURATIONS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0),
@@ -37,7 +37,7 @@ def is_enabled() -> bool:
 
 
 def set_enabled(enabled: bool) -> None:
-    """The SDK is there, or gone."""
+    """Record whether the SDK runs."""
     global _is_enabled
     _is_enabled = enabled
 
@@ -49,7 +49,7 @@ def histogram(
     unit: str = "s",
     bounds: Sequence[float] = DURATIONS,
 ) -> Histogram:
-    """A histogram, of seconds unless the unit is another."""
+    """A histogram, in seconds unless ``unit`` says otherwise."""
     return meter.create_histogram(
         name,
         unit=unit,
@@ -59,35 +59,35 @@ def histogram(
 
 
 def is_dropped() -> bool:
-    """Whether the current trace is not kept: a span below it would be for nothing."""
+    """Whether the current trace is not kept: a child span would be wasted."""
     span = trace.get_current_span()
     return span.get_span_context().is_valid and not span.is_recording()
 
 
 def error_type(error: BaseException) -> str:
-    """The code of an error of ours, else the name of its class."""
+    """The code of an error of ours, otherwise its class name."""
     return getattr(error, "code", None) or type(error).__qualname__
 
 
 def fail(span: Span, error: BaseException) -> None:
-    """Mark a span as failed. What the error quotes may be somebody's data: no text."""
+    """Mark a span as failed. Error texts may quote clients' data, so it adds none."""
     span.set_attribute("error.type", error_type(error))
     span.set_status(Status(StatusCode.ERROR))
 
 
 def parent_of(carrier: Mapping[str, Any]) -> Context:
-    """The trace context that a message carries, empty if it carries none."""
+    """The trace context that a message carries, or an empty one."""
     texts = {k: v for k, v in carrier.items() if isinstance(v, str)}
     return propagate.extract(texts, Context()) if texts else Context()
 
 
 def inject(carrier: dict[str, Any], within: Context | None = None) -> None:
-    """Have a message carry a trace context, the current one if none is given."""
+    """Add a trace context to a message, by default the current one."""
     propagate.inject(carrier, within)
 
 
 def traceparent() -> str | None:
-    """The current span as the header of that name has it; None without a trace."""
+    """The current span as a ``traceparent`` header; None without a trace."""
     carrier: dict[str, str] = {}
     if is_enabled():
         propagate.inject(carrier)
@@ -96,7 +96,7 @@ def traceparent() -> str | None:
 
 @contextmanager
 def continued(parent: str | None) -> Iterator[None]:
-    """What runs inside belongs to the trace of ``parent``, a ``traceparent``."""
+    """The code inside belongs to the trace of ``parent``, a ``traceparent``."""
     if parent is None or not is_enabled():
         yield
         return
@@ -111,8 +111,8 @@ def continued(parent: str | None) -> Iterator[None]:
 def shared_span(
     name: str, origins: Sequence[Span], attributes: Mapping[str, Any]
 ) -> Iterator[Span]:
-    """One span for the work of several: below the first of ``origins``, which are all
-    kept, linked to the others, and they to it."""
+    """One span for the work of several requests: a child of the first of ``origins``,
+    which are all kept. It and the others link to each other."""
     first, *others = origins
     span = tracer.start_span(
         name,
