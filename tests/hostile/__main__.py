@@ -15,7 +15,9 @@ from local.stack import Servers, Stack, migrate, start_all, stop_all
 from local.state import LOCAL, State, remove_abandoned
 from tests.chaos.report import table
 from tests.hostile.attacks import attacks
-from tests.hostile.trial import HEAD, Trial, attempt, look_afterwards
+from tests.hostile.limits import limited
+from tests.hostile.trial import HEAD, MOST, Trial, attempt, look_afterwards
+from tests.hostile.witness import families
 
 CLIENTS, SECONDS, SHORT = 64, 60.0, 6.0
 PAGE = ROOT / "docs" / "BUDGETS.md"
@@ -41,12 +43,12 @@ def main(arguments: list[str]) -> int:
     failed = True
     try:
         start_all(servers.own)
-        trials = _run(state, servers, options.only, seconds)
+        trials, enforced = _run(state, servers, options.only, seconds)
         failed = any(trial.findings for trial in trials)
     finally:
         stop_all(servers.own)
         state.release(remove=not failed)
-    report = _report(trials, seconds)
+    report = _report(trials, seconds, enforced)
     print(f"\n{report}")
     if options.write:
         before, _, _ = PAGE.read_text().partition(MARK)
@@ -58,7 +60,8 @@ def main(arguments: list[str]) -> int:
 
 def _run(
     state: State, servers: Servers, only: str | None, seconds: float
-) -> list[Trial]:
+) -> tuple[list[Trial], bool]:
+    """The attacks as they went, and whether the kernel enforced the memory limits."""
     stack = Stack.create(
         state,
         servers,
@@ -74,22 +77,26 @@ def _run(
     trials = []
     try:
         stack.start()
-        for name, parts in plans.items():
-            trial = attempt(stack, name, parts, CLIENTS, seconds)
-            look_afterwards(stack, trial)
-            trials.append(trial)
-            print(" | ".join(trial.row()), *trial.findings, sep="\n  * ", flush=True)
+        with limited(families(stack), MOST) as enforced:
+            for name, parts in plans.items():
+                trial = attempt(stack, name, parts, CLIENTS, seconds)
+                look_afterwards(stack, trial)
+                trials.append(trial)
+                row = " | ".join(trial.row())
+                print(row, *trial.findings, sep="\n  * ", flush=True)
     finally:
         stack.stop()
-    return trials
+    return trials, enforced
 
 
-def _report(trials: list[Trial], seconds: float) -> str:
+def _report(trials: list[Trial], seconds: float, enforced: bool) -> str:
+    memory = "enforced by control groups" if enforced else "measured, not enforced"
     rows = table(HEAD, [trial.row() for trial in trials])
     findings = [f"{each.name}: {f}" for each in trials for f in each.findings]
     missed = "\n".join(f"* {finding}" for finding in findings) or "None."
     return (
-        f"{CLIENTS} clients for {seconds:.0f} s each.\n\n{rows}\n\n"
+        f"{CLIENTS} clients for {seconds:.0f} s each. Memory limits: {memory}.\n\n"
+        f"{rows}\n\n"
         f"Missed targets:\n\n{missed}\n"
     )
 

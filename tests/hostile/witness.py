@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -115,11 +116,14 @@ def leaders(stack: Stack) -> dict[str, int]:
 
 
 def families(stack: Stack) -> dict[str, set[int]]:
-    """Each leader with its children."""
-    return {
-        name: {pid, *(child.pid for child in psutil.Process(pid).children())}
-        for name, pid in leaders(stack).items()
-    }
+    """Each leader with its children; none of a leader that died."""
+    found: dict[str, set[int]] = {}
+    for name, pid in leaders(stack).items():
+        found[name] = set()
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(pid).children()
+            found[name] = {pid, *(child.pid for child in children)}
+    return found
 
 
 def weigh(stack: Stack) -> dict[str, float]:
@@ -132,5 +136,5 @@ def weigh(stack: Stack) -> dict[str, float]:
                 each.append(psutil.Process(pid).memory_info().rss / MEGABYTE)
             except psutil.NoSuchProcess:
                 continue
-        found[name] = max(each) if name == "worker" else sum(each)
+        found[name] = max(each, default=0) if name == "worker" else sum(each)
     return found
