@@ -6,6 +6,9 @@ import pytest
 
 from kit.tests.copies import copy_project
 
+# What a team writes in the walk of `e2e/test_two_days.py`; it runs in a copy.
+collect_ignore = ["e2e/two_days"]
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

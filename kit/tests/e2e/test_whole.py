@@ -2,8 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,12 +14,10 @@ from kit.tests.copies import (
     RESOURCE,
     SERVICE,
     TASK,
-    python,
     snapshot,
 )
+from kit.tests.e2e.runs import BACKEND, LOOKING, check, kit, pytest_in, side_by_side
 from kit.tree import Tree
-from local import suite
-from local.apps import ROOT
 from local.otlp.receiver import Receiver
 
 ASKED, ASKING = Name.parse(SERVICE), Name.parse(OTHER)
@@ -42,18 +38,6 @@ class {name.pascal}Service:
 SCENARIO = Path(__file__).with_name("scenario.py")
 E2E = ["test_scenario", "test_surroundings", f"test_{ASKED.snake}"]
 E2E += [f"test_{ASKING.snake}", f"test_{TABLE.snake}"]
-
-BACKEND = ["unit/test_config.py", "unit/test_names.py", "unit/test_openapi.py"]
-BACKEND += ["unit/test_configuration_document.py", "unit/test_services_found.py"]
-BACKEND += ["unit/test_tasks_found.py"]
-
-# Those that look at every service.
-LOOKING = ["services", "network", "schemas", "compose"]
-LOOKING = [f"tests/unit/kubernetes/test_{name}.py" for name in LOOKING]
-LOOKING += ["tests/unit/test_compose_files.py", "tests/unit/test_documents.py"]
-LOOKING += ["local/tests/unit/test_environment.py"]
-
-CACHE = ".mypy_cache"
 
 HASTE = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRICS_EXPORTER": "none"}
 
@@ -94,26 +78,6 @@ def assert_generated_code_is_whole(project: Path) -> None:
     assert snapshot(project) == before
 
 
-def kit(project: Path, *words: str) -> None:
-    python(project, "-m", "kit", *words)
-
-
-def side_by_side(*jobs: Callable[[], None]) -> None:
-    with ThreadPoolExecutor() as pool:
-        for job in [pool.submit(each) for each in jobs]:
-            job.result()
-
-
-def check(project: Path) -> None:
-    """`make check`, which goes on from what mypy knows of the project already."""
-    for folder in suite.components():
-        known, copy = folder / CACHE, project / folder.relative_to(ROOT) / CACHE
-        if known.is_dir() and copy.parent.is_dir() and not copy.exists():
-            shutil.copytree(known, copy)
-    code = "import sys; from local import suite; sys.exit(suite.check())"
-    python(project, "-c", code)
-
-
 def run_unit_tests(project: Path) -> None:
     """What sees the whole project, and what was generated."""
     for folder in (ASKED.snake, ASKING.snake):
@@ -122,8 +86,8 @@ def run_unit_tests(project: Path) -> None:
     generated = [f"unit/test_{TABLE.snake}.py", f"integration/test_{TABLE.snake}.py"]
     generated += [f"integration/test_{Name.parse(TASK).snake}_task.py"]
     there = [name for name in generated if (project / "backend/tests" / name).exists()]
-    names = [*BACKEND, *there, "integration/test_migrations.py"]
-    pytest_in(project / "backend", project, *(f"tests/{name}" for name in names))
+    names = [f"tests/{name}" for name in (*there, "integration/test_migrations.py")]
+    pytest_in(project / "backend", project, *BACKEND, *names)
     pytest_in(project, project, *LOOKING)
 
 
@@ -135,13 +99,18 @@ def ask(project: Path) -> None:
     own.write_text(CALLER.format(name=ASKING, queue=queue))
     scenario = project / "tests/e2e/test_scenario.py"
     shutil.copy(SCENARIO, scenario)
+    # No variable of this process reaches tests: `local/isolation.py`.
+    variables = project / "tests/conftest.py"
+    usual = variables.read_text()
     try:
         with Receiver() as receiver:
             told = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_url, **HASTE}
             tests = [f"tests/e2e/{name}.py" for name in E2E]
-            pytest_in(project, project, *tests, **told)
+            variables.write_text(f"{usual}\nos.environ.update({told})\n")
+            pytest_in(project, project, *tests)
             assert_traced(receiver, service.registered(Tree(project)))
     finally:
+        variables.write_text(usual)
         scenario.unlink()
         own.write_text(made)
 
@@ -166,10 +135,3 @@ def assert_traced(receiver: Receiver, queues: dict[str, str]) -> None:
     for parent, child in zip(path, path[1:], strict=False):
         traces &= {trace for *edge, trace in edges if edge == [parent, child]}
     assert traces, "no trace goes through both services"
-
-
-def pytest_in(folder: Path, root: Path, *paths: str, **env: str) -> None:
-    """Run tests of the copy. Servers, if any, come from its own `local`."""
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *paths]
-    path = f"{folder}:{root}:{root / 'packages/chassis/src'}"
-    python(folder, *words, **env, PYTHONPATH=path)
