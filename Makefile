@@ -6,7 +6,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 .DEFAULT_GOAL := help
-.PHONY: help run dev traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
 # A line that begins with ##@ is a heading, the text behind ## says what a target does.
 help:  ## This list
@@ -23,6 +23,15 @@ dev:  ## The same, and take over changes of the code as they are saved
 
 traces:  ## Show the last traces of `make run ARGS=--traces` (ARGS=20 for more)
 	@$(PYTHON) -m local traces $(ARGS)
+
+debug:  ## Start the whole stack with a port of each process for a debugger
+	@exec $(PYTHON) -m local debug $(ARGS)
+
+status:  ## Show what of the running stack is up, with versions and ports
+	@$(PYTHON) -m local status
+
+logs-local:  ## Follow one part's log: make logs-local SERVICE=worker
+	@$(PYTHON) -m local logs-local "$(SERVICE)"
 
 logs-of:  ## What all logs of `make run` say of one request: make logs-of REQUEST_ID=...
 	@$(PYTHON) -m local logs-of "$(REQUEST_ID)"

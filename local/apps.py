@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -14,13 +15,19 @@ ROOT = LOCAL.parent
 BACKEND = ROOT / "backend"
 
 # Celery's advice against root fills the screen at each start; here all is private.
-_CELERY = ["-W", "ignore:You're running the worker", "-m", "celery", "-A", "app.worker"]
+_CELERY_OPTIONS = ("-W", "ignore:You're running the worker")
+_CELERY = ["-m", "celery", "-A", "app.worker"]
+
+# Lines of Python's own modules would be missed: https://github.com/microsoft/debugpy
+_DEBUGGER_OPTIONS = ("-X", "frozen_modules=off")
 
 
 class App(Server):
     """A Python process of ours; ready when it runs and `probe` says so.
 
-    `env` comes from `environment()` and wins over the user's own variables.
+    `env` comes from `environment()` and wins over the user's own variables; `options`
+    are Python's own. With a `debug_port` it waits there for a debugger, and works
+    meanwhile.
     """
 
     stop_timeout = 15.0
@@ -35,14 +42,31 @@ class App(Server):
         env: Mapping[str, str],
         probe: Callable[[], bool] = lambda: True,
         port: int = 0,
+        options: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         super().__init__(state, port)
         self.arguments, self.cwd, self.env, self.probe = arguments, cwd, env, probe
+        self.options = options
+        self.debug_port = 0
+
+    @property
+    def address(self) -> str:
+        own = [f"http://127.0.0.1:{self.port}"] if self.port else []
+        debugger = [f"debugger: port {self.debug_port}"] if self.debug_port else []
+        return ", ".join([*own, *debugger])
+
+    def version(self) -> str:
+        project = tomllib.loads((self.cwd / "pyproject.toml").read_text())
+        return str(project["project"]["version"])
 
     def command(self) -> Command:
-        argv = [sys.executable, *self.arguments]
-        return Command(argv, self.cwd, {**os.environ, **self.env})
+        argv = [sys.executable, *self.options]
+        if self.debug_port:
+            listen = f"127.0.0.1:{self.debug_port}"
+            argv += [*_DEBUGGER_OPTIONS, "-m", "debugpy", "--listen", listen]
+        environment = {**os.environ, **self.env}
+        return Command([*argv, *self.arguments], self.cwd, environment)
 
     def ready(self) -> bool:
         return self.alive and self.probe()
@@ -50,7 +74,7 @@ class App(Server):
 
 def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
     """The HTTP API on a port of its own."""
-    own = {**env, "API_HOST": "127.0.0.1", "API_PORT": str(port)}
+    own = api_environment(env, port)
     url = f"http://127.0.0.1:{port}/health/ready"
     return App(
         name,
@@ -63,12 +87,25 @@ def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
     )
 
 
+def api_environment(env: Mapping[str, str], port: int) -> dict[str, str]:
+    """The environment of an API process: only this machine reaches it."""
+    return {**env, "API_HOST": "127.0.0.1", "API_PORT": str(port)}
+
+
 def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> App:
     """The Celery worker."""
     # Alone as it is, it need not look for others: that takes a second of its start.
     arguments = [*_CELERY, "worker", "--without-mingle", "--without-gossip"]
     arguments += ["--loglevel", "INFO"]
-    return App("worker", state, arguments, cwd=BACKEND, env=env, probe=probe)
+    return App(
+        "worker",
+        state,
+        arguments,
+        cwd=BACKEND,
+        env=env,
+        probe=probe,
+        options=_CELERY_OPTIONS,
+    )
 
 
 def beat(state: State, env: Mapping[str, str]) -> App:
@@ -76,7 +113,7 @@ def beat(state: State, env: Mapping[str, str]) -> App:
     schedule = state.folder("beat") / "schedule"
     arguments = [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile="]
     arguments += ["--schedule", str(schedule)]
-    return App("beat", state, arguments, cwd=BACKEND, env=env)
+    return App("beat", state, arguments, cwd=BACKEND, env=env, options=_CELERY_OPTIONS)
 
 
 def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> App:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from local import installation
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -35,6 +37,11 @@ COMMANDS = {
     "run": Command("start the whole stack; Ctrl-C stops it; --traces keeps traces"),
     "dev": Command("as `run`, and take over changes of the code as they are saved"),
     "traces": Command("show the last traces of a stack run with --traces"),
+    "debug": Command(
+        "as `run`, with a port of each process for a debugger", tools=True
+    ),
+    "status": Command("show what of the running stack is up; 1 if not all is"),
+    "logs-local": Command("follow the log of one part: logs-local worker"),
     "logs-of": Command("show what all logs of the stack say of one request"),
     "setup": Command("install what `run` needs, and nothing else"),
     "install-dev": Command("install what tests and checks need", tools=True),
@@ -211,7 +218,10 @@ def _install(files: list[Path]) -> None:
     command += ["--disable-pip-version-check", "--no-input"]
     for file in files:
         command += ["-r", str(file)]
-    _run(command, "pip could not install the requirements")
+    log = ROOT / ".local" / "pip.log"
+    folder = next(VENV.glob("lib/python3.*/site-packages"), VENV)
+    with installation.shown(installation.pinned(files), log, folder):
+        _run([*command, "--log", str(log)], "pip could not install the requirements")
     for libraries in VENV.glob("lib/python3.*/site-packages"):
         (libraries / "packages.pth").write_text(import_paths())
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from local import logs_of
+from local import logs_local, logs_of
 from local import run as launcher
-from local import secrets, suite, traces
+from local import secrets, status, suite, traces
 from local.apps import ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
@@ -111,7 +111,10 @@ KIT = [command for command in COMMANDS if command.startswith(("new-", "remove-")
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": lambda arguments: launcher.run(traces="--traces" in arguments),
     "dev": lambda arguments: launcher.run(traces="--traces" in arguments, reload=True),
+    "debug": lambda arguments: launcher.run(traces="--traces" in arguments, debug=True),
     "traces": traces.show,
+    "status": status.show,
+    "logs-local": logs_local.follow,
     "logs-of": logs_of.show,
     "setup": lambda _: 0,
     "install-dev": lambda _: 0,

@@ -3,12 +3,13 @@
 import re
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from local.state import LOCAL
 
-# As text lines begin, or as JSON lines have it. nginx's lines have none.
-MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d[.,]\d{3})")
+# As text lines begin, in local time, or as JSON lines have it, with their zone.
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{3}(?:Z|[+-]\d\d:\d\d)?")
 
 
 def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
@@ -29,16 +30,16 @@ def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
     return 0 if entries else 1
 
 
-def _entries(text: str) -> Iterator[tuple[str, str]]:
+def _entries(text: str) -> Iterator[tuple[float, str]]:
     """Moment and text of each; lines without a moment, as of tracebacks, belong to the
     one before."""
-    moment, lines = "", list[str]()
+    moment, lines = 0.0, list[str]()
     for line in text.splitlines():
         found = MOMENT.search(line)
         if found:
             if lines:
                 yield moment, "\n".join(lines)
-            moment, lines = " ".join(found.groups()).replace(",", "."), []
+            moment, lines = datetime.fromisoformat(found[0]).timestamp(), []
         lines.append(line)
     if lines:
         yield moment, "\n".join(lines)

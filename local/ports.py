@@ -61,10 +61,10 @@ def standard_or_free(standard: int) -> int:
     return standard if claim(standard) else free_port()
 
 
-def accepts(port: int) -> bool:
-    """Whether something accepts connections on the loopback port."""
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something accepts connections on the port."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

@@ -5,19 +5,20 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from dotenv import dotenv_values
-
-from local import install
-from local.apps import ROOT, App
+from local import debugging, install, status
+from local.apps import App
 from local.env_file import misspelled
 from local.process import Cancelled, ProcessFailed
 from local.registry import registered
-from local.reload import watch_code
+from local.reload import watch_code, watch_settings
 from local.servers.base import Server
 from local.servers.otlp import TraceReceiver
+from local.servers.rabbitmq import ExternalRabbitMQ
+from local.settings import from_file, ignored, merged
 from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop_all
 from local.state import LOCAL, AlreadyRunning, State
 from local.supervisor import GaveUp, Supervisor
@@ -29,13 +30,11 @@ ENVIRONMENT_FILE = "environment.json"  # what `migrate` needs while the stack ru
 READY = """
 Ready in {seconds:.1f} s.
 
+{table}
+
   Gateway       {url}
-  API           {api}
   Swagger UI    {url}/api/v1/docs
   ReDoc         {url}/api/v1/redoc
-  RabbitMQ      {rabbitmq}
-  PostgreSQL    {postgres}
-  Redis         {redis}, for keys {redis_keys}
   Logs          {logs}
 
 Try it:
@@ -49,12 +48,17 @@ WITH_DATA = """/api/v1/data/process -H 'Content-Type: application/json' \\
 
 
 def run(
-    path: Path = LOCAL / "run", *, traces: bool = False, reload: bool = False
+    path: Path = LOCAL / "run",
+    *,
+    traces: bool = False,
+    reload: bool = False,
+    debug: bool = False,
 ) -> int:
     """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure.
 
     With `traces` our processes send theirs to a receiver that `make traces` shows,
-    with `reload` they start again when their code changes.
+    with `reload` they start again when their code or settings change, with `debug`
+    each waits for a debugger.
     """
     state = State(path)
     try:
@@ -62,7 +66,7 @@ def run(
     except AlreadyRunning as error:
         print(error)
         return 1
-    launcher = Launcher(state, traces, reload)
+    launcher = Launcher(state, traces=traces, reload=reload, debug=debug)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, launcher.on_signal)
     try:
@@ -74,12 +78,16 @@ def run(
 class Launcher:
     """Start in order, watch, stop in order."""
 
-    def __init__(self, state: State, traces: bool, reload: bool) -> None:
+    def __init__(
+        self, state: State, *, traces: bool, reload: bool, debug: bool
+    ) -> None:
         self.state = state
         self.traces = traces
         self.reload = reload
+        self.debug = debug
         self.terminal = Terminal()
         self._began = time.monotonic()
+        self._needed: dict[str, str] = {}
         self._servers: list[Server] = []
         self._stack: Stack | None = None
 
@@ -112,6 +120,7 @@ class Launcher:
         return [*(self._stack.processes if self._stack else []), *self._servers]
 
     def _start(self) -> None:
+        status.forget(self.state.path)
         for log in (self.state.path / "logs").glob("*.log"):
             log.replace(log.with_suffix(".log.previous"))
         say = self.terminal.say
@@ -119,32 +128,44 @@ class Launcher:
         servers = Servers.create(self.state, say)
         receiver = self._receiver() if self.traces else None
         self._servers = [*servers.own, *([receiver] if receiver else [])]
+        self._needed = self._necessary(servers, receiver)
         self._stack = stack = Stack.create(
             self.state,
             servers,
-            self._settings(servers) | (receiver.environment if receiver else {}),
+            self._environment(),
             api_ports=[announced("the API", 8000, say)],
             nginx_port=announced("nginx", 8081, say),
         )
+        if self.debug:
+            debugging.listen(stack, say)
         if stack.nginx is None:
             say(NO_NGINX)
-        self._start_servers(servers)
-        for process in stack.processes:
-            self.terminal.follow(process.name, process.child.log)
-        stack.start()
+        try:
+            self._start_all(servers, stack)
+        finally:
+            self.terminal.end_progress()
         self.terminal.plain(self._summary(servers, stack))
 
-    def _start_servers(self, servers: Servers) -> None:
-        """Start all at once; migrate as soon as PostgreSQL is there."""
-        names = ", ".join(server.name for server in self._servers)
-        self.terminal.say(f"starting {names} ...")
+    def _start_all(self, servers: Servers, stack: Stack) -> None:
+        """Start the servers at once, migrating as soon as PostgreSQL is there; then our
+        processes, at once too."""
+        waiting = [server.name for server in [*self._servers, *stack.processes]]
+        total, lock = len(waiting), threading.Lock()
+        self.terminal.say(f"starting {', '.join(waiting)} ...")
 
         def start(server: Server) -> None:
             server.start()
             if server is servers.postgres:
                 migrate(servers.environment())
+            with lock:
+                waiting.remove(server.name)
+                latest, rest = f"{server.name} is up", ", ".join(waiting)
+                self.terminal.progress(total - len(waiting), total, latest, rest)
 
         each(start, self._servers)
+        for process in stack.processes:
+            self.terminal.follow(process.name, process.child.log)
+        each(start, stack.processes)
 
     def _receiver(self) -> TraceReceiver:
         say = self.terminal.say
@@ -153,59 +174,77 @@ class Launcher:
         say("`make traces` in another terminal shows the last traces")
         return TraceReceiver(self.state, grpc, http)
 
-    def _settings(self, servers: Servers) -> dict[str, str]:
-        """`.env` for those that do not read it, under what the servers need."""
-        file = os.environ.get("ENV_FILE") or ROOT / ".env"
-        own = {key: value or "" for key, value in dotenv_values(file).items()}
-        for line in misspelled(own):
-            self.terminal.say(f"{file}: {line}")
+    def _necessary(
+        self, servers: Servers, receiver: TraceReceiver | None
+    ) -> dict[str, str]:
+        """What our processes are told, whatever the user has set."""
         needed = servers.environment()
-        note = self.state.path / ENVIRONMENT_FILE
-        note.touch(mode=0o600)
-        note.write_text(json.dumps(needed))
+        file = self.state.path / ENVIRONMENT_FILE
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(needed))
+        for line in [*ignored(needed), *misspelled(from_file())]:
+            self.terminal.say(line)
+        debug = debugging.PATIENCE if self.debug else {}
+        return {**needed, **(receiver.environment if receiver else {}), **debug}
+
+    def _environment(self) -> dict[str, str]:
         # Our processes write to files, but these are shown on this terminal.
-        return {"LOG_FORMAT": "text", **own, **os.environ, **needed}
+        return {"LOG_FORMAT": "text", **merged(), **self._needed}
 
     def _watch(self) -> None:
-        cancelled = self.state.cancelled
+        cancelled, stack = self.state.cancelled, self._stack
+        assert stack is not None
         apps = [each for each in self._all() if isinstance(each, App) and self.reload]
         supervisor = Supervisor(self._all(), self.terminal.say, apps)
-        reloading = threading.Thread(
-            target=watch_code, args=(apps, supervisor, cancelled)
-        )
-        if apps:
-            reloading.start()
-            self.terminal.say("saved changes of the code are taken over at once")
+        watchers = list(self._watchers(apps, supervisor, stack))
+        for watcher in watchers:
+            watcher.start()
+        if watchers:
+            self.terminal.say("reloads on save: code, settings and requirements")
         try:
             supervisor.watch(cancelled)
         finally:
             cancelled.set()
-            if apps:
-                reloading.join()
+            for watcher in watchers:
+                watcher.join()
             supervisor.close()
+
+    def _watchers(
+        self, apps: list[App], supervisor: Supervisor, stack: Stack
+    ) -> Iterator[threading.Thread]:
+        if not apps:
+            return
+
+        def reread() -> None:
+            stack.set_environment(self._environment())
+            supervisor.reload(apps)
+
+        stopped, say = self.state.cancelled, self.terminal.say
+        yield threading.Thread(target=watch_code, args=(apps, supervisor, stopped))
+        yield threading.Thread(target=watch_settings, args=(reread, say, stopped))
 
     def _stop(self) -> None:
         self.state.cancelled.set()
-        self.terminal.say("stopping ...")
+        running = ", ".join(server.name for server in self._all() if server.alive)
+        self.terminal.say(f"stopping {running or 'nothing'} ...")
+        status.forget(self.state.path)
         if self._stack:
             self._stack.stop()
         stop_all(self._servers)
-        self.terminal.say("stopped")
+        self.terminal.say("stopped; the data stays until `make clean`")
 
     def _summary(self, servers: Servers, stack: Stack) -> str:
-        broker = servers.rabbitmq
+        parts = [status.describe(server) for server in self._all()]
+        if isinstance(servers.rabbitmq, ExternalRabbitMQ):
+            parts.append(status.describe_external(servers.rabbitmq))
+        status.note(self.state.path, parts)
         return READY.format(
             seconds=time.monotonic() - self._began,
+            table=status.table(
+                [(part, status.UP) for part in parts],
+                colours=self.terminal.is_colourful,
+            ),
             url=stack.url,
             example=WITH_DATA if "data" in registered() else "/health",
-            api=stack.api_url,
-            rabbitmq=(
-                f"{broker.management_url} ({broker.user} / {broker.password})"
-                if broker
-                else "none; RPC goes over Redis"
-            ),
-            postgres=servers.postgres.url().replace("+psycopg2", ""),
-            redis=servers.redis.url(),
-            redis_keys=servers.redis_keys.url(),
             logs=self.state.path / "logs",
         )

@@ -22,6 +22,7 @@ from local.registry import registered
 from local.servers.base import Server
 from local.servers.nginx import Nginx
 from local.servers.nginx import find_binary as find_nginx
+from local.servers.nginx import gateway_settings
 from local.servers.postgres import DATABASE, PostgreSQL
 from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ, find_script
 from local.servers.redis import KeysRedis, Redis
@@ -157,7 +158,11 @@ class Stack:
                 apps.api(_numbered("api", number), state, env, port)
                 for number, port in enumerate(api_ports, start=1)
             ],
-            Nginx(state, nginx_port, api_ports) if find_nginx() else None,
+            (
+                Nginx(state, nginx_port, api_ports, settings=gateway_settings(env))
+                if find_nginx()
+                else None
+            ),
             clock=[apps.beat(state, env)],
         )
 
@@ -176,6 +181,20 @@ class Stack:
     def url(self) -> str:
         """Address for clients: nginx, or the API where there is none."""
         return self.nginx.url if self.nginx else self.api_url
+
+    def set_environment(self, env: Mapping[str, str]) -> None:
+        """Have the processes told this from their next start on, and nginx now."""
+        queues = registered()
+        for app in self.apis:
+            app.env = apps.api_environment(env, app.port)
+        for app in [self.worker, *self.clock]:
+            app.env = env
+        for app in self.services:
+            app.env = apps.service_environment(app.cwd, env, queues)
+        self.env = env
+        if self.nginx:
+            self.nginx.settings = gateway_settings(env)
+            self.nginx.reload()
 
     def start(self) -> None:
         """Start all at once; returns when each is ready."""
@@ -199,18 +218,17 @@ def _services(
             for number in range(1, instances + 1)
         ]
         for app in group:
-            app.probe = _consumes(servers, own, group)
+            app.probe = _consumes(servers, app, group)
         found += group
     return found
 
 
-def _consumes(
-    servers: Servers, env: Mapping[str, str], group: list[App]
-) -> Callable[[], bool]:
-    queue, vhost = env["QUEUE_NAME"], env.get("RABBITMQ_VHOST")
-    return lambda: (
-        servers.consumers(queue, vhost) >= sum(other.alive for other in group)
-    )
+def _consumes(servers: Servers, app: App, group: list[App]) -> Callable[[], bool]:
+    def consumes() -> bool:
+        queue, vhost = app.env["QUEUE_NAME"], app.env.get("RABBITMQ_VHOST")
+        return servers.consumers(queue, vhost) >= sum(o.alive for o in group)
+
+    return consumes
 
 
 def _numbered(name: str, number: int) -> str:

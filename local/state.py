@@ -54,6 +54,18 @@ class State:
         self._lock = lock
         end_leftovers(self.path)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a live process holds the folder; asking changes nothing."""
+        try:
+            with (self.path / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def release(self, *, remove: bool = False) -> None:
         """Give the folder back; with `remove`, delete it."""
         end_leftovers(self.path)

@@ -35,6 +35,7 @@ class Supervisor:
         self._deaths = dict.fromkeys(servers, 0)
         self._restarting: set[Server] = set()
         self._failure: GaveUp | None = None
+        self._reloading = threading.Lock()  # code and settings may change at once
         self._pool = ThreadPoolExecutor(max_workers=len(servers))
 
     def watch(self, stopped: threading.Event) -> None:
@@ -48,9 +49,10 @@ class Supervisor:
 
     def reload(self, servers: Collection[Server]) -> None:
         """Stop and start again; returns when all are ready, or have failed to be."""
-        self._restarting.update(servers)
-        for future in [self._pool.submit(self._reload, each) for each in servers]:
-            future.result()
+        with self._reloading:
+            self._restarting.update(servers)
+            for future in [self._pool.submit(self._reload, each) for each in servers]:
+                future.result()
 
     def _reload(self, server: Server) -> None:
         try:
@@ -62,7 +64,7 @@ class Supervisor:
         else:
             self._deaths[server] = 0
             self._restarting.discard(server)
-            self._say(f"{server.name} runs the changed code")
+            self._say(f"{server.name} runs what was changed")
 
     def close(self) -> None:
         """Wait for restarts under way; with the state cancelled they end at once."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from local.otlp.model import Span
 from local.otlp.tree import draw, last_traces
 from local.state import LOCAL
+from local.terminal import is_colourful
 
 PORT_FILE = "traces-port"  # of the run's folder; holds the receiver's HTTP port
 NOT_RUNNING = "No traces are being received: start with `make run ARGS=--traces`."
@@ -25,7 +26,7 @@ def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
         print(NOT_RUNNING, file=sys.stderr)
         return 1
     for trace in last_traces(spans, count):
-        print(draw(trace, colours=sys.stdout.isatty()), end="\n\n")
+        print(draw(trace, colours=is_colourful(sys.stdout)), end="\n\n")
     if not spans:
         print("No traces yet: send a request.")
     return 0

@@ -51,6 +51,15 @@ class Server(ABC):
     def ready(self) -> bool:
         """One short probe: whether it serves. Raises ProcessFailed if it never will."""
 
+    @property
+    def address(self) -> str:
+        """Where people find it, for the table of what is up; may be empty."""
+        return ""
+
+    def version(self) -> str:
+        """Of what runs, asked of the running server; may be empty."""
+        return ""
+
     def start(self) -> None:
         """Start and return when `ready`; nothing when it runs already.
 

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from local.state import LOCAL, State
 
 TEMPLATE = LOCAL.parent / "nginx_config.conf"
 EXAMPLE = LOCAL.parent / ".env.example"  # has the defaults of nginx's settings
+
+ACCESS_LOG = "nginx-access"  # one of the stack's logs
 
 # Paths are relative to the prefix, the server's folder.
 _MAIN = """\
@@ -56,6 +59,11 @@ def render(template: str, variables: Mapping[str, str]) -> str:
     )
 
 
+def gateway_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """Those of an environment, such as one that has what `.env` has."""
+    return {name: value for name, value in env.items() if is_ours(name)}
+
+
 def is_ours(variable: str) -> bool:
     """Whether it is one of the gateway's settings."""
     return variable.startswith("NGINX_")
@@ -86,6 +94,16 @@ class Nginx(Server):
         """Address for clients."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def address(self) -> str:
+        return self.url
+
+    def version(self) -> str:
+        said = subprocess.run(
+            [find_binary() or "nginx", "-v"], capture_output=True, text=True
+        )
+        return said.stderr.strip().rpartition("/")[2].partition(" ")[0]
+
     def command(self) -> Command:
         binary = find_binary()
         if binary is None:
@@ -103,10 +121,10 @@ class Nginx(Server):
         listen = f"127.0.0.1:{self.port}"
         variables = {
             **{k: v or "" for k, v in dotenv_values(EXAMPLE).items() if is_ours(k)},
-            **{k: v for k, v in os.environ.items() if is_ours(k)},
+            **gateway_settings(os.environ),
             "NGINX_PORT": listen,
             "API_UPSTREAM": upstream,
-            "NGINX_ACCESS_LOG": "access.log",
+            "NGINX_ACCESS_LOG": f"../logs/{ACCESS_LOG}.log",
             **self.settings,
         }
         site = render(self.template.read_text(), variables)

@@ -19,6 +19,10 @@ class TraceReceiver(Server):
         self.grpc_port = grpc_port
 
     @property
+    def address(self) -> str:
+        return "`make traces` shows the last ones"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What our processes are told, to export here; traces alone are shown."""
         return {

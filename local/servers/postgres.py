@@ -7,6 +7,7 @@ root runs it through a user namespace (see `privileges.py`).
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 from subprocess import run as run_process
 
@@ -46,6 +47,15 @@ class PostgreSQL(Server):
             f"postgresql+psycopg2://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
         )
 
+    @property
+    def address(self) -> str:
+        return self.url().replace("+psycopg2", "")
+
+    def version(self) -> str:
+        with closing(self._connect()) as connection:
+            status = connection.info.parameter_status("server_version") or ""
+            return status.partition(" ")[0]
+
     def command(self) -> Command:
         runner = self._runner = self._runner or choose_runner(self.folder)
         data = runner.folder / "data"
@@ -82,7 +92,13 @@ class PostgreSQL(Server):
 
     def execute(self, statement: str | sql.Composed, database: str = DATABASE) -> None:
         """Run one statement outside a transaction. Raises psycopg2.Error."""
-        connection = psycopg2.connect(
+        with closing(self._connect(database)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+
+    def _connect(self, database: str = DATABASE) -> psycopg2.extensions.connection:
+        return psycopg2.connect(
             host="127.0.0.1",
             port=self.port,
             user=USER,
@@ -90,12 +106,6 @@ class PostgreSQL(Server):
             dbname=database,
             connect_timeout=2,
         )
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-        finally:
-            connection.close()
 
     def create_database(self, name: str) -> str:
         """Create a database unless it exists; its URL."""

@@ -94,6 +94,17 @@ class Broker:
             read_timeout=2,
         )
 
+    @property
+    def address(self) -> str:
+        """Its management pages, and who may see them."""
+        return f"{self.management_url} ({self.user} / {self.password})"
+
+    def version(self) -> str:
+        """What the broker says of itself."""
+        with self.connect() as connection:
+            properties = getattr(connection, "server_properties", {})
+            return str(properties.get("version", ""))
+
     def answers(self) -> bool:
         """Whether an AMQP handshake with the credentials succeeds."""
         try:

@@ -40,6 +40,14 @@ class Redis(Server):
         """The URL of one numbered database."""
         return f"redis://127.0.0.1:{self.port}/{database}"
 
+    @property
+    def address(self) -> str:
+        return self.url()
+
+    def version(self) -> str:
+        with self.connect() as client:
+            return str(client.info("server")["redis_version"])
+
     def command(self) -> Command:
         binary = find_binary()
         if binary is None:

@@ -4,23 +4,17 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.apps import ROOT, answers
+from local import status
+from local.apps import answers
 from local.registry import registered
-from local.state import end_leftovers, leftovers
-
-MAIN = (
-    "import sys, pathlib; from local.run import run\n"
-    "sys.exit(run(pathlib.Path(sys.argv[1])))"
-)
+from local.state import leftovers
+from local.tests.integration.conftest import NewLauncher
+from local.tests.integration.launcher import Launcher
 
 POOR_MACHINE = (
     "from local import install, stack\n"
@@ -29,55 +23,27 @@ POOR_MACHINE = (
 )
 
 
-class Launcher:
-    """`make run` on a folder of the test's own."""
+@pytest.mark.timeout(300)
+def test_from_start_to_end_through_kills(
+    launcher: Launcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask() -> tuple[int, str]:
+        code = status.show([], launcher.folder)
+        said = capsys.readouterr()
+        return code, said.out + said.err
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.output = folder.with_suffix(".out")
-
-    def start(self, before: str = "") -> None:
-        with self.output.open("w") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", before + MAIN, str(self.folder)],
-                cwd=ROOT,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-
-    def wait_for(self, pattern: str, timeout: float = 60) -> str:
-        deadline = time.monotonic() + timeout
-        while not (found := re.search(pattern, self.output.read_text())):
-            assert time.monotonic() < deadline, self.output.read_text()
-            assert self.process.poll() is None, self.output.read_text()
-            time.sleep(0.05)
-        return found[1]
-
-    def url(self) -> str:
-        return self.wait_for(r"Gateway +(http://[\d.:]+)\n(?s:.*)Ctrl-C stops")
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-    def named(self, name: str) -> int:
-        """The process id of the leader with that name."""
-        found = leftovers(self.folder, name)
-        return min(found, key=lambda process: process.create_time()).pid
-
-
-@pytest.fixture
-def launcher(tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path / "run")
-    yield launcher
-    if launcher.process.poll() is None:
-        launcher.end(signal.SIGKILL)
-    end_leftovers(launcher.folder)
-
-
-def test_from_start_to_end_through_kills(launcher: Launcher) -> None:
+    assert ask() == (1, f"{status.NOT_RUNNING}\n")
     launcher.start()
     assert answers(launcher.url() + "/health/ready")
+    code, table = ask()
+    lines = launcher.output.read_text().splitlines()
+    assert code == 0
+    # The same as `make run` has printed.
+    assert [line for line in table.splitlines() if " up " in line] == [
+        line for line in lines if " up  " in line
+    ]
+    assert re.search(rf"^  nginx .* up  .* {launcher.url()}$", table, re.MULTILINE)
+    assert re.search(r"^  postgres .* up  .* \d+\.\d+ ", table, re.MULTILINE)
 
     second = Launcher(launcher.folder)
     second.output = launcher.folder.with_suffix(".second")
@@ -94,9 +60,48 @@ def test_from_start_to_end_through_kills(launcher: Launcher) -> None:
         os.kill(launcher.named(name), signal.SIGKILL)
         launcher.wait_for(rf"({name} is back)")
     os.kill(launcher.named("worker"), signal.SIGSTOP)
+    code, table = ask()
+    assert code == 1
+    assert re.search(r"^  worker +stopped", table, re.MULTILINE)
     os.kill(launcher.named("api"), signal.SIGKILL)
     assert launcher.end(signal.SIGINT) == 0
+    assert "stopping nginx, " in launcher.output.read_text()
     assert leftovers(launcher.folder) == []
+    assert ask() == (1, f"{status.NOT_RUNNING}\n")
+
+
+@pytest.mark.timeout(300)
+def test_a_second_system_runs_beside_the_first(new_launcher: NewLauncher) -> None:
+    """Of another clone, which is another folder."""
+    first, second = new_launcher("first"), new_launcher("second")
+    for each in (first, second):
+        each.start()
+    assert first.url() != second.url()
+    ports = [
+        re.findall(r" up .* (\d{4,5})  ", e.output.read_text()) for e in (first, second)
+    ]
+    assert ports[0] and not set(ports[0]) & set(ports[1])
+    assert first.end(signal.SIGINT) == 0
+    assert answers(second.url() + "/health/ready")
+    assert second.end(signal.SIGINT) == 0
+
+
+@pytest.mark.timeout(300)
+def test_saved_settings_are_taken_over(
+    new_launcher: NewLauncher, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.env"
+    settings.write_text("ENVIRONMENT=production\n")
+    launcher = new_launcher("dev", "reload", ENV_FILE=str(settings))
+    launcher.start()
+    page = f"{launcher.url()}/api/v1/docs"
+    assert "ENVIRONMENT=production is ignored" in launcher.output.read_text()
+    assert answers(page)
+    launcher.wait_for("(reloads on save)")
+    settings.write_text("DOCS_ENABLED=false\n")
+    launcher.wait_for("(api runs what was changed)")
+    assert answers(page, 404)
+    assert launcher.end(signal.SIGINT) == 0
 
 
 def test_stopped_while_starting(launcher: Launcher) -> None:

@@ -1,13 +1,15 @@
 """A saved file reaches the processes that are made of it, and no others."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from local import bootstrap, settings
 from local.apps import ROOT, App, service
-from local.reload import affected, watch_code
+from local.reload import affected, watch_code, watch_settings
 from local.state import State
 from local.supervisor import Supervisor
 
@@ -58,3 +60,75 @@ def test_saving_a_file_reloads(tmp_path: Path, apps: list[App]) -> None:
     stopped.set()
     watching.join()
     assert set(reloaded) == {apps[1]}
+
+
+class Watching:
+    """What `watch_settings` does with a `.env` and a requirement that change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.env, self.requirement = folder / ".env", folder / "requirements.txt"
+        self.installs = True
+        self.said: list[str] = []
+        self.did: list[str] = []
+        self._happened = threading.Event()
+        self._stopped = threading.Event()
+        arguments = (self._reread, self.said.append, self._stopped)
+        self._thread = threading.Thread(target=watch_settings, args=arguments)
+
+    def ensure(self, development: bool) -> None:
+        """In the place of the one that runs pip."""
+        self.did.append("install")
+        if not self.installs:
+            self._happened.set()
+            raise bootstrap.SetupError("no such package")
+
+    def _reread(self) -> None:
+        self.did.append("reread")
+        self._happened.set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def save(self, file: Path) -> list[str]:
+        """Save it as editors do, until it is noticed; what was done then."""
+        self.did.clear()
+        self._happened.clear()
+        number = 0
+        while not self._happened.wait(0.6):  # the watcher may not look yet
+            number += 1
+            assert number < 50
+            draft = file.with_suffix(".swp")
+            draft.write_text(str(number))
+            draft.replace(file)
+        return self.did[:]
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watching]:
+    watching = Watching(tmp_path)
+    files = [watching.requirement]
+    monkeypatch.setattr(bootstrap, "requirement_files", lambda development: files)
+    monkeypatch.setattr(bootstrap, "ensure", watching.ensure)
+    monkeypatch.setattr(settings, "file", lambda: watching.env)
+    watching.start()
+    yield watching
+    watching.stop()
+
+
+def test_new_settings_are_read_and_new_requirements_installed(
+    watching: Watching,
+) -> None:
+    assert watching.save(watching.env) == ["reread"]
+    assert ".env changed" in watching.said[-1]
+    assert watching.save(watching.requirement)[:2] == ["install", "reread"]
+
+
+def test_what_cannot_be_installed_restarts_nothing(watching: Watching) -> None:
+    watching.installs = False
+    assert set(watching.save(watching.requirement)) == {"install"}
+    watching.stop()
+    assert "no such package" in watching.said[-1]

@@ -3,7 +3,23 @@
 import io
 from pathlib import Path
 
-from local.terminal import Terminal
+import pytest
+
+from local.terminal import Progress, Terminal, is_colourful
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
 
 
 def test_new_lines_are_shown_with_the_name_before_them(tmp_path: Path) -> None:
@@ -22,3 +38,43 @@ def test_new_lines_are_shown_with_the_name_before_them(tmp_path: Path) -> None:
     assert "stack       | words\n" in out.getvalue()
     assert "earlier" not in out.getvalue()
     assert "\x1b" not in out.getvalue()
+
+
+def test_colours_are_for_terminals_whose_user_wants_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert is_colourful(Screen()) and not is_colourful(io.StringIO())
+    screen = Screen()
+    Terminal(screen).say("words")
+    assert "\x1b[36m" in screen.getvalue()
+    monkeypatch.setenv("NO_COLOR", "")  # as good as unset, by its definition
+    assert is_colourful(Screen())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not is_colourful(Screen())
+    screen = Screen()
+    Terminal(screen).say("words")
+    assert "\x1b" not in screen.getvalue()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not is_colourful(Screen())
+
+
+def test_a_bar_stays_below_the_lines_and_fits_the_terminal() -> None:
+    screen = Screen()
+    terminal = Terminal(screen)
+    terminal.progress(1, 2, "redis is up", "rabbitmq, " * 20)
+    bar = screen.getvalue().removeprefix("\r\x1b[K")
+    assert bar.startswith("[############............] 1 of 2 are up, waiting for rab")
+    assert len(bar) < 60
+    terminal.plain("a line")
+    assert screen.getvalue().endswith(f"\r\x1b[Ka line\n\r\x1b[K{bar}")
+    terminal.progress(2, 2, "rabbitmq is up", "")
+    terminal.plain("another line")
+    assert screen.getvalue().endswith("\r\x1b[Kanother line\n")
+
+
+def test_without_a_terminal_progress_is_lines() -> None:
+    out = io.StringIO()
+    Terminal(out).progress(1, 2, "redis is up", "rabbitmq")
+    assert out.getvalue() == "stack       | redis is up (1 of 2)\n"
+    assert not Progress(out).is_bar

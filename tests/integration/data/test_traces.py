@@ -11,6 +11,7 @@ import psutil
 
 from chassis import __version__
 from local.otlp.model import Span
+from local.servers.nginx import ACCESS_LOG
 from local.servers.redis import Redis
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 from tests.integration.conftest import EACH_PROTOCOL, Traced
@@ -241,7 +242,7 @@ def test_without_a_callers_trace_one_begins_at_the_gateway(traced: Traced) -> No
     gateway = traced.stack.nginx
     assert gateway
     # Other tests sent paths that are not UTF-8; nginx logs them as they came.
-    log = (gateway.folder / "access.log").read_bytes().decode(errors="replace")
+    log = gateway.state.log(ACCESS_LOG).read_bytes().decode(errors="replace")
     lines = log.splitlines()
     line = next(
         line for line in map(json.loads, lines) if line["trace_id"] == request_id

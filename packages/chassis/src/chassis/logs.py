@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from opentelemetry import trace
 
+from chassis.breakpoints import pass_over_breakpoints
 from chassis.context import current_request_id, current_task_id
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
@@ -38,7 +39,7 @@ _encode = json.JSONEncoder(default=str).encode
 
 
 def configure_logging(service: str, level: str, log_format: str | None) -> None:
-    """Log everything to standard error.
+    """Log everything to standard error, also each ``breakpoint()`` without a debugger.
 
     Args:
         service: the name of this kind of process.
@@ -57,6 +58,7 @@ def configure_logging(service: str, level: str, log_format: str | None) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("amqp").setLevel(logging.WARNING)
+    pass_over_breakpoints()
 
 
 def together() -> AbstractContextManager[None]:
