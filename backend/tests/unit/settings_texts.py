@@ -39,14 +39,14 @@ INTRODUCTION = """\
 # Configuration
 
 `make docs` writes this page from the settings' own classes, in
-`backend/app/core/config.py`, `packages/chassis/src/chassis/settings.py` and the services.
-A test fails when it is out of date. To add a setting of your own, see
+`backend/app/core/config.py`, `packages/chassis/src/chassis/settings.py` and the
+services. A test fails when it is out of date. To add a setting of your own, see
 [WHERE.md](WHERE.md#a-setting-of-your-own).
 
 A process reads its environment first, then files that `..._FILE` variables name, then
-`.env`. If a value is invalid, the API, the worker and the migrations refuse to start and
-name every invalid value. `make run` reads `.env` too, but always uses the addresses of
-its own servers. An empty default means that the variable is unset."""
+`.env`. If a value is invalid, the API, the worker and the migrations refuse to start
+and name every invalid value. `make run` reads `.env` too, but always uses the addresses
+of its own servers. An empty default means that the variable is unset."""
 
 
 def read(file: str) -> str:

@@ -1,4 +1,4 @@
-"""Two services, a resource and a task in a copy: checked, tested, asked, removed."""
+"""Two services, a resource and a task in a copy: checked, tested, called, removed."""
 
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ from local.otlp.receiver import Receiver
 ASKED, ASKING = Name.parse(SERVICE), Name.parse(OTHER)
 TABLE = Name.parse(RESOURCE)
 
-# A service that has another one do its work.
+# A service that calls another one.
 CALLER = """
 import json
 
@@ -47,7 +47,7 @@ BACKEND = ["unit/test_config.py", "unit/test_names.py", "unit/test_openapi.py"]
 BACKEND += ["unit/test_configuration_document.py", "unit/test_services_found.py"]
 BACKEND += ["unit/test_tasks_found.py"]
 
-# Those that look at every service.
+# The tests that look at every service.
 LOOKING = ["services", "network", "schemas", "compose"]
 LOOKING = [f"tests/unit/kubernetes/test_{name}.py" for name in LOOKING]
 LOOKING += ["tests/unit/test_compose_files.py", "tests/unit/test_documents.py"]
@@ -65,7 +65,7 @@ def under_git(project: Path) -> None:
 
 
 @pytest.mark.kit
-def test_from_the_command_to_a_trace_and_back(project: Path) -> None:
+def test_services_are_generated_run_traced_and_removed(project: Path) -> None:
     assert_generated_code_is_whole(project)
 
 
@@ -103,7 +103,7 @@ def side_by_side(*jobs: Callable[[], None]) -> None:
 
 
 def check(project: Path) -> None:
-    """`make check`, which goes on from what mypy knows of the project already."""
+    """`make check`, with mypy's cache of the project."""
     for folder in suite.components():
         known, copy = folder / CACHE, project / folder.relative_to(ROOT) / CACHE
         if known.is_dir() and copy.parent.is_dir() and not copy.exists():
@@ -113,7 +113,7 @@ def check(project: Path) -> None:
 
 
 def run_unit_tests(project: Path) -> None:
-    """What sees the whole project, and what was generated."""
+    """The tests that see the whole project, and the generated ones."""
     for folder in (ASKED.snake, ASKING.snake):
         if (project / "services" / folder).is_dir():
             pytest_in(project / "services" / folder, project, "tests")
@@ -126,7 +126,8 @@ def run_unit_tests(project: Path) -> None:
 
 
 def ask(project: Path) -> None:
-    """Their own tests through nginx, over a stack that sends its traces here."""
+    """Run the generated e2e tests, with a stack that exports its traces to this
+    process."""
     queue = service.registered(Tree(project))[ASKED.snake]
     own = project / f"services/{ASKING.snake}/app/{ASKING.snake}_service.py"
     made = own.read_text()
@@ -167,7 +168,7 @@ def assert_traced(receiver: Receiver, queues: dict[str, str]) -> None:
 
 
 def pytest_in(folder: Path, root: Path, *paths: str, **env: str) -> None:
-    """Run tests of the copy. Servers, if any, come from its own `local`."""
+    """Run tests of the copy, with servers from the copy's own `local`."""
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *paths]
     path = f"{folder}:{root}:{root / 'packages/chassis/src'}"
     python(folder, *words, **env, PYTHONPATH=path)
