@@ -1,8 +1,8 @@
-"""New services and resources, and a name of your own: `make new-service` and the like.
+"""Generators of services, resources and tasks, and the renaming of a project.
 
-Every command works out all contents in memory, checks them, and only then writes: it
-does all, or nothing and says why.
+Every command computes and checks all contents in memory before it writes. It does
+everything, or nothing and says why.
 """
 
-# Of the kit; a project that was made of it keeps it until the next `make update`.
+# The kit's version; a project made from it keeps this until the next `make update`.
 __version__ = "0.1.0"

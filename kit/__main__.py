@@ -1,4 +1,4 @@
-"""`python -m kit COMMAND NAME`, where the development tools are installed already."""
+"""`python -m kit COMMAND NAME`, for a Python that has the development tools."""
 
 import sys
 

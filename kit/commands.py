@@ -1,4 +1,4 @@
-"""The commands, for `python3 -m local`; each prints what it did, or why it did not."""
+"""The commands of `python3 -m local`; each prints what it did, or why it did not."""
 
 import sys
 from collections.abc import Callable
@@ -12,33 +12,34 @@ from kit.tree import KitError, Tree
 ROOT = Path(__file__).resolve().parent.parent
 
 NEW_SERVICE = """
-{title} service: services/{snake}/app/{snake}_service.py is the place for your code.
+{title} service: put your code in services/{snake}/app/{snake}_service.py.
 
   make run     # if it runs already, stop it first: it looks for services when it starts
   curl -s http://127.0.0.1:8081/api/v1/{kebab}/process \\
        -H 'Content-Type: application/json' \\
        -d '{{"payload": {{"text": "hello ", "times": 2}}}}'
 
-`make remove-service NAME={kebab}` takes it back."""
+`make remove-service NAME={kebab}` removes it."""
 
 NEW_RESOURCE = """
-{title}: /api/v1/{plural}; the columns are in backend/app/models/{snake}.py and in the
-migration. A column of your own belongs into the table, into what a client may set and
-into what it sees, with their examples. `make run` migrates the local database, `make
-migrate` a running one. `make remove-resource NAME={kebab}` takes it back."""
+{title}: /api/v1/{plural}. Its columns are in backend/app/models/{snake}.py and in the
+migration. Add a column to the table, to what a client may set and to what it sees, with
+their examples. `make run` migrates the local database, `make migrate` a running one.
+`make remove-resource NAME={kebab}` removes it."""
 
 NEW_TASK = """
-{title}: backend/app/tasks/{snake}.py is the place for your code. Worker and beat
-find it when they start; beat sends it every hour, until you say otherwise there.
-`make remove-task NAME={kebab}` takes it back."""
+{title}: put your code in backend/app/tasks/{snake}.py. Worker and beat load it when
+they start. Beat sends it every hour; change the schedule in that file.
+`make remove-task NAME={kebab}` removes it."""
 
 REMOVED_RESOURCE = """
-A database that has its table is ahead of the code now. Go back before you remove:
-`make downgrade TO={revision}`. `make clean` empties the local one."""
+A database that still has its table is now ahead of the code. Run
+`make downgrade TO={revision}` before the removal, or empty the local one with
+`make clean`."""
 
 
 def run(command: str, arguments: list[str], root: Path = ROOT) -> int:
-    """Run one command; its exit code."""
+    """Run one command; returns its exit code."""
     words = [word for word in arguments if word and not word.startswith("-")]
     force = "--force" in arguments
     tree = Tree(root)
@@ -76,7 +77,7 @@ def _remove_service(tree: Tree, name: Name, force: bool) -> str:
     folder = f"services/{name.snake}"
     queue = service.registered(tree).get(name.snake)
     if queue is None:
-        raise KitError(f"There is no service {name.kebab}")
+        raise KitError(f"There is no service named {name.kebab}")
     done = _undo(tree, service.edits(tree, name), force, folder)
     return done + service.told_callers(tree, name.snake, queue)
 
@@ -126,7 +127,9 @@ def _undo(tree: Tree, edits: list[Edit], force: bool, folder: str = "") -> str:
     there = tree.files(folder) if folder else ()
     more = [path for path in there if path not in removed]
     if more and not force:
-        raise KitError(f"{more[0]} was added to the service; --force removes it too")
+        raise KitError(
+            f"{more[0]} was added to the service; ARGS=--force removes it " "too"
+        )
     for path in more:
         tree.delete(path)
     documents.update(tree)

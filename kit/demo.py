@@ -1,6 +1,6 @@
-"""The data service, which shows what the kit can do: what `make remove-demo` takes out.
+"""The data service, a demo of the kit: what `make remove-demo` removes.
 
-The machinery stays: a service of your own is called, accepted for and watched by it.
+The machinery stays: it calls a service of your own, accepts work for it and watches it.
 """
 
 import re
@@ -15,7 +15,7 @@ NAME = Name(("data",))
 FOLDER = "services/dataservice"
 WORDS = {"services/specimen": FOLDER, "specimen/specimen": "dataservice/dataservice"}
 
-# What is the demo's own, and the tests that are about it or need an operation of it.
+# The demo's own files, and the tests that are about it or need one of its operations.
 OWN = (
     FOLDER,
     "backend/app/api/v1/endpoints/data.py",
@@ -23,20 +23,20 @@ OWN = (
     "tests/integration/data",
 )
 
-# In documents, what is about the demo alone, or shows the kit by it.
+# Passages in documents about the demo only, or that show the kit with it.
 PASSAGE = re.compile(r"<!-- demo -->\n.*?<!-- /demo -->\n", re.DOTALL)
 
-DONE = """Removed {files} files, and what named the data service in others.
+DONE = """Removed {files} files, and the data service's entries in others.
 
-`make new-service NAME=pricing` adds a service of your own; until then the API answers
-everything but work."""
+`make new-service NAME=pricing` adds your own service. Until then the API has no service
+to call."""
 
 
 def remove(tree: Tree) -> str:
-    """Take it out; what was done, in words. Raises KitError."""
+    """Remove it; returns what was done, in words. Raises KitError."""
     queue = service.registered(tree).get(NAME.snake)
     if queue is None:
-        raise KitError("The data service is not there: nothing to do")
+        raise KitError("The data service is already removed: nothing to do")
     own = [path for place in OWN for path in _files(tree, place)]
     for path in own:
         tree.delete(path)
@@ -56,7 +56,8 @@ def _files(tree: Tree, place: str) -> list[str]:
 
 
 def _without_demo(document: str, text: str) -> str:
-    """Without passages about the demo, and table rows that lead to what is gone."""
+    """Without passages about the demo, and without table rows that link to removed
+    files."""
     lines = PASSAGE.sub("", text).splitlines(keepends=True)
     return "".join(line for line in lines if not _is_row_of_demo(document, line))
 

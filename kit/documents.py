@@ -1,4 +1,4 @@
-"""What the documents say of services, kept true: the table of README.md."""
+"""Keeps what the documents say about services true: the table of README.md."""
 
 import re
 
@@ -7,12 +7,12 @@ from kit.tree import Tree
 
 README = "README.md"
 BEGIN, END = "<!-- services -->\n", "<!-- /services -->\n"
-HEAD = "| service | queue | asked by |\n| --- | --- | --- |\n"
-NONE = "There is none yet: `make new-service NAME=pricing` adds one.\n"
+HEAD = "| service | queue | endpoint |\n| --- | --- | --- |\n"
+NONE = "There is no service yet: `make new-service NAME=pricing` adds one.\n"
 
 
 def update(tree: Tree) -> None:
-    """Write the table anew, where the document has a place for it."""
+    """Rewrite the table, if the document has a place for it."""
     if not tree.exists(README):
         return
     text = tree.read(README)

@@ -1,4 +1,4 @@
-"""Changes to a tree that can be taken back: a new file, an entry in a shared one."""
+"""Reversible changes to a tree: a new file, or an entry in a shared file."""
 
 from pathlib import PurePath
 from typing import NamedTuple, Protocol
@@ -16,13 +16,13 @@ FORMATS: dict[str, Format] = {
 
 
 class Edit(Protocol):
-    """One change, and its opposite. Both raise KitError."""
+    """One change and its reversal. Both methods raise KitError."""
 
     def do(self, tree: Tree) -> None:
         """Make the change."""
 
     def undo(self, tree: Tree, force: bool) -> None:
-        """Take it back; with `force` also when someone has changed what was made."""
+        """Reverse it; with `force` even if someone has edited the result."""
 
 
 class Create(NamedTuple):
@@ -33,7 +33,7 @@ class Create(NamedTuple):
 
     def do(self, tree: Tree) -> None:
         if tree.exists(self.path):
-            raise KitError(f"The name is taken: {self.path} is there already")
+            raise KitError(f"The name is taken: {self.path} already exists")
         tree.write(self.path, self.text)
 
     def undo(self, tree: Tree, force: bool) -> None:
@@ -44,8 +44,8 @@ class Create(NamedTuple):
 
 
 class Add(NamedTuple):
-    """An entry of a file that others share. Compose files and manifests may be missing
-    in a project that does without."""
+    """An entry in a shared file. Compose files and manifests may be missing in a
+    project that does not use them."""
 
     path: str
     entry: Entry
@@ -64,7 +64,7 @@ class Add(NamedTuple):
             try:
                 text = self._format.remove(tree.read(self.path), self.entry, force)
             except KitError:
-                pass  # its place has gone
+                pass  # its place is gone
             if text is not None:
                 tree.write(self.path, formatted(tree.root, self.path, text))
             elif not force:
@@ -80,6 +80,6 @@ class Add(NamedTuple):
 
 def _changed(path: str) -> KitError:
     return KitError(
-        f"{path} was changed since it was generated: keep what you need of it, then "
-        "remove with --force (make ... ARGS=--force)"
+        f"{path} was changed since it was generated: save what you need of it, then "
+        "repeat the command with ARGS=--force"
     )

@@ -1,4 +1,4 @@
-"""A name in all the spellings that code, addresses and files want."""
+"""A name in all spellings that code, addresses and files need."""
 
 import keyword
 import re
@@ -9,7 +9,7 @@ from kit.tree import KitError
 
 LONGEST = 30
 
-# What already means something in addresses, folders, containers or Python packages.
+# Words with a meaning in addresses, folders, containers or Python packages.
 RESERVED = {
     *("api", "app", "backend", "base", "beat", "celery", "chassis", "conftest"),
     *("core", "data", "database", "dataservice", "default", "docs", "fastapi"),
@@ -29,19 +29,19 @@ class Name:
 
     @classmethod
     def parse(cls, text: str) -> "Name":
-        """From `price-list` or `price_list`. Raises KitError, saying what is wrong."""
+        """Parse `price-list` or `price_list`. Raises KitError, saying what is wrong."""
         if not text:
             raise KitError("Give a name: NAME=price-list")
         if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", text):
             raise KitError(
-                f"{text!r} is not a name: use small letters a-z and digits, a letter "
-                "first, words joined by - or _, such as price-list"
+                f"{text!r} is not a valid name: use lower-case letters and digits, "
+                "start with a letter, and join words with - or _, such as price-list"
             )
         if len(text) > LONGEST:
-            raise KitError(f"{text!r} is too long: {LONGEST} characters at the most")
+            raise KitError(f"{text!r} is too long: at most {LONGEST} characters")
         name = cls(tuple(re.split("[-_]", text)))
         if name.snake in RESERVED or keyword.iskeyword(name.snake):
-            raise KitError(f"{text!r} is reserved: take another name")
+            raise KitError(f"{text!r} is reserved: choose another name")
         return name
 
     @property
@@ -71,7 +71,7 @@ class Name:
 
     @property
     def plural(self) -> "Name":
-        """Of the last word, by the rules of English without its exceptions."""
+        """The plural of the last word, by English rules without their exceptions."""
         word = self.parts[-1]
         if re.search(r"[^aeiou]y$", word):
             word = f"{word[:-1]}ies"
@@ -81,15 +81,16 @@ class Name:
 
 
 def is_specimen(text: str) -> bool:
-    """Whether a word of a template (`kit/templates`) names what is to be made."""
+    """Whether a word of a template (`kit/templates`) stands for the new name."""
     return re.search("speci-?men", text, re.IGNORECASE) is not None
 
 
 def from_specimen(name: Name, more: Mapping[str, str] | None = None) -> Rename:
-    """Makes of a template's words those of the name; of `more` words, others.
+    """Replaces a template's words with those of the name, and ``more`` words with
+    others.
 
-    A template has two words where a name of two looks different than one: `speci-men`
-    becomes `price-list`, `specimen` becomes `price_list`.
+    A template uses two words where a name of two words is written differently from one:
+    `speci-men` becomes `price-list`, `specimen` becomes `price_list`.
     """
     many = name.plural
     return replacing(
@@ -111,6 +112,6 @@ def from_specimen(name: Name, more: Mapping[str, str] | None = None) -> Rename:
 
 
 def replacing(words: Mapping[str, str]) -> Rename:
-    """Replaces words, the first that fits at each place."""
+    """A function that replaces words, the first match at each position."""
     pattern = re.compile("|".join(map(re.escape, words)))
     return lambda text: pattern.sub(lambda found: words[found[0]], text)

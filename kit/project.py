@@ -1,4 +1,4 @@
-"""The names that the project has now, and where they stand.
+"""The project's current names, and where they are written.
 
 `make rename` changes this file too, so a project can be renamed again.
 """
@@ -16,21 +16,21 @@ TITLE = "FastAPI microservices starter"
 PACKAGE = "fastapi-microservices-starter"
 PROJECT = "fastapi-starter"
 DATABASE = "fastapi_db"
-# The database's user, and its password in development.
+# The database user, and its password in development.
 ROLE = "fastapi"
-# Of the gateway's containers: two projects must not have the same.
+# The network of the gateway's containers: two projects must not share it.
 SUBNET = "172.30.81.0/24"
 
 # In code: the queue of a service that names none.
 QUEUE = "{service}_queue"
 
-# Of Kubernetes, in the capacity model.
+# In Kubernetes, in the capacity model.
 WORKLOAD = "{service}-service"
 
 COMPOSE = "docker-compose.yml"
 
-# A name of one word may mean something else elsewhere: it is the project's only here.
-# The role is such a word from the beginning, for the library has the same name.
+# A name of one word may mean something else elsewhere: only here is it the project's.
+# ROLE is such a word from the start, because the library has the same name.
 ROLE_PLACES = (
     *("//{}:{}@", "//{}:", ":{}@", "-U {}", "-U, {}", "POSTGRES_USER: {}"),
     *("value: {}", "POSTGRES_PASSWORD={}", "POSTGRES_PASSWORD:-{}}}"),
@@ -49,12 +49,12 @@ TITLE_PLACES = ("# {}\n", '"title": "{}"', '__title__ = "{}"', 'TITLE = "{}"')
 
 
 def is_renamed() -> bool:
-    """Whether this is a team's project; if not, it is the kit, or has its name."""
+    """Whether this project has a name other than the kit's."""
     return PACKAGE == PROJECT
 
 
 def spellings(tree: Tree, name: Name) -> dict[str, str]:
-    """Each text that names the project, and the one that takes its place."""
+    """Each text that names the project, with its replacement."""
     new = {
         **_places(TITLE, name.title, TITLE_PLACES),
         **_places(PACKAGE, name.kebab, PACKAGE_PLACES),
@@ -76,7 +76,7 @@ def spellings(tree: Tree, name: Name) -> dict[str, str]:
 
 
 def rename_containers_of_others(tree: Tree, name: Name) -> None:
-    """Such as `redis`: words that mean something else elsewhere."""
+    """Rename words such as `redis`, which mean something else elsewhere."""
     if not tree.exists(COMPOSE):
         return
     text = tree.read(COMPOSE)
@@ -103,19 +103,19 @@ def _prefix(joint: str) -> str:
 
 
 def _queues(tree: Tree) -> Iterator[str]:
-    """Those of all services, and of those to come."""
+    """The queues of all services, and of templates."""
     yield QUEUE
     for registry in (REGISTRY, f"{TEMPLATES}/{REGISTRY}"):
         yield from registered(tree, registry).values()
 
 
 def images(tree: Tree) -> Iterator[str]:
-    """Those that are built here, now and from templates."""
+    """The images built here, from services and from templates."""
     yield from (service["image"] for service in _built(tree))
 
 
 def _built(tree: Tree) -> Iterator[dict[str, Any]]:
-    """Their images have no tag."""
+    """Images that are built here have no tag."""
     for path in (COMPOSE, f"{TEMPLATES}/{COMPOSE}"):
         if tree.exists(path):
             for service in yaml_lines.load(tree.read(path))["services"].values():

@@ -1,4 +1,4 @@
-"""Python sources: laid out, looked at."""
+"""Formats and inspects Python sources."""
 
 import ast
 import tomllib
@@ -13,22 +13,22 @@ from kit.tree import KitError
 
 
 def formatted(root: Path, path: str, text: str) -> str:
-    """As `make format` leaves it, if it is Python."""
+    """The text as `make format` leaves it, if it is Python."""
     if not path.endswith(".py"):
         return text
     return _format(text, (root / "pyproject.toml").read_text())
 
 
 def check(path: str, text: str) -> None:
-    """Raises KitError if it is no Python, or if two things have one name, as when a
-    resource is called like a class that its code uses."""
+    """Raise KitError if the text is not valid Python, or if one name has two meanings:
+    for example, a resource has the name of a class that its code uses."""
     try:
         bound = [name for node in ast.parse(text).body for name in _bindings(node)]
     except SyntaxError as error:
-        raise KitError(f"{path} would not be Python: {error}") from error
+        raise KitError(f"{path} would not be valid Python: {error}") from error
     twice = sorted({name for name in bound if bound.count(name) > 1})
     if twice:
-        raise KitError(f"The name is taken: {path} would use {twice[0]} for two things")
+        raise KitError(f"The name is taken: {path} would define {twice[0]} twice")
 
 
 @cache
@@ -52,10 +52,10 @@ def _bindings(node: ast.stmt) -> Iterator[str]:
 
 
 def definitions(path: str, text: str) -> set[str]:
-    """Names of a module's functions and classes. Raises KitError."""
+    """The names of a module's functions and classes. Raises KitError."""
     try:
         body = ast.parse(text).body
     except SyntaxError as error:
-        raise KitError(f"{path} is no Python: {error}") from error
+        raise KitError(f"{path} is not valid Python: {error}") from error
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return {node.name for node in body if isinstance(node, kinds)}

@@ -1,4 +1,5 @@
-"""`make release`: what is unreleased becomes a version, by one commit and one tag."""
+"""`make release`: turns the unreleased changes into a version, with one commit and a
+tag."""
 
 import re
 from datetime import date
@@ -11,12 +12,12 @@ from kit.tree import KitError, NotText, Tree
 
 UNRELEASED = "## Unreleased\n"
 BRANCH = "main"
-# The version of the kit, which a project has beside its own.
+# The version of the kit, which a project has in addition to its own.
 OF_THE_KIT = "kit/__init__.py"
 
 NUMBER = r"(0|[1-9]\d*)"
 VERSION = re.compile(rf"{NUMBER}\.{NUMBER}\.{NUMBER}")
-# Where a version is the project's own.
+# Where the project's own version is written.
 PLACES = (
     *('version = "{}"', '__version__ = "{}"', "VERSION={}", "VERSION:-{}"),
     *("`VERSION` | `{}`", "newTag: {}", "tag={}", "default {}"),
@@ -27,7 +28,7 @@ DONE = """Released {version}, as commit and tag v{version}. Publish both:
 
 
 def release(root: Path, version: str) -> str:
-    """Make it; what was done, in words. Raises KitError."""
+    """Make the release; returns what was done, in words. Raises KitError."""
     tree = Tree(root)
     old = current_version(tree)
     _check(root, version, old)
@@ -48,7 +49,7 @@ def release(root: Path, version: str) -> str:
 
 
 def current_version(tree: Tree) -> str:
-    """That of the project. Raises KitError."""
+    """The project's version. Raises KitError."""
     found = re.search(r'^version = "(.+)"$', tree.read("pyproject.toml"), re.MULTILINE)
     if not found:
         raise KitError("pyproject.toml has no version")
@@ -57,14 +58,16 @@ def current_version(tree: Tree) -> str:
 
 def _check(root: Path, version: str, old: str) -> None:
     if not VERSION.fullmatch(version):
-        raise KitError(f"{version!r} is no version: three numbers, VERSION=X.Y.Z")
+        raise KitError(
+            f"{version!r} is not a version: give three numbers, " "VERSION=X.Y.Z"
+        )
     if _numbers(version) < _numbers(old):
-        raise KitError(f"{version} is older than {old}, which the files have")
+        raise KitError(f"{version} is older than the current version {old}")
     if succeeds(root, "rev-parse", "--verify", "--quiet", f"refs/tags/v{version}"):
-        raise KitError(f"There is a tag v{version} already")
+        raise KitError(f"The tag v{version} already exists")
     if (branch := git(root, "branch", "--show-current")) != BRANCH:
         raise KitError(
-            f"Releases are made on {BRANCH}; this is {branch or 'no branch'}"
+            f"Release from the branch {BRANCH}; this is {branch or 'no branch'}"
         )
     require_clean(root)
 
@@ -74,10 +77,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _cut_changelog(tree: Tree, version: str) -> str:
-    """Put the version above what is unreleased; what that is."""
+    """Put the version's heading above the unreleased changes; returns those changes."""
     text = tree.read(CHANGELOG)
     if f"\n## {version} " in text:
-        raise KitError(f"{CHANGELOG} has {version} already")
+        raise KitError(f"{CHANGELOG} already has {version}")
     head, found, rest = text.partition(UNRELEASED)
     notes = rest.partition("\n## ")[0].strip()
     if not found or not notes:
@@ -88,7 +91,7 @@ def _cut_changelog(tree: Tree, version: str) -> str:
 
 
 def set_version(tree: Tree, old: str, new: str) -> None:
-    """Change the project's version wherever it stands."""
+    """Change the project's version wherever it is written."""
     images = {f"{image}:{{}}" for image in project.images(tree)}
     places = {*PLACES, *images}
     replaced = whole_words({each.format(old): each.format(new) for each in places})

@@ -1,4 +1,4 @@
-"""`make rename`: everything that names the project gets another name."""
+"""`make rename`: gives the project another name everywhere."""
 
 import re
 import subprocess
@@ -9,32 +9,32 @@ from kit.names import Name, Rename
 from kit.python import formatted
 from kit.tree import SKIPPED, KitError, NotText, Tree
 
-# Containers, objects of Kubernetes and lines of code have the name and more in them.
+# Names of containers, Kubernetes objects and lines of code contain the name and more.
 LONGEST = 20
 
-# A project writes its own, beside that of the kit; so updates and it do not meet.
+# A project writes its own changelog next to the kit's, so updates do not conflict.
 CHANGELOG, CHANGELOG_OF_KIT = "CHANGELOG.md", "CHANGELOG-KIT.md"
 EMPTY = "# Changelog\n\n## Unreleased\n"
 LINK = "[{0}](../{0})"
 UPGRADING = "docs/UPGRADING.md"
 
-# They tell of the kit, or of the project as it was.
+# They describe the kit, or the project's past.
 KEPT = {CHANGELOG, CHANGELOG_OF_KIT, "LICENSE"}
 
-DONE = """{files} files say {kebab} now: queues, images, containers, namespaces of
-Kubernetes and telemetry, titles, the database {snake}_db and its user {snake}.
-`make test` tries it.
+DONE = """Renamed the project to {kebab} in {files} files: queues, images, containers,
+namespaces of Kubernetes and telemetry, titles, the database {snake}_db and its user
+{snake}. Run `make test` to check it.
 
-Not changed: .env, and the data of a stack that ran already. Look for old names in .env.
-If `make run` ran before, run `make clean`: it throws away the local stack's data, which
-only the old name opens. Pictures show the old title. Containers of two projects on one
-machine need ports of their own: the ..._PORT of .env.example."""
+Not changed: .env, pictures, and the data of a stack that has already run. Look for old
+names in .env. If `make run` ran before, run `make clean`: it removes the local stack's
+data, which the new name cannot open. To run the containers of two projects on one
+machine, give each its own ports: see ..._PORT in .env.example."""
 
 
 def rename(tree: Tree, name: Name) -> str:
-    """Rename everything; what was done, in words. Raises KitError."""
+    """Rename the project; returns what was done, in words. Raises KitError."""
     if len(name.kebab) > LONGEST:
-        raise KitError(f"{name.kebab} is too long: {LONGEST} characters at the most")
+        raise KitError(f"{name.kebab} is too long: at most {LONGEST} characters")
     renamed = whole_words(project.spellings(tree, name))
     project.rename_containers_of_others(tree, name)
     for path in project_files(tree):
@@ -50,7 +50,7 @@ def rename(tree: Tree, name: Name) -> str:
         _begin_changelog(tree)
     changed = len(tree.changes)
     if not changed:
-        raise KitError(f"The project's name is {name.kebab} already")
+        raise KitError(f"The project's name is already {name.kebab}")
     tree.apply()
     return DONE.format(files=changed, kebab=name.kebab, snake=name.snake)
 
@@ -63,8 +63,8 @@ def _begin_changelog(tree: Tree) -> None:
 
 
 def whole_words(words: Mapping[str, str]) -> Rename:
-    """Replaces texts, but not in the middle of a word, or of one with hyphens such as a
-    heading's address."""
+    """Replaces texts, but not inside a word, nor inside a word with hyphens such as the
+    anchor of a heading."""
 
     def pattern(text: str) -> str:
         before = r"(?<!\w)(?<!\w-)" if text[0].isalnum() else "(?<!#)"
@@ -77,7 +77,8 @@ def whole_words(words: Mapping[str, str]) -> Rename:
 
 
 def project_files(tree: Tree) -> Iterator[str]:
-    """What git would keep; without git, all but what is never part of the project."""
+    """The files that git would keep; without git, all except those that never
+    belong."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         result = subprocess.run(command, cwd=tree.root, capture_output=True, text=True)

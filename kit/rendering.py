@@ -1,7 +1,7 @@
-"""What a folder of templates makes. Its files are where the project has them.
+"""Renders a folder of templates, whose files have the same paths as in the project.
 
-A file whose path names the specimen is a new one. Any other is a fragment of a file
-that the project has already, and is there for the entries in it.
+A file whose path names the specimen is a new file. Any other is a fragment of an
+existing file, and contributes its entries.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ENDPOINTS = f"{PACKAGE}/api/v1/endpoints"
 
 
 def render(tree: Tree, folder: str, rename: Rename) -> list[Edit]:
-    """Every file and every entry. Raises KitError."""
+    """All new files and entries. Raises KitError."""
     made: list[Edit] = []
     for source, path in _templates(tree, folder):
         if is_specimen(path):
@@ -30,7 +30,7 @@ def render(tree: Tree, folder: str, rename: Rename) -> list[Edit]:
 
 
 def entries(tree: Tree, folder: str, rename: Rename) -> Iterator[Add]:
-    """Those in shared files alone."""
+    """The entries in shared files only."""
     for source, path in _templates(tree, folder):
         if not is_specimen(path):
             for entry in FORMATS[PurePath(path).suffix].entries(tree.read(source)):
@@ -42,7 +42,7 @@ def _templates(tree: Tree, folder: str) -> Iterator[tuple[str, str]]:
 
 
 def check_names(tree: Tree, made: list[Edit]) -> None:
-    """Raises KitError if the backend has a class or function of a new one's name."""
+    """Raise KitError if the backend already has a class or function of that name."""
     new = {
         name: edit.path
         for edit in made
@@ -56,7 +56,7 @@ def check_names(tree: Tree, made: list[Edit]) -> None:
 
 
 def check_address(tree: Tree, address: str) -> None:
-    """Raises KitError if an endpoint has the address."""
+    """Raise KitError if an endpoint already has the address."""
     for path in tree.files(ENDPOINTS):
         if path.endswith(".py") and f'prefix="/{address}"' in tree.read(path):
             raise KitError(f"The name is taken: {path} serves /api/v1/{address}")

@@ -1,6 +1,6 @@
-"""A new CRUD resource: what `make new-resource` adds, a file for each layer.
+"""A new CRUD resource: `make new-resource` adds one file per layer.
 
-Nothing else is changed: tables and routers are found by the application.
+It changes no other file: the application discovers tables and routers.
 """
 
 import hashlib
@@ -18,8 +18,7 @@ VERSIONS = "backend/alembic/versions"
 
 
 def new(tree: Tree, name: Name) -> list[Edit]:
-    """Everything that makes the resource. Raises KitError, also if something else has
-    the name."""
+    """The edits that make the resource. Raises KitError, also if the name is taken."""
     table = name.plural.snake
     check_address(tree, name.plural.kebab)
     for path in tree.files("backend/app/models"):
@@ -32,20 +31,22 @@ def new(tree: Tree, name: Name) -> list[Edit]:
 
 
 def existing(tree: Tree, name: Name) -> tuple[list[Edit], str]:
-    """What made the resource that is there, and the revision that a database must go
-    back to before it is removed. Raises KitError."""
+    """The edits that made an existing resource, and the revision that a database must
+    go back to before it is removed. Raises KitError."""
     wanted = f"_create_{name.plural.snake}.py"
     found = [path for path in tree.files(VERSIONS) if path.endswith(wanted)]
     if len(found) != 1:
-        raise KitError(f"{VERSIONS}/*{wanted} is missing: is there such a resource?")
+        raise KitError(
+            f"{VERSIONS}/*{wanted} does not exist: check the resource's " "name"
+        )
     revisions = _revisions(tree)
     revision, previous = revisions[found[0]]
     for path, (_, before) in revisions.items():
         if revision in before:
             raise KitError(
-                f"{path} follows the migration that would go. Take the database back "
-                f"(`make downgrade TO={previous[0]}`) and remove that file first, or "
-                "drop the table by a migration of its own"
+                f"{path} depends on the migration to be removed. First downgrade the "
+                f"database (`make downgrade TO={previous[0]}`) and remove that file, or "
+                "drop the table in a new migration"
             )
     return _edits(tree, name, PurePath(found[0]).name, previous[0]), previous[0]
 
@@ -54,7 +55,8 @@ def _edits(tree: Tree, name: Name, migration: str, previous: str) -> list[Edit]:
     words = {
         "create_specimens.py": migration,
         "PREVIOUS": previous,
-        # Like Alembic's own, and not the next number: an update may bring that.
+        # A random id like Alembic's, not the next number: an update of the kit may use
+        # that.
         "REVISION": hashlib.sha256(f"{previous} {name.snake}".encode()).hexdigest()[
             :12
         ],
@@ -67,12 +69,15 @@ def head(tree: Tree) -> str:
     revisions = _revisions(tree).values()
     heads = {own for own, _ in revisions}.difference(*(each for _, each in revisions))
     if len(heads) != 1:
-        raise KitError(f"{VERSIONS} has {len(heads)} newest migrations: merge them")
+        raise KitError(
+            f"{VERSIONS} has {len(heads)} newest migrations: run `make "
+            "merge-revisions`"
+        )
     return heads.pop()
 
 
 def _revisions(tree: Tree) -> dict[str, tuple[str, list[str]]]:
-    """Revision and those before it, of each migration."""
+    """The revision of each migration and the revisions before it."""
     found = {}
     for path in tree.files(VERSIONS):
         text = tree.read(path) if path.endswith(".py") else ""

@@ -14,22 +14,22 @@ REGISTRY = "backend/app/core/services.py"
 
 
 def edits(tree: Tree, name: Name) -> list[Edit]:
-    """Everything that makes the service. Raises KitError."""
+    """The edits that make the service. Raises KitError."""
     return render(tree, TEMPLATES, from_specimen(name))
 
 
 def check(tree: Tree, name: Name, made: list[Edit]) -> None:
-    """Raises KitError if something else has the name already."""
+    """Raise KitError if the name is taken."""
     if name.parts[-1] == "service":
         raise KitError("Leave out `service`: the kit adds it where it belongs")
     if (tree.root / "services" / name.snake).exists():
-        raise KitError(f"The name is taken: services/{name.snake} is there already")
+        raise KitError(f"The name is taken: services/{name.snake} already exists")
     check_address(tree, name.kebab)
     check_names(tree, made)
 
 
 def registered(tree: Tree, registry: str = REGISTRY) -> dict[str, str]:
-    """The queue of each service by its name, as the backend knows them."""
+    """Each service's name with its queue, from the backend's registry."""
     found = {}
     for entry in python_tuples.entries(tree.read(registry)):
         call = ast.parse(entry.text, mode="eval").body
@@ -54,6 +54,6 @@ def told_callers(tree: Tree, name: str, queue: str) -> str:
 
 
 def folder(tree: Tree, name: str) -> str:
-    """Where a service of the registry is."""
+    """The folder of a service in the registry."""
     short = f"services/{name}"
     return short if tree.exists(f"{short}/main.py") else f"{short}service"

@@ -1,4 +1,4 @@
-"""A new task: what `make new-task` adds. The worker finds it by its place."""
+"""A new task: what `make new-task` adds. The worker discovers it in its folder."""
 
 from kit.edits import Create, Edit
 from kit.names import Name, from_specimen
@@ -9,19 +9,18 @@ TEMPLATES = "kit/templates/task"
 
 
 def new(tree: Tree, name: Name) -> list[Edit]:
-    """Everything that makes the task. Raises KitError, also if something else has the
-    name."""
+    """The edits that make the task. Raises KitError, also if the name is taken."""
     made = _edits(tree, name)
     check_names(tree, made)
     return made
 
 
 def existing(tree: Tree, name: Name) -> list[Edit]:
-    """What made the task that is there. Raises KitError."""
+    """The edits that made an existing task. Raises KitError."""
     made = _edits(tree, name)
-    for edit in made:  # all of them: the kit's own modules have no such test
+    for edit in made:  # check all files: the kit's own tasks have no such test
         if isinstance(edit, Create) and not tree.exists(edit.path):
-            raise KitError(f"{edit.path} is missing: is there such a task?")
+            raise KitError(f"{edit.path} does not exist: check the task's name")
     return made
 
 

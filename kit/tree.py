@@ -1,10 +1,11 @@
-"""The files of a project, and changes to them that are made together or not at all."""
+"""The files of a project, and changes to them that are applied together or not at
+all."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-# What tools leave; .gitignore has the same.
+# Files that tools leave behind; .gitignore lists the same.
 CACHES = {
     *("__pycache__", ".mypy_cache", ".pytest_cache", ".hypothesis"),
     ".import_linter_cache",
@@ -14,38 +15,40 @@ SKIPPED = {".git", ".venv", ".local", *CACHES}
 
 
 class KitError(Exception):
-    """The command cannot be done; nothing was changed. The message is for people."""
+    """The command failed and changed nothing. The message is for people."""
 
 
 class NotText(KitError):
-    """A file is an image or the like."""
+    """The file is not text, but an image or the like."""
 
 
 class Tree:
-    """A project's folder with changes on top, which `apply` writes."""
+    """A project's folder with pending changes, which `apply` writes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._changes: dict[str, str | None] = {}
 
     def exists(self, path: str) -> bool:
-        """Whether the file is, or will be, there."""
+        """Whether the file exists, or will exist."""
         if path in self._changes:
             return self._changes[path] is not None
         return (self.root / path).is_file()
 
     def read(self, path: str) -> str:
-        """The text that the file has, or will have. Raises KitError."""
+        """The current or pending text of the file. Raises KitError."""
         text = self._changes.get(path)
         if text is not None:
             return text
         if not self.exists(path):
             raise KitError(f"{path} is missing: was it moved or removed?")
-        # Not read_text(): line ends shall stay as they are.
+        # Not read_text(): line ends must stay as they are.
         try:
             return (self.root / path).read_bytes().decode()
         except UnicodeDecodeError as error:
-            raise NotText(f"{path} is no text: remove it, or move it away") from error
+            raise NotText(
+                f"{path} is not a text file: delete it or move " "it elsewhere"
+            ) from error
 
     def write(self, path: str, text: str) -> None:
         """Change or add a file."""
@@ -53,7 +56,7 @@ class Tree:
             self._changes[path] = text
 
     def delete(self, path: str) -> None:
-        """Delete a file, and its folder when that is empty then."""
+        """Delete a file, and its folder if that is then empty."""
         self._changes[path] = None
 
     def files(self, folder: str) -> Iterator[str]:
@@ -65,11 +68,11 @@ class Tree:
 
     @property
     def changes(self) -> dict[str, str | None]:
-        """The texts to be written; None for files to be deleted."""
+        """The pending texts by path; None for files to delete."""
         return dict(self._changes)
 
     def apply(self) -> None:
-        """Write everything. On a failure put all back, and raise KitError."""
+        """Write everything. If that fails, restore all files and raise KitError."""
         before: dict[Path, tuple[bytes, int] | None] = {}
         folders: list[Path] = []
         try:
@@ -112,7 +115,7 @@ def _restore(before: dict[Path, tuple[bytes, int] | None], folders: list[Path]) 
 
 
 def _remove_empty(folder: Path, root: Path) -> None:
-    """Remove the folder and those above that hold nothing but caches."""
+    """Remove the folder and its parents if they contain only caches."""
     while folder != root:
         if folder.is_dir():
             if any(entry.name not in CACHES for entry in folder.iterdir()):

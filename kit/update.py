@@ -1,8 +1,8 @@
-"""`make update`: a version of the kit, merged into a project.
+"""`make update`: merges a version of the kit into a project.
 
-git merges by what the two sides have in common. A project from a zip file or a template
-has no commit of the kit, and a renamed one has other lines. So each version is a commit
-of its own here, under the project's name and version; the first is put below the
+git merges from a common ancestor. A project from a zip file or a template has no commit
+of the kit, and a renamed one has different lines. So each kit version becomes a commit
+of its own here, with the project's name and version; the first one is placed below the
 project's history.
 """
 
@@ -22,22 +22,22 @@ NO_REMOTE = f"""The address of the kit is missing. Add it, as in
   git remote add {REMOTE} https://git.example.org/kit.git"""
 
 CONFLICT = """
-Both sides changed the same lines, or files. Settle that, then:
+Both sides changed the same lines or files. Resolve the conflicts, then:
   git add --all && git commit --no-edit"""
 
-DONE = "The project has {to} of the kit now. Next: make install-dev, make test"
+DONE = "The project now has {to} of the kit. Next: make install-dev, make test"
 
 
 def update(root: Path, to: str, start: str = "") -> str:
-    """Merge a version, such as `v0.2.0`; what was done, in words. Raises KitError.
+    """Merge a version, such as `v0.2.0`; returns what was done. Raises KitError.
 
-    `start` is the version that the project has, if that is not what its files say.
+    `start` is the version that the project has, if its files name another.
     """
     if not to:
-        raise KitError("Say which version: TO=v0.2.0")
+        raise KitError("Name the version: TO=v0.2.0")
     start = start or f"v{__version__}"
     if to == start:
-        raise KitError(f"The project has {to} already")
+        raise KitError(f"The project already has {to}")
     require_clean(root)
     if not succeeds(root, "remote", "get-url", REMOTE):
         raise KitError(NO_REMOTE)
@@ -47,12 +47,20 @@ def update(root: Path, to: str, start: str = "") -> str:
     if base is None:
         base = _commit(root, start)
         unrelated = ("--strategy", "ours", "--allow-unrelated-histories")
-        git(root, "merge", "--quiet", *unrelated, "-m", f"Begin at {start}", base)
+        git(
+            root,
+            "merge",
+            "--quiet",
+            *unrelated,
+            "-m",
+            f"Start from {start} of " "the kit",
+            base,
+        )
     if _known(root, to):
-        raise KitError(f"{to} was merged already")
+        raise KitError(f"{to} is already merged")
     try:
         new = _commit(root, to, base)
-        git(root, "merge", "--quiet", "-m", f"Take {to} of the kit", new)
+        git(root, "merge", "--quiet", "-m", f"Update the kit to {to}", new)
     except KitError as error:
         if succeeds(root, "rev-parse", "--verify", "--quiet", "MERGE_HEAD"):
             raise KitError(f"{error}\n{CONFLICT}") from error
@@ -61,12 +69,13 @@ def update(root: Path, to: str, start: str = "") -> str:
 
 
 def _fetch(root: Path, version: str) -> None:
-    """Beside the project's own tags, which may have the same names."""
+    """Keep them apart from the project's own tags, which may have the same names."""
     tag = f"+refs/tags/{version}:{_ref(version)}"
     if not succeeds(root, "fetch", "--quiet", "--no-tags", REMOTE, tag):
         raise KitError(
-            f"{REMOTE} has no tag {version}, or does not answer. `git ls-remote --tags "
-            f"{REMOTE}` lists what there is; FROM= names the version that you have."
+            f"{REMOTE} has no tag {version}, or does not answer. `git ls-remote "
+            f"--tags {REMOTE}` lists its tags. If your files name the wrong version, "
+            "add FROM= with yours."
         )
 
 
@@ -75,7 +84,7 @@ def _ref(version: str) -> str:
 
 
 def _known(root: Path, version: str) -> str | None:
-    """The version's commit in the history of what is checked out."""
+    """The version's commit in the history of the current branch."""
     pattern = f"^{_message(version)}$".replace(".", "[.]")
     return git(root, "log", "-1", "--format=%H", "--grep", pattern) or None
 
@@ -103,14 +112,14 @@ def _commit(root: Path, version: str, *before: str) -> str:
 
 
 def _keep_version(root: Path, folder: Path) -> None:
-    """The project's own: it would make conflicts otherwise, in twenty files."""
+    """Keep the project's own version number: it would conflict in twenty files."""
     tree = Tree(folder)
     set_version(tree, current_version(tree), current_version(Tree(root)))
     tree.apply()
 
 
 def _rename(tree: Path) -> None:
-    """With the version's own code, which knows all of its names."""
+    """With that version's own code, which knows all its names."""
     command = [sys.executable, "-m", "kit", "rename", project.PROJECT]
     result = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     if result.returncode:

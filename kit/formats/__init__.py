@@ -1,4 +1,4 @@
-"""Files that services share: their structure tells where an entry belongs."""
+"""Formats of shared files: their structure determines where an entry belongs."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -13,14 +13,15 @@ class Entry(NamedTuple):
 
 
 class Format(Protocol):
-    """What is done with a kind of file. All raise KitError."""
+    """Operations on one kind of file. All raise KitError."""
 
     def entries(self, fragment: str) -> Iterator[Entry]:
-        """What a fragment of such a file (`kit/templates`) adds to the whole."""
+        """The entries that a fragment of such a file (`kit/templates`) adds to the
+        whole."""
 
     def insert(self, text: str, entry: Entry) -> str:
-        """The text with the entry, behind the others of its place."""
+        """The text with the entry, after the others of its place."""
 
     def remove(self, text: str, entry: Entry, force: bool) -> str | None:
-        """The text without the entry. None if it is not there, or if it is another
-        by now and `force` is not given."""
+        """The text without the entry. None if it is missing, or if it was changed and
+        `force` is not given."""

@@ -1,4 +1,4 @@
-"""JSON: objects that have a name, in lists of the outermost object."""
+"""JSON: named objects in lists of the outermost object."""
 
 import json
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ def entries(fragment: str) -> Iterator[Entry]:
 
 
 def insert(text: str, entry: Entry) -> str:
-    """At the end of the list."""
+    """Append it to the list."""
     whole, new = json.loads(text), json.loads(entry.text)
     items = _items(whole, entry)
     if new["name"] in [item["name"] for item in items]:
-        raise KitError(f"{new['name']} is there already")
+        raise KitError(f"{new['name']} already exists")
     items.append(new)
     return _written(whole)
 
 
 def remove(text: str, entry: Entry, force: bool) -> str | None:
-    """The one of that name."""
+    """Remove the object with that name."""
     whole, made = json.loads(text), json.loads(entry.text)
     items = _items(whole, entry)
     for item in items:

@@ -1,6 +1,6 @@
-"""Python: calls in a tuple that a module names, such as the registry of services.
+"""Python: calls in a tuple of a module, such as the registry of services.
 
-What these functions return is for black to lay out.
+black must format what these functions return.
 """
 
 import ast
@@ -18,10 +18,10 @@ def entries(fragment: str) -> Iterator[Entry]:
 
 
 def insert(text: str, entry: Entry) -> str:
-    """Before the bracket that closes the tuple."""
+    """Insert it before the closing bracket of the tuple."""
     found = _find(text, entry)
     if same := _like(found, entry):
-        raise KitError(f"{ast.unparse(same)} is there already")
+        raise KitError(f"{ast.unparse(same)} already exists")
     source = _source(text, found)
     code = re.sub("#.*", "", source[:-1]).rstrip()
     comma = "" if code.endswith((",", "(")) else ","
@@ -29,7 +29,7 @@ def insert(text: str, entry: Entry) -> str:
 
 
 def remove(text: str, entry: Entry, force: bool) -> str | None:
-    """The one with the same first argument, and the comma behind it."""
+    """Remove the call with the same first argument, and the comma after it."""
     found = _find(text, entry)
     element = _like(found, entry)
     if element is None or not force and ast.unparse(element) != entry.text:

@@ -1,7 +1,7 @@
-"""YAML: keys with their values, and items of lists, with the comments above them.
+"""YAML: keys with their values, and list items, with the comments above them.
 
-The parser says where an entry is, or where it belongs, and its lines are all that
-changes. Writing the whole document anew would lay out again what people wrote by hand.
+The parser finds where an entry is or belongs, and only its lines change. Writing the
+whole document would reformat what people wrote by hand.
 """
 
 import re
@@ -20,23 +20,27 @@ from kit.names import is_specimen
 from kit.tree import KitError
 
 Place = tuple[str, ...]
-Node = Any  # of ruamel.yaml, whose own type lacks most of its attributes
+Node = Any  # from ruamel.yaml, whose own type lacks most of its attributes
 
 
 def entries(fragment: str) -> Iterator[Entry]:
-    """All items of lists, and the keys that name the specimen: others lead there."""
+    """All list items, and the keys that name the specimen; other keys only lead
+    there."""
     return _Document(fragment).entries(())
 
 
 def insert(text: str, entry: Entry) -> str:
-    """Below the last one of its place, indented like the first."""
+    """Insert it below the last entry of its place, with the indentation of the
+    first."""
     document = _Document(text)
     line, container = document.find(entry.place)
     parts = document.parts(container)
     if (name := _part(entry).name) in [part.name for part in parts]:
-        raise KitError(f"{name} is there already")
+        raise KitError(f"{name} already exists")
     if parts and container.flow_style:
-        raise KitError(f"{'.'.join(entry.place)} is one line: give each its own")
+        raise KitError(
+            f"{'.'.join(entry.place)} is on one line: put each entry on " "its own line"
+        )
     if not parts:  # written `key: []` or `key: {}`
         document.lines[line] = re.sub(r" *(\[ *\]|\{ *\})", "", document.lines[line])
     column = parts[0].column if parts else document.column(line) + 2
@@ -46,7 +50,7 @@ def insert(text: str, entry: Entry) -> str:
 
 
 def remove(text: str, entry: Entry, force: bool) -> str | None:
-    """The one of that key, name or value, and the comments that it was given."""
+    """Remove the entry with that key, name or value, and the comments it came with."""
     document = _Document(text)
     line, container = document.find(entry.place)
     parts = document.parts(container)
@@ -69,20 +73,20 @@ def remove(text: str, entry: Entry, force: bool) -> str | None:
 
 
 def load(text: str) -> Any:
-    """The values as texts, aliases as `*name`: for a look at what is written."""
+    """Values as texts, aliases as `*name`, to inspect the source."""
     return _data(_Document(text).root)
 
 
 def set_value(text: str, place: Place, value: str) -> str:
-    """Another value, of one word."""
+    """Replace a value with another of one word."""
     _, node = _Document(text).find(place)
     return text[: node.start_mark.index] + value + text[node.end_mark.index :]
 
 
 class _Part(NamedTuple):
-    """A key with its value, or an item of a list."""
+    """A key with its value, or a list item."""
 
-    name: object  # tells parts of one place from each other
+    name: object  # distinguishes the parts of one place
     key: str | None
     value: Node
     first: int
@@ -91,7 +95,7 @@ class _Part(NamedTuple):
 
 
 class _Document:
-    """The lines of a document, and its nodes among them."""
+    """The lines of a document, and the nodes on them."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines(keepends=True)
@@ -100,7 +104,7 @@ class _Document:
         try:
             self.root = yaml.compose(text)
         except YAMLError as error:
-            raise KitError(f"this is no YAML: {error}") from error
+            raise KitError(f"invalid YAML: {error}") from error
 
     def __str__(self) -> str:
         return "".join(self.lines)
@@ -116,7 +120,7 @@ class _Document:
             above = part.last + 1
 
     def find(self, place: Place) -> tuple[int, Node]:
-        """The line of a place's key, and what is there."""
+        """The line of a place's key, and its node."""
         line, node = -1, self.root
         for step in place:
             found = [part for part in self.parts(node) if part.key == step]
@@ -126,7 +130,7 @@ class _Document:
         return line, node
 
     def parts(self, node: Node) -> list[_Part]:
-        """What a mapping or a list holds; nothing of a scalar."""
+        """The parts of a mapping or list; none for a scalar."""
         if node.id == "scalar":
             return []
         pairs = node.value if node.id == "mapping" else [(None, n) for n in node.value]
@@ -144,10 +148,10 @@ class _Document:
         return len(self.lines[line]) - len(self.lines[line].lstrip())
 
     def _last(self, node: Node, first: int) -> int:
-        """The line that a value ends on; it begins on the line of its key."""
+        """The last line of a value that begins on the line of its key."""
         if node.id != "scalar" and node.value and not node.flow_style:
             return self.parts(node)[-1].last
-        if node.start_mark.index == node.end_mark.index:  # nothing is written
+        if node.start_mark.index == node.end_mark.index:  # an empty value
             return first
         line: int = node.end_mark.line
         if node.end_mark.column == 0:  # a text of several lines
@@ -158,7 +162,7 @@ class _Document:
 
 
 class _Composer(Composer):
-    """Leaves an alias what it is: a place in the text, with a name."""
+    """Keeps an alias as it is written: a place in the text, with a name."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if not self.parser.check_event(AliasEvent):

@@ -1,4 +1,4 @@
-"""A copy of the project for a test to change, and what it holds."""
+"""A copy of the project that a test may change, and its contents."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from kit.tree import SKIPPED, Tree
 
 Snapshot = dict[str, tuple[int, bytes]]
 
-# No team has such names, so that they are free in any copy, whatever it has generated
-# and however it is called.
+# No team uses such names, so they are free in every copy, whatever it has generated and
+# whatever its name.
 SERVICE, OTHER, RESOURCE, TASK = "trial-price", "trial_stock", "trial-bill", "trial-job"
 PROJECT, OTHER_PROJECT = "trial-orders", "trial-shop"
 
-# Of whom git asks, whatever the machine's configuration says.
+# The identity that git asks for, whatever the machine's configuration.
 IDENTITY = {
     **{f"GIT_{who}_NAME": "somebody" for who in ("AUTHOR", "COMMITTER")},
     **{f"GIT_{who}_EMAIL": "somebody@example.org" for who in ("AUTHOR", "COMMITTER")},
@@ -28,7 +28,7 @@ HAS_DEMO = demo.NAME.snake in service.registered(Tree(commands.ROOT))
 
 
 def copy_project(target: Path) -> Path:
-    """What git would keep of the project, with all that a team has added."""
+    """Copy what git would keep of the project, including a team's additions."""
     for path in project_files(Tree(commands.ROOT)):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(commands.ROOT / path, target / path)
@@ -36,7 +36,7 @@ def copy_project(target: Path) -> Path:
 
 
 def snapshot(root: Path) -> Snapshot:
-    """Mode and bytes of every file; folders with a slash behind."""
+    """Mode and bytes of every file; folders end with a slash."""
     found: Snapshot = {}
     for path in Tree(root).files("."):
         file = root / path
@@ -47,7 +47,8 @@ def snapshot(root: Path) -> Snapshot:
 
 
 def python(root: Path, *arguments: str, **env: str) -> str:
-    """Run our Python in a copy, with its modules and our packages; what it says."""
+    """Run our Python in a copy, with the copy's modules and our packages; returns the
+    output."""
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=root,

@@ -1,4 +1,4 @@
-"""Bad input and its answers; ``make docs`` writes ``docs/ERRORS.md`` from these tests."""
+"""Bad input and its answers; ``make docs`` writes ``docs/ERRORS.md`` from these."""
 
 import inspect
 import json

@@ -1,5 +1,5 @@
-"""What two generated services do together, through nginx: run in a copy of the project
-as one of its tests, where one service has been changed to ask the other."""
+"""Two generated services together, through nginx. This runs in a copy of the project as
+one of its tests; there, one service calls the other."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ ASKING = f"/api/v1/{OTHER.replace('_', '-')}/process"
 BODY = b'{"payload": {"text": "a", "times": 3}}'
 
 
-def test_one_asks_the_other(api: Api) -> None:
+def test_one_service_calls_the_other(api: Api) -> None:
     answer = api.send(ASKING, BODY, **{"X-Request-ID": "through-both"})
     assert answer.status_code == 200, answer.text
     assert answer.json()["outcome"] == {"text": "aaa", "length": 3}
@@ -35,7 +35,7 @@ def test_accepted_work_belongs_to_its_service(api: Api) -> None:
 
 
 @pytest.mark.usefixtures("rabbitmq")
-def test_each_has_its_figures(api: Api) -> None:
+def test_each_service_has_its_metrics(api: Api) -> None:
     def measured() -> bool:
         depths = api.get_json("/api/v1/metrics")["queues"] or {}
         expected = {q for each in registered().values() for q in (each, f"{each}_dlq")}
@@ -44,7 +44,7 @@ def test_each_has_its_figures(api: Api) -> None:
     wait_for(measured, "figures of all queues")
 
 
-def test_what_both_accepted_outlives_the_worker(api: Api, stack: Stack) -> None:
+def test_accepted_work_of_both_outlives_the_worker(api: Api, stack: Stack) -> None:
     def accept(number: int) -> str:
         answer = api.send(f"{(ASKED, ASKING)[number % 2]}-async", BODY)
         assert answer.status_code == 202, answer.text

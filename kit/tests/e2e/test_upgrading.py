@@ -1,4 +1,4 @@
-"""The commands of docs/UPGRADING.md: from the last version of the kit to this tree."""
+"""The commands of docs/UPGRADING.md, from the last version of the kit to this tree."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ from kit.tests.e2e.upgrades import (
 )
 from kit.tree import Tree
 
-pytestmark = pytest.mark.skipif(is_renamed(), reason="this is no kit")
+pytestmark = pytest.mark.skipif(is_renamed(), reason="this is a project, not the kit")
 
 MIGRATION = "backend/alembic/versions/20270101_of_the_update.py"
 
@@ -49,14 +49,14 @@ def upstream(tmp_path: Path) -> Path:
 
 
 def last_tag() -> str:
-    """The version that is in the files, if it was released."""
+    """The version in the files, if it was released."""
     known = run(ROOT, f"git rev-parse --verify --quiet refs/tags/v{BEGIN}")
     return f"v{BEGIN}" if known.returncode == 0 else ""
 
 
 @pytest.fixture(params=["clone", "zip"])
 def project(request: pytest.FixtureRequest, upstream: Path) -> Path:
-    """A project with a name, a service and a resource of its own."""
+    """A project with its own name, service and resource."""
     folder = begin(upstream, request.param)
     sh(folder, NAME)
     sh(folder, f"make new-service {SERVICE}; make new-resource {RESOURCE}")
@@ -85,28 +85,28 @@ def test_a_renamed_project_takes_two_updates(upstream: Path, project: Path) -> N
     assert "# New in the kit." in (project / BACKOFF).read_text()
     assert "+New in the template." in sh(project, TEMPLATES)
     assert f"v{NEXT}" not in sh(project, "git tag --list")
-    # What was generated before can be taken back; the template's change is not in it.
+    # Earlier generated files can be removed, although the template has changed since.
     sh(project, f"make remove-resource {RESOURCE}")
     kept = run(project, f"make remove-service {SERVICE}")
     assert f"{SERVICE.replace('-', '_')}/README.md was changed" in kept.stdout
     sh(project, f"make remove-service {SERVICE} --force")
     sh(project, "git checkout -q .; git clean -qfd")
-    # A merge that was squashed is no obstacle.
+    # A squashed merge is no obstacle.
     sh(project, "git reset --soft HEAD^; git commit -qm squashed")
     release(upstream, LATER)
     sh(project, UPDATE.replace("v0.2.0", f"v{LATER}"))
     assert (project / "NEWS").read_text() == f"acme-orders {LATER}\n"
     again = run(project, UPDATE.replace("v0.2.0", f"v{LATER}"))
-    assert again.returncode == 1 and f"has v{LATER} already" in again.stdout
+    assert again.returncode == 1 and f"already has v{LATER}" in again.stdout
 
 
 @pytest.mark.parametrize("way", ["clone", "zip"])
-def test_a_conflict_is_settled_by_hand(upstream: Path, way: str) -> None:
+def test_a_conflict_is_resolved_by_hand(upstream: Path, way: str) -> None:
     """In a project that keeps the kit's name."""
     project = begin(upstream, way)
     append(project / SWEEP, "# Of mine.\n")
     unclean = run(project, UPDATE)
-    assert unclean.returncode == 1 and "commit them first" in unclean.stdout
+    assert unclean.returncode == 1 and "commit or stash them first" in unclean.stdout
     sh(project, "git commit -qam 'What I changed'")
     missing = run(project, UPDATE)
     assert missing.returncode == 1 and f"no tag v{NEXT}" in missing.stdout
@@ -141,7 +141,7 @@ def test_migrations_of_both_sides_are_joined(upstream: Path) -> None:
     sh(project, UPDATE)
     backend = project / "backend"
     assert python(backend, "-m", "alembic", "heads").count("(head)") == 2
-    # What the target does, without its installation.
+    # The target's command, without its installation step.
     assert MIGRATIONS.startswith("make merge-revisions M=")
     python(backend, "-m", "alembic", "merge", "heads", "--message", "join")
     assert python(backend, "-m", "alembic", "heads").count("(head)") == 1

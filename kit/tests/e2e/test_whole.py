@@ -1,4 +1,4 @@
-"""Two services, a resource and a task in a copy: checked, tested, asked, removed."""
+"""Two services, a resource and a task in a copy: checked, tested, called, removed."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ from local.otlp.receiver import Receiver
 ASKED, ASKING = Name.parse(SERVICE), Name.parse(OTHER)
 TABLE = Name.parse(RESOURCE)
 
-# A service that has another one do its work.
+# A service that calls another one.
 CALLER = """
 import json
 
@@ -50,7 +50,7 @@ def under_git(project: Path) -> None:
 
 @pytest.mark.kit
 @pytest.mark.timeout(900)
-def test_from_the_command_to_a_trace_and_back(project: Path) -> None:
+def test_services_are_generated_run_traced_and_removed(project: Path) -> None:
     assert_generated_code_is_whole(project)
 
 
@@ -79,7 +79,7 @@ def assert_generated_code_is_whole(project: Path) -> None:
 
 
 def run_unit_tests(project: Path) -> None:
-    """What sees the whole project, and what was generated."""
+    """The tests that see the whole project, and the generated ones."""
     for folder in (ASKED.snake, ASKING.snake):
         if (project / "services" / folder).is_dir():
             pytest_in(project / "services" / folder, project, "tests")
@@ -92,7 +92,8 @@ def run_unit_tests(project: Path) -> None:
 
 
 def ask(project: Path) -> None:
-    """Their own tests through nginx, over a stack that sends its traces here."""
+    """Run the generated e2e tests, with a stack that exports its traces to this
+    process."""
     queue = service.registered(Tree(project))[ASKED.snake]
     own = project / f"services/{ASKING.snake}/app/{ASKING.snake}_service.py"
     made = own.read_text()

@@ -1,4 +1,4 @@
-"""The data service is taken out: all of it, and nothing else."""
+"""`remove-demo` removes the whole data service, and nothing else."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from kit.tree import Tree
 
 pytestmark = pytest.mark.skipif(not HAS_DEMO, reason="it was taken out")
 
-# What may still name its folder: what has been, and the kit, which takes it out.
+# Files that may still name its folder: the past, and the kit, which removes it.
 LEFT = ("CHANGELOG.md", "kit/")
 
 
@@ -30,7 +30,7 @@ def compose(project: Path) -> set[str]:
     return set(yaml.safe_load((project / "docker-compose.yml").read_text())["services"])
 
 
-def test_it_goes_with_all_that_is_its_own(project: Path) -> None:
+def test_the_demo_is_removed_completely(project: Path) -> None:
     before, services, containers = snapshot(project), own(project), compose(project)
     assert run(project, "remove-demo") == 0
     after = snapshot(project)
@@ -67,7 +67,7 @@ def test_who_still_asks_it_is_told(
     assert told.startswith(f"{path.relative_to(project)} still asks data")
 
 
-def test_its_machinery_stays(project: Path) -> None:
+def test_the_machinery_stays(project: Path) -> None:
     run(project, "remove-demo")
     after = snapshot(project)
     for path in ("services/data_service.py", "tasks/data.py", "models/schemas.py"):
@@ -76,7 +76,7 @@ def test_its_machinery_stays(project: Path) -> None:
     assert "tests/e2e/client.py" in after
 
 
-def test_a_service_comes_and_goes_without_it(project: Path) -> None:
+def test_a_service_is_added_and_removed_without_the_demo(project: Path) -> None:
     run(project, "remove-demo")
     before, services = snapshot(project), own(project)
     assert run(project, "new-service", SERVICE) == 0
@@ -85,7 +85,7 @@ def test_a_service_comes_and_goes_without_it(project: Path) -> None:
     assert snapshot(project) == before
 
 
-def test_services_of_your_own_stay_when_it_goes(project: Path) -> None:
+def test_your_own_services_stay(project: Path) -> None:
     services, folder = own(project), f"services/{Name.parse(SERVICE).snake}/"
     run(project, "new-service", SERVICE)
     assert run(project, "remove-demo") == 0
@@ -95,15 +95,17 @@ def test_services_of_your_own_stay_when_it_goes(project: Path) -> None:
     assert folder not in snapshot(project)
 
 
-def test_it_cannot_go_twice(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_cannot_be_removed_twice(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(project, "remove-demo")
     before = snapshot(project)
     assert run(project, "remove-demo") == 1
-    assert "is not there" in capsys.readouterr().err
+    assert "is already removed" in capsys.readouterr().err
     assert snapshot(project) == before
 
 
-def test_nothing_else_names_its_folder(project: Path) -> None:
+def test_no_other_file_names_the_demos_folder(project: Path) -> None:
     run(project, "remove-demo")
     for path, (_, content) in snapshot(project).items():
         if not path.startswith(LEFT) and not path.endswith((".png", "/")):

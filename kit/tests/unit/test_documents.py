@@ -1,4 +1,4 @@
-"""The table of services in README.md is that of the registry: `make docs` writes it."""
+"""README.md's table of services matches the registry: `make docs` writes it."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def test_the_document_is_up_to_date() -> None:
     assert not tree.changes, "write it with: make docs"
 
 
-def test_a_service_has_a_row_while_it_is_there(project: Path) -> None:
+def test_each_service_has_a_row(project: Path) -> None:
     readme = project / "README.md"
     before = readme.read_text()
     commands.run("new-service", [SERVICE], project)
@@ -27,7 +27,7 @@ def test_a_service_has_a_row_while_it_is_there(project: Path) -> None:
     assert readme.read_text() == before
 
 
-def test_a_readme_of_your_own_is_left_alone(project: Path) -> None:
+def test_your_own_readme_is_unchanged(project: Path) -> None:
     for text in ("# Ours\n", None):
         if text is None:
             (project / "README.md").unlink()

@@ -1,4 +1,4 @@
-"""Entries of shared files: put in where they belong, taken out without a trace."""
+"""Entries of shared files: inserted where they belong, removed without a trace."""
 
 import json
 
@@ -118,7 +118,7 @@ def test_items_of_lists(text: str) -> None:
     assert {"name": "specimen", "envs": ["x"]} in yaml_lines.load(made)["resources"]
     assert yaml_lines.load(made)["labels"] == yaml_lines.load(text)["labels"]
     assert yaml_lines.remove(made, entry, force=False) == text
-    with pytest.raises(KitError, match="specimen is there already"):
+    with pytest.raises(KitError, match="specimen already exists"):
         yaml_lines.insert(made, entry)
 
 
@@ -131,7 +131,7 @@ def test_several_are_removed_in_any_order() -> None:
     assert made == text
 
 
-def test_what_someone_has_changed_stays_unless_forced() -> None:
+def test_edited_entries_stay_unless_forced() -> None:
     _, entry, _ = yaml_lines.entries(FRAGMENT)
     changed = EXPECTED.replace("    <<: *service\n\n    env", "    mine: 1\n    env")
     assert changed != EXPECTED
@@ -146,11 +146,11 @@ def test_what_someone_has_changed_stays_unless_forced() -> None:
     ("text", "reason"),
     [
         ("other: 1\n", "services is missing"),
-        ("services: {a: 1}\n", "services is one line"),
-        ("services: [\n", "this is no YAML"),
+        ("services: {a: 1}\n", "services is on one line"),
+        ("services: [\n", "invalid YAML"),
     ],
 )
-def test_what_yaml_cannot_be_extended_is_said(text: str, reason: str) -> None:
+def test_yaml_that_cannot_be_extended_is_explained(text: str, reason: str) -> None:
     entry = Entry(("services",), "  specimen: 1\n")
     with pytest.raises(KitError, match=reason):
         yaml_lines.insert(text, entry)
@@ -171,7 +171,7 @@ def test_json() -> None:
     assert [each["name"] for each in json.loads(made)["queues"]] == [
         *("one", "two", "three")
     ]
-    with pytest.raises(KitError, match="two is there already"):
+    with pytest.raises(KitError, match="two already exists"):
         json_lists.insert(made, first)
     changed = made.replace('"y": 1', '"y": 2')
     assert json_lists.remove(changed, second, force=False) is None
@@ -200,7 +200,7 @@ def test_python(before: str, after: str) -> None:
     assert removed is not None
     again = python_tuples.insert(removed, entry)
     assert list(python_tuples.entries(again)) == list(python_tuples.entries(after))
-    with pytest.raises(KitError, match="is there already"):
+    with pytest.raises(KitError, match="already exists"):
         python_tuples.insert(after.replace("'d'", "'e'"), entry)
     assert python_tuples.remove(after.replace("'d'", "'e'"), entry, force=False) is None
     with pytest.raises(KitError, match="the tuple ALL is missing"):

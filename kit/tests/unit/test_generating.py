@@ -1,4 +1,5 @@
-"""Services and resources in a copy of the project: what is there, and nothing after."""
+"""Services, resources and tasks in a copy of the project: added, and removed
+completely."""
 
 import json
 import re
@@ -39,7 +40,7 @@ def run(project: Path, *words: str) -> int:
 
 
 def lines(made: Snapshot, before: Snapshot) -> dict[str, int]:
-    """How many lines each file has more than before."""
+    """How many lines each file has gained."""
     return {
         path: content.count(b"\n") - before.get(path, (0, b""))[1].count(b"\n")
         for path, (_, content) in made.items()
@@ -48,7 +49,7 @@ def lines(made: Snapshot, before: Snapshot) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", [SERVICE, "trialprice", LONG])
-def test_a_service_comes_and_goes(project: Path, name: str) -> None:
+def test_a_service_is_added_and_removed(project: Path, name: str) -> None:
     before = snapshot(project)
     assert run(project, "new-service", name) == 0
     made = snapshot(project)
@@ -66,13 +67,13 @@ def test_a_service_is_small(project: Path, name: str) -> None:
     own = {path: count for path, count in more.items() if path not in before}
     assert len(own) <= 12
     assert sum(own.values()) <= 400
-    # A long name breaks lines in files that others share.
+    # A long name breaks lines in shared files.
     if name == SERVICE:
         assert sum(more.values()) <= 400
         assert more[service.REGISTRY] == 1
 
 
-def test_a_resource_comes_and_goes(project: Path) -> None:
+def test_a_resource_is_added_and_removed(project: Path) -> None:
     before = snapshot(project)
     assert run(project, "new-resource", "trial_order") == 0
     assert "backend/app/models/trial_order.py" in snapshot(project)
@@ -80,7 +81,7 @@ def test_a_resource_comes_and_goes(project: Path) -> None:
     assert snapshot(project) == before
 
 
-def test_a_task_comes_and_goes(project: Path) -> None:
+def test_a_task_is_added_and_removed(project: Path) -> None:
     before = snapshot(project)
     assert run(project, "new-task", TASK) == 0
     made = snapshot(project)
@@ -93,13 +94,13 @@ def test_a_task_comes_and_goes(project: Path) -> None:
     assert snapshot(project) == before
 
 
-def test_several_come_and_go_in_any_order(project: Path) -> None:
+def test_several_are_added_and_removed_in_any_order(project: Path) -> None:
     before = snapshot(project)
     for words in (
         ("new-service", "trialprice"),
         ("new-resource", RESOURCE),
         ("new-service", SERVICE),
-        # One name for all kinds of things but addresses.
+        # One name for all kinds of things except addresses.
         ("new-task", SERVICE),
         ("new-task", RESOURCE),
         ("remove-service", "trialprice"),
@@ -114,7 +115,7 @@ def test_several_come_and_go_in_any_order(project: Path) -> None:
     assert snapshot(project) == before
 
 
-def test_nothing_of_the_template_is_left_in_what_is_made(project: Path) -> None:
+def test_generated_files_contain_no_template_words(project: Path) -> None:
     before = snapshot(project)
     run(project, "new-service", LONG)
     run(project, "new-resource", LONG.replace("a", "c"))
@@ -128,7 +129,7 @@ def test_nothing_of_the_template_is_left_in_what_is_made(project: Path) -> None:
             assert max(map(len, text.splitlines()), default=0) <= 88, path
 
 
-def test_its_names_are_its_own(project: Path) -> None:
+def test_generated_names_are_unique(project: Path) -> None:
     run(project, "new-service", SERVICE)
     run(project, "new-service", OTHER)
     queues = json.loads((project / "rabbitmq/definitions.json").read_text())["queues"]
@@ -147,7 +148,7 @@ def test_its_names_are_its_own(project: Path) -> None:
     assert len(objects) == len(set(objects))
 
 
-def test_compose_files_get_their_part(project: Path) -> None:
+def test_compose_files_get_their_entries(project: Path) -> None:
     run(project, "new-service", SERVICE)
     made = yaml.safe_load((project / "docker-compose.yml").read_text())["services"]
     ((key, own),) = (each for each in made.items() if f"{SERVICE}-service" in each[0])
@@ -173,8 +174,8 @@ def test_a_project_without_containers_and_manifests(project: Path) -> None:
 
 
 @pytest.mark.skipif(not HAS_DEMO, reason="the data service was taken out")
-def test_the_data_service_has_what_a_new_one_gets(project: Path) -> None:
-    """One that is taken out by its entries must have them as they are made today."""
+def test_the_data_service_has_the_entries_of_a_new_one(project: Path) -> None:
+    """`remove-demo` removes its entries, so they must look as if generated today."""
     tree = Tree(project)
     rename = from_specimen(demo.NAME, demo.WORDS)
     for edit in entries(tree, service.TEMPLATES, rename):
@@ -195,7 +196,7 @@ def test_the_data_service_has_what_a_new_one_gets(project: Path) -> None:
         ("new-service", "data"),
     ],
 )
-def test_what_cannot_be_done_changes_nothing(
+def test_a_failed_command_changes_nothing(
     project: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(project, "new-service", SERVICE)
@@ -242,7 +243,7 @@ def test_without_the_registry_there_is_no_service(
     assert f"{service.REGISTRY} is missing" in capsys.readouterr().err
 
 
-def test_what_was_changed_since_is_removed_by_force_only(
+def test_edited_files_are_removed_only_with_force(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = snapshot(project)
@@ -269,18 +270,18 @@ def _queue(project: Path) -> str:
     return service.registered(Tree(project))[OWN.snake]
 
 
-def test_a_migration_that_others_build_upon_stays(
+def test_a_migration_that_others_depend_on_stays(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(project, "new-resource", RESOURCE)
     run(project, "new-resource", "trial-customer")
     before = snapshot(project)
     assert run(project, "remove-resource", RESOURCE) == 1
-    assert "create_trial_customers.py follows" in capsys.readouterr().err
+    assert "create_trial_customers.py depends on" in capsys.readouterr().err
     assert snapshot(project) == before
 
 
-def test_every_fragment_is_of_a_file_that_is_there(project: Path) -> None:
+def test_every_fragment_belongs_to_an_existing_file(project: Path) -> None:
     tree = Tree(project)
     made = list(entries(tree, service.TEMPLATES, from_specimen(OWN)))
     assert all(isinstance(edit, Add) for edit in made)

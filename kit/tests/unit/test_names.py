@@ -1,4 +1,4 @@
-"""Names: which are taken, in which spellings."""
+"""Valid names, and their spellings."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_every_spelling(text: str) -> None:
         "specimen",
     ],
 )
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_invalid_names_are_refused(text: str) -> None:
     with pytest.raises(KitError) as refusal:
         Name.parse(text)
     assert text[:LONGEST].strip() in str(refusal.value)
@@ -44,7 +44,7 @@ def test_plurals(one: str, many: str) -> None:
     assert Name.parse(one).plural.snake == many
 
 
-def test_words_of_a_template_become_those_of_the_name() -> None:
+def test_template_words_become_the_name() -> None:
     rename = from_specimen(Name.parse("price-list"), {"specimen/x": "lists/x"})
     before = "speci-men speci-mens specimen specimens Specimen Speci mens SPECIMEN_X"
     assert rename(before) == (

@@ -1,4 +1,4 @@
-"""A setting of your own: declare it, and follow the sentences of the tests."""
+"""A setting of your own: declare it, and follow the messages of the tests."""
 
 import os
 import re
@@ -41,7 +41,7 @@ Say = Callable[..., str]
 
 @pytest.fixture
 def say(project: Path) -> Say:
-    """What the tests of settings say in the copy; nothing if they pass."""
+    """What the setting tests report in the copy; empty if they pass."""
 
     def say(**env: str) -> str:
         paths = [project / "backend", project, project / "packages/chassis/src"]
@@ -65,9 +65,7 @@ def edit(file: Path, before: str, after: str) -> None:
 
 @pytest.mark.kit  # half a minute
 @pytest.mark.timeout(600)
-def test_a_group_of_the_backend_comes_is_renamed_and_goes(
-    project: Path, say: Say
-) -> None:
+def test_a_group_is_added_renamed_and_removed(project: Path, say: Say) -> None:
     config, example = project / CONFIG, project / ".env.example"
     untouched = config.read_text(), example.read_text()
     edit(config, "class Settings(ProcessSettings):", GROUP)

@@ -17,13 +17,13 @@ OLD = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re
 NEW = "7.8.9"
 ENTRY = "### Added\n\n* Something `useful`."
 
-# Versions of packages, and what was released before.
+# Versions of packages, and earlier releases.
 OTHERS = re.compile(r"requirements.*\.txt$|CHANGELOG.md$|pyproject.toml$|^docs/BENCH")
 
 
 @pytest.fixture
 def kit(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy under git, on main, with one line unreleased."""
+    """A copy under git, on main, with one unreleased line."""
     for name, value in IDENTITY.items():
         monkeypatch.setenv(name, value)
     changelog = project / "CHANGELOG.md"
@@ -49,7 +49,7 @@ def release(project: Path, version: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
-def test_a_version_is_everywhere(kit: Path) -> None:
+def test_a_release_updates_every_file(kit: Path) -> None:
     done = release(kit, NEW)
     assert done.returncode == 0, done.stderr
     assert git(kit, "status", "--porcelain") == ""
@@ -77,23 +77,23 @@ def test_a_version_is_everywhere(kit: Path) -> None:
     "version", ["", "1", "1.2", "v9.0.0", "9.0.0rc1", "09.0.0", "0.0.0", "9.0.0\n"]
 )
 def test_bad_versions_are_refused(kit: Path, version: str) -> None:
-    assert_refused(kit, version, "is no version|is older")
+    assert_refused(kit, version, "is not a version|is older")
 
 
 def test_a_version_is_released_once(kit: Path) -> None:
     assert release(kit, NEW).returncode == 0
-    assert_refused(kit, NEW, "There is a tag")
+    assert_refused(kit, NEW, "The tag v")
     git(kit, "tag", "--delete", f"v{NEW}")
-    assert_refused(kit, NEW, "CHANGELOG.md has 7.8.9 already")
+    assert_refused(kit, NEW, "CHANGELOG.md already has 7.8.9")
     assert_refused(kit, "8.0.0", "nothing below '## Unreleased'")
 
 
 def test_only_a_clean_main_is_released(kit: Path) -> None:
     (kit / "new").write_text("x")
-    assert_refused(kit, NEW, "There are changes")
+    assert_refused(kit, NEW, "There are uncommitted changes")
     (kit / "new").unlink()
     git(kit, "switch", "-qc", "topic")
-    assert_refused(kit, NEW, "Releases are made on main; this is topic")
+    assert_refused(kit, NEW, "Release from the branch main; this is topic")
 
 
 def test_a_commit_that_fails_leaves_nothing(kit: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_project_keeps_the_version_of_its_kit(kit: Path) -> None:
 
 
 @pytest.mark.skipif(is_renamed(), reason="a project has versions of its own")
-def test_the_kit_is_as_old_as_its_packages() -> None:
+def test_the_kit_and_its_packages_have_one_version() -> None:
     assert __version__ == OLD
 
 

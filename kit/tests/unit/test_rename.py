@@ -1,4 +1,4 @@
-"""A copy gets another name, and nothing keeps the old one."""
+"""A renamed copy keeps nothing of the old name."""
 
 import ast
 import re
@@ -48,7 +48,7 @@ MAY_STAY = re.compile("|".join((*LIBRARY, *SHARED)))
 
 
 def run(project: Path, *words: str) -> None:
-    """With the copy's own kit, whose names change too."""
+    """Run the copy's own kit, whose names change too."""
     python(project, "-m", "kit", *words)
 
 
@@ -87,7 +87,7 @@ def containers(project: Path) -> dict[str, Any]:
 
 
 def own_names(project: Path) -> set[str]:
-    """What two projects on one machine must not both have."""
+    """The names that two projects on one machine must not share."""
     services = containers(project).values()
     queues = set(service.registered(Tree(project)).values())
     built = {each["image"] for each in services if ":" not in each["image"]}
@@ -95,8 +95,8 @@ def own_names(project: Path) -> set[str]:
 
 
 @pytest.mark.skipif(is_renamed(), reason="the names of the kit are gone")
-def test_no_name_of_the_kit_is_left(renamed: Path) -> None:
-    """Only the library of the same name, and what all projects on a machine share."""
+def test_no_name_of_the_kit_remains(renamed: Path) -> None:
+    """Except the library of the same name, and what all projects on a machine share."""
     left = [
         f"{path}: {line}"
         for path, text in texts(renamed).items()
@@ -110,7 +110,7 @@ def test_no_name_of_the_kit_is_left(renamed: Path) -> None:
 
 @pytest.mark.kit  # half a minute
 @pytest.mark.timeout(600)
-def test_a_second_name_leaves_nothing_of_the_first(before: Path) -> None:
+def test_a_second_rename_keeps_nothing_of_the_first(before: Path) -> None:
     """One word, as long as may be; with the kit's name in it; with a digit."""
     word = "b" * LONGEST
     (before / "NOTES.md").write_text(f"# Of {word}\n\nAbout {word}: `{word}`\n")
@@ -133,12 +133,12 @@ def test_the_changelog_of_the_kit_stays(before: Path, renamed: Path) -> None:
 
 
 def meaning(path: str, text: str) -> str:
-    """Without the layout of Python, where lines were longer for a while."""
+    """The text without Python's layout, where lines had other lengths."""
     return ast.dump(ast.parse(text)) if path.endswith(".py") else text
 
 
 def texts(project: Path) -> dict[str, str]:
-    """The content of each file that is text."""
+    """The content of each text file."""
     return {
         path: content.decode()
         for path, (_, content) in snapshot(project).items()
@@ -165,7 +165,7 @@ def subnet(project: Path) -> str:
     return str(loaded["networks"]["gateway"]["ipam"]["config"][0]["subnet"])
 
 
-def test_the_new_ones_agree(renamed: Path) -> None:
+def test_the_new_names_agree(renamed: Path) -> None:
     folder = renamed / "deploy/overlays/development"
     overlay = yaml.safe_load((folder / "kustomization.yaml").read_text())
     assert overlay["namespace"] == PROJECT
@@ -186,7 +186,7 @@ for each in settings.services:
     assert told.startswith(f"{NEW.title} ") and told.endswith(f"/{NEW.snake}_db\n")
 
 
-def test_the_capacity_model_names_what_the_manifests_have(before: Path) -> None:
+def test_the_capacity_model_names_the_manifests_workloads(before: Path) -> None:
     for name in (PROJECT, OTHER_PROJECT):
         run(before, "rename", name)
         said = python(before, "-m", "deploy.capacity")
@@ -219,7 +219,7 @@ def test_the_longest_name_fits(before: Path) -> None:
             assert max(map(len, text.splitlines()), default=0) <= 88, path
 
 
-def test_services_come_and_go_under_the_new_name(renamed: Path) -> None:
+def test_services_are_added_and_removed_under_the_new_name(renamed: Path) -> None:
     state = snapshot(renamed)
     run(renamed, "new-service", OTHER)
     assert service.registered(Tree(renamed))[OTHER] == f"{NEW.snake}_{OTHER}_queue"

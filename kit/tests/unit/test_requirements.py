@@ -1,4 +1,4 @@
-"""The generators run with what `make run` installs."""
+"""The generators need only what `make run` installs."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ from kit import commands
 from local.bootstrap import COMMANDS
 
 
-def test_it_needs_what_make_run_installs() -> None:
+def test_the_generators_need_only_the_runtime_packages() -> None:
     text = (commands.ROOT / "local/requirements.txt").read_text()
     pinned = set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
     imported = {

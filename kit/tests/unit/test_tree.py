@@ -9,7 +9,7 @@ from kit.tests.copies import snapshot
 from kit.tree import KitError, Tree
 
 
-def test_nothing_is_written_before_all_is_known(tmp_path: Path) -> None:
+def test_nothing_is_written_before_all_checks_pass(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.write("a/b.txt", "x")
     assert tree.exists("a/b.txt") and tree.read("a/b.txt") == "x"
@@ -18,7 +18,7 @@ def test_nothing_is_written_before_all_is_known(tmp_path: Path) -> None:
     assert (tmp_path / "a/b.txt").read_text() == "x"
 
 
-def test_a_failure_in_the_middle_puts_everything_back(
+def test_a_failure_midway_restores_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "script").write_text("old\r\n")
@@ -43,7 +43,7 @@ def test_a_failure_in_the_middle_puts_everything_back(
     assert snapshot(tmp_path) == before
 
 
-def test_a_folder_goes_with_its_last_file(tmp_path: Path) -> None:
+def test_an_empty_folder_is_removed(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.write("a/b/c", "x")
     tree.write("a/d", "x")

@@ -1,4 +1,4 @@
-"""The speci men service: serves its queue until told to stop."""
+"""The speci men service: serves its queue until it is stopped."""
 
 from app.specimen_service import SpecimenService
 from chassis.service import serve

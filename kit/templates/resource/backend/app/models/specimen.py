@@ -1,4 +1,4 @@
-"""Speci mens: the table, and what the API takes and gives."""
+"""Speci mens: the table, and the models of the API."""
 
 from datetime import datetime
 from typing import Annotated
@@ -28,7 +28,7 @@ class Specimen(SQLModel, table=True):
 
 
 class SpecimenContent(BaseModel):
-    """What a client may set."""
+    """The fields that a client may set."""
 
     model_config = ConfigDict(extra="forbid") | example(
         title="The first", note="A note"
@@ -39,7 +39,7 @@ class SpecimenContent(BaseModel):
 
 
 class SpecimenRead(BaseModel):
-    """What a client sees."""
+    """The fields that a client sees."""
 
     model_config = ConfigDict(from_attributes=True) | example(
         id=1,

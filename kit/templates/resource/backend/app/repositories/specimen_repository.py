@@ -1,4 +1,4 @@
-"""Access to speci mens."""
+"""Database access to speci mens."""
 
 from sqlmodel import col, delete
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -8,20 +8,20 @@ from app.repositories.pages import Page, Rows, read_page
 
 
 class SpecimenRepository:
-    """Works in the session that it is given, and never commits."""
+    """Works in the given session, and never commits."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def add(self, specimen: Specimen) -> Specimen:
-        """Store a new one, or what has changed; its columns are those of the table."""
+        """Store a new or a changed row, and read back what the database set."""
         self._session.add(specimen)
         await self._session.flush()
         await self._session.refresh(specimen)
         return specimen
 
     async def get(self, specimen_id: int) -> Specimen | None:
-        """The one of that id, if there is one."""
+        """The row with that id, or None."""
         return await self._session.get(Specimen, specimen_id)
 
     async def get_page(self, page: Page) -> Rows[Specimen]:
@@ -29,6 +29,6 @@ class SpecimenRepository:
         return await read_page(self._session, Specimen, page)
 
     async def delete(self, specimen_id: int) -> bool:
-        """False if there was none of that id."""
+        """Delete the row with that id; False if there is none."""
         query = delete(Specimen).where(col(Specimen.id) == specimen_id)
         return (await self._session.exec(query)).rowcount > 0

@@ -1,4 +1,4 @@
-"""What can be done with speci mens: your rules belong here."""
+"""The business rules of speci mens: your code belongs here."""
 
 from app.core.exceptions import NotFound
 from app.models.specimen import Specimen, SpecimenContent
@@ -7,7 +7,7 @@ from app.repositories.specimen_repository import SpecimenRepository
 
 
 class SpecimenService:
-    """One for each request, over that request's session. The edge commits."""
+    """One instance per request, with that request's session. The edge commits."""
 
     def __init__(self, specimens: SpecimenRepository) -> None:
         self._specimens = specimens
@@ -17,7 +17,7 @@ class SpecimenService:
         return await self._specimens.add(Specimen(**content.model_dump()))
 
     async def get(self, specimen_id: int) -> Specimen:
-        """Raises NotFound if there is none of that id."""
+        """The one with that id; raises NotFound if there is none."""
         found = await self._specimens.get(specimen_id)
         if found is None:
             raise NotFound(f"No speci men {specimen_id}")
@@ -28,12 +28,12 @@ class SpecimenService:
         return await self._specimens.get_page(page)
 
     async def replace(self, specimen_id: int, content: SpecimenContent) -> Specimen:
-        """Raises NotFound if there is none of that id."""
+        """Replace its content; raises NotFound if there is none."""
         found = await self.get(specimen_id)
         found.sqlmodel_update(content.model_dump())
         return await self._specimens.add(found)
 
     async def delete(self, specimen_id: int) -> None:
-        """Raises NotFound if there is none of that id."""
+        """Delete it; raises NotFound if there is none."""
         if not await self._specimens.delete(specimen_id):
             raise NotFound(f"No speci men {specimen_id}")

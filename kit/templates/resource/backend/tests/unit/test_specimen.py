@@ -1,4 +1,4 @@
-"""The rules of speci mens alone, over a repository in memory."""
+"""The rules of speci mens alone, with a repository in memory."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from app.services.specimen_service import SpecimenService
 
 
 class Memory:
-    """Stands for the repository."""
+    """Replaces the repository."""
 
     def __init__(self) -> None:
         self.rows: dict[int, Specimen] = {}

@@ -1,4 +1,4 @@
-"""What the speci men endpoint takes and gives."""
+"""Requests and answers of the speci men endpoints."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,11 +6,11 @@ from app.models.schemas import AsyncDataRequest, DataRequest, TaskResult, exampl
 
 
 class SpecimenPayload(BaseModel):
-    """What the service is to work on."""
+    """The payload for the service."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1, max_length=1_000, description="What to repeat.")
+    text: str = Field(min_length=1, max_length=1_000, description="The text to repeat.")
     times: int = Field(1, ge=1, le=100, description="How often.")
 
 
@@ -26,20 +26,20 @@ class SpecimenRequest(DataRequest):
 
 
 class AsyncSpecimenRequest(SpecimenRequest, AsyncDataRequest):
-    """Work to do later, and how urgent it is."""
+    """Work to do later, and its urgency."""
 
     model_config = example(payload={"text": "hello ", "times": 2}, priority="high")
 
 
 class SpecimenOutcome(BaseModel):
-    """What the service answers, for the documentation: answers are not checked."""
+    """The service's outcome, for the documentation: no response is checked."""
 
     text: str
     length: int
 
 
 class SpecimenResult(TaskResult):
-    """The outcome, in the form of all results."""
+    """The result, with the outcome in it."""
 
     model_config = example(
         task_id="-", task_status="Success", outcome={"text": "aa", "length": 2}

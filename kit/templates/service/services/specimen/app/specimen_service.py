@@ -1,4 +1,4 @@
-"""What the speci men service does: put your own here."""
+"""The speci men service: put your own code here."""
 
 import json
 
@@ -6,15 +6,15 @@ from chassis.errors import ServiceError
 
 
 class SpecimenService:
-    """Repeats a text. One instance serves all threads: keep nothing on `self`."""
+    """Repeats a text. One instance serves all threads: keep no state on `self`."""
 
     def call(self, data: str) -> tuple[str, str]:
-        """Takes the JSON of `{"payload": {"text", "times"}, "description"}`; what these
-        may be, `backend/app/models/specimen.py` says.
+        """Process the JSON of `{"payload": {"text", "times"}, "description"}`;
+        `backend/app/models/specimen.py` declares these fields.
         Decimals, dates and UUIDs arrive as text.
 
         Returns the JSON of the outcome, and the task type. Raises ServiceError with
-        code `too_long`. A request may come twice: make that harmless.
+        code `too_long`. A request may be delivered twice: make repeating harmless.
         """
         payload = json.loads(data)["payload"]
         text = payload["text"] * payload["times"]

@@ -1,4 +1,4 @@
-"""Speci men: a task of the worker, and when beat sends it."""
+"""Speci men: a task of the worker, with its schedule."""
 
 import logging
 
@@ -18,12 +18,11 @@ HOUR = 60 * 60.0
 @scheduled(lambda settings: HOUR, queue="low")
 @shared_task
 def run_specimen() -> int:
-    """Your work belongs here: this counts the stored records, and logs the number.
+    """Replace this with your work: it counts the stored records, and logs the number.
 
-    It may run twice, so let the second run change nothing. A service is asked by
+    It may run twice, so the second run must change nothing. To call a service, use
     ``get_worker_resources().call_service("pricing", {"payload": 1})``. An endpoint with
-    ``tasks: TaskPublisherDep`` has it run at once by ``await tasks.send(NAME)``, where
-    NAME is
+    ``tasks: TaskPublisherDep`` starts it with ``await tasks.send(NAME)``, where NAME is
     "app.tasks.specimen.run_specimen".
     """
     query = select(func.count()).select_from(DataProcessingRecord)

@@ -1,4 +1,4 @@
-"""Speci men: what the task does, and when."""
+"""Speci men: the work of the task, and its schedule."""
 
 import json
 from typing import Any

@@ -17,13 +17,13 @@ router = APIRouter(prefix="/speci-mens", tags=["speci-mens"])
 
 
 async def get_specimen_service(session: SessionDep) -> SpecimenService:
-    """A service for this request."""
+    """The service for this request."""
     return SpecimenService(SpecimenRepository(session))
 
 
 SpecimenServiceDep = Annotated[SpecimenService, Depends(get_specimen_service)]
 SpecimenId = Annotated[
-    int, Path(ge=1, le=2**63 - 1, description="As `id` of a row.", examples=[1])
+    int, Path(ge=1, le=2**63 - 1, description="The `id` of a row.", examples=[1])
 ]
 
 
@@ -36,7 +36,7 @@ SpecimenId = Annotated[
 async def create_specimen(
     content: SpecimenContent, service: SpecimenServiceDep, response: Response
 ) -> object:
-    """Store a new one. `Location` names it."""
+    """Create one. `Location` is its address."""
     created = await service.create(content)
     response.headers["Location"] = f"/api/v1/speci-mens/{created.id}"
     return created
@@ -53,7 +53,7 @@ async def get_specimens(
     request: Request,
     response: Response,
 ) -> object:
-    """All, newest first. `Link` names the next page."""
+    """Read all, newest first. `Link` names the next page."""
     found = await service.get_page(page)
     link_next(request, response, found)
     return found
@@ -63,7 +63,7 @@ async def get_specimens(
     "/{specimen_id}", response_model=SpecimenRead, responses=responses(404, 422, 503)
 )
 async def get_specimen(specimen_id: SpecimenId, service: SpecimenServiceDep) -> object:
-    """One of them."""
+    """Read one."""
     return await service.get(specimen_id)
 
 
@@ -75,7 +75,7 @@ async def get_specimen(specimen_id: SpecimenId, service: SpecimenServiceDep) -> 
 async def replace_specimen(
     specimen_id: SpecimenId, content: SpecimenContent, service: SpecimenServiceDep
 ) -> object:
-    """Give one another content."""
+    """Replace the content of one."""
     return await service.replace(specimen_id, content)
 
 

@@ -1,4 +1,4 @@
-"""Asking the speci men service: at once, or later."""
+"""Endpoints of the speci men service: at once, or later."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ SpecimenDep = Annotated[DataService, Depends(service_for("specimen"))]
     responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
 async def process_specimen(request: SpecimenRequest, service: SpecimenDep) -> Response:
-    """Wait for the outcome. It is stored by then; `Location` names its record."""
+    """Process the payload and wait. `Location` names the stored record."""
     task_id, outcome = await service.process(request)
     return processed(task_id, outcome)
 
@@ -37,9 +37,9 @@ async def process_specimen(request: SpecimenRequest, service: SpecimenDep) -> Re
 async def process_specimen_async(
     request: AsyncSpecimenRequest, service: SpecimenDep, response: Response
 ) -> TaskResult:
-    """Accept the work; `Location` is where to ask for the outcome.
+    """Accept the work; `Location` is the address of its status.
 
-    Once this has answered 202, the work ends in `Success` or `Failure`.
+    After the 202, the work always ends in `Success` or `Failure`.
     """
     result = await service.accept(request)
     response.headers["Location"] = f"/api/v1/speci-men/process-async/{result.task_id}"
