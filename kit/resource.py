@@ -45,8 +45,8 @@ def existing(tree: Tree, name: Name) -> tuple[list[Edit], str]:
         if revision in before:
             raise KitError(
                 f"{path} depends on the migration to be removed. First downgrade the "
-                f"database (`make downgrade TO={previous[0]}`) and remove that file, or "
-                "drop the table in a new migration"
+                f"database (`make downgrade TO={previous[0]}`) and remove that file, "
+                "or drop the table in a new migration"
             )
     return _edits(tree, name, PurePath(found[0]).name, previous[0]), previous[0]
 

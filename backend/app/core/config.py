@@ -44,7 +44,7 @@ class DatabaseSettings(Group):
 
     database_url: SecretStr = Field(
         SecretStr(f"postgresql+psycopg2://{ROLE}:{ROLE}@postgres:5432/fastapi_db"),
-        description="The database, as a SQLAlchemy URL",
+        description="URL of the database, as SQLAlchemy writes it",
     )
     async_database_url: SecretStr | None = Field(
         None, description="The same for asyncpg; derived from DATABASE_URL if unset"
