@@ -5,7 +5,6 @@ docs/RUN.svg.
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,10 +14,12 @@ from tempfile import TemporaryDirectory
 
 from kit.tests.copies import copy_project
 from local.apps import ROOT, answers
+from local.ports import is_free
 from local.registry import lacks_demo
 from tests.e2e.client import wait_for
 from tests.tour import pages, picture
 
+PORT = 8081
 PICTURE = ROOT / "docs" / "RUN.svg"
 START = "make run"
 READY = "Ctrl-C stops everything."  # the last line that it prints by itself
@@ -30,6 +31,8 @@ def main() -> None:
     """Start, ask, stop; then write."""
     if lacks_demo("tests.tour"):
         return
+    if not is_free(PORT):
+        sys.exit(f"Something listens on {PORT}, which the pages show: stop it first")
     with TemporaryDirectory() as folder:
         project = copy_project(Path(folder) / FOLDER)
         log = Path(folder) / "log"
@@ -42,8 +45,8 @@ def main() -> None:
                 start_new_session=True,
             )
         try:
-            url = wait_for(lambda: _ready(process, log), READY, INSTALLATION)
-            done = [_ask(page, url) for page in pages.PAGES]
+            wait_for(lambda: _ready(process, log), READY, INSTALLATION)
+            done = [_ask(page) for page in pages.PAGES]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
@@ -57,24 +60,22 @@ def main() -> None:
         page.write_text(pages.written(page.read_text(), steps))
 
 
-def _ready(process: subprocess.Popen[bytes], log: Path) -> str | None:
+def _ready(process: subprocess.Popen[bytes], log: Path) -> bool:
     text = log.read_text()
     if process.poll() is not None:
         sys.exit(text)
-    found = re.search(r"(http://[\d.:]+)/api/v1/docs", text)
-    if found is None or READY not in text or not answers(f"{found[1]}/health/ready"):
-        return None
-    with urllib.request.urlopen(f"{found[1]}/health") as health:
+    if READY not in text or f"{pages.SHOWN_URL}/" not in text:
+        return False
+    if not answers(f"{pages.SHOWN_URL}/health/ready"):
+        return False
+    with urllib.request.urlopen(f"{pages.SHOWN_URL}/health") as health:
         # In the first seconds RabbitMQ has no figures of the queues.
-        return None if b"no figures" in health.read() else found[1]
+        return b"no figures" not in health.read()
 
 
-def _ask(page: Path, url: str) -> list[pages.Step]:
-    """What the page's commands say now, with the address that the page shows."""
-    return [
-        pages.Step(*(text.replace(url, pages.SHOWN_URL) for text in real))
-        for _, real in pages.run(page.read_text(), url, {})
-    ]
+def _ask(page: Path) -> list[pages.Step]:
+    """What the page's commands say now."""
+    return [real for _, real in pages.run(page.read_text(), pages.SHOWN_URL, {})]
 
 
 if __name__ == "__main__":
