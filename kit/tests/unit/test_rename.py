@@ -38,6 +38,7 @@ LIBRARY = (
         r"\bFastAPI\b(?! micro)",
         "FastAPIInstrumentor",
     ),
+    *("full-stack-fastapi-template", r"github\.com/fastapi/"),
     *("fastapi[-_]offline", r"\binstrumentation[-.]fastapi", "`-fastapi`"),
     *(r"\bfastapi[=>]=", r"# +fastapi$", r"\| fastapi \|", "- fastapi$"),
     *('(?<!PASSWORD": )"fastapi"', r'removeprefix\("fastapi-"\)'),

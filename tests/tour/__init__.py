@@ -1,0 +1,1 @@
+"""What README.md and docs/TOUR.md show of the running system."""
