@@ -20,7 +20,7 @@ HASTE = {
     "OTEL_BSP_SCHEDULE_DELAY": "100",
     "OTEL_BLRP_SCHEDULE_DELAY": "100",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds, in Python
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "5",  # seconds, in Python
 }
 
 

@@ -32,8 +32,8 @@ def collector(request: pytest.FixtureRequest, traced: Traced) -> Iterator[str]:
 
 @EACH_PROTOCOL
 def test_a_lost_collector_costs_nothing(traced: Traced, collector: str) -> None:
-    """Four seconds show what happens to a batch: it is given up after two."""
-    assert_costs_nothing(traced, seconds=4)
+    """Seven seconds show what happens to a batch: it is given up after five."""
+    assert_costs_nothing(traced, seconds=7)
     if collector == "gone":
         assert_stops_in_time(traced)
 
@@ -54,12 +54,24 @@ def assert_costs_nothing(traced: Traced, seconds: float) -> None:
         for app in [*traced.stack.apis, *traced.stack.services]
         for process in tree(app.pid)
     ]
-    before = load(traced, seconds=2)
+    before, cost = measure(traced, processes, seconds=2)
     memory = resident(processes)
-    during = load(traced, seconds)
+    during, cost_during = measure(traced, processes, seconds)
     grown = resident(processes) - memory
-    assert statistics.median(during) < 1.5 * statistics.median(before) + 0.005
+    # Other work on this machine makes requests slower. One that waits for a collector
+    # takes seconds, and what else it costs is seen by the processor's time.
+    assert during < 1.5 * before + 0.25
+    assert cost_during < 1.5 * cost
     assert grown < 40e6 * len(processes)
+
+
+def measure(
+    traced: Traced, processes: list[psutil.Process], seconds: float
+) -> tuple[float, float]:
+    """The median time of a request under load, and the processor's time for one."""
+    began = spent(processes)
+    times = load(traced, seconds)
+    return statistics.median(times), (spent(processes) - began) / len(times)
 
 
 def assert_stops_in_time(traced: Traced) -> None:
@@ -97,3 +109,8 @@ def tree(pid: int) -> list[psutil.Process]:
 
 def resident(processes: list[psutil.Process]) -> int:
     return sum(process.memory_info().rss for process in processes)
+
+
+def spent(processes: list[psutil.Process]) -> float:
+    """The processor's seconds."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
