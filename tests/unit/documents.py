@@ -51,14 +51,6 @@ def pages_linked(document: Path) -> Iterator[Path]:
         yield target / "README.md" if target.is_dir() else target
 
 
-def sentences(document: Path) -> Iterator[str]:
-    """Its sentences, cells of tables and headings; a piece of code is one word."""
-    text = "\n" + re.sub(r"<!--.*?-->", "", prose(document), flags=re.DOTALL)
-    text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`\n]+`", "code", text))
-    for block in re.split(r"\n\s*(?:[*#>-]+|\d+\.) |\n\s*\n|\|", text):
-        yield from re.split(r"(?<=[.!?])\s+", " ".join(block.split()))
-
-
 def anchors(document: Path) -> set[str]:
     """The names of its headings, as GitHub makes them."""
     found: set[str] = set()

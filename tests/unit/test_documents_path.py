@@ -1,4 +1,4 @@
-"""The way through the documents: each is found, and the first ones read easily."""
+"""The path through the documents: each page can be reached and is listed."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 
 from local.apps import ROOT
-from tests.unit.documents import documents, pages_linked, prose, sentences
+from tests.unit.documents import documents, pages_linked, prose
 
 README = ROOT / "README.md"
 LISTS = ROOT / "docs" / "README.md"
-FIRST = [README, *(ROOT / "docs" / name for name in ("TOUR.md", "TUTORIAL.md"))]
-LONGEST = 30  # words of a sentence
 
 # A team may write a README of its own, which need not lead anywhere.
 of_the_kit = pytest.mark.skipif(
@@ -38,23 +36,6 @@ def test_the_list_of_documents_names_every_page_of_its_folder() -> None:
     listed = set(pages_linked(LISTS))
     pages = {page for page in LISTS.parent.glob("*.md") if page != LISTS}
     assert pages <= listed
-
-
-@pytest.mark.parametrize("page", FIRST, ids=lambda page: page.name)
-def test_sentences_are_short(page: Path) -> None:
-    assert [each for each in sentences(page) if len(each.split()) > LONGEST] == []
-
-
-def test_sentences_are_taken_apart(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(
-        "# A heading\n\nOne\nsentence: two. `a. b` [Three](x.md)!\n\n"
-        "* four\n* five\n\n| six | seven |\n\n```bash\nno prose.\n```\n"
-    )
-    assert [each for each in sentences(page) if each] == [
-        *("A heading", "One sentence: two.", "code Three!"),
-        *("four", "five", "six", "seven"),
-    ]
 
 
 @of_the_kit
