@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from local.apps import BACKEND, ROOT
+from local.apps import BACKEND, service_folders
 from local.registry import registered
 from local.tests.integration.conftest import NewLauncher
 from local.tests.integration.debugger import Debugger
 
 DATA = "/api/v1/data/process"
-SERVICE = ROOT / "services/dataservice/app/data_service.py"
 
 
 class Client(threading.Thread):
@@ -68,7 +67,9 @@ def stop_in_api(port: int, url: str) -> None:
 
 def stop_in_service(port: int, url: str) -> None:
     debugger = Debugger(port)
-    debugger.break_at(SERVICE, "self._parse(data)")
+    folders = {folder.name: folder for folder in service_folders()}
+    file = folders["dataservice"] / "app/data_service.py"
+    debugger.break_at(file, "self._parse(data)")
     client = Client(url + DATA, "hello")
     function, thread = debugger.wait_stopped()
     assert function.endswith("call") and "hello" in debugger.evaluate("data")
