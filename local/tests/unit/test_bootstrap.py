@@ -37,6 +37,8 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             binaries.mkdir(parents=True)
             (project / ".venv/lib/python3.11/site-packages").mkdir(parents=True)
             (binaries / "python").touch()
+        elif command[2] == "ensurepip":
+            binaries = project / ".venv" / "bin"
             (binaries / "pip").write_text(f"#!{binaries}/python\n")
         else:
             files = [word for word in command if word.endswith(".txt")]
