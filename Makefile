@@ -135,29 +135,33 @@ merge-revisions:  ## Join the newest migrations of two branches (M="join the upd
 
 ##@ Containers
 
-up:  ## Start the containers, each when what it needs is healthy (ARGS=--build after changes)
+.PHONY: .docker
+.docker:
+	@deploy/compose/require-docker.sh $(COMPOSE)
+
+up: .docker  ## Start the containers, each when what it needs is healthy (ARGS=--build after changes)
 	@$(COMPOSE) up -d $(ARGS)
 
-down:  ## Stop the containers; data stays (ARGS=-v removes it too)
+down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
 	@$(COMPOSE) down $(ARGS)
 
-logs:  ## Follow the containers' logs (ARGS=api for one)
+logs: .docker  ## Follow the containers' logs (ARGS=api for one)
 	@$(COMPOSE) logs -f --tail=100 $(ARGS)
 
-ps:  ## State of the containers
+ps: .docker  ## State of the containers
 	@$(COMPOSE) ps $(ARGS)
 
-shell:  ## A shell in the API's container
+shell: .docker  ## A shell in the API's container
 	@$(COMPOSE) exec api bash
 
-psql:  ## SQL in the database of the containers
+psql: .docker  ## SQL in the database of the containers
 	@$(COMPOSE) exec postgres psql -U fastapi fastapi_db $(ARGS)
 
-up-dev:  ## The containers with the code of this folder, reloaded when it changes
+up-dev: .docker  ## The containers with the code of this folder, reloaded when it changes
 	@$(DEV) up $(ARGS)
 
-scale:  ## Several APIs, workers and data services (ARGS="--scale api=5")
+scale: .docker  ## Several APIs, workers and data services (ARGS="--scale api=5")
 	@API_HOST_PORT= $(SCALED) up -d $(ARGS)
 
-rolling-restart:  ## Restart scaled APIs one by one (ARGS=--recreate for a new image)
+rolling-restart: .docker  ## Restart scaled APIs one by one (ARGS=--recreate for a new image)
 	@COMPOSE="$(SCALED)" deploy/compose/rolling-restart.sh $(ARGS)
