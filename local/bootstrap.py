@@ -201,7 +201,7 @@ def _create() -> None:
     except ImportError:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise SetupError(
-            f"Python {version} lacks its `venv` module. On Debian or Ubuntu:\n"
+            f"Python {version} lacks its venv module. On Debian or Ubuntu:\n"
             f"  apt-get install python{version}-venv"
         ) from None
     if VENV.exists():
