@@ -144,29 +144,33 @@ merge-revisions:  ## Merge the newest migrations of two branches (M="join the up
 
 ##@ Containers
 
-up:  ## Start the containers in order of their dependencies (ARGS=--build after changes)
+.PHONY: .docker
+.docker:
+	@deploy/compose/require-docker.sh $(COMPOSE)
+
+up: .docker  ## Start the containers in order of their dependencies (ARGS=--build after changes)
 	@$(COMPOSE) up -d $(ARGS)
 
-down:  ## Stop the containers; data stays (ARGS=-v removes it too)
+down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
 	@$(COMPOSE) down $(ARGS)
 
-logs:  ## Follow the containers' logs (ARGS=api for one)
+logs: .docker  ## Follow the containers' logs (ARGS=api for one)
 	@$(COMPOSE) logs -f --tail=100 $(ARGS)
 
-ps:  ## Show the state of the containers
+ps: .docker  ## Show the state of the containers
 	@$(COMPOSE) ps $(ARGS)
 
-shell:  ## Open a shell in the API's container
+shell: .docker  ## Open a shell in the API's container
 	@$(COMPOSE) exec api bash
 
-psql:  ## Open psql on the containers' database
+psql: .docker  ## Open psql on the containers' database
 	@$(COMPOSE) exec postgres psql -U fastapi fastapi_db $(ARGS)
 
-up-dev:  ## Start the containers with this folder's code; reload it on save
+up-dev: .docker  ## Start the containers with this folder's code; reload it on save
 	@$(DEV) up $(ARGS)
 
-scale:  ## Start several APIs, workers and data services (ARGS="--scale api=5")
+scale: .docker  ## Start several APIs, workers and data services (ARGS="--scale api=5")
 	@API_HOST_PORT= $(SCALED) up -d $(ARGS)
 
-rolling-restart:  ## Restart scaled APIs one by one (ARGS=--recreate for a new image)
+rolling-restart: .docker  ## Restart scaled APIs one by one (ARGS=--recreate for a new image)
 	@COMPOSE="$(SCALED)" deploy/compose/rolling-restart.sh $(ARGS)

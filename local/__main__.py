@@ -1,6 +1,6 @@
 """Entry of `python3 -m local COMMAND`: prepares `.venv`, then runs the command in it.
 
-This file, `bootstrap.py` and `isolation.py` run on the system's Python with nothing
+This file, `advice.py`, `bootstrap.py` and `isolation.py` run on the system's Python with nothing
 installed, so they import the standard library only, and this one still parses on old
 Pythons.
 """
@@ -14,6 +14,19 @@ def main():  # type: () -> int
         print("This kit needs Python 3.11 or newer; this is", sys.version.split()[0])
         print("Try a newer one by name, such as: make run PYTHON=python3.11")
         return 1
+    from local.advice import advice
+
+    try:
+        return _run()
+    except OSError as error:
+        known = advice(str(error))
+        if not known:
+            raise
+        print(str(error) + known, file=sys.stderr)
+        return 1
+
+
+def _run():  # type: () -> int
     from local import bootstrap
     from local.isolation import isolated
 
@@ -35,8 +48,12 @@ def main():  # type: () -> int
     if not bootstrap.runs_in_venv() or environment != os.environ:
         words = [str(python), "-m", "local", *arguments]
         os.execve(python, words, environment)
-    from local import commands
-
+    try:
+        from local import commands
+    except ModuleNotFoundError as error:
+        print("`.venv` is incomplete:", error, file=sys.stderr)
+        print("Remove it (rm -rf .venv); the next command makes it.", file=sys.stderr)
+        return 1
     return commands.run(arguments[0], arguments[1:])
 
 

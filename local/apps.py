@@ -69,7 +69,8 @@ class App(Server):
         return Command([*argv, *self.arguments], self.cwd, environment)
 
     def ready(self) -> bool:
-        return self.alive and self.probe()
+        # Asked afterwards: one that dies meanwhile waits at no queue, and need not.
+        return self.probe() and self.alive
 
 
 def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:

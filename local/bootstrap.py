@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local import installation
+from local.advice import advice
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -196,19 +197,27 @@ def _lock() -> Iterator[None]:
 
 def _create() -> None:
     if runs_in_venv():
-        raise SetupError("`.venv` is broken: run this with the system's Python.")
+        raise SetupError(
+            "`.venv` was made in another folder or by another Python, and this is the\n"
+            "Python of it. Run `deactivate`, then `python3 -m local setup`."
+        )
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise SetupError(
-            f"Python {version} lacks its `venv` module. On Debian or Ubuntu:\n"
+            f"Python {version} lacks its venv module. On Debian or Ubuntu:\n"
             f"  apt-get install python{version}-venv"
         ) from None
+    if VENV.exists():
+        print("`.venv` is half made, or of another folder or Python.", flush=True)
     print("Creating .venv ...", flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(VENV)], "creating .venv failed")
+    failure = "creating .venv failed"
+    _run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], failure)
+    # venv itself would keep from us why this fails.
+    _run([str(PYTHON), "-Im", "ensurepip", "--default-pip"], failure)
 
 
 def _install(files: list[Path]) -> None:
@@ -232,4 +241,5 @@ def _run(command: list[str], failure: str) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if result.returncode:
-        raise SetupError(f"{result.stdout}\n{failure} (exit code {result.returncode})")
+        said = f"{result.stdout}\n{failure} (exit code {result.returncode})"
+        raise SetupError(f"{said}{advice(result.stdout)}")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from local.advice import advice
 from local.state import MARKER, NAME_MARKER, State, end_leftovers, kill_all, wait_gone
 
 _PR_SET_PDEATHSIG = 1
@@ -30,7 +31,11 @@ _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 class ProcessFailed(RuntimeError):
-    """A process ended or did not become ready; holds the end of its log."""
+    """A process ended or did not become ready; holds the end of its log, and advice on
+    known faults in it."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"{said}{advice(said)}")
 
 
 class Cancelled(Exception):

@@ -33,7 +33,8 @@ Say = Callable[[str], None]
 NO_RABBITMQ = (
     "RabbitMQ is not on this machine and cannot be installed without a question.\n"
     "RPC goes over Redis instead. Missing then: the dead-letter queue, queue limits,\n"
-    "and the immediate answer when no service is there (calls wait for their deadline)."
+    "and the immediate answer when no service is there (calls wait for their deadline).\n"
+    "To have it, install the package rabbitmq-server, and start again."
 )
 NO_NGINX = (
     "nginx is not on this machine and cannot be installed without a question;\n"
@@ -60,6 +61,7 @@ class Servers:
         rabbitmq: RabbitMQ | ExternalRabbitMQ | None
         if os.environ.get("RABBITMQ_HOST"):
             rabbitmq = ExternalRabbitMQ(os.environ)
+            rabbitmq.require()
             say(f"using the RabbitMQ at {rabbitmq.host}:{rabbitmq.port}")
         elif find_script():
             port = announced("RabbitMQ", 5672, say)

@@ -49,7 +49,8 @@ class State:
         except BlockingIOError:
             lock.close()
             raise AlreadyRunning(
-                f"The stack already runs from this folder ({self.path})."
+                f"The stack already runs from this folder ({self.path}).\n"
+                "Stop it first: Ctrl-C in its terminal."
             ) from None
         self._lock = lock
         end_leftovers(self.path)

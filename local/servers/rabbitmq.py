@@ -272,3 +272,15 @@ class ExternalRabbitMQ(Broker):
         self.management_url = get(
             "RABBITMQ_MANAGEMENT_URL", f"http://{self.host}:15672"
         )
+
+    def require(self) -> None:
+        """Raises ProcessFailed when it lets nobody in: retries would hide that."""
+        try:
+            with self.connect():
+                return
+        except (OSError, amqp.AMQPError) as error:
+            raise ProcessFailed(
+                f"cannot use the RabbitMQ at {self.host}:{self.port}: {error}\n"
+                "Check RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD "
+                "and RABBITMQ_VHOST."
+            ) from error

@@ -12,9 +12,11 @@ import pytest
 from local import status
 from local.apps import answers
 from local.registry import registered
+from local.servers.rabbitmq import RabbitMQ
 from local.state import leftovers
 from local.tests.integration.conftest import NewLauncher
 from local.tests.integration.launcher import Launcher
+from local.tests.troubleshooting import explanation
 
 POOR_MACHINE = (
     "from local import install, stack\n"
@@ -49,7 +51,7 @@ def test_from_start_to_end_through_kills(
     second.output = launcher.folder.with_suffix(".second")
     second.start()
     assert second.process.wait(10) == 1
-    assert "already runs" in second.output.read_text()
+    assert "stop that one" in explanation(second.output.read_text())
     assert answers(launcher.url() + "/health/ready")
 
     launcher.end(signal.SIGKILL)
@@ -125,11 +127,42 @@ def test_without_rabbitmq_and_nginx(launcher: Launcher) -> None:
     url = launcher.url()
     output = launcher.output.read_text()
     assert "RPC goes over Redis" in output
-    assert "nginx is not on this machine" in output
+    assert "install it" in explanation(output.partition("nginx is not")[0])
+    assert "port 8000" in explanation(
+        "nginx is not" + output.partition("nginx is not")[2]
+    )
     assert answers(f"{url}/health/ready")
     if "data" in registered():
         assert_calls_go_over_redis(url)
     assert launcher.end(signal.SIGINT) == 0
+
+
+def test_a_service_with_a_syntax_error(launcher: Launcher, tmp_path: Path) -> None:
+    """The stack says so, and does not start without the service."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/main.py").write_text("def broken(:\n")
+    launcher.start(
+        "import pathlib; from local import apps\n"
+        f"apps.service_folders = lambda: [pathlib.Path({str(tmp_path / 'broken')!r})]\n"
+    )
+    assert launcher.process.wait(60) == 1
+    said = launcher.output.read_text()
+    assert "Ready in" not in said and "is back" not in said
+    assert 'main.py", line 1' in said and "correct it" in explanation(said)
+
+
+def test_a_wrong_password_of_rabbitmq_is_told_at_once(
+    launcher: Launcher, rabbitmq: RabbitMQ
+) -> None:
+    launcher.start(
+        "import os; os.environ.update("
+        f"RABBITMQ_HOST='127.0.0.1', RABBITMQ_PORT='{rabbitmq.port}', "
+        "RABBITMQ_PASSWORD='sesame')\n"
+    )
+    assert launcher.process.wait(30) == 1
+    said = launcher.output.read_text()
+    assert "starting" not in said
+    assert "ACCESS_REFUSED" in said and "RABBITMQ_HOST" in explanation(said)
 
 
 def assert_calls_go_over_redis(url: str) -> None:

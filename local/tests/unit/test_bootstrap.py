@@ -9,6 +9,7 @@ import pytest
 
 from local import __main__ as entry
 from local import bootstrap
+from local.tests.troubleshooting import explanation, rows
 
 
 @pytest.fixture
@@ -37,6 +38,8 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             binaries.mkdir(parents=True)
             (project / ".venv/lib/python3.11/site-packages").mkdir(parents=True)
             (binaries / "python").touch()
+        elif command[2] == "ensurepip":
+            binaries = project / ".venv" / "bin"
             (binaries / "pip").write_text(f"#!{binaries}/python\n")
         else:
             files = [word for word in command if word.endswith(".txt")]
@@ -153,8 +156,9 @@ def test_a_python_without_venv_is_told_the_package(
     monkeypatch.setitem(sys.modules, "ensurepip", None)
     with pytest.raises(
         bootstrap.SetupError, match=r"apt-get install python3\.\d+-venv"
-    ):
+    ) as raised:
         bootstrap.ensure(development=False)
+    assert explanation(str(raised.value))
 
 
 def test_an_old_python_is_told_so(
@@ -162,7 +166,7 @@ def test_an_old_python_is_told_so(
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
     assert entry.main() == 1
-    assert "3.11 or newer" in capsys.readouterr().out
+    assert "PYTHON=python3" in explanation(capsys.readouterr().out)
 
 
 def test_an_unknown_command_is_answered_with_the_list(
@@ -177,3 +181,8 @@ def test_every_command_is_implemented() -> None:
     from local import commands
 
     assert set(commands._COMMANDS) == set(bootstrap.COMMANDS) - {"help"}
+
+
+def test_commands_without_make_are_told() -> None:
+    (do,) = (do for message, do in rows() if message == "make: command not found")
+    assert "python3 -m local run" in do

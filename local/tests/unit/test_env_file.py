@@ -3,6 +3,7 @@
 import pytest
 
 from local.env_file import misspelled
+from local.tests.troubleshooting import explanation
 
 
 @pytest.mark.parametrize(
@@ -14,12 +15,29 @@ from local.env_file import misspelled
     ],
 )
 def test_a_slip_is_told(name: str, meant: str) -> None:
-    assert list(misspelled([name])) == [f"nothing reads {name}: did you mean {meant}?"]
+    (said,) = misspelled([name])
+    assert said == f"nothing reads {name}: did you mean {meant}?"
+    assert "correct the name" in explanation(said)
+
+
+@pytest.mark.parametrize("name", ["RPC_RETRIES", "rabbitmq_pool"])
+def test_a_setting_of_another_version_is_told(name: str) -> None:
+    (said,) = misspelled([name])
+    assert name in said and "CHANGELOG.md" in explanation(said)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["RABBITMQ_HOST", "rpc_timeout_seconds", "RABBITMQ_PASSWORD_FILE", "AWS_REGION"],
+    [
+        "RABBITMQ_HOST",
+        "rpc_timeout_seconds",
+        "RABBITMQ_PASSWORD_FILE",
+        "AWS_REGION",
+        "API_KEY",
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "DATA_QUEUE_NAME",
+        "ENV_FILE",
+    ],
 )
 def test_other_names_are_not(name: str) -> None:
     assert not list(misspelled([name]))

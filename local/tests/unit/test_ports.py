@@ -3,6 +3,8 @@
 import socket
 
 from local import ports
+from local.stack import announced
+from local.tests.troubleshooting import explanation
 
 
 def test_a_listening_port_is_not_free() -> None:
@@ -23,6 +25,9 @@ def test_the_standard_port_is_taken_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         standard = server.getsockname()[1]
         assert ports.standard_or_free(standard) != standard
+        said: list[str] = []
+        announced("nginx", standard, said.append)
+    assert "address that is printed" in explanation(said[0])
     assert ports.standard_or_free(standard) == standard
     assert ports.standard_or_free(standard) != standard
 

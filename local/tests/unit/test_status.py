@@ -9,12 +9,12 @@ from local.state import State
 from local.status import Part, show, table
 
 REDIS = Part("redis", "6.2.14", 6379, "redis://127.0.0.1:6379/0")
-WORKER = Part("worker", "0.1.0", 0, "")
+WORKER = Part("worker", "5.7.4", 0, "")
 
 TABLE = """\
   part    state  version  port  address
   redis   up     6.2.14   6379  redis://127.0.0.1:6379/0
-  worker  down   0.1.0"""
+  worker  down   5.7.4"""
 
 
 @pytest.fixture

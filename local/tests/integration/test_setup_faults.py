@@ -1,0 +1,150 @@
+"""A machine that does not let the project install itself: each fault made for real."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.apps import ROOT
+from local.tests.troubleshooting import explanation
+
+UNREACHABLE = "http://127.0.0.1:9/simple"  # nothing listens on the port "discard"
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+needs_namespaces = pytest.mark.skipif(
+    not shutil.which("unshare")
+    or subprocess.run(
+        [*NAMESPACE, "mount -t tmpfs none /mnt"], capture_output=True
+    ).returncode,
+    reason="user namespaces with mounts are not allowed here",
+)
+
+
+class Project:
+    """The launcher in a folder of its own, with requirements of the test's choice."""
+
+    def __init__(self, root: Path, requirements: str = "") -> None:
+        self.root = root
+        shutil.copytree(
+            ROOT / "local", root / "local", ignore=shutil.ignore_patterns("tests")
+        )
+        (root / "backend").mkdir()
+        (root / "backend/requirements.txt").write_text("")
+        self.require(requirements)
+
+    def require(self, requirements: str) -> None:
+        (self.root / "local/requirements.txt").write_text(requirements)
+
+    def start(
+        self, *before: str, python: str = sys.executable, **env: str
+    ) -> subprocess.Popen[str]:
+        own = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+        own |= {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
+        words = [python, "-m", "local", "setup"]
+        command = [*before, " ".join(words)] if before else words
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env={**own, "PIP_INDEX_URL": UNREACHABLE, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def setup(self, *before: str, python: str = sys.executable, **env: str) -> str:
+        """What `setup` says."""
+        said = self.start(*before, python=python, **env).communicate(timeout=90)[0]
+        return said
+
+
+PIN = f"amqp==5.4.2 --hash=sha256:{'0' * 64}\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One with a whole `.venv`, in which nothing is installed."""
+    project = Project(tmp_path_factory.mktemp("installed") / "project")
+    assert "Installed in" in project.setup()
+    return project
+
+
+@needs_namespaces
+def test_a_read_only_folder(project: Project) -> None:
+    mount = "mount --bind . . && mount -o remount,bind,ro . && cd ../project && "
+    said = project.setup(*NAMESPACE, mount + 'eval "$0"')
+    assert "copy it elsewhere" in explanation(said)
+
+
+@needs_namespaces
+def test_a_folder_of_another_user(project: Project) -> None:
+    project.root.chmod(0o555)
+    # As root, too, a namespace takes away the right to write everywhere.
+    said = project.setup(
+        "unshare", "--user", "--map-user=65534", "sh", "-c", 'eval "$0"'
+    )
+    project.root.chmod(0o755)
+    assert "chown" in explanation(said)
+
+
+@needs_namespaces
+def test_a_full_disk(project: Project) -> None:
+    (project.root / ".venv").mkdir()
+    mount = "mount -t tmpfs -o size=2m none .venv && "
+    said = project.setup(*NAMESPACE, mount + 'eval "$0"')
+    assert "df -h" in explanation(said)
+
+
+def test_no_network(installed: Project) -> None:
+    installed.require(PIN)
+    assert "HTTPS_PROXY" in explanation(installed.setup())
+
+
+def test_a_proxy_that_does_not_answer(installed: Project) -> None:
+    installed.require(PIN)
+    said = installed.setup(
+        PIP_INDEX_URL="http://index.invalid/simple", HTTP_PROXY="http://127.0.0.1:9"
+    )
+    assert "HTTPS_PROXY" in explanation(said)
+
+
+def test_a_venv_that_lacks_a_package(installed: Project) -> None:
+    installed.require("")
+    said = installed.setup()
+    assert "`.venv` is incomplete: No module named" in said
+    assert "rm -rf .venv" in explanation(said)
+
+
+def test_a_moved_folder(installed: Project, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(installed.root, moved, symlinks=True)
+    there = Project.__new__(Project)
+    there.root = moved
+    said = there.setup(python=str(moved / ".venv/bin/python"))
+    assert "python3 -m local setup" in explanation(said)
+    there.require("")
+    said = there.setup()
+    assert "Creating .venv" in said and "Installed in" in said
+    assert explanation(said)
+
+
+def test_a_killed_installation_is_done_again(project: Project) -> None:
+    process = project.start()
+    libraries = project.root / ".venv/lib"
+    deadline = time.monotonic() + 60
+    while not list(libraries.glob("*/site-packages/pip")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)  # as a terminal that is closed does
+    process.communicate()
+    said = project.setup()
+    assert "half made" in said and "Installed in" in said
