@@ -13,14 +13,15 @@ from local.state import LOCAL, State
 ROOT = LOCAL.parent
 BACKEND = ROOT / "backend"
 
-# Celery's advice against root fills the screen at each start; here all is private.
+# Celery's warning about root fills the screen at each start; here everything is
+# private.
 _CELERY = ["-W", "ignore:You're running the worker", "-m", "celery", "-A", "app.worker"]
 
 
 class App(Server):
-    """A Python process of ours; ready when it runs and `probe` says so.
+    """A Python process of ours; ready when it runs and `probe` succeeds.
 
-    `env` comes from `environment()` and wins over the user's own variables.
+    `env` comes from `environment()` and overrides the user's own variables.
     """
 
     stop_timeout = 15.0
@@ -49,7 +50,7 @@ class App(Server):
 
 
 def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
-    """The HTTP API on a port of its own."""
+    """The HTTP API on its own port."""
     own = {**env, "API_HOST": "127.0.0.1", "API_PORT": str(port)}
     url = f"http://127.0.0.1:{port}/health/ready"
     return App(
@@ -65,14 +66,14 @@ def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
 
 def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> App:
     """The Celery worker."""
-    # Alone as it is, it need not look for others: that takes a second of its start.
+    # It is alone, and searching for other workers takes a second at start.
     arguments = [*_CELERY, "worker", "--without-mingle", "--without-gossip"]
     arguments += ["--loglevel", "INFO"]
     return App("worker", state, arguments, cwd=BACKEND, env=env, probe=probe)
 
 
 def beat(state: State, env: Mapping[str, str]) -> App:
-    """Celery's clock; one per deployment."""
+    """Celery beat, the scheduler; one per deployment."""
     schedule = state.folder("beat") / "schedule"
     arguments = [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile="]
     arguments += ["--schedule", str(schedule)]
@@ -87,8 +88,8 @@ def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> Ap
 def service_environment(
     folder: Path, env: Mapping[str, str], queues: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a service, in which QUEUE_NAME and SERVICE_NAME are its own:
-    for `services/pricing` PRICING_QUEUE_NAME, or what the backend has for it."""
+    """The environment of a service, with its own QUEUE_NAME and SERVICE_NAME: for
+    `services/pricing`, PRICING_QUEUE_NAME or the backend's name for it."""
     service = folder.name.removesuffix("service")
     named = env.get(f"{service.upper()}_QUEUE_NAME")
     queue = named or queues.get(service, f"{service}_queue")
@@ -101,7 +102,7 @@ def service_folders() -> list[Path]:
 
 
 def answers(url: str, status: int = 200) -> bool:
-    """Whether a GET is answered with the status within two seconds."""
+    """Whether a GET returns this status within two seconds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == status)

@@ -1,4 +1,4 @@
-"""`logs-of`: what every process of the local stack wrote about one request."""
+"""`logs-of`: what every process of the local stack logged about one request."""
 
 import re
 import sys
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from local.state import LOCAL
 
-# As text lines begin, or as JSON lines have it. nginx's lines have none.
+# The start of text lines, or the time in JSON lines. nginx's lines have neither.
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d[.,]\d{3})")
 
 
 def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
-    """Print the lines with that id, oldest first; 1 if there are none."""
+    """Print the lines with that id, oldest first; returns 1 if there are none."""
     if len(arguments) != 1 or not arguments[0]:
-        print("Name one request: make logs-of REQUEST_ID=...", file=sys.stderr)
+        print("Name the request: make logs-of REQUEST_ID=...", file=sys.stderr)
         return 1
     entries = sorted(
         (moment, file.stem, text)
@@ -25,13 +25,13 @@ def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
     for _, name, text in entries:
         print(f"{name}: {text}")
     if not entries:
-        print(f"No log in {path / 'logs'} names {arguments[0]}.", file=sys.stderr)
+        print(f"No line in {path / 'logs'} contains {arguments[0]}.", file=sys.stderr)
     return 0 if entries else 1
 
 
 def _entries(text: str) -> Iterator[tuple[str, str]]:
-    """Moment and text of each; lines without a moment, as of tracebacks, belong to the
-    one before."""
+    """Time and text of each line; lines without a time, such as tracebacks, belong to
+    the one before."""
     moment, lines = "", list[str]()
     for line in text.splitlines():
         found = MOMENT.search(line)

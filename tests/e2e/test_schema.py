@@ -40,7 +40,7 @@ def forms(schema: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_every_answer_is_as_published(api: Api, url: str, tmp_path: Path) -> None:
+def test_every_answer_matches_the_schema(api: Api, url: str, tmp_path: Path) -> None:
     """All checks of schemathesis, with examples, edge cases, chance and sequences."""
     schema = api.get_json("/api/v1/openapi.json")
     configuration = tmp_path / "schemathesis.toml"

@@ -126,9 +126,7 @@ def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
     project.check_style()
 
 
-def test_changes_of_tables_that_have_rows(
-    project: Project, postgres: PostgreSQL
-) -> None:
+def test_changes_to_tables_with_rows(project: Project, postgres: PostgreSQL) -> None:
     project.alembic("upgrade", "head")
     project.revise("Every type")
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
@@ -166,7 +164,7 @@ def test_revisions_of_two_branches_are_joined(project: Project) -> None:
         assert result.returncode == 0, result.stdout
         return result.stdout
 
-    assert "nothing to join" in local("merge-revisions", "-m", "x")
+    assert "nothing to merge" in local("merge-revisions", "-m", "x")
     for branch in "ab":
         words = ("--head", "0003", "--splice") if branch == "b" else ()
         project.alembic("revision", "-m", "same words", *words)

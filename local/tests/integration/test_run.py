@@ -75,7 +75,7 @@ def launcher(tmp_path: Path) -> Iterator[Launcher]:
     end_leftovers(launcher.folder)
 
 
-def test_from_start_to_end_through_kills(launcher: Launcher) -> None:
+def test_killed_processes_restart_until_the_stop(launcher: Launcher) -> None:
     launcher.start()
     assert answers(launcher.url() + "/health/ready")
 

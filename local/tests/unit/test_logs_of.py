@@ -29,9 +29,10 @@ def test_lines_of_all_logs_come_in_order(
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"), [(["r-9"], "names r-9"), ([], "Name one"), ([""], "Name one")]
+    ("words", "reason"),
+    [(["r-9"], "contains r-9"), ([], "Name the request"), ([""], "Name the request")],
 )
-def test_what_is_not_there_is_said(
+def test_missing_lines_are_reported(
     run: Path, words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert show(words, run) == 1

@@ -70,7 +70,7 @@ def records(api: Api, payload: str) -> list[str]:
     return [row["task_id"] for row in recent if row["payload"] == payload]
 
 
-def test_a_hundred_at_once_are_one(api: Api, key: str) -> None:
+def test_a_hundred_concurrent_requests_are_processed_once(api: Api, key: str) -> None:
     with ThreadPoolExecutor(100) as pool:
         answers = list(pool.map(lambda _: send(api, key), range(100)))
 
@@ -88,7 +88,7 @@ def test_a_hundred_at_once_are_one(api: Api, key: str) -> None:
 
 
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
-def test_the_answer_is_given_again(api: Api, key: str, path: str) -> None:
+def test_the_answer_is_replayed(api: Api, key: str, path: str) -> None:
     first, second = send(api, key, path), send(api, key, path)
 
     assert first.status_code in (200, 202)
@@ -105,7 +105,7 @@ VALUES = '[1e16, -0.0, 0.1, 1%s, "é \\u2028 \\"", {"b": null, "a": []}]' % ("0"
 
 
 @pytest.mark.parametrize("count", [1, 5000])
-def test_an_answer_is_written_again_from_its_record(
+def test_an_answer_is_rebuilt_from_its_record(
     api: Api, key: str, redis_keys: KeysRedis, count: int
 ) -> None:
     """Byte by byte the same, and next to nothing of it is in Redis."""
@@ -125,7 +125,7 @@ def test_an_answer_is_written_again_from_its_record(
     assert exact(record["outcome"]) == exact(first.json()["outcome"])
 
 
-def test_a_record_that_was_deleted_is_answered_no_more(api: Api, key: str) -> None:
+def test_the_answer_of_a_deleted_record_is_gone(api: Api, key: str) -> None:
     location = send(api, key).headers["Location"]
     assert api.http.delete(location).status_code == 204
 
@@ -136,7 +136,7 @@ def test_a_record_that_was_deleted_is_answered_no_more(api: Api, key: str) -> No
     assert records(api, key) == []
 
 
-def test_a_refusal_is_given_again(api: Api, key: str) -> None:
+def test_a_refusal_is_replayed(api: Api, key: str) -> None:
     body = b'{"payload": [1, "a"], "description": "sort"}'
     first = api.send(PROCESS, body, **{"Idempotency-Key": key})
     assert_problem(first, 422, "unsortable_list")
@@ -260,7 +260,7 @@ def test_a_full_redis_of_keys(crowded: tuple[Api, KeysRedis], key: str) -> None:
     assert send(api, key).status_code == 200
 
 
-def test_many_large_answers_leave_celery_alone(
+def test_many_large_answers_do_not_affect_celery(
     api: Api, redis_server: Redis, redis_keys: KeysRedis
 ) -> None:
     """A thousand of 128 KiB would fill either Redis."""

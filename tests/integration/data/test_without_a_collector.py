@@ -39,7 +39,7 @@ def test_a_lost_collector_costs_nothing(traced: Traced, collector: str) -> None:
 
 
 @pytest.mark.chaos
-def test_a_collector_that_is_gone_for_a_minute(traced: Traced) -> None:
+def test_a_collector_that_is_down_for_a_minute(traced: Traced) -> None:
     traced.receiver.__exit__(None, None, None)
     traced.stack.start()  # another test may have stopped it
     assert_costs_nothing(traced, seconds=60)
