@@ -56,7 +56,7 @@ remove() { # kinds, selector
     # In the foreground: the pods of a workload are gone when it is.
     n delete "$1" -l "$2" --cascade=foreground --timeout="${timeout}s" || {
         n get pods -l "$part" >&2
-        fail "not everything is gone within $timeout s; run this again"
+        fail "some objects still exist after $timeout s; run this again"
     }
 }
 
@@ -82,7 +82,7 @@ main() {
     [ -z "$delete_data" ] || what="Remove ALL in namespace $namespace, DATA INCLUDED"
     choose_context "$what"
     if ! k get namespace "$namespace" >/dev/null 2>&1; then
-        say "There is no namespace $namespace: nothing to do."
+        say "The namespace $namespace does not exist: nothing to do."
         return
     fi
     # Intake first, then those who finish what was taken, then the servers.

@@ -61,7 +61,7 @@ parse() {
     done
     case $environment in
     development | production) ;;
-    *) fail "--environment is development or production" ;;
+    *) fail "--environment must be development or production" ;;
     esac
     [ "$tag" != latest ] || fail "--tag latest cannot be rolled back: name a version"
     case $gateway in
@@ -72,7 +72,7 @@ parse() {
     check_number "$timeout" --timeout
     for file in "$database_url" "$redis_url" "$redis_keys_url"; do
         [ -n "$file" ] || continue
-        [ "$environment" = production ] || fail "development has servers of its own"
+        [ "$environment" = production ] || fail "development uses its own servers"
         [ -s "$file" ] || fail "$file cannot be read, or is empty"
     done
 }
@@ -220,7 +220,7 @@ ensure_namespace() {
 apply() { # stage
     n apply -f "$work/$1.yaml" >"$work/applied" || {
         cat "$work/applied" >&2
-        fail "applying failed; run this again when the cause is gone"
+        fail "applying failed; fix the cause and run this again"
     }
     grep -v ' unchanged$' "$work/applied" || true
 }
@@ -249,7 +249,7 @@ roll_out() { # kind name ...
         say "waiting for $name"
         n rollout status "$kind/$name" --timeout="${timeout}s" || {
             explain "$name"
-            fail "$name did not become ready; run this again when the cause is gone"
+            fail "$name did not become ready; fix the cause and run this again"
         }
     done
 }
@@ -271,7 +271,7 @@ main() {
     preflight
     render
     if [ -n "$dry_run" ]; then
-        say "dry run: nothing is changed; secrets that are missing would be made"
+        say "dry run: nothing is changed; missing secrets would be created"
         cat "$work/all.yaml"
         return
     fi

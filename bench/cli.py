@@ -47,19 +47,22 @@ def _command(seconds: int, rounds: int) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make bench",
-        description="Measure the kit beside other ways to wire the same stack.",
+        description="Compare the kit with other ways to wire the same stack.",
     )
     parser.add_argument(
         "--only",
         action="append",
         choices=PARTS,
-        help="run this part; the page is written by complete runs only",
+        help="run only this part; only a complete run writes the page",
     )
     parser.add_argument(
-        "--seconds", type=_positive, default=10, help="of each measurement"
+        "--seconds",
+        type=_positive,
+        default=10,
+        help="duration of each measurement, " "in seconds",
     )
     parser.add_argument(
-        "--rounds", type=_positive, default=3, help="the median of these counts"
+        "--rounds", type=_positive, default=3, help="rounds, whose median counts"
     )
     parser.add_argument("--page", type=Path, default=PAGE, help="where to write it")
     return parser

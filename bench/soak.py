@@ -1,7 +1,7 @@
-"""`.venv/bin/python -m bench.soak --minutes 60`: does it stay as it is for hours?
+"""`.venv/bin/python -m bench.soak --minutes 60`: does memory stay stable for hours?
 
-The whole stack behind nginx, with telemetry, at half of the rate that it can do just
-before; every minute, what each process holds. Ends with 1 if one of them has grown.
+Runs the whole stack behind nginx, with telemetry, at half of its measured full rate,
+and prints each process's memory every minute. Exits with 1 if a process has grown.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from local.stack import Stack
 CONNECTIONS = 32
 FULL_SPEED = 30  # seconds
 SETTLED = 5  # minutes: until then caches and pools fill
-# What one may be larger at the end than after SETTLED minutes.
+# The allowed growth between SETTLED minutes and the end.
 GROWTH, MORE = 1.05, 4.0  # a factor, and megabytes
 
 Memory = dict[str, float]

@@ -1,10 +1,10 @@
-"""How many replicas a load needs, and what gives way first.
+"""How many replicas a load needs, and which part is the first bottleneck.
 
     python3 -m deploy.capacity --sync 2000 --accepted 500
 
-The figures of one process come from docs/BENCHMARKS.md: there everything, the load
-generator included, shares two cores, so they are what was seen, not a limit. Put in
-your own for the parts that replicas do not multiply: PostgreSQL, the queue, Redis.
+The rates of one process come from docs/BENCHMARKS.md. There everything shares two
+cores, even the load generator, so they are measurements, not limits. Enter your own for
+the parts that replicas do not multiply: PostgreSQL, the queue, Redis.
 """
 
 import argparse
@@ -22,33 +22,33 @@ BENCHMARKS = Path(__file__).parent.parent / "docs/BENCHMARKS.md"
 # The Deployment of a service; `make rename` puts the project's name before it.
 WORKLOAD = "{service}-service"
 
-# Rows that a request writes: a record and two of the log; an accepted one has its
-# record updated besides.
+# The rows that a request writes: a record and two log rows. An accepted request also
+# updates its record.
 ROWS_SYNC, ROWS_ACCEPTED = 3, 4
 
-# Connections to PostgreSQL of a worker: its two children have two engines each, and the
-# parent needs one when it ends a record that failed. Kept free: some for people.
+# Connections of a worker to PostgreSQL: its two children have two engines each, and the
+# parent needs one to end a failed record. The rest is for administrators.
 WORKER_CONNECTIONS, SPARE_CONNECTIONS = 5, 10
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one process each, a second; a worker is one replica of two processes."""
+    """Measured rates per second of one process; a worker replica has two processes."""
 
     api_sync: float
     api_accepted: float
     nginx: float
     service: float
     worker: float
-    rows: float  # that PostgreSQL wrote meanwhile
-    cpu_sync: float  # seconds of CPU for one request, all processes together
+    rows: float  # written by PostgreSQL at the same time
+    cpu_sync: float  # CPU seconds for one request, all processes together
     cpu_task: float
 
 
 @dataclass(frozen=True)
 class Load:
-    """Requests a second, how far a replica shall be used, and the services that share
-    the requests evenly."""
+    """Requests per second, the target utilisation of a replica, and the services that
+    share the requests evenly."""
 
     sync: float
     accepted: float
@@ -64,7 +64,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Limit:
-    """A part that more replicas do not make larger."""
+    """A part whose capacity does not grow with replicas."""
 
     part: str
     needed: float
@@ -73,13 +73,13 @@ class Limit:
 
     @property
     def share(self) -> float:
-        """Above 1 it gives way."""
+        """Above 1 the part is overloaded."""
         return self.needed / self.given
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What the parts that stand alone can do, a second; connections at once."""
+    """Capacity per second of the shared parts; connections as a total."""
 
     rows: float
     calls: float
@@ -89,7 +89,7 @@ class Shared:
 
 
 def measured(page: str) -> Measured:
-    """The figures of the page. Raises ValueError if it has another form."""
+    """The rates from the page. Raises ValueError if its format has changed."""
     whole = _row(_section(page, "32 connections:"), "kit")
     gateway = _row(_section(page, "32 connections:"), "kit through nginx")
     calls = _row(_section(page, "## Remote calls alone"), "kit, quorum queue")
@@ -114,7 +114,7 @@ def _section(page: str, heading: str) -> str:
 
 
 def _row(section: str, name: str) -> list[float]:
-    """The numbers of a table's row; 0 for what is none."""
+    """The numbers of a table's row; 0 for cells that are not numbers."""
     row = re.search(rf"^\| {re.escape(name)} \|(.*)\|$", section, re.MULTILINE)
     if row is None:
         raise ValueError(f"{BENCHMARKS.name} has no row {name!r}")
@@ -123,7 +123,7 @@ def _row(section: str, name: str) -> list[float]:
 
 
 def replicas(load: Load, figures: Measured) -> dict[str, int]:
-    """Of each Deployment; two at least, since one may be restarting."""
+    """Replicas of each Deployment; at least two, since one may be restarting."""
     requests = load.sync + load.accepted
     use = {
         "nginx": requests / figures.nginx,
@@ -138,7 +138,7 @@ def replicas(load: Load, figures: Measured) -> dict[str, int]:
 
 
 def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
-    """The parts that stand alone, the first to give way first."""
+    """The shared parts, the first bottleneck first."""
     connections = counts["fastapi-api"] * shared.pool + SPARE_CONNECTIONS
     connections += counts["fastapi-celery-worker"] * WORKER_CONNECTIONS
     calls = load.sync + load.accepted
@@ -146,7 +146,7 @@ def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
     there = len(load.services)
     found = [
         Limit(
-            "PostgreSQL, rows written a second",
+            "PostgreSQL, rows written per second",
             load.sync * ROWS_SYNC + load.accepted * ROWS_ACCEPTED,
             shared.rows,
             "a larger server with a faster disk, then shards by tenant",
@@ -155,19 +155,19 @@ def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
             "PostgreSQL, connections",
             connections,
             shared.connections,
-            "a smaller pool, or PgBouncer before it",
+            "a smaller pool, or PgBouncer in front of it",
         ),
         Limit(
-            f"RabbitMQ, calls a second, {there} queue{'s' if there > 1 else ''}",
+            f"RabbitMQ, calls per second, {there} queue{'s' if there > 1 else ''}",
             calls,
             shared.calls * there,
             f"{queues} queues (..._QUEUE_NAME, QUEUE_NAME), each with its consumers",
         ),
         Limit(
-            "Redis, tasks a second",
+            "Redis, tasks per second",
             load.accepted,
             shared.tasks,
-            "a Redis for each kind of task",
+            "one Redis per kind of task",
         ),
     ]
     return sorted(found, key=lambda limit: limit.share, reverse=True)
@@ -182,7 +182,7 @@ def report(load: Load, figures: Measured, shared: Shared) -> str:
     cores = load.sync * figures.cpu_sync + load.accepted * figures.cpu_task
     lines = [
         f"{load.sync:,.0f} requests/s answered at once, {load.accepted:,.0f}/s "
-        f"accepted for later; replicas used to {load.use:.0%}",
+        f"accepted for later; replicas utilised to {load.use:.0%}",
         "",
         *(f"  {name:{width}}{count:>8,} replicas" for name, count in counts.items()),
         f"  {'all together':{width}}{cores / load.use:>8,.0f} cores, servers included",
@@ -201,22 +201,23 @@ def report(load: Load, figures: Measured, shared: Shared) -> str:
         verdict = f"First bottleneck: {first.part}, from {at:,.0f} requests/s on.\n"
         verdict += f"Then: {first.advice}."
     else:
-        verdict = f"Nothing gives way; nearest: {first.part}, {first.share:.0%}."
+        verdict = f"No bottleneck; nearest: {first.part}, {first.share:.0%}."
     return "\n".join([*lines, "", verdict])
 
 
 def _parse(arguments: Sequence[str], figures: Measured) -> tuple[Load, Shared]:
     parser = argparse.ArgumentParser(
         prog="python3 -m deploy.capacity",
-        description="How many replicas a load needs, and what gives way first.",
+        description="How many replicas a load needs, and which part is the first "
+        "bottleneck.",
     )
     add = parser.add_argument
     add("--sync", type=float, default=1000, help="POST /process, requests/s")
     add("--accepted", type=float, default=0, help="POST /process-async, requests/s")
-    add("--use", type=float, default=0.6, help="share of a replica to use")
+    add("--use", type=float, default=0.6, help="target utilisation of a replica")
     add("--rows", type=float, help="rows/s that PostgreSQL can write")
     add("--calls", type=float, help="calls/s that one quorum queue can pass")
-    add("--tasks", type=float, help="tasks/s that Redis can take")
+    add("--tasks", type=float, help="tasks/s that Redis can accept")
     add("--connections", type=int, default=200, help="max_connections of PostgreSQL")
     add("--pool", type=int, default=10, help="DB_POOL_SIZE + DB_MAX_OVERFLOW")
     given = parser.parse_args(arguments)

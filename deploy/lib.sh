@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What kubectl-setup.sh and kubectl-remove.sh share. They set these:
+# Functions of kubectl-setup.sh and kubectl-remove.sh, which set these variables:
 # shellcheck disable=SC2154
 # root, context, namespace, work, yes, dry_run
 
@@ -14,24 +14,24 @@ k() { kubectl ${context:+--context "$context"} "$@"; }
 n() { k --namespace "$namespace" "$@"; }
 
 check_name() { # value, option
-    [[ $1 =~ ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$ ]] || fail "$2: not a name: $1"
+    [[ $1 =~ ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$ ]] || fail "$2: invalid name: $1"
 }
 
 check_number() { # value, option
-    [[ $1 =~ ^[1-9][0-9]{0,5}$ ]] || fail "$2: not a number: $1"
+    [[ $1 =~ ^[1-9][0-9]{0,5}$ ]] || fail "$2: invalid number: $1"
 }
 
 choose_context() { # what will be done there
     command -v kubectl >/dev/null || fail "kubectl is not on PATH"
     [ -n "$context" ] || context=$(kubectl config current-context 2>/dev/null) ||
-        fail "there is no current context: name one with --context"
+        fail "kubectl has no current context: name one with --context"
     say "$1"
     say "Context: $context"
     if [ -n "$yes$dry_run" ]; then return; fi
-    [ -t 0 ] || fail "nobody is here to confirm the context: use --yes"
+    [ -t 0 ] || fail "no terminal to confirm the context: use --yes"
     local answer
     read -r -p "Go on? [y/N] " answer
-    [[ $answer =~ ^[yY] ]] || fail "nothing was done"
+    [[ $answer =~ ^[yY] ]] || fail "nothing was changed"
 }
 
 cluster_version() {
@@ -53,10 +53,10 @@ services() {
     sed -n 's/^ *image: \(.*\):.*/\1/p' "$root"/services/*/*-pod.yaml 2>/dev/null || true
 }
 
-# Letters and digits only: they stand in URLs and configuration files.
+# Letters and digits only: URLs and configuration files contain them.
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# By way of files: arguments of a process can be seen by others.
+# Passed in files: other users can see the arguments of a process.
 create_secret() { # name, then key and value by turns
     local name=$1 arguments=()
     shift
@@ -69,7 +69,7 @@ create_secret() { # name, then key and value by turns
     n create secret generic "$name" "${arguments[@]}" >/dev/null
     rm -rf "$work/secret"
     n label secret "$name" app.kubernetes.io/part-of=fastapi-starter >/dev/null
-    say "made secret $name"
+    say "created secret $name"
 }
 
 replace_secret() { # as create_secret
@@ -110,7 +110,7 @@ explain() { # value of app.kubernetes.io/name
         say ""
         say "--- $1: pods"
         n get pods -l "$selector" -o wide
-        say "--- $1: what happened"
+        say "--- $1: events"
         n describe pods -l "$selector" | sed -n '/^Events:/,$p' | tail -n 20
         n get events --field-selector type=Warning --sort-by=.lastTimestamp | tail -n 10
         say "--- $1: log"

@@ -1,8 +1,8 @@
-"""Entry of `python3 -m local COMMAND`: prepares `.venv`, then runs the command in it.
+"""Entry of `python3 -m local COMMAND`: prepares `.venv`, then runs the command there.
 
-This file, `advice.py`, `bootstrap.py` and `isolation.py` run on the system's Python with nothing
-installed, so they import the standard library only, and this one still parses on old
-Pythons.
+This file, `advice.py`, `bootstrap.py` and `isolation.py` run on the system's Python
+with nothing installed, so they import only the standard library. This one must also
+parse on old Pythons.
 """
 
 import os

@@ -23,7 +23,7 @@ _DEBUGGER_OPTIONS = ("-X", "frozen_modules=off")
 
 
 class App(Server):
-    """A Python process of ours; ready when it runs and `probe` says so.
+    """A Python process of ours; ready when it runs and `probe` succeeds.
 
     `env` comes from `environment()` and wins over the user's own variables; `options`
     are Python's own. With a `debug_port` it waits there for a debugger, and works
@@ -95,7 +95,7 @@ def api_environment(env: Mapping[str, str], port: int) -> dict[str, str]:
 
 def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> App:
     """The Celery worker."""
-    # Alone as it is, it need not look for others: that takes a second of its start.
+    # It is alone, and searching for other workers takes a second at start.
     arguments = [*_CELERY, "worker", "--without-mingle", "--without-gossip"]
     arguments += ["--loglevel", "INFO"]
     return App(
@@ -110,7 +110,7 @@ def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> A
 
 
 def beat(state: State, env: Mapping[str, str]) -> App:
-    """Celery's clock; one per deployment."""
+    """Celery beat, the scheduler; one per deployment."""
     schedule = state.folder("beat") / "schedule"
     arguments = [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile="]
     arguments += ["--schedule", str(schedule)]
@@ -125,8 +125,8 @@ def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> Ap
 def service_environment(
     folder: Path, env: Mapping[str, str], queues: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a service, in which QUEUE_NAME and SERVICE_NAME are its own:
-    for `services/pricing` PRICING_QUEUE_NAME, or what the backend has for it."""
+    """The environment of a service, with its own QUEUE_NAME and SERVICE_NAME: for
+    `services/pricing`, PRICING_QUEUE_NAME or the backend's name for it."""
     service = folder.name.removesuffix("service")
     named = env.get(f"{service.upper()}_QUEUE_NAME")
     queue = named or queues.get(service, f"{service}_queue")
@@ -139,7 +139,7 @@ def service_folders() -> list[Path]:
 
 
 def answers(url: str, status: int = 200) -> bool:
-    """Whether a GET is answered with the status within two seconds."""
+    """Whether a GET returns this status within two seconds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == status)

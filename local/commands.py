@@ -22,7 +22,7 @@ from local.state import LOCAL, AlreadyRunning, State
 
 
 def run(command: str, arguments: list[str]) -> int:
-    """Run one command; its exit code."""
+    """Run one command; returns its exit code."""
     try:
         return _COMMANDS[command](arguments)
     except (AlreadyRunning, ProcessFailed) as error:
@@ -66,14 +66,14 @@ def _revision(arguments: list[str]) -> int:
 
 def _merge_revisions(arguments: list[str]) -> int:
     if len(alembic({}, "heads").splitlines()) < 2:
-        print("There is one newest migration: nothing to join.")
+        print("There is only one newest migration: nothing to merge.")
         return 0
     print(alembic({}, "merge", "heads", *arguments), end="")
     return 0
 
 
 def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
-    """Do something with the database of `run`, started for it when it is not up."""
+    """Run an action on the database of `run`, which is started if it is down."""
     state = State(LOCAL / "run")
     try:
         state.acquire()
@@ -101,7 +101,7 @@ def _clean(_: list[str]) -> int:
 
 
 def _kit(command: str, arguments: list[str]) -> int:
-    from kit import commands  # only here: black alone takes a while to import
+    from kit import commands  # only here: black is slow to import
 
     return commands.run(command, arguments)
 

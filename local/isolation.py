@@ -1,7 +1,7 @@
 """The environment of tests and checks: the same whatever the developer has set.
 
-Variables that nobody has listed here do not reach them, nor does a `.env`. Standard
-library only, as `bootstrap.py`.
+Variables not listed here do not reach them, nor does a `.env`. Standard library only,
+like `bootstrap.py`.
 """
 
 import os
@@ -17,7 +17,7 @@ KEPT = {
     *("PYENV_ROOT", "PYENV_VERSION", "ASDF_DATA_DIR", "MISE_DATA_DIR"),
     # What apt needs to install a server.
     *("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"),
-    # How `make` and CI ask for something else than usual.
+    # Options that `make` and CI pass on.
     *("UPDATE_DOCS", "SCREENSHOT", "E2E_BASE_URL", "SCHEMA_EXAMPLES"),
     # `make compose`.
     *("BUILD_NETWORK", "CA_CERTIFICATES", "PIP_INDEX_URL", "REVISION"),
@@ -40,7 +40,7 @@ FIXED = {
 
 
 def isolated(environment: Mapping[str, str]) -> dict[str, str]:
-    """What remains of an environment; of PYTHONPATH the folders of this project."""
+    """The remaining environment; PYTHONPATH keeps only folders of this project."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -53,7 +53,7 @@ def isolated(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def isolate() -> None:
-    """Do it to this process."""
+    """Isolate this process."""
     environment = isolated(os.environ)
     for name in set(os.environ) - set(environment):
         del os.environ[name]

@@ -1,8 +1,8 @@
 """Compiles every `pyproject.toml` into a `requirements.txt` with hashes.
 
-What ships is resolved together first, so that all of it takes the same versions; the
-tools then take what fits these. What builds on a package of `packages/` begins with
-that package's requirements and adds its own.
+Everything that ships is resolved together first, so that all parts use the same
+versions; the tools then use versions that fit these. A component that builds on a
+package of `packages/` starts with that package's requirements and adds its own.
 """
 
 import os
@@ -20,7 +20,7 @@ COMPILE = ["-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-h
 COMPILE += ["--python-version", "3.11", "--no-emit-index-url", "--no-header"]
 HEADER = "# Written by `make lock`.\n"
 
-# Groups of dependencies, in the order in which they choose versions.
+# Dependency groups, in the order in which they choose versions.
 GROUPS = {
     "local": "local/requirements.txt",
     "dev": "requirements-dev.txt",
@@ -46,16 +46,16 @@ class Project:
 
 
 def lock(options: list[str], root: Path = ROOT) -> int:
-    """Compile all; `--upgrade` and the like go to uv. The exit code."""
+    """Compile all; options such as `--upgrade` go to uv. Returns the exit code."""
     try:
         _lock(options, root)
-    except subprocess.CalledProcessError as error:  # uv has said why
+    except subprocess.CalledProcessError as error:  # uv has printed the reason
         return error.returncode
     return 0
 
 
 def projects(root: Path) -> list[Project]:
-    """Those that others build on come first."""
+    """Packages that others build on come first."""
     found = []
     for place in ("packages/*", "backend", "services/*"):
         for file in sorted(root.glob(f"{place}/pyproject.toml")):
@@ -72,11 +72,11 @@ def _lock(options: list[str], root: Path) -> None:
         for each in shipped
         if each.folder.parent.name == "packages"
     }
-    # They are copied into images, not installed.
+    # These are copied into images, not installed.
     options = [*options, *(f"--no-emit-package={name}" for name in packages)]
     together = root / ".local" / "locked-together.txt"
     together.parent.mkdir(exist_ok=True)
-    # uv keeps the versions that it finds in the file it writes.
+    # uv keeps the versions that it finds in its output file.
     together.write_text("".join(_pins(each.target for each in shipped)))
     _compile(together, [*(each.source for each in shipped), *options], root)
     for project in shipped:
@@ -98,18 +98,18 @@ def _compile(target: Path, words: list[str], root: Path, *constraints: Path) -> 
 
 
 def _write(target: Path, bases: list[Path]) -> None:
-    """Put what was compiled on top of the bases: less what they pin likewise."""
+    """Combine the result with the base files: leave out what they pin identically."""
     known = {_without_comments(pin) for pin in _pins(bases)}
     lines = [f"-r {os.path.relpath(base, target.parent)}\n" for base in bases]
     for pin in _pins([target]):
         if _without_comments(pin) not in known:
-            # Who needs it is worth knowing; that it is constrained is not.
+            # Keep which package needs it; drop that it is constrained.
             lines.append(re.sub(r" +# +-c .*\n", "", pin))
     target.write_text("".join([HEADER, *lines]))
 
 
 def _pins(files: Iterable[Path]) -> list[str]:
-    """The pinned packages, each with its hashes and the comments on it."""
+    """The pinned packages, each with its hashes and comments."""
     pattern = re.compile(r"^[\w.-]+==.*\n(?: .*\n)*", re.MULTILINE)
     texts = (file.read_text() for file in files if file.exists())
     return [pin for text in texts for pin in pattern.findall(text)]

@@ -1,4 +1,4 @@
-"""`logs-of`: what every process of the local stack wrote about one request."""
+"""`logs-of`: what every process of the local stack logged about one request."""
 
 import re
 import sys
@@ -13,9 +13,9 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{3}(?:Z|[+-]\d\d:\d
 
 
 def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
-    """Print the lines with that id, oldest first; 1 if there are none."""
+    """Print the lines with that id, oldest first; returns 1 if there are none."""
     if len(arguments) != 1 or not arguments[0]:
-        print("Name one request: make logs-of REQUEST_ID=...", file=sys.stderr)
+        print("Name the request: make logs-of REQUEST_ID=...", file=sys.stderr)
         return 1
     entries = sorted(
         (moment, file.stem, text)
@@ -26,7 +26,7 @@ def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
     for _, name, text in entries:
         print(f"{name}: {text}")
     if not entries:
-        print(f"No log in {path / 'logs'} names {arguments[0]}.", file=sys.stderr)
+        print(f"No line in {path / 'logs'} contains {arguments[0]}.", file=sys.stderr)
     return 0 if entries else 1
 
 

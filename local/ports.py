@@ -1,8 +1,8 @@
-"""Choice of TCP ports on the loopback interface.
+"""Chooses TCP ports on the loopback interface.
 
-Between the choice of a port and the start of its server some time passes. So that two
-stacks which start at the same moment, also of different users, do not choose the
-same one, a process claims each port by a name that vanishes with the process.
+Some time passes between choosing a port and starting its server. To keep two stacks
+that start together, even of different users, from choosing the same port, a process
+claims each port by a name that disappears with the process.
 """
 
 import random
@@ -10,8 +10,8 @@ import socket
 import sys
 import threading
 
-# Below the range from which the kernel serves outgoing connections: a port from
-# within it could be taken by a client while its server is down for a moment.
+# Below the kernel's range for outgoing connections: a client could take a port from
+# that range while its server is down for a moment.
 _RANGE = range(20000, 32000)
 _claimed: dict[int, socket.socket] = {}
 _lock = threading.Lock()
@@ -31,13 +31,13 @@ def is_free(port: int) -> bool:
 
 
 def claim(port: int) -> bool:
-    """Take a free port for this process, for as long as it lives."""
+    """Claim a free port for this process, for as long as it lives."""
     with _lock:
         if port in _claimed:
             return False
         name = socket.socket(socket.AF_UNIX)
         try:
-            if sys.platform == "linux":  # others have no names outside of files
+            if sys.platform == "linux":  # others have only file names
                 name.bind(f"\0fastapi-kit-port-{port}")
         except OSError:
             name.close()
@@ -50,14 +50,14 @@ def claim(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that is free and was handed out to nobody else."""
+    """A free port that no other process has claimed."""
     while True:
         if claim(port := random.choice(_RANGE)):
             return port
 
 
 def standard_or_free(standard: int) -> int:
-    """The standard port when it is free, else any free one."""
+    """The standard port if it is free, otherwise any free one."""
     return standard if claim(standard) else free_port()
 
 

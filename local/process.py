@@ -1,8 +1,8 @@
 """One child process with its own process group and log file.
 
-A small one of our own: runners such as honcho start everything at once and end
-everything when one process ends. Here servers start before what needs them, stop
-after it, are restarted alone, and are killed and paused by tests.
+We have our own small runner: others such as honcho start everything at once and stop
+everything when one process ends. Here servers start before their users and stop after
+them, and tests restart, kill and pause single ones.
 """
 
 import ctypes
@@ -25,8 +25,8 @@ from local.state import MARKER, NAME_MARKER, State, end_leftovers, kill_all, wai
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-# "Parent" of a death signal is the thread that forked. This one lives as long as the
-# whole process, which short-lived starting threads do not.
+# A death signal's "parent" is the thread that forked. This thread lives as long as the
+# process, unlike the short-lived threads that start servers.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
@@ -39,14 +39,14 @@ class ProcessFailed(RuntimeError):
 
 
 class Cancelled(Exception):
-    """The stack is being stopped while it was still starting."""
+    """The stack was stopped while it was still starting."""
 
 
 class Child:
     """Starts, signals and ends one process group.
 
-    `stop_signal` asks the leader for an orderly end; the same signal reaches it when
-    the process that started it dies (Linux).
+    `stop_signal` asks the leader to stop in order; it also reaches the leader when the
+    process that started it dies (Linux).
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Child:
         env: Mapping[str, str],
         uid: int | None = None,
     ) -> None:
-        """Start the process. What remains of an earlier one is ended first."""
+        """Start the process, after ending leftovers of an earlier one."""
         end_leftovers(self.state.path, self.name)
         self.started_at = time.monotonic()
         self._log_begins = self.log.stat().st_size if self.log.exists() else 0
@@ -106,11 +106,11 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """As of `subprocess.Popen`; None while it runs or when never started."""
+        """As of `subprocess.Popen`; None while it runs or was never started."""
         return None if self._process is None else self._process.poll()
 
     def send(self, number: signal.Signals, *, group: bool = False) -> None:
-        """Signal the leader or the whole group; nothing when it is gone."""
+        """Signal the leader or the whole group; does nothing when it is gone."""
         if not self.alive:
             return
         try:
@@ -119,15 +119,16 @@ class Child:
             pass
 
     def pause(self) -> None:
-        """SIGSTOP for it and all descendants."""
+        """Send SIGSTOP to it and all descendants."""
         self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT for it and all descendants."""
+        """Send SIGCONT to it and all descendants."""
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: "signal.Signals") -> None:
-        # Each process of PostgreSQL leads a group of its own: the group is not enough.
+        # Each PostgreSQL process leads its own group, so signalling the group is not
+        # enough.
         if not self.alive:
             return
         self.send(number)
@@ -136,7 +137,8 @@ class Child:
                 each.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL for the group and every descendant; returns when they are gone."""
+        """Send SIGKILL to the group and every descendant; returns when they are
+        gone."""
         if self._process is None:
             return
         family = _descendants(self._process.pid) if self.alive else []
@@ -145,11 +147,13 @@ class Child:
         self._process.wait()
 
     def wait(self, timeout: float = 10) -> int:
-        """The leader's exit code, once it ended. Raises subprocess.TimeoutExpired."""
+        """The leader's exit code, once it has ended. Raises
+        subprocess.TimeoutExpired."""
         return -1 if self._process is None else self._process.wait(timeout)
 
     def stop(self, timeout: float) -> None:
-        """An orderly end within `timeout` seconds, else SIGKILL; leaves nothing."""
+        """Stop in order within `timeout` seconds, otherwise by SIGKILL; leaves no
+        process."""
         if self._process is None:
             return
         family = _descendants(self._process.pid) if self.alive else []
@@ -159,7 +163,7 @@ class Child:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-        # Helpers notice the end of their leader by themselves, a moment later.
+        # Helpers notice the end of their leader by themselves, shortly afterwards.
         kill_all(wait_gone(family, timeout=1))
         end_leftovers(self.state.path, self.name)
 

@@ -28,11 +28,11 @@ from local.state import LOCAL, State, remove_abandoned
 
 @pytest.fixture(scope="session")
 def state() -> Iterator[State]:
-    """A folder of this session's own; what crashed sessions left is removed first."""
+    """A folder for this session; leftovers of crashed sessions are removed first."""
     state = State(LOCAL / f"test-{os.getpid()}-{secrets.token_hex(3)}")
     LOCAL.mkdir(exist_ok=True)
     with (LOCAL / "starting").open("a") as one_at_a_time:
-        # A folder that another session has made and not yet locked looks abandoned.
+        # A folder that another session has created and not yet locked looks abandoned.
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
         remove_abandoned("test-")
         state.acquire()
@@ -42,7 +42,7 @@ def state() -> Iterator[State]:
 
 @pytest.fixture(scope="session")
 def postgres(state: State) -> Iterator[PostgreSQL]:
-    """PostgreSQL that does not wait for the disk."""
+    """PostgreSQL without fsync."""
     server = PostgreSQL(state, free_port(), fsync=False)
     server.start()
     yield server
@@ -92,7 +92,7 @@ def rabbitmq(launched_rabbitmq: RabbitMQ | None) -> RabbitMQ:
 
 @pytest.fixture(scope="session")
 def database_url(postgres: PostgreSQL) -> Iterator[str]:
-    """SQLAlchemy's URL of an empty database."""
+    """The SQLAlchemy URL of an empty database."""
     name = f"test_{secrets.token_hex(4)}"
     yield postgres.create_database(name)
     postgres.drop_database(name)
@@ -114,7 +114,7 @@ def stack(
     redis_server: Redis,
     redis_keys: KeysRedis,
 ) -> Iterator[Stack]:
-    """The whole system, migrated and ready; RPC goes over Redis without RabbitMQ."""
+    """The whole system, migrated and ready; without RabbitMQ, RPC uses Redis."""
     if launched_rabbitmq is not None:
         launched_rabbitmq.wait_ready()
     servers = Servers(postgres, redis_server, redis_keys, launched_rabbitmq)

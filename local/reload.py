@@ -12,16 +12,16 @@ from local import bootstrap, settings
 from local.apps import ROOT, App
 from local.supervisor import Supervisor
 
-# Every process is made of it too.
+# Every process imports it too.
 PACKAGES = ROOT / "packages"
 
 
 def watch_code(
     apps: list[App], supervisor: Supervisor, stopped: threading.Event
 ) -> None:
-    """Reload what a change is about; returns when `stopped` is set."""
+    """Restart the processes that a change affects; returns when `stopped` is set."""
     folders = {PACKAGES, *(app.cwd for app in apps)}
-    # Changes during a reload are kept and come with the next round.
+    # Changes during a reload are kept for the next round.
     for changes in watch(
         *folders, watch_filter=PythonFilter(), debounce=400, stop_event=stopped
     ):
@@ -63,7 +63,7 @@ def watch_settings(
 
 
 def affected(paths: Iterable[Path], apps: list[App]) -> list[App]:
-    """The processes that a changed file belongs to, tests left out."""
+    """The processes that a changed file belongs to; tests belong to none."""
     paths = [path for path in paths if "tests" not in path.parts]
     if any(path.is_relative_to(PACKAGES) for path in paths):
         return apps

@@ -1,4 +1,4 @@
-"""`secrets`: a `.env` with the defaults of `.env.example` and fresh passwords."""
+"""`secrets`: a `.env` with the defaults of `.env.example` and random passwords."""
 
 import os
 import re
@@ -13,10 +13,10 @@ TARGET = ROOT / ".env"
 
 
 def fresh(example: str) -> str:
-    """The example's text with random passwords in place of its own.
+    """The example's text with random passwords.
 
-    The database's password stands in its URLs and in POSTGRES_PASSWORD, for the
-    server: it is the same in all of them.
+    The database password appears in URLs and, for the server, in POSTGRES_PASSWORD: it
+    is the same in all of them.
     """
     database = secrets.token_urlsafe(24)
     text = re.sub(
@@ -40,16 +40,16 @@ def fresh(example: str) -> str:
 
 
 def write(target: Path = TARGET, example: Path = EXAMPLE) -> int:
-    """Write the file, readable by its owner only; 1 if there is one already."""
+    """Write the file, readable by its owner only; returns 1 if it already exists."""
     text = fresh(example.read_text())
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        print(f"{target.name} exists and is left as it is.", file=sys.stderr)
+        print(f"{target.name} already exists; left it unchanged.", file=sys.stderr)
         return 1
     with open(descriptor, "w") as file:
         file.write(text)
     print(
-        f"Wrote {target.name} with fresh passwords. Set ENVIRONMENT=production in it."
+        f"Wrote {target.name} with random passwords. Set ENVIRONMENT=production in it."
     )
     return 0

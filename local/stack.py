@@ -37,8 +37,8 @@ NO_RABBITMQ = (
     "To have it, install the package rabbitmq-server, and start again."
 )
 NO_NGINX = (
-    "nginx is not on this machine and cannot be installed without a question;\n"
-    "going on without it: talk to the API directly."
+    "nginx is not on this machine and cannot be installed without a prompt.\n"
+    "Continuing without it: call the API directly."
 )
 
 UNKNOWN = """The database is at revision {revision}, which backend/alembic/versions
@@ -48,7 +48,8 @@ lacks: it is of another branch, or was removed. Take the code that has it, and r
 
 @dataclass
 class Servers:
-    """PostgreSQL, two of Redis and a broker; `rabbitmq` is None for RPC over Redis."""
+    """PostgreSQL, two Redis servers and a broker; `rabbitmq` is None for RPC over
+    Redis."""
 
     postgres: PostgreSQL
     redis: Redis
@@ -57,7 +58,7 @@ class Servers:
 
     @classmethod
     def create(cls, state: State, say: Say) -> "Servers":
-        """Servers for `run`, on standard ports where these are free."""
+        """Servers for `run`, on standard ports if these are free."""
         rabbitmq: RabbitMQ | ExternalRabbitMQ | None
         if os.environ.get("RABBITMQ_HOST"):
             rabbitmq = ExternalRabbitMQ(os.environ)
@@ -79,16 +80,16 @@ class Servers:
 
     @property
     def own(self) -> list[Server]:
-        """Those that we run; nothing here depends on another."""
+        """The servers that we run; none of them depends on another."""
         broker = [self.rabbitmq] if isinstance(self.rabbitmq, RabbitMQ) else []
         return [*broker, self.redis, self.redis_keys, self.postgres]
 
     def environment(
         self, *, database: str = DATABASE, vhost: str | None = None
     ) -> dict[str, str]:
-        """What our processes are told about these servers.
+        """Variables that tell our processes about these servers.
 
-        Another `database` or `vhost` than the servers' first one serves tests.
+        Tests may use another `database` or `vhost` than the servers' first one.
         """
         url = self.postgres.url(database)
         variables = {
@@ -114,7 +115,7 @@ class Servers:
         }
 
     def consumers(self, queue: str, vhost: str | None = None) -> int:
-        """How many services wait for requests on a queue."""
+        """How many services consume a queue."""
         if self.rabbitmq is None:
             return self.redis.waiting(database=1)
         return self.rabbitmq.consumers(queue, vhost)
@@ -124,7 +125,7 @@ class Servers:
 class Stack:
     """Our processes and nginx; each is a `Server` and may be killed or paused.
 
-    `clock` holds Celery beat where one runs.
+    `clock` is Celery beat, if it runs.
     """
 
     env: Mapping[str, str]
@@ -170,7 +171,7 @@ class Stack:
 
     @property
     def processes(self) -> list[Server]:
-        """All, in the order in which they are stopped: intake first."""
+        """All, in stopping order: intake first."""
         gateway = [self.nginx] if self.nginx else []
         return [*gateway, *self.apis, *self.clock, self.worker, *self.services]
 
@@ -181,7 +182,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Address for clients: nginx, or the API where there is none."""
+        """The address for clients: nginx, or the API without nginx."""
         return self.nginx.url if self.nginx else self.api_url
 
     def set_environment(self, env: Mapping[str, str]) -> None:
@@ -203,7 +204,7 @@ class Stack:
         start_all(self.processes)
 
     def stop(self) -> None:
-        """Stop all in order, each in bounded time."""
+        """Stop all in order, each in limited time."""
         for process in self.processes:
             process.stop()
 
@@ -211,7 +212,7 @@ class Stack:
 def _services(
     state: State, servers: Servers, env: Mapping[str, str], instances: int
 ) -> list[App]:
-    """The processes of every service; ready when all of them wait at their queue."""
+    """The processes of every service; ready when all of them consume their queue."""
     found, queues = [], registered()
     for folder in apps.service_folders():
         own = apps.service_environment(folder, env, queues)
@@ -238,12 +239,12 @@ def _numbered(name: str, number: int) -> str:
 
 
 def migrate(env: Mapping[str, str]) -> None:
-    """Bring the database to the newest schema. Raises ProcessFailed."""
+    """Migrate the database to the newest schema. Raises ProcessFailed."""
     alembic(env, "upgrade", "head")
 
 
 def alembic(env: Mapping[str, str], *arguments: str) -> str:
-    """Run Alembic in the backend; its output. Raises ProcessFailed."""
+    """Run Alembic in the backend; returns its output. Raises ProcessFailed."""
     result = subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=BACKEND,
@@ -269,8 +270,7 @@ def _advice(said: str, arguments: Iterable[str]) -> str:
 
 
 def each(action: Callable[[Server], None], servers: Iterable[Server]) -> None:
-    """Do something with several at once; when all have settled, raise the first
-    failure."""
+    """Run an action on several at once; when all are done, raise the first failure."""
     servers = list(servers)
     with ThreadPoolExecutor(max_workers=max(1, len(servers))) as pool:
         for future in [pool.submit(action, server) for server in servers]:
@@ -288,7 +288,7 @@ def stop_all(servers: Iterable[Server]) -> None:
 
 
 def announced(what: str, standard: int, say: Say) -> int:
-    """The standard port if it is free; otherwise another, and say so."""
+    """The standard port if it is free; otherwise another, with a message."""
     port = ports.standard_or_free(standard)
     if port != standard:
         say(f"port {standard} is taken: {what} listens on {port}")

@@ -1,8 +1,8 @@
 """The folder `.local/<mode>` of one running stack: data, logs, lock, leftovers.
 
-Every process started for a stack carries the folder's path in its environment
-(`KIT_STATE_DIR`), so that what a killed launcher left behind is found again, also
-when it became a daemon, and nothing else is ever touched.
+Every process of a stack carries the folder's path in its environment (`KIT_STATE_DIR`).
+So the processes that a killed launcher left behind are found, even daemons, and no
+other process is ever touched.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ LOCAL = Path(__file__).resolve().parent.parent / ".local"
 MARKER = "KIT_STATE_DIR"
 NAME_MARKER = "KIT_PROCESS"
 
-# These write their title over their environment, so they are known by name and by a
+# These write their title over their environment, so they are found by name and by a
 # working directory inside the state folder.
 _TITLE_WRITERS = ("postgres", "redis-server", "nginx")
 
@@ -29,7 +29,7 @@ class AlreadyRunning(Exception):
 
 
 class State:
-    """One stack's folder. Hold it by `acquire()` before starting anything in it."""
+    """One stack's folder. Call `acquire()` before starting anything in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,7 +68,7 @@ class State:
         return False
 
     def release(self, *, remove: bool = False) -> None:
-        """Give the folder back; with `remove`, delete it."""
+        """Release the folder; with `remove`, delete it."""
         end_leftovers(self.path)
         if remove:
             shutil.rmtree(self.path, ignore_errors=True)
@@ -77,7 +77,7 @@ class State:
             self._lock = None
 
     def folder(self, name: str) -> Path:
-        """The private folder of one server, made when missing."""
+        """The private folder of one server, created if missing."""
         folder = self.path / name
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
@@ -95,12 +95,12 @@ def leftovers(path: Path, name: str | None = None) -> list[psutil.Process]:
             if process.pid != os.getpid() and _belongs(process, path, name):
                 found.append(process)
         except (psutil.Error, OSError):
-            continue  # gone meanwhile, or another user's
+            continue  # ended meanwhile, or another user's
     return found
 
 
 def end_leftovers(path: Path, name: str | None = None) -> int:
-    """Kill the processes that `leftovers` finds; how many there were."""
+    """Kill the processes that `leftovers` finds; returns how many there were."""
     processes = leftovers(path, name)
     kill_all(processes)
     return len(processes)
@@ -117,9 +117,9 @@ def kill_all(processes: list[psutil.Process]) -> None:
 
 
 def wait_gone(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Wait for processes that need not be our children; those still alive.
+    """Wait for processes that need not be our children; returns those still alive.
 
-    One that nobody collects (a container's first process often does not) is gone.
+    A zombie counts as gone (a container's first process often collects none).
     """
     deadline = time.monotonic() + timeout
     while alive := [process for process in processes if _is_alive(process)]:

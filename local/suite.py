@@ -1,7 +1,7 @@
 """Checks and tests of every component, and one summary.
 
 `backend/` and each service have modules of the same names (`app`, `main`), so each
-component is checked and tested by a process of its own.
+component is checked and tested in a separate process.
 """
 
 import json
@@ -20,9 +20,9 @@ from local.bootstrap import requirement_files
 from local.install import install_missing
 from local.registry import lacks_demo
 
-# Its console script by name is not reliable: a moved venv keeps the old path in it.
+# The console script is not reliable: in a moved venv it contains the old path.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
-# The wheel holds a program and no module.
+# The wheel contains a program and no module.
 HADOLINT = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 NO_TESTS = 5  # pytest's exit code
 
@@ -39,7 +39,7 @@ LONG = (
 SHIPPED = ["backend", "packages", "services"]
 TESTS = "*/tests/*"
 
-# What pip-audit says when the database of vulnerabilities is out of reach.
+# pip-audit's message when the vulnerability database cannot be reached.
 UNREACHABLE = ("ConnectionError", "ServiceError", "Failed to", "Max retries")
 
 
@@ -62,7 +62,7 @@ class Result(NamedTuple):
 
 
 def components() -> list[Path]:
-    """The folders that stand for themselves."""
+    """The folders of independent components."""
     rest = [*ROOT.glob("packages/*/"), *ROOT.glob("services/*/")]
     return [ROOT / "backend", *sorted(rest), ROOT]
 
@@ -73,8 +73,8 @@ def check() -> int:
 
 
 def audit() -> int:
-    """Known vulnerabilities in the pinned packages; without the internet nothing can
-    be said, which is no failure."""
+    """Known vulnerabilities in the pinned packages; without the internet the result is
+    unknown, which is not a failure."""
     worst = 0
     for file in requirement_files(development=True):
         name = file.relative_to(ROOT)
@@ -84,7 +84,7 @@ def audit() -> int:
             [sys.executable, *command], cwd=ROOT, capture_output=True, text=True
         )
         if result.returncode and any(word in result.stderr for word in UNREACHABLE):
-            print(f"{name}: not audited, the database is out of reach")
+            print(f"{name}: not audited, the vulnerability database cannot be reached")
             continue
         print(f"{name}: {_audited(result.stdout) or result.stderr}")
         worst = max(worst, result.returncode)
@@ -92,7 +92,7 @@ def audit() -> int:
 
 
 def _audited(report: str) -> str:
-    """What pip-audit's JSON says, in words; none if it is no JSON."""
+    """pip-audit's JSON in words; None if it is not JSON."""
     try:
         packages = json.loads(report)["dependencies"]
     except ValueError:
@@ -100,12 +100,12 @@ def _audited(report: str) -> str:
     known = [package for package in packages if "vulns" in package]
     lines = [f"{len(known)} of {len(packages)} packages audited"]
     if not known:
-        lines[0] += ": the database here knows none of them, so this says nothing"
+        lines[0] += ": the database here knows none of them, so the result is unknown"
     for package in known:
         for found in package["vulns"]:
             fixed = ", ".join(found["fix_versions"]) or "no release"
             name, version = package["name"], package["version"]
-            lines.append(f"  {name} {version}: {found['id']}, mended in {fixed}")
+            lines.append(f"  {name} {version}: {found['id']}, fixed in {fixed}")
     return "\n".join(lines)
 
 
@@ -127,8 +127,8 @@ def e2e(arguments: list[str]) -> int:
 
 
 def chaos(arguments: list[str]) -> int:
-    """Everything broken in turn, under load; before that, if not `--short`, the tests
-    that take minutes."""
+    """Break everything in turn, under load; without `--short`, run the slow fault tests
+    first."""
     parts = []
     if not lacks_demo("make chaos"):
         parts.append(Part("under fire", ["-m", "tests.chaos", *arguments]))
@@ -140,7 +140,7 @@ def chaos(arguments: list[str]) -> int:
 
 
 def hostile(arguments: list[str]) -> int:
-    """Hostile clients beside a friendly one."""
+    """Hostile clients, with a normal client at the same time."""
     if lacks_demo("make hostile"):
         return 0
     part = Part("hostile clients", ["-m", "tests.hostile", *arguments])
@@ -148,20 +148,20 @@ def hostile(arguments: list[str]) -> int:
 
 
 def kit(arguments: list[str]) -> int:
-    """What the generators make, checked, tested and run in copies; takes minutes."""
+    """Check, test and run generated code in copies of the project; takes minutes."""
     install_missing(print)
     words = ["kit/tests", "local/tests", "-m", "kit", *arguments]
     return _report([_pytest("generators", words)], at_once=False)
 
 
 def docs() -> int:
-    """Have the tests that hold a document against the code write it."""
+    """Run the tests that write documents from code."""
     os.environ["UPDATE_DOCS"] = "1"
     return unit(["-q", "-k", "test_the_document_is_up_to_date"])
 
 
 def compose(arguments: list[str]) -> int:
-    """The containers: images, compose files and what they make, run."""
+    """Build and run the containers, images and compose files."""
     return _report([_pytest("compose", ["tests/compose", *arguments])], at_once=False)
 
 
@@ -184,7 +184,7 @@ def _in_order(parts: list[Part]) -> list[Part]:
 
 def _checks() -> list[Part]:
     return [
-        # With --diff it would read again what it has seen to be well.
+        # With --diff it would read valid files again.
         Part("black", ["-m", "black", "--check", "."]),
         Part("isort", ["-m", "isort", "--check", "--diff", "--quiet", "."]),
         Part("flake8", ["-m", "flake8"]),
@@ -216,7 +216,7 @@ def _types(folder: Path) -> Part:
 def _tests(kind: str, arguments: list[str]) -> list[Part]:
     groups = [
         ("root", ROOT, ["tests", "local/tests"]),
-        # Those with servers make copies with servers of their own, and take long.
+        # Tests with servers start their own in copies, which takes long.
         ("kit", ROOT, ["kit/tests"]),
         *((folder.name, folder, ["tests"]) for folder in components()[:-1]),
     ]
@@ -262,10 +262,10 @@ def _run(part: Part, *, captured: bool) -> Result:
 
 
 def _report(parts: list[Part], *, at_once: bool = True) -> int:
-    """Run all, and say how each ended.
+    """Run all parts, and print how each ended.
 
-    As many run at once as there are cores, and what each says is printed whole when
-    it ends; or one after another, and what each says as it comes.
+    As many run at once as there are cores, and the output of each is printed when it
+    ends. Otherwise they run one after another with live output.
     """
     began = time.monotonic()
     with ThreadPoolExecutor(os.cpu_count() if at_once else 1) as pool:

@@ -1,4 +1,4 @@
-"""Watches running servers and starts again what dies unexpectedly."""
+"""Watches running servers and restarts those that die unexpectedly."""
 
 import threading
 import time
@@ -8,19 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from local.process import Cancelled, ProcessFailed
 from local.servers.base import Server
 
-SOON = 15.0  # seconds after its start in which a death counts as one in a row
+SOON = 15.0  # a death within this many seconds after a start counts as a repeated one
 LIMIT = 3
 
 
 class GaveUp(Exception):
-    """A process died too often in a row; holds the reason and its log's end."""
+    """A process died too often in a row; contains the reason and the end of its log."""
 
 
 class Supervisor:
     """Watches in the caller's thread; restarts in threads of its own.
 
-    Those that are `reloaded` when their code changes are never given up: one that
-    keeps dying is left alone until the next change.
+    Servers in `reloaded` restart when their code changes, and are never given up: one
+    that keeps dying waits for the next change.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Supervisor:
             self._say(f"{server.name} runs what was changed")
 
     def close(self) -> None:
-        """Wait for restarts under way; with the state cancelled they end at once."""
+        """Wait for running restarts; if the state is cancelled, they end at once."""
         self._pool.shutdown()
 
     def _on_death(self, server: Server) -> None:
@@ -83,7 +83,7 @@ class Supervisor:
             self._say(f"{failure}\n{server.name} waits for the next change")
             self._restarting.add(server)
             return
-        self._say(f"{reason}; starting it again")
+        self._say(f"{reason}; restarting it")
         self._restarting.add(server)
         self._pool.submit(self._restart, server)
 
@@ -92,8 +92,8 @@ class Supervisor:
             server.start()
             self._say(f"{server.name} is back")
         except ProcessFailed as error:
-            # It died again, which the next look at it counts, or it never became
-            # ready and was killed, which counts too.
+            # It died again, or never became ready and was killed: the next check
+            # counts both as a death.
             self._say(str(error).splitlines()[0])
         except Cancelled:
             return

@@ -9,13 +9,15 @@ from local.otlp.tree import draw, last_traces
 from local.state import LOCAL
 from local.terminal import is_colourful
 
-PORT_FILE = "traces-port"  # of the run's folder; holds the receiver's HTTP port
-NOT_RUNNING = "No traces are being received: start with `make run ARGS=--traces`."
+PORT_FILE = "traces-port"  # in the run's folder; contains the receiver's HTTP port
+NOT_RUNNING = (
+    "No trace receiver is running: start the stack with `make run ARGS=--traces`."
+)
 DEFAULT_COUNT = 10
 
 
 def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
-    """Print the last traces, ten or as many as asked for; 1 if none are kept."""
+    """Print the last traces, ten by default; returns 1 if there are none."""
     count = int(arguments[0]) if arguments else DEFAULT_COUNT
     try:
         port = int((path / PORT_FILE).read_text())

@@ -86,7 +86,7 @@ leave() { # IP
     echo "$1" >>"$LEFT"
     if [ -z "$(addresses)" ]; then
         join "$1"
-        echo "gateway: $1 is the only one, and stays" >&2
+        echo "gateway: $1 is the only API, so it stays" >&2
         exit 1
     fi
     before=$(workers)
@@ -105,5 +105,5 @@ case ${1:-start} in
     start) start ;;
     leave) leave "$2" ;;
     join) join "$2" ;;
-    *) echo "gateway.sh: what is $1?" >&2; exit 2 ;;
+    *) echo "gateway.sh: unknown command $1" >&2; exit 2 ;;
 esac

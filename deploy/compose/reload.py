@@ -1,10 +1,10 @@
-"""Runs a command again whenever a Python file of it changes: of the working directory,
-or of the folders in PYTHONPATH.
+"""Restarts a command whenever one of its Python files changes, in the working directory
+or in the folders of PYTHONPATH.
 
     python reload.py COMMAND...
 
-For development, in the images as they are: standard library only. Asks the files for
-their times, because a change outside of a container is not always announced inside.
+For development, in unchanged images: standard library only. It polls the files' times,
+because a container does not always receive events for changes made outside.
 """
 
 import os
@@ -29,13 +29,13 @@ def _times(folder: Path) -> Iterator[tuple[Path, int]]:
     for file in folder.rglob("*.py"):
         try:
             yield file, file.stat().st_mtime_ns
-        except FileNotFoundError:  # an editor is just replacing it
+        except FileNotFoundError:  # an editor is replacing it right now
             continue
 
 
 def serve(command: list[str], folders: list[Path], stopped: Callable[[], bool]) -> None:
-    """Run the command until told to stop. One that ends by itself, as broken code
-    does, is run again after the next change."""
+    """Run the command until stopped. If it ends by itself, as broken code does, run it
+    again after the next change."""
     while not stopped():
         seen = snapshot(folders)
         child = subprocess.Popen(command)
@@ -46,7 +46,7 @@ def serve(command: list[str], folders: list[Path], stopped: Callable[[], bool]) 
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, and SIGKILL after a while."""
+    """Send SIGTERM, and SIGKILL after a while."""
     child.terminate()
     try:
         child.wait(GRACE)

@@ -1,4 +1,4 @@
-"""What OTLP's messages hold, as plain values."""
+"""The contents of OTLP messages, as plain values."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ class Span:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """The span of one line."""
+        """The span from one JSON line."""
         return cls(**json.loads(line))
 
 

@@ -1,4 +1,4 @@
-"""Receives traces, metrics and logs by OTLP, over gRPC and over HTTP."""
+"""Receives traces, metrics and logs over OTLP, with gRPC and HTTP."""
 
 import gzip
 import threading
@@ -20,7 +20,7 @@ from local.otlp.model import Log, Metric, Span
 MOST_SPANS = 20_000
 MOST_OTHERS = 5_000
 
-# Of each signal: path over HTTP, service over gRPC, and its messages.
+# For each signal: path over HTTP, service over gRPC, and its messages.
 SIGNALS: dict[str, tuple[str, Any, Any]] = {
     "/v1/traces": (
         "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -41,9 +41,9 @@ SIGNALS: dict[str, tuple[str, Any, Any]] = {
 
 
 class Receiver:
-    """Keeps the newest of what it is sent. A context manager; ports may be 0.
+    """Keeps the newest data it receives. A context manager; ports may be 0.
 
-    Over HTTP `GET /spans` answers what it has, a JSON object on each line.
+    Over HTTP, `GET /spans` returns its spans, one JSON object per line.
     """
 
     def __init__(self, grpc_port: int = 0, http_port: int = 0) -> None:
@@ -84,7 +84,8 @@ class Receiver:
         self._http.server_close()
 
     def wait(self, found: Callable[[Self], Any], what: str, within: float = 20) -> Any:
-        """What `found` returns as soon as that is true; AssertionError otherwise."""
+        """Wait until `found` returns something true, and return that; else
+        AssertionError."""
         with self._arrived:
             result = self._arrived.wait_for(lambda: found(self), within)
         assert result, f"not within {within:g} s: {what}"
@@ -92,7 +93,7 @@ class Receiver:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """Take connections and requests, and answer none of them until the end."""
+        """Accept connections and requests, but answer none until the block ends."""
         self._open.clear()
         try:
             yield
@@ -100,7 +101,7 @@ class Receiver:
             self._open.set()
 
     def trace(self, trace_id: str) -> list[Span]:
-        """The spans of one trace, by their start."""
+        """The spans of one trace, by start time."""
         mine = [span for span in self.spans.copy() if span.trace == trace_id]
         return sorted(mine, key=lambda span: span.start)
 
@@ -148,7 +149,7 @@ class _HttpServer(ThreadingHTTPServer):
         super().__init__(address, _HttpHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Silence: exporters that are stopped break their connections off."""
+        """No log line: exporters that are stopped break their connections."""
 
 
 class _HttpHandler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Traces as trees for a terminal: what called what, when, and for how long."""
+"""Traces as trees for a terminal: which span called which, when, and for how long."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ RESET = "\033[0m"
 FAILED = "\033[1;31m"
 DIM = "\033[2m"
 
-# What a line shows besides the name.
+# The attributes that a line shows after the name.
 DETAILS = (
     "http.response.status_code",
     "error.type",
@@ -22,7 +22,7 @@ DETAILS = (
 
 
 def last_traces(spans: Iterable[Span], count: int) -> list[list[Span]]:
-    """The spans of the traces that began last, oldest trace first."""
+    """The spans of the latest traces, oldest trace first."""
     traces: defaultdict[str, list[Span]] = defaultdict(list)
     for span in spans:
         traces[span.trace].append(span)

@@ -1,4 +1,4 @@
-"""What every server, and every process of ours, has in common."""
+"""What all servers, and our own processes, have in common."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from local.state import State, end_leftovers
 
 
 class Command(NamedTuple):
-    """How a server's process is started."""
+    """The command of a server's process."""
 
     argv: list[str]
     cwd: Path
@@ -24,8 +24,8 @@ class Command(NamedTuple):
 class Server(ABC):
     """One server on one port, with its data in the state folder.
 
-    `start` returns when it serves. `stop`, `kill` and `start` may follow each other
-    in any order; calling one that has nothing to do is harmless.
+    `start` returns when it serves. `stop`, `kill` and `start` may be called in any
+    order; a call with nothing to do is harmless.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> Command:
-        """Prepare data and configuration; how to start the process."""
+        """Prepare data and configuration; returns the command."""
 
     @abstractmethod
     def ready(self) -> bool:
@@ -71,10 +71,10 @@ class Server(ABC):
         self.wait_ready()
 
     def launch(self) -> None:
-        """Start without waiting, for those who start several at once.
+        """Start without waiting, to start several at once.
 
-        Raises ProcessFailed when something else has the port by now: it might speak
-        the same protocol, and be taken for ours.
+        Raises ProcessFailed if another process has taken the port: it might speak the
+        same protocol and be mistaken for ours.
         """
         if self.port and not ports.is_free(self.port):
             end_leftovers(self.state.path, self.name)
@@ -84,7 +84,7 @@ class Server(ABC):
         self.child.start(argv, cwd=cwd, env=env, uid=uid)
 
     def wait_ready(self) -> None:
-        """Wait until `ready`; a server that failed to become so is killed."""
+        """Wait until `ready`; kills a server that does not become ready."""
         try:
             self.child.wait_until(self.ready, self.start_timeout, "become ready")
         except BaseException:
@@ -92,20 +92,20 @@ class Server(ABC):
             raise
 
     def stop(self) -> None:
-        """An orderly end in bounded time; leaves no process."""
+        """Stop in order, in limited time; leaves no process."""
         self.child.stop(self.stop_timeout)
 
     def kill(self) -> None:
-        """SIGKILL for the whole group."""
+        """Send SIGKILL to the whole group."""
         self.child.kill()
 
     def restart(self) -> None:
-        """Stop in order, start on the same port and data."""
+        """Stop, then start on the same port and data."""
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its connections and answers nothing."""
+        """Send SIGSTOP: it keeps its connections and answers nothing."""
         self.child.pause()
 
     def resume(self) -> None:
@@ -124,6 +124,6 @@ class Server(ABC):
 
 
 def plain_environment(**more: str) -> dict[str, str]:
-    """An environment in which no PG..., RABBITMQ_... or locale of the user's acts."""
+    """An environment without the user's PG..., RABBITMQ_... and locale variables."""
     keep = {key: os.environ[key] for key in ("PATH", "TMPDIR") if key in os.environ}
     return {**keep, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **more}

@@ -1,8 +1,8 @@
-"""nginx around the project's own `nginx_config.conf`.
+"""nginx with the project's own `nginx_config.conf`.
 
-That file is a template as the official image takes them: `${NAME}` is replaced by
-the environment's value, the result is included inside `http {}`. nginx's own
-variables are written without braces and stay.
+That file is a template in the official image's format: the environment replaces
+`${NAME}`, and the result is included inside `http {}`. nginx's own variables have no
+braces and stay.
 """
 
 import os
@@ -21,7 +21,7 @@ from local.servers.base import Command, Server, plain_environment
 from local.state import LOCAL, State
 
 TEMPLATE = LOCAL.parent / "nginx_config.conf"
-EXAMPLE = LOCAL.parent / ".env.example"  # has the defaults of nginx's settings
+EXAMPLE = LOCAL.parent / ".env.example"  # contains the defaults of nginx's settings
 
 ACCESS_LOG = "nginx-access"  # one of the stack's logs
 
@@ -53,7 +53,7 @@ def find_binary() -> str | None:
 
 
 def render(template: str, variables: Mapping[str, str]) -> str:
-    """Replace `${NAME}` where `variables` has the name, and nothing else."""
+    """Replace `${NAME}` if `variables` has the name, and nothing else."""
     return re.sub(
         r"\$\{(\w+)}", lambda found: variables.get(found[1], found[0]), template
     )
@@ -65,7 +65,7 @@ def gateway_settings(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_ours(variable: str) -> bool:
-    """Whether it is one of the gateway's settings."""
+    """Whether it is a setting of the gateway."""
     return variable.startswith("NGINX_")
 
 
@@ -83,7 +83,7 @@ class Nginx(Server):
         template: Path = TEMPLATE,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`settings` are NGINX_... variables, over those of the environment."""
+        """`settings` are NGINX_... variables that override the environment."""
         super().__init__(state, port)
         self.api_ports = api_ports
         self.template = template
@@ -114,10 +114,10 @@ class Nginx(Server):
         return Command(argv, self.folder, plain_environment())
 
     def configure(self) -> None:
-        """Write the configuration; `reload` makes a running nginx take it."""
-        # The template says `server ${API_UPSTREAM};`, which holds for several too.
+        """Write the configuration; `reload` makes a running nginx use it."""
+        # The template says `server ${API_UPSTREAM};`, which can expand to several.
         upstream = "; server ".join(f"127.0.0.1:{port}" for port in self.api_ports)
-        # `listen` takes an address too: here nobody outside of the machine is served.
+        # `listen` also takes an address: here only this machine is served.
         listen = f"127.0.0.1:{self.port}"
         variables = {
             **{k: v or "" for k, v in dotenv_values(EXAMPLE).items() if is_ours(k)},
@@ -129,12 +129,13 @@ class Nginx(Server):
         }
         site = render(self.template.read_text(), variables)
         (self.folder / "site.conf").write_text(site)
-        # Root's workers would be `nobody`, who may not enter a private folder.
+        # Root's workers would run as `nobody`, who may not enter a private folder.
         user = "user root;" if os.geteuid() == 0 else ""
         (self.folder / "nginx.conf").write_text(_MAIN.format(user=user))
 
     def reload(self) -> None:
-        """SIGHUP: new workers with the configuration, old ones finish their work."""
+        """Send SIGHUP: new workers use the new configuration, old ones finish their
+        work."""
         self.configure()
         self.child.send(signal.SIGHUP)
 

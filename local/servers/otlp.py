@@ -9,7 +9,7 @@ from local.state import LOCAL, State
 
 
 class TraceReceiver(Server):
-    """Takes OTLP over gRPC, and shows what it has over HTTP on `port`."""
+    """Receives OTLP over gRPC, and returns its spans over HTTP on `port`."""
 
     name = "traces"
     stop_timeout = 5.0
@@ -24,7 +24,7 @@ class TraceReceiver(Server):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What our processes are told, to export here; traces alone are shown."""
+        """Variables that make our processes export here; only traces are shown."""
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.grpc_port}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",

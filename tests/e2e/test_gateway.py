@@ -181,20 +181,20 @@ def test_an_ipv6_network_is_one_client(new_gateway: NewGateway, tmp_path: Path) 
     assert [status("192.0.2.1"), status("192.0.2.2")] == [200, 200]
 
 
-def test_an_api_that_is_not_there(orphan: Api) -> None:
+def test_the_api_is_down(orphan: Api) -> None:
     answer = orphan.send(PROCESS, BODY, **{"X-Request-ID": "my-id"})
     assert_problem(answer, 502, "api_unavailable")
     assert answer.headers["X-Request-ID"] == "my-id"
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_what_the_api_would_refuse_is_not_repeated(orphan: Api) -> None:
+def test_invalid_request_ids_are_not_repeated(orphan: Api) -> None:
     answer = orphan.http.get("/health", headers={"X-Request-ID": 'a", "b": "c'})
     assert_problem(answer, 502, "api_unavailable")
     assert len(answer.headers["X-Request-ID"]) == 32
 
 
-def test_an_api_that_hangs(new_gateway: NewGateway, stack: Stack) -> None:
+def test_the_api_hangs(new_gateway: NewGateway, stack: Stack) -> None:
     impatient = new_gateway(NGINX_READ_TIMEOUT="500ms")
     stack.apis[0].pause()
     try:
@@ -204,7 +204,7 @@ def test_an_api_that_hangs(new_gateway: NewGateway, stack: Stack) -> None:
     assert_problem(answer, 504, "api_timeout")
 
 
-def test_a_client_that_is_slow_is_left(stack: Stack) -> None:
+def test_slow_clients_time_out(stack: Stack) -> None:
     """What waits for a client has a bound; here only that it is set."""
     assert stack.nginx is not None
     site = (stack.nginx.folder / "site.conf").read_text()
@@ -212,7 +212,7 @@ def test_a_client_that_is_slow_is_left(stack: Stack) -> None:
         assert re.search(rf"^    {name} \d+s;", site, re.MULTILINE)
 
 
-def test_a_method_that_is_not_passed_on(api: Api) -> None:
+def test_a_blocked_method(api: Api) -> None:
     answer = api.http.request("TRACE", "/health")
     assert_problem(answer, 405, "method_not_allowed")
     assert "GET" in answer.headers["Allow"]

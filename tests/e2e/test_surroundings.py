@@ -9,7 +9,7 @@ from local.registry import registered
 from tests.e2e.client import PROCESS, Api, assert_problem, wait_for
 
 
-def test_the_root_shows_the_way(api: Api) -> None:
+def test_the_root_links_to_documentation(api: Api) -> None:
     root = api.get_json("/")
 
     assert root["name"] and root["version"]
@@ -89,7 +89,7 @@ def test_redirects_keep_the_address_that_the_client_used(api: Api) -> None:
         assert_problem(answer, 404)
 
 
-def test_the_gateway_refuses_what_is_far_too_large(api: Api) -> None:
+def test_the_gateway_refuses_very_large_bodies(api: Api) -> None:
     answer = api.send(PROCESS, b'{"payload": "%s"}' % (b"x" * 3 * 1024 * 1024))
 
     assert answer.status_code == 413

@@ -194,7 +194,7 @@ def test_a_worker_finds_redis_again_soon(start: Start, redis_server: Redis) -> N
     assert probed.said(LOST) == 1
 
 
-def test_beat_says_in_a_line_that_redis_is_away(
+def test_beat_logs_one_line_when_redis_is_down(
     start: Start, redis_server: Redis
 ) -> None:
     with Relay(redis_server.port) as relay:

@@ -32,7 +32,7 @@ def test_every_query_names_metrics_that_are_sent() -> None:
         assert quoted <= ATTRIBUTES
 
 
-def test_the_files_are_those_of_the_code() -> None:
+def test_the_files_match_the_code() -> None:
     for path, text in signoz.files().items():
         assert path.read_text() == text, "run: python3 -m observability.signoz"
 

@@ -35,11 +35,11 @@ def row(**more: Any) -> Row:
 
 
 @pytest.mark.parametrize("work", [at_once(), accepted(), at_once(key="k")])
-def test_what_is_stored_once_as_it_was_answered_is_well(work: Work) -> None:
+def test_answered_work_stored_once_is_correct(work: Work) -> None:
     assert ledger.audit([work], [row()]) == []
 
 
-def test_what_was_never_answered_may_be_stored_or_not() -> None:
+def test_unanswered_work_may_be_stored_or_not() -> None:
     work = at_once(answer=None, task_id="", statuses=[504])
     assert ledger.audit([work], []) == []
     assert ledger.audit([work], [row()]) == []
@@ -73,7 +73,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("work", "rows"), WRONG.values(), ids=WRONG.keys())
-def test_what_is_wrong_is_found(work: Work, rows: list[Row]) -> None:
+def test_every_fault_is_found(work: Work, rows: list[Row]) -> None:
     assert len(ledger.audit([work], rows)) == 1
 
 
@@ -111,7 +111,7 @@ def test_log_lines(tmp_path: Path, line: str, count: int) -> None:
     assert len(list(logs.inspect(log, {"a password": "welcome1"}))) == count
 
 
-def test_what_leaks_is_found() -> None:
+def test_leaks_are_found() -> None:
     before = {"api": Held(100, 6, 40, 20), "worker": Held(100, 4, 30, 10)}
     assert grown(before, before) == []
     after = {"api": Held(150, 30, 400, 380)}
@@ -132,6 +132,6 @@ def test_recovery_ends_with_the_last_failure() -> None:
 
 
 @pytest.mark.parametrize(("status", "count"), [(502, 1), (409, 0), (None, 0)])
-def test_what_is_planned_fails_no_request(status: int | None, count: int) -> None:
+def test_planned_restarts_fail_no_request(status: int | None, count: int) -> None:
     fault = Broken("reload", True, began=0, back=1, worked=1.1, ended=5)
     assert len(fault.judge([attempt(0.5, status)])) == count

@@ -183,7 +183,7 @@ def test_each_process_has_longer_to_stop_than_it_takes() -> None:
         assert seconds(SERVICES[name]["stop_grace_period"]) >= needed + 5
 
 
-def test_all_is_bounded_and_comes_back() -> None:
+def test_every_container_has_limits_and_restarts() -> None:
     for name, service in SERVICES.items():
         assert service["mem_limit"] and service["logging"], name
         assert service["restart"] == (
@@ -191,14 +191,14 @@ def test_all_is_bounded_and_comes_back() -> None:
         )
 
 
-def test_ours_have_no_rights() -> None:
+def test_our_containers_have_no_privileges() -> None:
     for name in [*BACKEND, *OWN, "rabbitmq", "nginx"]:
         service = SERVICES[name]
         assert service["read_only"] and service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"]
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_mounted_files_exist() -> None:
     for name in FILES:
         for service in load(name)["services"].values():
             for volume in service.get("volumes", []):

@@ -56,7 +56,7 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+_?")
 
 
 @EACH
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_have_targets(document: Path) -> None:
     for link in links(document):
         place, _, anchor = link.partition("#")
         target = (document.parent / place).resolve() if place else document
@@ -89,7 +89,7 @@ def test_commands_work_in_a_fresh_clone(document: Path) -> None:
     assert [command for command in commands(document) if needs_a_path(command)] == []
 
 
-def test_what_we_say_works_in_a_fresh_clone() -> None:
+def test_commands_in_messages_work_in_a_fresh_clone() -> None:
     """Messages, scripts, the example of settings."""
     found = [
         f"{name}: {command}"

@@ -8,7 +8,7 @@ ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n%s\r\n{}"
 REQUESTS_OF_A_CONNECTION = 3
 
 
-async def test_it_goes_on_when_the_server_ends_a_connection() -> None:
+async def test_it_continues_after_the_server_closes_a_connection() -> None:
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -111,7 +111,7 @@ def owner(name: str) -> str:
 
 
 @EACH
-def test_what_is_imported_is_named(folder: Path) -> None:
+def test_imported_packages_are_declared(folder: Path) -> None:
     files = read(folder, "app/**/*.py", "src/**/*.py", "alembic/**/*.py", "*.py")
     names: set[str] = set()
     for node in chain.from_iterable(ast.walk(ast.parse(t)) for t in files.values()):
@@ -133,12 +133,12 @@ def test_owners_of_modules_are_known() -> None:
 
 
 @EACH_NAMED
-def test_what_is_pinned_is_within_the_bounds(named: Named) -> None:
+def test_pins_are_within_the_bounds(named: Named) -> None:
     assert named.admits(str(named.version))
 
 
 @EACH
-def test_what_can_break_us_is_out_of_bounds(folder: Path) -> None:
+def test_breaking_versions_are_excluded(folder: Path) -> None:
     """The next major; and the next minor where it means as much."""
     for named in dependencies(folder):
         assert not named.admits(f"{named.version.major + 1}"), named
@@ -147,7 +147,7 @@ def test_what_can_break_us_is_out_of_bounds(folder: Path) -> None:
 
 
 @EACH_NAMED
-def test_a_minor_out_of_bounds_has_its_reason(named: Named) -> None:
+def test_an_excluded_minor_has_a_reason(named: Named) -> None:
     """In a comment above it, or above its neighbours."""
     if not named.bounded:
         return
@@ -167,7 +167,7 @@ def test_pins_are_hashed_and_name_no_place(file: Path) -> None:
         assert "--hash=sha256:" in pin
 
 
-def test_all_pin_the_same_version() -> None:
+def test_all_files_pin_the_same_version() -> None:
     known: dict[str, Version] = {}
     for file in PINS:
         for name, version in pins(file).items():

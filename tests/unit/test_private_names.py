@@ -82,7 +82,7 @@ def findings(code: str) -> set[str]:
         ),
     ],
 )
-def test_it_is_found(code: str, name: str) -> None:
+def test_private_names_are_found(code: str, name: str) -> None:
     assert findings(code) == {name}
 
 
@@ -102,5 +102,5 @@ def test_it_is_found(code: str, name: str) -> None:
         "kind.__name__",
     ],
 )
-def test_what_is_public_or_ours_passes(code: str) -> None:
+def test_public_and_own_names_pass(code: str) -> None:
     assert findings(code) == set()

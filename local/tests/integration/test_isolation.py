@@ -108,7 +108,7 @@ def run(folder: Path, *words: str, **env: str) -> str:
     return result.stdout
 
 
-def test_the_suite_sees_none_of_it(hostile: Path) -> None:
+def test_the_suite_is_isolated(hostile: Path) -> None:
     words = "test_config or test_settings or takes_its_settings"
     said = run(hostile, "-m", "local", "unit", "-q", "-k", words)
     assert len(re.findall(r"\d+ passed, \d+ deselected", said)) == 3, said
@@ -118,7 +118,7 @@ def test_the_suite_sees_none_of_it(hostile: Path) -> None:
     assert not (hostile / ".local/test-1-dead").exists()
 
 
-def test_pytest_on_its_own_sees_none_of_it(hostile: Path) -> None:
+def test_pytest_alone_is_isolated(hostile: Path) -> None:
     """As editors run it; what Python itself reads has acted by then."""
     path = os.pathsep.join([str(hostile), str(hostile / "backend")])
     environment = {"PYTHONPATH": path, "PYTEST_ADDOPTS": "", "PYTHONWARNINGS": ""}

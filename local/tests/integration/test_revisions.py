@@ -171,7 +171,7 @@ def test_revisions_of_two_branches_are_joined(project: Project) -> None:
         assert result.returncode == 0, result.stdout
         return result.stdout
 
-    assert "nothing to join" in local("merge-revisions", "-m", "x")
+    assert "nothing to merge" in local("merge-revisions", "-m", "x")
     for branch in "ab":
         words = ("--head", "0003", "--splice") if branch == "b" else ()
         project.alembic(["revision", "-m", "same words", *words])

@@ -91,7 +91,7 @@ def rabbitmq(state: State) -> RabbitMQ:
     ],
     ids=["postgres", "redis", "rabbitmq"],
 )
-def test_a_life_full_of_trouble(
+def test_each_server_survives_kill_pause_and_restart(
     own: State,
     make: Callable[[State], Server],
     write: Callable[[Server], None],
@@ -117,7 +117,7 @@ def test_a_life_full_of_trouble(
     assert leftovers(own.path) == []
 
 
-def test_keys_give_way_in_a_redis_of_their_own(
+def test_old_keys_are_evicted_in_their_own_redis(
     redis_server: Redis, redis_keys: KeysRedis
 ) -> None:
     with redis_keys.connect() as keys, redis_server.connect() as tasks:
@@ -127,7 +127,7 @@ def test_keys_give_way_in_a_redis_of_their_own(
         assert tasks.config_get(policy) == {policy: "noeviction"}
 
 
-def test_two_of_each_side_by_side(own: State, tmp_path: Path) -> None:
+def test_two_of_each_run_in_parallel(own: State, tmp_path: Path) -> None:
     other = State(tmp_path / "other")
     other.acquire()
     first, second = PostgreSQL(own, free_port()), PostgreSQL(other, free_port())
@@ -153,7 +153,7 @@ def test_servers_listen_on_loopback_only(
     assert addresses <= {"127.0.0.1", "::1"}
 
 
-def test_databases_and_vhosts_come_and_go(
+def test_databases_and_vhosts_are_created_and_dropped(
     postgres: PostgreSQL, rabbitmq: RabbitMQ, database_url: str, vhost: str
 ) -> None:
     assert database_url.startswith("postgresql+psycopg2://")
@@ -169,7 +169,7 @@ def test_databases_and_vhosts_come_and_go(
     rabbitmq.delete_vhost("a b/c")
 
 
-def test_a_port_that_is_taken_is_told(own: State, redis_server: Redis) -> None:
+def test_a_taken_port_is_reported(own: State, redis_server: Redis) -> None:
     with pytest.raises(ProcessFailed, match="already in use"):
         Redis(own, redis_server.port).start()
 

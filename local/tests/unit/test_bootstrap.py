@@ -54,13 +54,13 @@ RUNTIME = "packages/shared/requirements.txt backend/requirements.txt "
 RUNTIME += "services/one/requirements.txt local/requirements.txt"
 
 
-def test_installs_once(ran: list[str]) -> None:
+def test_requirements_are_installed_once(ran: list[str]) -> None:
     for _ in range(3):
         bootstrap.ensure(development=False)
     assert ran == ["venv", RUNTIME]
 
 
-def test_tools_come_on_top(ran: list[str]) -> None:
+def test_tools_are_installed_in_addition(ran: list[str]) -> None:
     bootstrap.ensure(development=False)
     bootstrap.ensure(development=True)
     bootstrap.ensure(development=True)
@@ -124,14 +124,14 @@ def test_an_interrupted_installation_is_done_again(
     assert ran == ["venv", RUNTIME]
 
 
-def test_a_moved_venv_is_made_anew(ran: list[str], project: Path) -> None:
+def test_a_moved_venv_is_recreated(ran: list[str], project: Path) -> None:
     bootstrap.ensure(development=False)
     (project / ".venv" / "bin" / "pip").write_text("#!/elsewhere/.venv/bin/python\n")
     bootstrap.ensure(development=False)
     assert ran == ["venv", RUNTIME, "venv", RUNTIME]
 
 
-def test_a_venv_without_its_python_is_made_anew(ran: list[str], project: Path) -> None:
+def test_a_venv_without_its_python_is_recreated(ran: list[str], project: Path) -> None:
     bootstrap.ensure(development=False)
     python = project / ".venv" / "bin" / "python"
     python.unlink()
@@ -150,7 +150,7 @@ def test_an_upgraded_python_is_noticed(ran: list[str], project: Path) -> None:
     assert ran == ["venv", RUNTIME, "venv", RUNTIME]
 
 
-def test_a_python_without_venv_is_told_the_package(
+def test_a_python_without_venv_gets_advice(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ensurepip", None)
@@ -161,7 +161,7 @@ def test_a_python_without_venv_is_told_the_package(
     assert explanation(str(raised.value))
 
 
-def test_an_old_python_is_told_so(
+def test_an_old_python_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
@@ -169,7 +169,7 @@ def test_an_old_python_is_told_so(
     assert "PYTHON=python3" in explanation(capsys.readouterr().out)
 
 
-def test_an_unknown_command_is_answered_with_the_list(
+def test_an_unknown_command_prints_the_list(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["local", "fly"])

@@ -52,7 +52,7 @@ def test_without_rabbitmq_calls_go_over_redis(tmp_path: Path) -> None:
     assert not [name for name in env if name.startswith("RABBITMQ_")]
 
 
-def test_rabbitmq_named_by_the_user() -> None:
+def test_rabbitmq_of_the_user() -> None:
     broker = ExternalRabbitMQ({"RABBITMQ_HOST": "mq", "RABBITMQ_VHOST": "a/b"})
     assert broker.url() == "amqp://guest:welcome1@mq:5672/a%2Fb"
     assert broker.management_url == "http://mq:15672"

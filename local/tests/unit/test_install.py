@@ -54,7 +54,7 @@ def test_sudo_is_used_without_a_password(
 
 
 @pytest.mark.parametrize("programs", ["", "sudo", "apt-get", "apt-get sudo"])
-def test_nothing_is_asked(
+def test_no_installation_asks_a_question(
     machine: Callable[..., list[list[str]]], programs: str
 ) -> None:
     ran = machine(programs=programs, uid=1000)

@@ -27,7 +27,7 @@ def test_unknown_variables_are_dropped() -> None:
     assert set(isolated(HOSTILE)) == set(isolated({}))
 
 
-def test_what_the_machine_needs_is_kept() -> None:
+def test_variables_of_the_machine_are_kept() -> None:
     kept = {"PATH": "/bin", "CI": "true", "DOCKER_HOST": "unix:///x", "UPDATE_DOCS": ""}
     assert kept.items() <= isolated(kept).items()
 
@@ -44,13 +44,13 @@ def test_only_folders_of_the_project_stay_importable() -> None:
     assert "PYTHONPATH" not in isolated({"PYTHONPATH": "/elsewhere"})
 
 
-def test_twice_is_the_same_as_once() -> None:
+def test_isolating_twice_changes_nothing() -> None:
     """`python3 -m local` starts anew until nothing is left to take away."""
     once = isolated({**os.environ, **HOSTILE})
     assert isolated(once) == once
 
 
-def test_pytest_on_its_own_is_isolated(pytestconfig: pytest.Config) -> None:
+def test_pytest_isolates_itself(pytestconfig: pytest.Config) -> None:
     assert pytestconfig.pluginmanager.has_plugin("local.isolated")
     assert isolated(os.environ).items() <= os.environ.items()
 

@@ -77,14 +77,14 @@ def includes(root: Path, target: str) -> list[str]:
     return [line for line in lines if line.startswith("-r")]
 
 
-def test_all_that_ships_takes_the_same_versions(root: Path) -> None:
+def test_shipped_components_use_the_same_versions(root: Path) -> None:
     assert run(root) == 0
     assert pins(root, "packages/shared/requirements.txt") == ["ink==1"]
     assert pins(root, "local/requirements.txt") == ["ink==1", "pen==1"]
     assert pins(root, "requirements-dev.txt") == ["ink==1"]
 
 
-def test_what_adds_nothing_is_one_line(root: Path) -> None:
+def test_a_service_without_packages_is_one_line(root: Path) -> None:
     run(root)
     for target, base in (
         ("services/one/requirements.txt", "../../packages/shared/requirements.txt"),
@@ -94,7 +94,7 @@ def test_what_adds_nothing_is_one_line(root: Path) -> None:
         assert pins(root, target) == []
 
 
-def test_what_a_service_adds_is_pinned_there_alone(root: Path) -> None:
+def test_a_services_packages_are_pinned_there_only(root: Path) -> None:
     project(root / "services/two", "shared", "pen")
     run(root)
     target = "services/two/requirements.txt"
@@ -119,13 +119,13 @@ def test_versions_stay_until_an_upgrade(root: Path) -> None:
     assert pins(root, "packages/shared/requirements.txt") == ["ink==2"]
 
 
-def test_versions_that_do_not_fit_together_are_refused(root: Path) -> None:
+def test_conflicting_versions_are_refused(root: Path) -> None:
     project(root / "services/two", "shared", "ink>1")
     assert run(root) == 1
     assert not (root / "services/two/requirements.txt").exists()
 
 
-def test_nothing_tells_where_the_packages_came_from(root: Path) -> None:
+def test_no_package_index_is_named(root: Path) -> None:
     run(root)
     for file in root.rglob("requirements*.txt"):
         assert str(root) not in file.read_text()

@@ -61,9 +61,10 @@ def test_lines_in_local_time_stand_among_those_in_universal_time(
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"), [(["r-9"], "names r-9"), ([], "Name one"), ([""], "Name one")]
+    ("words", "reason"),
+    [(["r-9"], "contains r-9"), ([], "Name the request"), ([""], "Name the request")],
 )
-def test_what_is_not_there_is_said(
+def test_missing_lines_are_reported(
     run: Path, words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert show(words, run) == 1

@@ -43,7 +43,7 @@ def make_span(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http", "gzip"])
-def test_spans_arrive_as_they_were_made(protocol: str) -> None:
+def test_spans_arrive_unchanged(protocol: str) -> None:
     with Receiver() as receiver:
         exporter: SpanExporter = GrpcExporter(endpoint=receiver.grpc_url)
         if protocol != "grpc":
@@ -66,7 +66,7 @@ def test_spans_arrive_as_they_were_made(protocol: str) -> None:
     assert spans[1].attributes == {"a": [1, "x"]}
 
 
-def test_spans_are_shown_over_http_a_line_each() -> None:
+def test_spans_are_served_over_http_one_per_line() -> None:
     with Receiver() as receiver:
         receiver.spans.extend([make_span(1), make_span(2, 1)])
         with urllib.request.urlopen(f"{receiver.http_url}/spans") as answer:
@@ -92,7 +92,7 @@ def test_the_last_traces_are_those_that_began_last() -> None:
     assert [t[0].trace for t in last_traces(spans, 2)] == ["2", "3"]
 
 
-def test_traces_shows_what_the_receiver_has(
+def test_traces_prints_the_receivers_spans(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert traces.show([], tmp_path) == 1

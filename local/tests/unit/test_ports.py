@@ -16,7 +16,7 @@ def test_a_listening_port_is_not_free() -> None:
     assert not ports.accepts(port)
 
 
-def test_a_port_is_handed_out_once() -> None:
+def test_a_port_is_claimed_once() -> None:
     chosen = [ports.free_port() for _ in range(50)]
     assert len(set(chosen)) == len(chosen)
 
@@ -32,7 +32,7 @@ def test_the_standard_port_is_taken_once() -> None:
     assert ports.standard_or_free(standard) != standard
 
 
-def test_a_port_that_another_process_chose_is_left_alone() -> None:
+def test_a_port_of_another_process_is_not_claimed() -> None:
     port = ports.free_port()
     claim = ports._claimed.pop(port)  # as if another process held it
     try:

@@ -39,7 +39,7 @@ def start(own: State, argv: list[str], name: str = "child") -> Child:
     return child
 
 
-def test_leftovers_are_ours_and_nobody_elses(own: State, tmp_path: Path) -> None:
+def test_leftovers_are_only_ours(own: State, tmp_path: Path) -> None:
     child = start(own, SLEEP)
     other = State(tmp_path / "other")
     other.acquire()
@@ -78,7 +78,7 @@ def test_stop_ends_a_paused_child_in_order(own: State) -> None:
     assert child.returncode == 7
 
 
-def test_stop_kills_what_does_not_listen(own: State) -> None:
+def test_stop_kills_a_process_that_ignores_the_signal(own: State) -> None:
     code = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint(1, flush=True)\n"
     child = start(own, [sys.executable, "-c", f"{code}while True: signal.pause()"])
     child.wait_until(lambda: "1" in child.tail(), 10, "print")
@@ -86,7 +86,7 @@ def test_stop_kills_what_does_not_listen(own: State) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
-def test_waiting_tells_why_it_was_in_vain(own: State) -> None:
+def test_a_failed_wait_explains_itself(own: State) -> None:
     child = start(own, [sys.executable, "-c", "print('such a pity'); exit(3)"])
     with pytest.raises(ProcessFailed, match="(?s)ended with code 3.*such a pity"):
         child.wait_until(lambda: False, 10, "be")

@@ -23,7 +23,7 @@ def apps(tmp_path: Path) -> list[App]:
     return [service(folder.name, folder, state, {}) for folder in folders]
 
 
-def test_only_its_own_folder_concerns_a_process(
+def test_a_process_reloads_only_for_its_own_folder(
     tmp_path: Path, apps: list[App]
 ) -> None:
     backend, prices = apps
@@ -33,7 +33,7 @@ def test_only_its_own_folder_concerns_a_process(
     assert affected(both, apps) == [backend, prices]
 
 
-def test_the_chassis_concerns_every_process(apps: list[App]) -> None:
+def test_the_chassis_reloads_every_process(apps: list[App]) -> None:
     chassis = ROOT / "packages" / "chassis"
     assert affected([chassis / "src" / "chassis" / "logs.py"], apps) == apps
     assert affected([chassis / "tests" / "unit" / "test_logs.py"], apps) == []

@@ -37,4 +37,4 @@ def test_a_file_is_never_overwritten(
     target.write_text("mine")
     assert secrets.write(target) == 1
     assert target.read_text() == "mine"
-    assert "left as it is" in capsys.readouterr().err
+    assert "left it unchanged" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def own(tmp_path: Path) -> Iterator[State]:
     state.release(remove=True)
 
 
-def test_a_killed_server_comes_back(own: State) -> None:
+def test_a_killed_server_is_restarted(own: State) -> None:
     server = Sleeper(own, "import time; time.sleep(60)")
     server.start()
     said: list[str] = []
@@ -55,7 +55,7 @@ def test_a_killed_server_comes_back(own: State) -> None:
     watching.join()
     supervisor.close()
     assert said == [
-        "sleeper died (exit code -9); starting it again",
+        "sleeper died (exit code -9); restarting it",
         "sleeper is back",
     ]
     assert server.alive

@@ -115,7 +115,7 @@ def kill_data_service(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "breaks", [kill_child, kill_worker, stop_worker, kill_data_service]
 )
-def test_a_process_of_ours_ends(
+def test_one_of_our_processes_ends(
     ledger: Ledger, stack: Stack, breaks: Callable[[Stack], None]
 ) -> None:
     with ThreadPoolExecutor(1) as clients:
@@ -143,7 +143,7 @@ def test_a_child_hangs_beyond_the_time_limit(ledger: Ledger, stack: Stack) -> No
     ledger.check(within=150)
 
 
-def test_a_stopped_worker_hands_back_what_it_cannot_finish(
+def test_a_stopped_worker_hands_back_unfinished_tasks(
     ledger: Ledger, stack: Stack, api: Api
 ) -> None:
     stack.services[0].pause()
@@ -205,7 +205,7 @@ def test_redis_hangs(ledger: Ledger, redis_server: Redis, api: Api) -> None:
     ledger.check(within=150)
 
 
-def test_high_goes_before_low(api: Api, stack: Stack) -> None:
+def test_high_priority_runs_before_low(api: Api, stack: Stack) -> None:
     stack.worker.stop()
     ids: dict[str, list[str]] = {"low": [], "default": [], "high": []}
     for priority, of_priority in ids.items():
@@ -224,13 +224,13 @@ def test_high_goes_before_low(api: Api, stack: Stack) -> None:
     assert median_end(ids["high"]) < median_end(ids["default"]) < median_end(ids["low"])
 
 
-def test_waiting_for_the_end_is_one_request(api: Api) -> None:
+def test_one_request_waits_for_the_end(api: Api) -> None:
     task_id = api.post(PROCESS_ASYNC, "x", "uppercase").json()["task_id"]
     state = api.get_json(f"{PROCESS_ASYNC}/{task_id}", wait=30)
     assert state["task_status"] == "Success"
 
 
-def test_waiting_ends_in_time(api: Api, stack: Stack) -> None:
+def test_waiting_is_limited(api: Api, stack: Stack) -> None:
     stack.worker.stop()
     task_id = api.post(PROCESS_ASYNC, "x", "uppercase").json()["task_id"]
     started = time.monotonic()
@@ -244,7 +244,7 @@ def test_waiting_ends_in_time(api: Api, stack: Stack) -> None:
     }
 
 
-def test_what_the_service_refuses_has_failed_with_its_reason(api: Api) -> None:
+def test_refused_work_fails_with_its_reason(api: Api) -> None:
     task_id = api.post(PROCESS_ASYNC, [1, "a"], "sort").json()["task_id"]
     state = api.wait_ended(task_id)
     assert state["task_status"] == "Failure"

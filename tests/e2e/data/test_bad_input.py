@@ -125,7 +125,7 @@ def test_what_is_not_json(api: Api, path: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
 @pytest.mark.parametrize("body", INVALID, ids=titled)
-def test_what_is_not_a_request(api: Api, path: str, body: bytes) -> None:
+def test_json_that_is_not_a_request(api: Api, path: str, body: bytes) -> None:
     assert_problem(api.send(path, body), 422, "invalid_values")
 
 
@@ -142,9 +142,7 @@ def test_descriptions_out_of_bounds(api: Api, description: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
-def test_the_largest_body_passes_and_one_byte_more_does_not(
-    api: Api, path: str
-) -> None:
+def test_only_one_byte_beyond_the_largest_body_is_refused(api: Api, path: str) -> None:
     frame = len(b'{"payload": ""}')
     largest = b'{"payload": "%s"}' % (b"x" * (1024 * 1024 - frame))
 
@@ -153,7 +151,7 @@ def test_the_largest_body_passes_and_one_byte_more_does_not(
     assert_problem(too_large, 413, "content_too_large")
 
 
-def test_a_body_without_a_length_is_measured_too(api: Api) -> None:
+def test_a_body_without_a_length_is_limited_too(api: Api) -> None:
     def chunks() -> Iterator[bytes]:
         yield b'{"payload": "'
         for _ in range(1100):
@@ -190,7 +188,7 @@ def test_unknown_ids(api: Api, task_id: str) -> None:
 
 
 @pytest.mark.parametrize("task_id", [*BAD_IDS, "a" * 129, "a" * 3000])
-def test_ids_that_nothing_can_have(api: Api, task_id: str) -> None:
+def test_invalid_ids(api: Api, task_id: str) -> None:
     for path in (PROCESS_ASYNC, RECORDS):
         assert_problem(api.http.get(f"{path}/{task_id}"), 422, "invalid_values")
     assert_problem(api.http.delete(f"{RECORDS}/{task_id}"), 422, "invalid_values")
@@ -214,7 +212,7 @@ def test_pages_that_do_not_exist(api: Api, path: str, query: str) -> None:
     ["records?task_status=Done", "records?task_type=%00", "logs?status=a%0ab"]
     + ["logs?correlation_id=%20", "logs?queue_name=a;b", "logs?service_name="],
 )
-def test_filters_that_match_nothing_possible(api: Api, query: str) -> None:
+def test_invalid_filters(api: Api, query: str) -> None:
     answer = api.http.get(f"/api/v1/database/{query}")
     assert_problem(answer, 422, "invalid_values")
 
@@ -240,16 +238,16 @@ def test_unknown_paths_and_methods(
 
 
 @pytest.mark.parametrize("wait", ["-1", "31", "nan", "inf", "-inf", "1e400", "ten", ""])
-def test_waits_that_cannot_be(api: Api, wait: str) -> None:
+def test_invalid_waits(api: Api, wait: str) -> None:
     answer = api.http.get(f"{PROCESS_ASYNC}/unknown?wait={wait}")
     assert_problem(answer, 422, "invalid_values")
 
 
-def test_a_priority_that_does_not_exist(api: Api) -> None:
+def test_an_unknown_priority(api: Api) -> None:
     answer = api.send(PROCESS_ASYNC, b'{"payload": 1, "priority": "urgent"}')
     assert_problem(answer, 422, "invalid_values")
 
 
-def test_what_was_sent_is_not_repeated(api: Api) -> None:
+def test_errors_do_not_repeat_the_input(api: Api) -> None:
     answer = api.send(PROCESS, json.dumps({"payload": 1, "x": "secret-42"}).encode())
     assert "secret-42" not in answer.text

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.client import LOGS, PROCESS, RECORDS, Api, assert_problem
 
 
-def test_a_record_holds_what_was_asked_and_what_came_of_it(api: Api) -> None:
+def test_a_record_contains_request_and_outcome(api: Api) -> None:
     record = api.process("hello", "uppercase")
 
     assert set(record) == {
@@ -81,7 +81,7 @@ def test_a_refused_call_leaves_its_log_and_no_record(api: Api) -> None:
     assert api.get_json(RECORDS, limit=1)[0]["id"] == newest
 
 
-def test_a_repeated_request_id_mixes_nothing_up(api: Api) -> None:
+def test_a_repeated_request_id_keeps_logs_apart(api: Api) -> None:
     request_id = secrets.token_hex(8)
 
     def send(number: int) -> int:
@@ -96,7 +96,7 @@ def test_a_repeated_request_id_mixes_nothing_up(api: Api) -> None:
     assert len({row["task_id"] for row in rows}) == 64
 
 
-def test_links_lead_through_all_records_while_new_ones_come(api: Api) -> None:
+def test_links_reach_all_records_while_new_ones_arrive(api: Api) -> None:
     ours = [api.process(f"page {number}")["id"] for number in range(25)]
     seen: list[int] = []
 
@@ -173,7 +173,7 @@ def test_a_page_ends_at_its_budget(api: Api) -> None:
     assert pages[2][:2] == ["1", "0"]
 
 
-def test_values_of_a_record_are_those_of_the_list(api: Api) -> None:
+def test_a_record_equals_its_row_in_the_list(api: Api) -> None:
     api.process({"ä": [1.50, 10**40, None, "\u2028"], "b": {}})
     (listed,) = api.get_json(RECORDS, limit=1)
     assert listed == api.get_json(f"{RECORDS}/{listed['task_id']}")
@@ -212,7 +212,7 @@ def test_a_deleted_record_is_gone_and_its_log_stays(api: Api) -> None:
     assert len(api.get_json(LOGS, task_id=task_id)) == 2
 
 
-def test_of_many_deletions_at_once_one_succeeds(api: Api) -> None:
+def test_one_of_many_concurrent_deletions_succeeds(api: Api) -> None:
     task_id = api.process("to be deleted")["task_id"]
 
     def delete(_: Any) -> int:

@@ -48,7 +48,7 @@ def assert_unavailable(traffic: Traffic) -> None:
         assert_problem(answer, 504 if answer.status_code == 504 else 503)
 
 
-def test_a_killed_data_service_costs_nothing_accepted(api: Api, stack: Stack) -> None:
+def test_a_killed_data_service_loses_no_accepted_work(api: Api, stack: Stack) -> None:
     service = stack.services[0]
     with Traffic(api) as traffic:
         for _ in range(2):
@@ -60,7 +60,7 @@ def test_a_killed_data_service_costs_nothing_accepted(api: Api, stack: Stack) ->
     traffic.assert_nothing_lost()
 
 
-def test_a_restarted_worker_costs_nothing_accepted(api: Api, stack: Stack) -> None:
+def test_a_restarted_worker_loses_no_accepted_work(api: Api, stack: Stack) -> None:
     with Traffic(api) as traffic:
         stack.worker.restart()
         traffic.wait_success()
@@ -70,7 +70,7 @@ def test_a_restarted_worker_costs_nothing_accepted(api: Api, stack: Stack) -> No
     traffic.assert_nothing_lost()
 
 
-def test_a_restarted_api_loses_nothing_that_it_answered(api: Api, stack: Stack) -> None:
+def test_a_restarted_api_loses_no_answered_work(api: Api, stack: Stack) -> None:
     with Traffic(api) as traffic:
         stack.apis[0].restart()
         traffic.wait_success()
@@ -82,9 +82,7 @@ def test_a_restarted_api_loses_nothing_that_it_answered(api: Api, stack: Stack) 
     traffic.assert_nothing_lost()
 
 
-def test_clients_that_leave_in_the_middle_leave_nothing_behind(
-    api: Api, stack: Stack
-) -> None:
+def test_disconnecting_clients_leak_nothing(api: Api, stack: Stack) -> None:
     process, service = psutil.Process(stack.apis[0].pid), stack.services[0]
     before: list[int] = []
     for _ in range(4):
@@ -164,7 +162,7 @@ def test_redis_dies(api: Api, redis_server: Redis) -> None:
 
 
 @pytest.mark.parametrize("name", ["dataservice", "worker"])
-def test_one_that_hangs_and_goes_on(api: Api, stack: Stack, name: str) -> None:
+def test_a_paused_process_resumes(api: Api, stack: Stack, name: str) -> None:
     """Within the deadline a pause is only a delay."""
     server: Server = stack.worker if name == "worker" else stack.services[0]
     answer = api.post(PROCESS_ASYNC, "while it sleeps", "uppercase")

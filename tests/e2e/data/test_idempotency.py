@@ -112,7 +112,7 @@ VALUES = '[1e16, -0.0, 0.1, 1%s, "é \\u2028 \\"", {"b": null, "a": []}]' % ("0"
 
 
 @pytest.mark.parametrize("count", [1, 5000])
-def test_an_answer_is_written_again_from_its_record(
+def test_an_answer_is_rebuilt_from_its_record(
     api: Api, key: str, redis_keys: KeysRedis, count: int
 ) -> None:
     """Byte by byte the same, and next to nothing of it is in Redis."""
@@ -145,7 +145,7 @@ def test_a_record_that_was_deleted_is_answered_no_more(
     assert records(key) == []
 
 
-def test_a_refusal_is_given_again(api: Api, key: str) -> None:
+def test_a_refusal_is_replayed(api: Api, key: str) -> None:
     body = b'{"payload": [1, "a"], "description": "sort"}'
     first = api.send(PROCESS, body, **{"Idempotency-Key": key})
     assert_problem(first, 422, "unsortable_list")
@@ -278,7 +278,7 @@ def test_a_full_redis_of_keys(
     assert send(api, key).status_code == 200
 
 
-def test_many_large_answers_leave_celery_alone(
+def test_many_large_answers_do_not_affect_celery(
     api: Api, redis_server: Redis, redis_keys: KeysRedis
 ) -> None:
     """A thousand of 128 KiB would fill either Redis."""

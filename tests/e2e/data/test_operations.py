@@ -51,7 +51,7 @@ REFUSED: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize("way", ["process", "process_async"])
 @pytest.mark.parametrize(("payload", "description", "output", "task_type"), OPERATIONS)
-def test_an_operation_gives_its_output(
+def test_each_operation_returns_its_output(
     api: Api,
     way: str,
     payload: Any,

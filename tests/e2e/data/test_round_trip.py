@@ -74,7 +74,7 @@ VALUES = (
 
 @pytest.mark.parametrize("way", ["process", "process_async"])
 @pytest.mark.parametrize("value", VALUES)
-def test_a_value_comes_back_as_it_was(api: Api, way: str, value: Any) -> None:
+def test_values_return_unchanged(api: Api, way: str, value: Any) -> None:
     record = getattr(api, way)(value)
 
     assert record["task_status"] == "Success", record
@@ -92,7 +92,7 @@ def test_text_is_reversed_by_its_characters(api: Api, way: str, text: str) -> No
 
 
 @pytest.mark.parametrize("way", ["process", "process_async"])
-def test_a_description_comes_back_as_it_was(api: Api, way: str) -> None:
+def test_descriptions_return_unchanged(api: Api, way: str) -> None:
     description = "für 日本 👩\u200d👩\u200d👧 \x01\n\u2028"
     assert getattr(api, way)(1, description)["description"] == description
 

@@ -56,7 +56,7 @@ def points(traced: Traced, name: str) -> Iterator[dict[str, Any]]:
             yield from metric.points
 
 
-def test_depths_are_those_of_all_queues_by_state(traced: Traced) -> None:
+def test_depths_are_reported_per_queue_and_state(traced: Traced) -> None:
     def states(_: Any) -> bool:
         seen = {
             (

@@ -146,7 +146,7 @@ def test_the_trace_is_whole_after_a_worker_child_was_replaced(traced: Traced) ->
     wait_edges(traced, caller, ASYNCHRONOUS)
 
 
-def test_lost_work_goes_on_in_its_trace(traced: Traced, redis_server: Redis) -> None:
+def test_lost_work_continues_its_trace(traced: Traced, redis_server: Redis) -> None:
     traced.stack.worker.stop()
     caller, _ = call(traced, PROCESS_ASYNC)
     redis_server.connect().flushall()
@@ -170,7 +170,7 @@ def test_lost_work_goes_on_in_its_trace(traced: Traced, redis_server: Redis) -> 
     traced.receiver.wait(counted, "the sweep's count")
 
 
-def test_a_refusal_is_named_and_is_no_failure(traced: Traced) -> None:
+def test_a_refusal_is_not_a_failed_span(traced: Traced) -> None:
     caller = Caller()
     body = b'{"payload": [1, "a"], "description": "sort"}'
     answer = traced.api.send(PROCESS, body, **caller.headers)
@@ -182,7 +182,7 @@ def test_a_refusal_is_named_and_is_no_failure(traced: Traced) -> None:
             assert span.attributes["error.type"] == "unsortable_list"
 
 
-def test_both_api_processes_report_as_themselves(traced: Traced) -> None:
+def test_each_api_process_has_its_own_instance_id(traced: Traced) -> None:
     def send(_: int) -> None:
         api = Api(traced.stack.api_url)  # a new connection: any process may take it
         api.process(SECRET)
@@ -205,7 +205,7 @@ def test_both_api_processes_report_as_themselves(traced: Traced) -> None:
         assert resource["service.version"] == __version__
 
 
-def test_a_group_commit_is_linked_to_all_that_it_served(traced: Traced) -> None:
+def test_a_group_commit_links_to_all_its_requests(traced: Traced) -> None:
     with ThreadPoolExecutor(16) as pool:
         calls = list(pool.map(lambda _: call(traced, PROCESS), range(60)))
     callers = {caller.trace for caller, _ in calls}
@@ -231,7 +231,7 @@ def test_a_group_commit_is_linked_to_all_that_it_served(traced: Traced) -> None:
             assert servers[link].links == [(commit.trace, commit.id)]
 
 
-def test_without_a_callers_trace_one_begins_at_the_gateway(traced: Traced) -> None:
+def test_a_trace_begins_at_the_gateway(traced: Traced) -> None:
     body = json.dumps({"payload": SECRET}).encode()
     answer = traced.api.send(PROCESS, body)
     request_id = answer.headers["X-Request-ID"]

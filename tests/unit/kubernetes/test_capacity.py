@@ -61,7 +61,7 @@ def test_services_are_named_as_their_deployments() -> None:
         assert set(Load(sync=1, accepted=0).workloads) == set(SERVICES)
 
 
-def test_the_first_bottleneck_is_the_one_that_gives_way_first() -> None:
+def test_the_first_bottleneck_is_overloaded_first() -> None:
     load = Load(sync=FIGURES.api_sync / 2, accepted=0)
     shares = [each.share for each in limits(load, replicas(load, FIGURES), SHARED)]
     assert shares == sorted(shares, reverse=True) and shares[0] < 1
@@ -75,13 +75,13 @@ def test_the_first_bottleneck_is_the_one_that_gives_way_first() -> None:
 def test_the_report_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--sync", "100000"])
     shown = capsys.readouterr().out
-    assert "First bottleneck: PostgreSQL, rows written a second" in shown
+    assert "First bottleneck: PostgreSQL, rows written per second" in shown
     main(["--sync", str(FIGURES.rows / 10)])
-    assert "Nothing gives way" in capsys.readouterr().out
+    assert "No bottleneck" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", [["--sync", "0"], ["--sync", "-1"], ["--use", "2"]])
-def test_nonsense_is_refused(wrong: list[str]) -> None:
+def test_invalid_loads_are_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(wrong)
 

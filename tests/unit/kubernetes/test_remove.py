@@ -51,7 +51,7 @@ def test_remove_after_a_failure_half_way(cluster: Cluster) -> None:
     assert "statefulset/rabbitmq" not in cluster.objects
 
 
-def test_remove_tells_in_a_dry_run(cluster: Cluster) -> None:
+def test_a_dry_run_lists_what_would_be_removed(cluster: Cluster) -> None:
     ok(cluster.setup())
     before = dict(cluster.objects)
     result = cluster.run("kubectl-remove.sh", "--dry-run", "--delete-data", yes=False)

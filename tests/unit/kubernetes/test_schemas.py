@@ -42,14 +42,14 @@ def test_every_object_is_valid_in_strict_mode(version: str) -> None:
             kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_strict_mode_refuses_what_it_does_not_know() -> None:
+def test_strict_mode_refuses_unknown_fields() -> None:
     service = {"apiVersion": "v1", "kind": "Service", "spec": {"nodePorts": []}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(service, VERSIONS[0], strict=True)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_object_is_there_twice_and_all_are_ours(name: str) -> None:
+def test_objects_are_unique_and_ours(name: str) -> None:
     keys = [(each["kind"], each["metadata"]["name"]) for each in rendered(name)]
     assert len(keys) == len(set(keys))
     for each in rendered(name):
@@ -62,7 +62,7 @@ def test_no_secret_is_in_the_repository() -> None:
     assert not [each for name in ALL for each in of_kind(name, "Secret")]
 
 
-def test_a_file_of_manifests_holds_nothing_that_no_overlay_takes() -> None:
+def test_every_manifest_is_used_by_an_overlay() -> None:
     taken = {
         (each["kind"], each["metadata"]["name"])
         for name in ALL

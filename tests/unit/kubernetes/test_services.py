@@ -18,7 +18,7 @@ def test_every_folder_is_a_service_with_a_queue_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_all_mean_the_same_queue(name: str) -> None:
+def test_all_places_name_the_same_queue(name: str) -> None:
     queue = QUEUES[name]
     definitions = json.loads((ROOT / "rabbitmq/definitions.json").read_text())
     declared = [each["name"] for each in definitions["queues"]]

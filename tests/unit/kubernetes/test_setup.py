@@ -132,7 +132,10 @@ def test_after_a_failure_half_way_the_next_run_goes_on(
     kept = cluster.secrets()
     if explained:
         name = step.rpartition("/")[2]
-        assert f"error: {name} did not become ready; run this again" in result.stderr
+        assert (
+            f"error: {name} did not become ready; fix the cause and run this again"
+            in result.stderr
+        )
         assert cluster.place(rf"^logs -l app.kubernetes.io/name={name} ")
         assert cluster.place(r"^describe pods -l ")
     ok(cluster.setup())
@@ -185,7 +188,7 @@ def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
     assert "statefulset/postgres" not in cluster.objects
 
 
-def test_managed_servers_are_told_to_everybody(
+def test_every_workload_gets_the_managed_servers(
     cluster: Cluster, urls: list[str]
 ) -> None:
     cluster.crds = KEDA
@@ -251,7 +254,7 @@ def test_a_dry_run_changes_nothing_and_shows_all(cluster: Cluster) -> None:
 def test_nothing_happens_unconfirmed(cluster: Cluster, script: str) -> None:
     result = cluster.run(script, yes=False)
     assert result.returncode == 1
-    assert "nobody is here to confirm the context" in result.stderr
+    assert "no terminal to confirm the context" in result.stderr
     assert cluster.said == ["config current-context"]
 
 
@@ -260,10 +263,10 @@ def test_nothing_happens_unconfirmed(cluster: Cluster, script: str) -> None:
     [
         (["--tag", "latest"], "cannot be rolled back"),
         (["--environment", "staging"], "development or production"),
-        (["--namespace", "a b"], "not a name"),
+        (["--namespace", "a b"], "invalid name"),
         (["--namespace"], "needs a value"),
-        (["--timeout", "soon"], "not a number"),
-        (["--redis-url-file", "/nowhere"], "servers of its own"),
+        (["--timeout", "soon"], "invalid number"),
+        (["--redis-url-file", "/nowhere"], "its own servers"),
         (["--gateway", "public"], "NAMESPACE/NAME"),
         (["now"], "unknown argument now"),
         (["--now", "1"], "unknown option --now"),

@@ -108,7 +108,7 @@ def test_it_has_a_service_account_of_its_own_without_token(workload: Workload) -
     assert accounts[workload.name]["automountServiceAccountToken"] is False
 
 
-def test_nobody_has_rights_in_the_cluster() -> None:
+def test_no_workload_has_cluster_permissions() -> None:
     kinds = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
     assert not [each for name in ALL for each in of_kind(name, *kinds)]
 
@@ -201,7 +201,7 @@ def test_its_grace_is_longer_than_preStop_and_drain(workload: Workload) -> None:
         assert workload.pod["terminationGracePeriodSeconds"] > needed
 
 
-def test_it_is_spread(workload: Workload) -> None:
+def test_replicas_are_spread(workload: Workload) -> None:
     if not workload.serves:
         return
     constraints = workload.pod["topologySpreadConstraints"]
