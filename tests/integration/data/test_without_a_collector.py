@@ -71,6 +71,8 @@ def measure(
     """The median time of a request under load, and the processor's time for one."""
     began = spent(processes)
     times = load(traced, seconds)
+    alive = [process.is_running() for process in processes]
+    assert all(alive), traced.log("api")[-5000:]
     return statistics.median(times), (spent(processes) - began) / len(times)
 
 
