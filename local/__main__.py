@@ -1,8 +1,8 @@
 """Entry of `python3 -m local COMMAND`: prepares `.venv`, then runs the command in it.
 
-This file, `advice.py`, `bootstrap.py` and `isolation.py` run on the system's Python with nothing
-installed, so they import the standard library only, and this one still parses on old
-Pythons.
+This file, `advice.py`, `bootstrap.py` and `isolation.py` run on the system's Python
+with nothing installed, so they import the standard library only, and this one still
+parses on old Pythons.
 """
 
 import os
