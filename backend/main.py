@@ -24,6 +24,9 @@ if __name__ == "__main__":
         forwarded_allow_ips=settings.forwarded_allow_ips,
         # Longer than nginx keeps an idle connection: it must be nginx that closes.
         timeout_keep_alive=75,
+        # On a busy machine a process may be slow to answer its supervisor. To kill it
+        # would lose its requests; /health/live is what finds one that hangs.
+        timeout_worker_healthcheck=30,
         # Longer than the longest request, shorter than the orchestrator's patience.
         timeout_graceful_shutdown=int(settings.rpc.timeout_seconds) + 5,
     )

@@ -38,8 +38,8 @@ _ADVICE = (
     (
         r"from versions: none|connection broken by|Read timed out",
         "The package index cannot be reached, or lacks this package for this Python.\n"
-        "Check the network. Behind a proxy: export HTTPS_PROXY=http://HOST:PORT. For a\n"
-        "mirror: export PIP_INDEX_URL=https://HOST/simple.",
+        "Check the network. Behind a proxy: export HTTPS_PROXY=http://HOST:PORT.\n"
+        "For a mirror: export PIP_INDEX_URL=https://HOST/simple.",
     ),
     (
         r"SyntaxError|IndentationError",

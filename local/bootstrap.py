@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 
+LINES = 12  # of a failed command's output that are shown
+
 
 class Command(NamedTuple):
     """What a command does, whether it needs the development tools, and whether the
@@ -223,8 +225,9 @@ def _create() -> None:
 def _install(files: list[Path]) -> None:
     began = time.monotonic()
     print("Installing requirements into .venv ...", flush=True)
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes"]
-    command += ["--disable-pip-version-check", "--no-input"]
+    # Not `--quiet`: pip tells refused certificates as mere information.
+    command = [str(PYTHON), "-m", "pip", "install", "--require-hashes", "--no-input"]
+    command += ["--disable-pip-version-check", "--progress-bar", "off"]
     for file in files:
         command += ["-r", str(file)]
     log = ROOT / ".local" / "pip.log"
@@ -241,5 +244,6 @@ def _run(command: list[str], failure: str) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if result.returncode:
-        said = f"{result.stdout}\n{failure} (exit code {result.returncode})"
+        end = "\n".join(result.stdout.splitlines()[-LINES:])
+        said = f"{end}\n{failure} (exit code {result.returncode})"
         raise SetupError(f"{said}{advice(result.stdout)}")

@@ -8,7 +8,8 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from app.core.config import load_settings
-from app.core.database import create_sync_engine
+from app.core.database import create_sync_engine, translate_errors
+from app.core.exceptions import DatabaseUnavailable
 from app.models import import_all
 from chassis.logs import configure_logging
 
@@ -25,7 +26,12 @@ def migrate() -> None:
     settings = load_settings()
     configure_logging("migrations", settings.log_level, settings.log_format)
     engine = create_sync_engine(settings.database)
-    with engine.connect() as connection:
+    try:
+        with translate_errors():
+            connection = engine.connect()
+    except DatabaseUnavailable as error:  # the log has the reason and advice
+        raise SystemExit(f"No migration ran: {error}") from None
+    with connection:
         # A migration may take longer than a request may.
         connection.execute(text("SET statement_timeout = 0"))
         # Poll for the lock, each time in a transaction of its own: waiting inside one

@@ -17,6 +17,7 @@ from app.core.exceptions import AlreadyStored, BrokenReference, Conflict, Unstor
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import DataRepository
+from local.tests.troubleshooting import explanation
 from tests.team import PREFIX, create_team_app
 
 
@@ -116,6 +117,7 @@ async def test_a_database_that_is_not_migrated_is_told(
             await (await session.connection()).exec_driver_sql(query)
     (line,) = caplog.messages
     assert missing in line and "`make migrate`" in line
+    assert "make migrate" in explanation(line)
 
 
 def test_the_sync_engine(database_settings: DatabaseSettings) -> None:

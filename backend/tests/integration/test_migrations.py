@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from local.servers.postgres import PostgreSQL
+from local.tests.troubleshooting import explanation
 
 BACKEND = Path(__file__).parents[2]
 
@@ -25,6 +26,14 @@ def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_models_and_migrations_agree(migrated_url: str) -> None:
     check = alembic(migrated_url, "check")
     assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_a_wrong_password_is_told_without_a_traceback(postgres: PostgreSQL) -> None:
+    url = postgres.url().replace(":fastapi@", ":sesame@")
+    run = alembic(url, "upgrade", "head")
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    assert "No migration ran" in run.stderr
+    assert ".env" in explanation(run.stderr)
 
 
 def test_replicas_may_migrate_concurrently(postgres: PostgreSQL) -> None:

@@ -19,6 +19,7 @@ from app.core.database import Database, create_sync_engine, translate_errors
 from app.core.exceptions import DatabaseUnavailable
 from chassis.outages import Outage
 from local.servers.redis import Redis
+from local.tests.troubleshooting import explanation
 from tests.integration.responder import wait_until
 
 BACKEND = Path(__file__).parents[2]
@@ -118,6 +119,7 @@ def test_a_wrong_password_is_logged_once_with_advice(
             before = refusals(client)
             wait_until(lambda: refusals(client) >= before + 2, 30)
             assert said(log) == {"No connection to": 1}
+            assert "URL" in explanation(log.read_text())
         finally:
             client.config_set("requirepass", "")
     wait_until(lambda: said(log)["Connected to Redis,"] == 1, 30)
@@ -147,6 +149,7 @@ def test_a_wrong_database_is_logged_once(
                 pass
     (line,) = caplog.messages
     assert line.startswith("No connection to PostgreSQL:") and TOLD in line
+    assert explanation(line)
 
 
 async def test_a_wrong_database_is_unavailable_for_requests(

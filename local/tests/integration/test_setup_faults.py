@@ -19,7 +19,8 @@ needs_namespaces = pytest.mark.skipif(
     not shutil.which("unshare")
     or subprocess.run(
         [*NAMESPACE, "mount -t tmpfs none /mnt"], capture_output=True
-    ).returncode,
+    ).returncode
+    != 0,
     reason="user namespaces with mounts are not allowed here",
 )
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import amqp
 import pytest
 
+from local.tests.troubleshooting import explanation
 from tests.integration.caller import Caller, Rabbit
 from tests.integration.conftest import Start
 from tests.integration.proxy import Proxy
@@ -127,6 +128,7 @@ def test_a_queue_with_other_arguments_is_logged_until_deleted(
         wait_until(lambda: process.losses, "the mismatch is noticed")
         assert f"queue '{name}' exists with other arguments" in process.log
         assert "QUEUE_NAME" in process.log
+        assert explanation(process.log)
         assert "Traceback" not in process.log
         channel.queue_delete(name)
     wait_until(lambda: rabbitmq.consumers(queue, vhost) == 1, "it consumes")
