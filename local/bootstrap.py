@@ -38,64 +38,66 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "run": Command("start the whole stack; Ctrl-C stops it; --traces keeps traces"),
-    "dev": Command("as `run`, and take over changes of the code as they are saved"),
+    "dev": Command("like `run`, and reload code when a file is saved"),
     "traces": Command("show the last traces of a stack run with --traces"),
-    "debug": Command(
-        "as `run`, with a port of each process for a debugger", tools=True
-    ),
-    "status": Command("show what of the running stack is up; 1 if not all is"),
-    "logs-local": Command("follow the log of one part: logs-local worker"),
-    "logs-of": Command("show what all logs of the stack say of one request"),
-    "setup": Command("install what `run` needs, and nothing else"),
-    "install-dev": Command("install what tests and checks need", tools=True),
+    "debug": Command("like `run`; each process listens for a debugger", tools=True),
+    "status": Command("show which parts of the stack are up; 1 if not all are"),
+    "logs-local": Command("follow one part's log: logs-local worker"),
+    "logs-of": Command("show the log lines of one request: logs-of REQUEST_ID"),
+    "setup": Command("install what `run` needs, without starting it"),
+    "install-dev": Command("install the tools for tests and checks", tools=True),
     "test": Command(
-        "check, then every test; further words go to pytest", tools=True, isolated=True
+        "check, then run every test; arguments go to pytest", tools=True, isolated=True
     ),
-    "unit": Command("tests that need no server", tools=True, isolated=True),
-    "integration": Command("tests against real servers", tools=True, isolated=True),
-    "e2e": Command("tests of the whole stack through nginx", tools=True, isolated=True),
+    "unit": Command("run the tests that need no server", tools=True, isolated=True),
+    "integration": Command(
+        "run the tests with real servers", tools=True, isolated=True
+    ),
+    "e2e": Command(
+        "run the tests of the whole stack through nginx", tools=True, isolated=True
+    ),
     "kit": Command(
-        "prove the generators in copies of the project", tools=True, isolated=True
+        "test the generators in copies of the project", tools=True, isolated=True
     ),
     "chaos": Command(
-        "break every part under load, and account for all work",
+        "break every part under load; no work may be lost",
         tools=True,
         isolated=True,
     ),
     "compose": Command(
-        "the containers, built and run (needs Docker)", tools=True, isolated=True
+        "build, run and break the containers (needs Docker)", tools=True, isolated=True
     ),
     "hostile": Command(
-        "hostile clients beside a friendly one", tools=True, isolated=True
+        "attack the stack while a normal client uses it", tools=True, isolated=True
     ),
     "check": Command(
-        "black, isort, flake8, mypy, import-linter, bandit, hadolint, prose",
+        "run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose",
         tools=True,
         isolated=True,
     ),
-    "format": Command("black and isort, writing", tools=True),
+    "format": Command("format the code with black and isort", tools=True),
     "docs": Command(
-        "write the documents that are made from code", tools=True, isolated=True
+        "write the documents that are generated from code", tools=True, isolated=True
     ),
     "lock": Command("compile every requirements.txt, with hashes", tools=True),
     "new-service": Command("add a microservice: new-service NAME"),
-    "remove-service": Command("take it back; --force if changed"),
+    "remove-service": Command("remove it; --force if it was changed"),
     "new-resource": Command("add a CRUD resource: new-resource NAME"),
-    "remove-resource": Command("take it back; --force likewise"),
+    "remove-resource": Command("remove it; --force if it was changed"),
     "new-task": Command("add a task, with its schedule: new-task NAME"),
-    "remove-task": Command("take it back; --force likewise"),
-    "remove-demo": Command("take out the data service and what belongs to it"),
-    "rename": Command("make the kit your project: rename NAME"),
-    "update": Command("merge a version of the kit: update TO [FROM]"),
-    "release": Command("make what is unreleased a version: release VERSION"),
-    "secrets": Command("write a .env with fresh random passwords"),
-    "audit": Command("look for known vulnerabilities in what is pinned", tools=True),
-    "migrate": Command("bring the stack's database to the newest schema"),
-    "downgrade": Command("take it back to an older schema: downgrade REVISION"),
-    "revision": Command("write a migration: revision -m MESSAGE"),
-    "merge-revisions": Command("join migrations of two branches: -m MESSAGE"),
+    "remove-task": Command("remove it; --force if it was changed"),
+    "remove-demo": Command("remove the data service and everything about it"),
+    "rename": Command("give the project your name: rename NAME"),
+    "update": Command("merge a newer version of the kit: update TO [FROM]"),
+    "release": Command("release the unreleased changes: release VERSION"),
+    "secrets": Command("write a .env with random passwords"),
+    "audit": Command("check pinned packages for known vulnerabilities", tools=True),
+    "migrate": Command("migrate the stack's database to the newest schema"),
+    "downgrade": Command("migrate it back: downgrade REVISION"),
+    "revision": Command("generate a migration: revision -m MESSAGE"),
+    "merge-revisions": Command("merge migrations of two branches: -m MESSAGE"),
     "clean": Command("remove the stack's data and logs (.local)"),
-    "help": Command("this list"),
+    "help": Command("show this list"),
 }
 
 
