@@ -23,6 +23,7 @@ from kit.tests.copies import (
     snapshot,
 )
 from kit.tree import Tree
+from local.tests.troubleshooting import explanation
 
 LONG = ("a" * (LONGEST // 2 - 1)) + "-" + "b" * (LONGEST // 2)
 OWN = Name.parse(SERVICE)
@@ -205,6 +206,15 @@ def test_a_failed_command_changes_nothing(
     assert run(project, *words) == 1
     assert capsys.readouterr().err
     assert snapshot(project) == before
+
+
+@pytest.mark.parametrize("kind", ["service", "resource", "task"])
+def test_a_taken_name_is_told(
+    project: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(project, f"new-{kind}", "gadget") == 0
+    assert run(project, f"new-{kind}", "gadget") == 1
+    assert "another name" in explanation(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,13 @@
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -63,6 +67,22 @@ class Project:
         return said
 
 
+AUTHORITY = """\
+[ca]
+default_ca = own
+[own]
+database = index.txt
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = any
+x509_extensions = names
+[any]
+commonName = supplied
+[names]
+subjectAltName = DNS:localhost
+basicConstraints = CA:true
+"""
 PIN = f"amqp==5.4.2 --hash=sha256:{'0' * 64}\n"
 
 
@@ -116,6 +136,48 @@ def test_a_proxy_that_does_not_answer(installed: Project) -> None:
         PIP_INDEX_URL="http://index.invalid/simple", HTTP_PROXY="http://127.0.0.1:9"
     )
     assert "HTTPS_PROXY" in explanation(said)
+
+
+@pytest.fixture
+def index_of_tomorrow(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An index whose certificate is valid from 2090 on, and the certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    (tmp_path / "index.txt").touch()
+    (tmp_path / "ca.cnf").write_text(AUTHORITY)
+    for command in (
+        "req -newkey rsa:2048 -nodes -keyout key.pem -out csr.pem -subj /CN=localhost",
+        "ca -batch -config ca.cnf -selfsign -keyfile key.pem -in csr.pem -out cert.pem "
+        "-notext -create_serial -startdate 20900101000000Z -enddate 20910101000000Z",
+    ):
+        subprocess.run(
+            ["openssl", *command.split()], cwd=tmp_path, check=True, capture_output=True
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://localhost:{server.server_port}/simple", tmp_path / "cert.pem"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("is_trusted", "told"), [(True, "timedatectl"), (False, "PIP_CERT")]
+)
+def test_a_wrong_clock_and_an_unknown_certificate(
+    installed: Project,
+    index_of_tomorrow: tuple[str, Path],
+    is_trusted: bool,
+    told: str,
+) -> None:
+    url, certificate = index_of_tomorrow
+    installed.require(PIN)
+    trust = {"PIP_CERT": str(certificate)} if is_trusted else {}
+    assert told in explanation(installed.setup(PIP_INDEX_URL=url, **trust))
 
 
 def test_a_venv_that_lacks_a_package(installed: Project) -> None:
