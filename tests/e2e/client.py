@@ -97,13 +97,23 @@ class Api:
 
     def pages(self, path: str, **parameters: Any) -> Iterator[list[dict[str, Any]]]:
         """Every page, by the links from one to the next."""
-        answer = self.http.get(path, params=parameters)
+        answer = self._page(path, params=parameters)
         while True:
-            assert answer.status_code == 200, answer.text
             yield answer.json()
             if "next" not in answer.links:
                 return
-            answer = self.http.get(answer.links["next"]["url"])
+            answer = self._page(answer.links["next"]["url"])
+
+    def _page(self, path: str, **options: Any) -> Response:
+        """One page; asks again while a busy database takes longer than it may."""
+
+        def read() -> Response | None:
+            answer = self.http.get(path, **options)
+            return None if answer.status_code == 503 else answer
+
+        answer = wait_for(read, f"the page {path}")
+        assert answer.status_code == 200, answer.text
+        return answer
 
     def newest(self, path: str) -> int:
         """The id of the newest row; 0 without any."""

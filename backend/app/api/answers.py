@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Response
 
 from app.core.database import Database, to_json
-from app.core.exceptions import NotFound
+from app.core.exceptions import AnswerNotKept
 from app.core.ids import answer_is_in_record
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import DataRepository
@@ -30,13 +30,13 @@ async def read_processed(database: Database, task_id: str) -> bytes:
     """The body that ``processed`` answered with.
 
     Raises:
-        NotFound: the record has been deleted since.
+        AnswerNotKept: the record has been deleted since.
         DatabaseUnavailable: PostgreSQL did not answer.
     """
     async with database.session() as session:
         outcome = await DataRepository(session).get_outcome(task_id)
     if outcome is None:
-        raise NotFound(
+        raise AnswerNotKept(
             "This request was already processed, and its record has since "
             "been deleted."
         )

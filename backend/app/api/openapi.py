@@ -114,7 +114,7 @@ KEY_PARAMETER = {
     "with the key gets 422. Successes and refusals (400, 422) are "
     "stored; any other answer frees the key. If the answer was too "
     "long to store, 303 and `Location` lead to the result, or 409 if "
-    "there is no `Location`. 404: the record has since been deleted. "
+    "there is no `Location` or the record has since been deleted. "
     "After the answer expires, the same request and key still lead to "
     "the record while it exists.",
     "schema": {

@@ -10,7 +10,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- NotFound             no such record
     +-- Conflict             the current state does not allow it
     |   +-- KeyInFlight      a request with this idempotency key is in progress
-    |   +-- AnswerNotKept    the answer to this request was too long to store
+    |   +-- AnswerNotKept    the answer to this request is stored nowhere
     |   +-- AlreadyStored    a row with that id, or another unique value, exists
     |   +-- BrokenReference  a row refers to one that is not there, or that would go
     +-- Unavailable
@@ -108,7 +108,7 @@ class KeyInFlight(Conflict):
 
 
 class AnswerNotKept(Conflict):
-    """The request was processed before, but its answer was too long to store."""
+    """The request was processed before, but its answer is no longer stored."""
 
     code = "idempotency_answer_not_kept"
     title = "The first answer was not kept"

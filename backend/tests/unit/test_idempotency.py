@@ -16,7 +16,7 @@ from app.api.errors import answer_error
 from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.core.budget import Budget
-from app.core.exceptions import KeyStoreUnavailable, NotFound
+from app.core.exceptions import AnswerNotKept, KeyStoreUnavailable
 from app.core.idempotency import IdempotencyMiddleware, fingerprint
 from app.core.ids import answer_is_in_record, new_task_id
 from app.core.keys import Answer, Claim, Held
@@ -89,7 +89,7 @@ async def read_answer(task_id: str) -> bytes:
 
 
 async def find_nothing(task_id: str) -> bytes:
-    raise NotFound("It has been deleted.")
+    raise AnswerNotKept("It has been deleted.")
 
 
 def collaborators(store: MemoryStore) -> dict[str, Any]:
@@ -318,8 +318,8 @@ def test_the_record_was_deleted_since(store: MemoryStore, endpoint: Endpoint) ->
     client = client_of(endpoint, **options)
     post(client)
     again = post(client)
-    assert again.status_code == 404
-    assert Problem(**again.json()).code == "not_found"
+    assert again.status_code == 409
+    assert Problem(**again.json()).code == "idempotency_answer_not_kept"
     assert len(endpoint.bodies) == 1
 
 

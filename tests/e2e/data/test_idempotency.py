@@ -140,7 +140,7 @@ def test_a_record_that_was_deleted_is_answered_no_more(
 
     again = send(api, key)
 
-    assert_problem(again, 404, "not_found")
+    assert_problem(again, 409, "idempotency_answer_not_kept")
     assert "deleted" in again.json()["detail"]
     assert records(key) == []
 
