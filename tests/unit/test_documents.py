@@ -46,7 +46,7 @@ BASES = (
 # add.
 MADE = re.compile(
     r"\.local|\.venv|\.vscode|\.env$|CHANGELOG-KIT\.md$|(default_user|redis)\.conf$"
-    r"|.*(pricing|invoice|daily_report)"
+    r"|.*(pricing|invoice|daily_report|[/_]order)"
 )
 PATH = re.compile(
     r"\.?[\w-]+(/[\w.*-]+)*/|([\w.*-]+/)*[\w.*-]*[\w*]\."
