@@ -58,8 +58,9 @@ def release(upstream: Path, version: str = NEXT) -> None:
         if path.name not in SKIPPED:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     copy_project(upstream)
-    append(upstream / BACKOFF, "# New in the kit.\n")
-    append(upstream / SWEEP, "# Of the kit.\n")
+    # With the two empty lines that black wants.
+    append(upstream / BACKOFF, "\n# New in the kit.\n")
+    append(upstream / SWEEP, "\n# Of the kit.\n")
     append(upstream / SERVICE_TEMPLATE, "New in the template.\n")
     (upstream / "NEWS").write_text(f"{PROJECT} {version}\n")
     changelog = upstream / "CHANGELOG.md"
