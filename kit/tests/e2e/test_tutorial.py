@@ -26,6 +26,7 @@ IS_TAKEN = "pricing" in service.registered(Tree(ROOT))
 MOST = 40  # minutes, to read and for the commands
 
 STARTS = "make dev"  # goes on in the second terminal
+ASKS = ("curl ", "make traces")
 READY = "Ctrl-C stops everything."
 CONTAINERS = "7. Containers"
 
@@ -77,16 +78,17 @@ class Reader:
         self._words = words  # of the page, with what stands for them here
         self._running: subprocess.Popen[bytes] | None = None
         self._environment = ENVIRONMENT | IDENTITY
+        self._has_containers = False
 
     def runs(self, command: Command) -> None:
-        """Run it until it prints what the page shows. Only a request is sent again:
-        the system reloads a moment after a file is saved."""
+        """Run it until it prints what the page shows. Only what asks the running system
+        runs again: that reloads a moment after a file is saved."""
         began = time.monotonic()
         line = self._translate(command.line)
         if line.startswith("cd "):
             self.folder /= line.removeprefix("cd ")
             return
-        within = 90.0 if line.startswith("curl ") else 0.0
+        within = 90.0 if line.startswith(ASKS) else 0.0
         while True:
             output = self._output(line)
             if command.matches(output):
@@ -119,11 +121,12 @@ class Reader:
         containers = Compose()
         self._environment |= containers.env
         self._words[SHOWN_URL] = containers.url
+        self._has_containers = docker_answers()
 
     def stop(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind, and touch no containers of somebody else."""
         self._interrupt()
-        if docker_answers():
+        if self._has_containers:
             self._output("make down ARGS=-v")
 
     def _interrupt(self) -> None:

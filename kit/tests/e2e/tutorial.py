@@ -16,6 +16,9 @@ FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+)`")
 PLACE = "@@\n"  # begins another place of the same file
 LEFT_OUT = "..."  # of an output
 
+# What differs between traces, besides ids.
+TIMES = re.compile(r"[·━]+ +[\d.]+ ms|  [\d.]+ ms$|queue_time=[\d.]+ms", re.MULTILINE)
+
 
 class Code(NamedTuple):
     """A block that the sentence before it assigns to a file."""
@@ -62,12 +65,16 @@ class Command(NamedTuple):
         """Whether it printed what the page shows, except for what differs each time."""
         if self.output is None:
             return True
-        parts = mask(self.output).split(LEFT_OUT)
+        parts = _mask(self.output).split(LEFT_OUT)
         pattern = ".*".join(re.escape(part.strip("\n")) for part in parts)
-        return re.fullmatch(pattern, mask(output).strip(), re.DOTALL) is not None
+        return re.fullmatch(pattern, _mask(output).strip(), re.DOTALL) is not None
 
 
 Step = Code | Command
+
+
+def _mask(output: str) -> str:
+    return TIMES.sub(LEFT_OUT, mask(output))
 
 
 def steps(page: str) -> Iterator[Step]:
@@ -75,7 +82,7 @@ def steps(page: str) -> Iterator[Step]:
     done = 0
     for block in FENCE.finditer(page):
         prose, done = page[done : block.start()], block.end()
-        (*_, section) = ["", *HEADING.findall(page[: block.start()])]
+        *_, section = ["", *HEADING.findall(page[: block.start()])]
         language, text = block.groups()
         if language == "console":
             yield from _commands(section, text)

@@ -62,6 +62,8 @@ def test_its_code_fits_what_the_generators_make(project: Path) -> None:
         ("a", "b", False),
         ("...\na ok ...\n...", "x\na ok 1 s\ny", True),
         ("...\na ok ...\n...", "x\na FAILED 1 s\ny", False),
+        ("...\n  ━━··   1.0 ms  a: b\n...", "x\n  ·━━━   23.4 ms  a: b\ny", True),
+        ("...\n  ━━··   1.0 ms  a: b\n...", "x\n  ·━━━   23.4 ms  a: c\ny", False),
         ('{"id":1,"total":90}', '{"id":2,"total":90}', True),
         ('{"id":1,"total":90}', '{"id":1,"total":91}', False),
     ],
