@@ -168,4 +168,4 @@ def assert_containers(project: Path) -> None:
     own = services["acme-orders-pricing-service"]
     assert (project / own["build"]["dockerfile"]).is_file()
     assert any("alembic" in each.get("command", "") for each in services.values())
-    assert any(":8081" in str(each) for each in services.values())
+    assert any("GATEWAY_PORT:-8081" in str(each) for each in services.values())
