@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kit import service
-from kit.commands import ROOT
-from kit.project import is_renamed
-from kit.tests.copies import HAS_DEMO, IDENTITY, copy_project
-from kit.tests.e2e.tutorial import PAGE, Code, Command, minutes_to_read, steps
+from kit.tests.copies import IDENTITY, copy_project
+from kit.tests.e2e.tutorial import (
+    PAGE,
+    Code,
+    Command,
+    minutes_to_read,
+    of_the_kit,
+    steps,
+)
 from kit.tests.e2e.upgrades import publish
-from kit.tree import Tree
 from tests.compose.containers import Compose, docker_answers
 from tests.e2e.client import wait_for
 from tests.tour.pages import ID, SHOWN_URL
 
-IS_TAKEN = "pricing" in service.registered(Tree(ROOT))
 MOST = 40  # minutes, to read and for the commands
 
 STARTS = "make dev"  # goes on in the second terminal
@@ -50,7 +52,7 @@ def reader(tmp_path: Path) -> Iterator["Reader"]:
 
 @pytest.mark.kit
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(is_renamed() or not HAS_DEMO or IS_TAKEN, reason="this is no kit")
+@of_the_kit
 def test_the_tutorial(reader: "Reader") -> None:
     page = PAGE.read_text()
     for step in steps(page):
@@ -166,4 +168,4 @@ def assert_containers(project: Path) -> None:
     own = services["acme-orders-pricing-service"]
     assert (project / own["build"]["dockerfile"]).is_file()
     assert any("alembic" in each.get("command", "") for each in services.values())
-    assert any(":8081" in str(each) for each in services.values())
+    assert any("GATEWAY_PORT:-8081" in str(each) for each in services.values())

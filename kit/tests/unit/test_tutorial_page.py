@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from kit.commands import ROOT
-from kit.project import is_renamed
-from kit.tests.copies import HAS_DEMO, python
-from kit.tests.e2e.tutorial import PAGE, Code, Command, minutes_to_read, steps
+from kit.tests.copies import python
+from kit.tests.e2e.tutorial import (
+    PAGE,
+    Code,
+    Command,
+    minutes_to_read,
+    of_the_kit,
+    steps,
+)
 
 TEXT = PAGE.read_text()
 STEPS = list(steps(TEXT))
@@ -43,7 +49,7 @@ def test_it_is_read_in_half_of_its_forty_minutes() -> None:
     assert minutes_to_read(TEXT) < 20
 
 
-@pytest.mark.skipif(is_renamed() or not HAS_DEMO, reason="this is no kit")
+@of_the_kit
 def test_its_code_fits_what_the_generators_make(project: Path) -> None:
     for step in STEPS:
         if isinstance(step, Code):
