@@ -140,7 +140,7 @@ def test_a_queue_with_other_arguments_is_logged_until_deleted(
 def test_long_handlers_keep_the_connection(
     start: Start, connect: Connect, work: str
 ) -> None:
-    """The broker gives up after two heartbeats; one of 1 s is short on a busy machine."""
+    """The broker gives up after two heartbeats. One of 1 s is short if it is busy."""
     process = start(RABBITMQ_HEARTBEAT_SECONDS="2", CONCURRENCY="4")
     caller = connect()
     ids = [caller.send({"do": work, "seconds": 5}) for _ in range(4)]
