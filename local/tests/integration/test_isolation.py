@@ -15,6 +15,10 @@ from local import bootstrap
 # They run parts of the suite in a copy.
 pytestmark = [pytest.mark.kit, pytest.mark.timeout(900)]
 
+# What is run; `kit/tests/unit/test_named_tests.py` looks whether it is there.
+UNIT = ("test_config", "test_settings", "takes_its_settings")
+MIGRATION = "migrate_concurrently"
+
 # Each alone makes the tests below fail that read it.
 SETTINGS = {
     "ENVIRONMENT": "production",
@@ -109,11 +113,10 @@ def run(folder: Path, *words: str, **env: str) -> str:
 
 
 def test_the_suite_is_isolated(hostile: Path) -> None:
-    words = "test_config or test_settings or takes_its_settings"
-    said = run(hostile, "-m", "local", "unit", "-q", "-k", words)
+    said = run(hostile, "-m", "local", "unit", "-q", "-k", " or ".join(UNIT))
     assert len(re.findall(r"\d+ passed, \d+ deselected", said)) == 3, said
 
-    said = run(hostile, "-m", "local", "integration", "-q", "-k", "migrate_at_once")
+    said = run(hostile, "-m", "local", "integration", "-q", "-k", MIGRATION)
     assert "1 passed" in said
     assert not (hostile / ".local/test-1-dead").exists()
 
