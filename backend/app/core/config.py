@@ -106,9 +106,8 @@ class CelerySettings(Group):
     worker_prefetch_multiplier: int = Field(
         1,
         ge=1,
-        description="Tasks that a worker reserves per child or thread. More is "
-        "faster for short tasks, but they may wait behind long or less "
-        "urgent ones",
+        description="Tasks that a worker reserves per child or thread. With more than "
+        "1, a task may wait behind long or less urgent ones",
     )
     task_soft_time_limit_seconds: int = Field(
         60,
