@@ -52,7 +52,7 @@ def watch_settings(
     ):
         changed = {Path(path) for _, path in changes}
         names = ", ".join(sorted(os.path.relpath(path, ROOT) for path in changed))
-        say(f"{names} changed: starting our processes again")
+        say(f"{names} changed: restarting our processes")
         try:
             if changed & requirements:
                 bootstrap.ensure(development=False)

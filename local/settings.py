@@ -43,4 +43,4 @@ def ignored(needed: Mapping[str, str]) -> Iterator[str]:
         if name != "ENVIRONMENT" and os.environ.get(name, value) != value
     ]
     if others:
-        yield f"ignored, as `make run` has servers of its own: {', '.join(others)}"
+        yield f"ignored, because `make run` starts its own servers: {', '.join(others)}"

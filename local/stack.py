@@ -43,7 +43,7 @@ NO_NGINX = (
 
 UNKNOWN = """The database is at revision {revision}, which backend/alembic/versions
 lacks: it is of another branch, or was removed. Take the code that has it, and run
-`make downgrade TO=...` there. `make clean` throws the local data away instead."""
+`make downgrade TO=...` there. `make clean` deletes the local data instead."""
 
 
 @dataclass

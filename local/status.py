@@ -21,7 +21,7 @@ UP = "up"
 HEADER = ("part", "state", "version", "port", "address")
 
 NOT_RUNNING = "Nothing runs from this folder: start it with `make run`."
-STARTING = "The stack starts, or stops: ask again in a moment."
+STARTING = "The stack is starting or stopping: try again in a moment."
 
 
 class Part(NamedTuple):

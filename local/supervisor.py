@@ -64,7 +64,7 @@ class Supervisor:
         else:
             self._deaths[server] = 0
             self._restarting.discard(server)
-            self._say(f"{server.name} runs what was changed")
+            self._say(f"{server.name} runs the changed code")
 
     def close(self) -> None:
         """Wait for running restarts; if the state is cancelled, they end at once."""

@@ -24,7 +24,7 @@ DATABASE = "fastapi_db"
 
 REFUSED = "password authentication failed"
 OTHER_NAME = f"""The data in {{folder}} is of a project with another name:
-it has no user {USER}. `make clean` throws the local stack's data away."""
+it has no user {USER}. `make clean` deletes the local stack's data."""
 
 
 class PostgreSQL(Server):

@@ -194,7 +194,7 @@ def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | N
         return AlreadyStored("A row with that id, or another unique value, exists.")
     if state == FOREIGN_KEY_VIOLATION:
         return BrokenReference(
-            "A row that the values refer to does not exist, or rows refer to this one."
+            "The values refer to a missing row, or other rows still refer to this one."
         )
     if state in MISSING_STATES:
         logger.error(

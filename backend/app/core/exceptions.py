@@ -121,7 +121,7 @@ class AlreadyStored(Conflict):
 
 
 class BrokenReference(Conflict):
-    """A row that is referred to is missing, or would go; nothing was changed."""
+    """A referenced row is missing, or the row to delete is still referenced."""
 
     code = "broken_reference"
 

@@ -17,10 +17,10 @@ from kit.tests.e2e.tutorial import (
     Code,
     Command,
     minutes_to_read,
-    of_the_kit,
     steps,
 )
 from kit.tests.e2e.upgrades import publish
+from kit.tests.team import in_the_kit
 from tests.compose.containers import Compose, docker_answers
 from tests.e2e.client import wait_for
 from tests.tour.pages import ID, SHOWN_URL
@@ -52,7 +52,7 @@ def reader(tmp_path: Path) -> Iterator["Reader"]:
 
 @pytest.mark.kit
 @pytest.mark.timeout(3600)
-@of_the_kit
+@in_the_kit
 def test_the_tutorial(reader: "Reader") -> None:
     page = PAGE.read_text()
     for step in steps(page):

@@ -5,24 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
-from kit import service
 from kit.commands import ROOT
-from kit.project import is_renamed
-from kit.tests.copies import HAS_DEMO
-from kit.tree import Tree
 from tests.tour.pages import mask
 
 PAGE = ROOT / "docs" / "TUTORIAL.md"
-
-# A project has a name, no demo, or a service and a table of these names already.
-IS_TAKEN = "pricing" in service.registered(Tree(ROOT)) or any(
-    ROOT.glob("backend/app/models/order.py")
-)
-of_the_kit = pytest.mark.skipif(
-    is_renamed() or not HAS_DEMO or IS_TAKEN, reason="this is no kit"
-)
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)

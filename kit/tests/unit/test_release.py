@@ -104,7 +104,7 @@ def test_a_commit_that_fails_leaves_nothing(kit: Path) -> None:
     assert_refused(kit, NEW, "not today")
 
 
-@pytest.mark.skipif(is_renamed(), reason="this is no kit")
+@pytest.mark.skipif(is_renamed(), reason="this is a project, not the kit")
 def test_a_project_keeps_the_version_of_its_kit(kit: Path) -> None:
     python(kit, "-m", "kit", "rename", "acme-orders")
     changelog = kit / "CHANGELOG.md"

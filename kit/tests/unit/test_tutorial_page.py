@@ -16,9 +16,9 @@ from kit.tests.e2e.tutorial import (
     Code,
     Command,
     minutes_to_read,
-    of_the_kit,
     steps,
 )
+from kit.tests.team import in_the_kit
 
 TEXT = PAGE.read_text()
 STEPS = list(steps(TEXT))
@@ -49,7 +49,7 @@ def test_it_is_read_in_half_of_its_forty_minutes() -> None:
     assert minutes_to_read(TEXT) < 20
 
 
-@of_the_kit
+@in_the_kit
 def test_its_code_fits_what_the_generators_make(project: Path) -> None:
     for step in STEPS:
         if isinstance(step, Code):

@@ -15,7 +15,7 @@ from local import bootstrap
 # They run parts of the suite in a copy.
 pytestmark = [pytest.mark.kit, pytest.mark.timeout(900)]
 
-# What is run; `kit/tests/unit/test_named_tests.py` looks whether it is there.
+# What is run; `kit/tests/unit/test_named_tests.py` checks that they exist.
 UNIT = ("test_config", "test_settings", "takes_its_settings")
 MIGRATION = "migrate_concurrently"
 

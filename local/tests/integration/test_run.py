@@ -101,7 +101,7 @@ def test_saved_settings_are_taken_over(
     assert answers(page)
     launcher.wait_for("(reloads on save)")
     settings.write_text("DOCS_ENABLED=false\n")
-    launcher.wait_for("(api runs what was changed)")
+    launcher.wait_for("(api runs the changed code)")
     assert answers(page, 404)
     assert launcher.end(signal.SIGINT) == 0
 

@@ -78,7 +78,7 @@ def test_changed_code_runs_after_a_reload(own: State) -> None:
     said: list[str] = []
     supervisor = Supervisor([server], said.append, reloaded=[server])
     supervisor.reload([server])
-    assert said == ["sleeper runs what was changed"]
+    assert said == ["sleeper runs the changed code"]
     assert server.alive and server.pid != before
     server.kill()
     supervisor.close()
@@ -97,7 +97,7 @@ def test_broken_code_waits_for_the_next_change(own: State) -> None:
     assert "SyntaxError" in said[-1] and "waits for the next change" in said[-1]
     server.code = "import time; time.sleep(60)"
     supervisor.reload([server])
-    assert said[-1] == "sleeper runs what was changed"
+    assert said[-1] == "sleeper runs the changed code"
     assert server.alive and watching.is_alive()
     own.cancelled.set()
     watching.join()
