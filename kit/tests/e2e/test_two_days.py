@@ -1,8 +1,8 @@
 """The first two days of a team: what it makes of the kit, step by step.
 
 What the team writes is in `two_days/`, a folder for each step: new files at their
-places, and what it changes in others in `change.diff`. After every second step or so,
-the team runs the checks, and the tests that see what has changed.
+places, and what it changes in others in `change.diff`. After each step the team runs
+the checks, the tests that can see a change, and the whole stack behind nginx.
 """
 
 import shutil
@@ -27,35 +27,32 @@ from kit.tests.e2e.runs import (
 )
 from kit.tests.e2e.upgrades import NAME, NEXT, UPDATE, begin, publish, release, sh
 from kit.tests.team import SNIPPETS, in_the_kit, write
+from local.apps import ROOT
 
-THROUGH_NGINX = ("pricing", "order", "order_tasks", "edges", "surroundings")
-TASKS = ("test_expire_orders_task", "test_price_order_task", "test_migrations")
+# The kit's own tests that a change of the team can break, beside those of `runs.py`.
+ON_SERVERS = ["tests/integration/test_migrations.py"]
+THROUGH_NGINX = ["tests/e2e/test_surroundings.py", "tests/e2e/test_schema.py"]
 
 
 @pytest.mark.kit
-@pytest.mark.timeout(1_100)
+@pytest.mark.timeout(3_600)
 @in_the_kit
 def test_two_days(tmp_path: Path) -> None:
     upstream = tmp_path / "upstream"
     upstream.mkdir()
     publish(copy_project(upstream))
     team = Team(begin(upstream, "clone"))
-    team.does("take a name", lambda: sh(team.project, NAME))
-    team.does("make a service", lambda: make_pricing(team.project))
-    team.checks(whole=True)
-    team.does("make a resource", lambda: make_orders(team.project))
-    team.does("make tasks", lambda: make_tasks(team.project))
-    team.checks(*TASKS)
-    team.does("let the service call another", lambda: write(team.project, "calling"))
-    team.does("add settings", lambda: add_settings(team.project))
-    team.does("take files, ask a server", lambda: write(team.project, "edges"))
-    team.checks(*TASKS, whole=True)
-    team.asks(*THROUGH_NGINX, "schema")
-    team.does("take the demo out", lambda: remove_demo(team.project))
+    project = team.project
+    team.does("take a name", lambda: sh(project, NAME))
+    team.does("make a service", lambda: make_pricing(project))
+    team.does("make a resource", lambda: make_orders(project))
+    team.does("make tasks", lambda: make_tasks(project))
+    team.does("let the service call another", lambda: write(project, "calling"))
+    team.does("add settings", lambda: add_settings(project))
+    team.does("take files, ask a server", lambda: write(project, "edges"))
+    team.does("take the demo out", lambda: remove_demo(project))
     release(upstream)
-    team.does("take an update", lambda: update(team.project, upstream))
-    team.checks(*TASKS, whole=True)
-    team.asks(*THROUGH_NGINX)
+    team.does("take an update", lambda: update(project, upstream))
 
 
 def make_pricing(project: Path) -> None:
@@ -112,38 +109,37 @@ def update(project: Path, upstream: Path) -> None:
 
 
 class Team:
-    """What it does, and how it convinces itself that all is well."""
+    """What it does, and how it convinces itself after each step that all is well."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
 
     def does(self, what: str, step: Callable[[], object]) -> None:
-        """One step, committed."""
+        """One step, committed and checked."""
         with timed(what):
             step()
             commit = f"git diff --cached --quiet || git commit -qm '{what}'"
             sh(self.project, f"git add --all; {commit}")
-
-    def checks(self, *integration: str, whole: bool = False) -> None:
-        """`make check`, and tests beside it. `whole` also runs those that look at
-        manifests, containers and documents."""
-        tests = [f"tests/integration/{name}.py" for name in integration]
         with timed("  check and test"):
-            side_by_side(lambda: check(self.project), lambda: self._test(tests, whole))
-
-    def _test(self, integration: list[str], whole: bool) -> None:
-        backend = self.project / "backend"
-        own = [f"tests/unit/{path.name}" for path in backend.glob("tests/unit/*order*")]
-        pytest_in(backend, self.project, *BACKEND, *own, *integration)
-        if whole:
-            pytest_in(self.project, self.project, *LOOKING)
-        pytest_in(self.project / "services/pricing", self.project, "tests")
-
-    def asks(self, *tests: str) -> None:
-        """The whole stack, through nginx."""
-        paths = [f"tests/e2e/test_{name}.py" for name in tests]
+            side_by_side(lambda: check(self.project), self._test)
         with timed("  ask through nginx"):
-            pytest_in(self.project, self.project, *paths)
+            asked = [*own(self.project, "tests/e2e"), *THROUGH_NGINX]
+            pytest_in(self.project, self.project, *asked)
+
+    def _test(self) -> None:
+        backend = self.project / "backend"
+        mine = [*own(backend, "tests/unit"), *own(backend, "tests/integration")]
+        pytest_in(backend, self.project, *BACKEND, *mine, *ON_SERVERS)
+        pytest_in(self.project, self.project, *LOOKING)
+        if (service := self.project / "services/pricing").is_dir():
+            pytest_in(service, self.project, "tests")
+
+
+def own(folder: Path, tests: str) -> list[str]:
+    """The test files that the team has and the kit has not."""
+    kits = ROOT / "backend" if folder.name == "backend" else ROOT
+    paths = [str(path.relative_to(folder)) for path in folder.glob(f"{tests}/test_*")]
+    return [path for path in sorted(paths) if not (kits / path).exists()]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import re
 
 from kit.commands import ROOT
 from kit.tests.e2e.runs import BACKEND, DOCUMENTS, LOOKING
+from kit.tests.e2e.test_two_days import ON_SERVERS, THROUGH_NGINX
 from kit.tests.team import in_the_kit
 from local.removed import left_out
 from local.tests.integration.test_isolation import MIGRATION, UNIT
@@ -16,7 +17,8 @@ SHOWN = re.compile(r'ARGS="-k (\w+)')
 @in_the_kit
 def test_files() -> None:
     files = [ROOT / "backend" / path for path in BACKEND]
-    files += [ROOT / path for path in LOOKING]
+    files += [ROOT / "backend" / path for path in ON_SERVERS]
+    files += [ROOT / path for path in (*LOOKING, *THROUGH_NGINX)]
     missing = [file for file in files if not file.is_file()]
     gone = left_out(ROOT)
     assert [file for file in missing if not {file, *file.parents} & gone] == []
