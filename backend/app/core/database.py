@@ -25,7 +25,7 @@ from sqlmodel import create_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import HTTPConnection
 
-from app.core.config import DatabaseSettings
+from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import (
     AlreadyStored,
     ApplicationError,

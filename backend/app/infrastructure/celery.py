@@ -4,7 +4,7 @@ from celery import Celery
 from kombu import Queue
 
 from app import __title__
-from app.core.config import CelerySettings
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery_publishing import TidyCelery
 from app.infrastructure.celery_retries import RetriedTask
 from app.infrastructure.celery_transport import register_transport

@@ -6,8 +6,8 @@ from typing import Any
 from celery import Task
 from celery.exceptions import SoftTimeLimitExceeded
 
-from app.core.config import LONGEST_RETRY_DELAY
 from app.core.exceptions import DeadlineExceeded, Unavailable
+from app.core.redis_settings import LONGEST_RETRY_DELAY
 
 
 class RetriedTask(Task[Any, Any]):

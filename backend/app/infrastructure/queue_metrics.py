@@ -9,8 +9,8 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.core.redis_settings import CelerySettings
 from app.core.services import ServiceRegistry
 from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq_management import ManagementApi, QueueFigures

@@ -18,9 +18,9 @@ from kombu import Producer
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from app.core.config import CelerySettings
 from app.core.database import to_json
 from app.core.exceptions import BrokerUnavailable
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import (
     PROCESS_DATA,
     QUEUES,

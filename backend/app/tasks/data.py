@@ -15,8 +15,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.states import RETRY, STARTED, SUCCESS
 from redis.exceptions import RedisError
 
-from app.core.config import LONGEST_RETRY_DELAY
 from app.core.exceptions import DeadlineExceeded, Refused, Unavailable
+from app.core.redis_settings import LONGEST_RETRY_DELAY
 from app.core.services import UNNAMED
 from app.infrastructure.celery import PROCESS_DATA
 from app.infrastructure.rabbitmq import LogEvent

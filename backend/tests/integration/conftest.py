@@ -12,8 +12,10 @@ import pytest
 from celery import Celery
 from pydantic import SecretStr
 
-from app.core.config import CelerySettings, DatabaseSettings, Settings
+from app.core.config import Settings
 from app.core.database import Database
+from app.core.database_settings import DatabaseSettings
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.tasks.resources import close_worker_resources, open_worker_resources

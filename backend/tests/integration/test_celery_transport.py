@@ -7,7 +7,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from app.core.config import CelerySettings
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery, create_publisher
 from app.infrastructure.celery_transport import KeptClientTransport
 from local.servers.redis import Redis

@@ -18,8 +18,9 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from app.core.config import CelerySettings, DatabaseSettings
 from app.core.database import create_sync_engine
+from app.core.database_settings import DatabaseSettings
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord
 from app.tasks.maintenance import sweep

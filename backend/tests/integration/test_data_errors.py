@@ -11,8 +11,8 @@ from sqlalchemy import BigInteger, String, cast, create_engine
 from sqlalchemy.exc import ProgrammingError
 from sqlmodel import select
 
-from app.core.config import DatabaseSettings
 from app.core.database import Database, translate_errors
+from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import AlreadyStored, BrokenReference, Conflict, Unstorable
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.models.schemas import TaskStatus

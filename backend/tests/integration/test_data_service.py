@@ -14,8 +14,9 @@ from pydantic import BaseModel, SecretStr, create_model
 
 from app.api.dependencies import Resources
 from app.core.budget import Budget
-from app.core.config import CelerySettings, DatabaseSettings
+from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import Refused
+from app.core.redis_settings import CelerySettings
 from app.models.schemas import AsyncDataRequest
 from app.repositories.data_repository import DataRepository
 from app.resources import open_resources

@@ -14,8 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from app.core import database as module
-from app.core.config import DatabaseSettings
 from app.core.database import Database, create_sync_engine, translate_errors
+from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import DatabaseUnavailable
 from chassis.outages import Outage
 from local.servers.redis import Redis

@@ -10,8 +10,8 @@ from sqlalchemy import Table, text
 from sqlmodel import SQLModel, select
 
 from app.api.v1.endpoints.database import get_logs, get_records
-from app.core.config import DatabaseSettings
 from app.core.database import Database, create_sync_engine, to_json
+from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import DatabaseUnavailable
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import LogEvent

@@ -15,8 +15,8 @@ from celery import current_app
 from celery.signals import after_task_publish, before_task_publish
 from pydantic import SecretStr
 
-from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import PROCESS_DATA
 from app.infrastructure.task_publisher import (
     TaskMessage,

@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 
 from app.core.budget import Budget
-from app.core.config import CelerySettings
 from app.core.database import Database
 from app.core.exceptions import NotFound
+from app.core.redis_settings import CelerySettings
 from app.core.services import Service
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.redis.task_states import TaskStates

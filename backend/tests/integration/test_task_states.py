@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.redis.task_states import TaskStates
 from local.servers.redis import Redis
 

@@ -38,9 +38,9 @@ NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
 INTRODUCTION = """\
 # Configuration
 
-`make docs` generates this page from the settings classes, in
-`backend/app/core/config.py`, `packages/chassis/src/chassis/settings.py` and the
-services; a test fails when it is out of date. To add a setting, see
+`make docs` generates this page from the settings classes, in `backend/app/core/`,
+`packages/chassis/src/chassis/settings.py` and the services; a test fails when it is
+out of date. To add a setting, see
 [WHERE.md](WHERE.md#a-setting-of-your-own).
 
 A process reads its environment first, then the files that `..._FILE` variables name,

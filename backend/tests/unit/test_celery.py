@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.config import CelerySettings
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.core.config import DatabaseSettings, Settings, load_settings
+from app.core.config import Settings, load_settings
+from app.core.database_settings import DatabaseSettings
 from chassis.environment import Group
 from chassis.settings import ServiceSettings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.core.config import LONGEST_RETRY_DELAY
+from app.core.redis_settings import LONGEST_RETRY_DELAY
 from app.tasks.scheduling import scheduled
 
 BACKEND = Path(__file__).parents[2]

@@ -14,16 +14,24 @@ from kit.tests.copies import SERVICE
 
 TESTS = "tests/unit/test_settings_files.py"
 CONFIG = "backend/app/core/config.py"
-GROUP = '''class GiftSettings(Group):
+GROUP = "backend/app/core/gift_settings.py"
+GIFTS = '''"""What gifts come in."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from chassis.environment import Group
+
+
+class GiftSettings(Group):
     """Gifts."""
 
     model_config = SettingsConfigDict(env_prefix="GIFT_")
 
     paper: str = Field("blue")
     key: SecretStr | None = Field(None, description="Opens the shop of papers")
-
-
-class Settings(ProcessSettings):'''
+'''
+IMPORT = "from app.core.gift_settings import GiftSettings"
 FIELD = "gift: GiftSettings = Field(default_factory=GiftSettings)"
 OWN = '''"""What the service reads."""
 
@@ -66,17 +74,19 @@ def edit(file: Path, before: str, after: str) -> None:
 @pytest.mark.kit  # half a minute
 @pytest.mark.timeout(600)
 def test_a_group_is_added_renamed_and_removed(project: Path, say: Say) -> None:
-    config, example = project / CONFIG, project / ".env.example"
+    config, group = project / CONFIG, project / GROUP
+    example = project / ".env.example"
     untouched = config.read_text(), example.read_text()
-    edit(config, "class Settings(ProcessSettings):", GROUP)
+    group.write_text(GIFTS)
+    edit(config, "from app.core.passwords", f"{IMPORT}\nfrom app.core.passwords")
     edit(config, "    queues: QueueNames", f"    {FIELD}\n    queues: QueueNames")
-    where = f"declared in {CONFIG} (GiftSettings)"
+    where = f"declared in {GROUP} (GiftSettings)"
     said = say()
     assert f"GIFT_PAPER, {where}, has no description" in said
     for file in (".env.example", "docs/CONFIGURATION.md", "docker-compose.yml"):
         sentence = f"GIFT_KEY is {where}, but {file} lacks it: run `make docs`."
         assert sentence in said
-    edit(config, 'Field("blue")', 'Field("blue", description="Around a gift")')
+    edit(group, 'Field("blue")', 'Field("blue", description="Around a gift")')
     assert say(UPDATE_DOCS="1") == say() == ""
     added = "# Around a gift\nGIFT_PAPER=blue\n# Opens the shop of papers\n# GIFT_KEY="
     assert added in example.read_text()
@@ -85,7 +95,7 @@ def test_a_group_is_added_renamed_and_removed(project: Path, say: Say) -> None:
 
     settings = project / "backend/backend-config.env"
     settings.write_text(settings.read_text() + "GIFT_PAPER=red\n")
-    edit(config, "    paper: str", "    ribbon: str")
+    edit(group, "    paper: str", "    ribbon: str")
     said = say()
     assert ".env.example has GIFT_PAPER, which no class of settings declares" in said
     assert "backend/backend-config.env sets GIFT_PAPER, which no class" in said
@@ -93,6 +103,7 @@ def test_a_group_is_added_renamed_and_removed(project: Path, say: Say) -> None:
     assert say(UPDATE_DOCS="1") == say() == ""
 
     config.write_text(untouched[0])
+    group.unlink()
     assert "GIFT_RIBBON" in say()
     assert say(UPDATE_DOCS="1") == say() == ""
     assert example.read_text() == untouched[1]

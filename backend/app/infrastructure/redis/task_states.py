@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from app.core.config import CelerySettings
 from app.core.exceptions import BrokerUnavailable
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.redis.client import ask, connect_redis
 from chassis.outages import Outage
 
