@@ -241,6 +241,20 @@ def test_too_many_values_are_refused_before_parsing() -> None:
     assert reply(outcome)["code"] == "too_many_values"
 
 
+@pytest.mark.parametrize(
+    "result", ["NaN", '{"total":Infinity}', "[-Infinity]", "{", "", '"\\ud800"']
+)
+def test_a_result_that_is_not_json_is_refused(result: str) -> None:
+    outcome = handle((result, "kind"))
+    assert outcome.settlement is Settlement.ACK
+    assert outcome.error == reply(outcome)["code"] == "result_not_json"
+
+
+@pytest.mark.parametrize("result", ['"NaN"', '{"Infinity":1}', "1e308", "null"])
+def test_a_result_that_only_resembles_a_constant_is_sent(result: str) -> None:
+    assert handle((result, "kind")).error is None
+
+
 def test_a_result_above_the_limit_is_refused() -> None:
     for size, error in ((10, None), (11, "result_too_large")):
         service = Scripted(('"' + "x" * (size - 2) + '"', "kind"))
