@@ -70,8 +70,7 @@ async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
 async def test_entries_expire(store: KeyStore, key: str, redis_server: Redis) -> None:
     claim = await taken(store, key)
     with redis_server.connect(2) as redis:
-        # Longer than the lease of any answer: see
-        # test_answers_are_evicted_before_claims.
+        # A claim outlives every answer: see test_answers_are_evicted_before_claims.
         assert 89 < redis.pttl(claim.name) / 1000 <= 90
         await store.complete(claim, ANSWER)
         assert 59 < redis.pttl(claim.name) / 1000 <= 60
