@@ -6,7 +6,7 @@ import pytest
 
 from kit.tests.copies import copy_project
 
-# What a team writes in the walk of `e2e/test_two_days.py`; it runs in a copy.
+# What a team writes in `e2e/test_two_days.py`; it runs in a copy.
 collect_ignore = ["e2e/two_days"]
 
 

@@ -23,7 +23,7 @@ BODY = b'{"payload": 1}'
 
 
 class Gateway(Nginx):
-    """Another nginx beside the stack's."""
+    """Another nginx in front of the stack."""
 
     name = "gateway"
 
@@ -33,7 +33,7 @@ NewGateway = Callable[..., Api]
 
 @pytest.fixture
 def new_gateway(state: State, stack: Stack) -> Iterator[NewGateway]:
-    """Starts a gateway with settings of its own; gives a client of it."""
+    """Starts a gateway with its own settings; returns a client of it."""
     if find_binary() is None:
         pytest.skip("there is no nginx")
     with ExitStack() as started:
@@ -55,7 +55,7 @@ def new_gateway(state: State, stack: Stack) -> Iterator[NewGateway]:
 
 @pytest.fixture
 def orphan(new_gateway: NewGateway) -> Api:
-    """A gateway before nothing."""
+    """A gateway without an API behind it."""
     return new_gateway(free_port())
 
 
@@ -71,7 +71,7 @@ def test_a_flood_is_answered_429(new_gateway: NewGateway) -> None:
 
 
 def test_connections_of_one_address_are_bounded(new_gateway: NewGateway) -> None:
-    """A connection counts from the header of its request on."""
+    """A connection counts as soon as its request's header has arrived."""
     with ExitStack() as sockets:
         silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
         silent.settimeout(30)
@@ -95,7 +95,7 @@ def test_a_body_too_large_for_the_gateway(new_gateway: NewGateway) -> None:
 def opened(
     sockets: ExitStack, gateway: Api, head: bytes, source: str = "127.0.0.1"
 ) -> socket.socket:
-    """A connection on which the header of a request has been sent, and no body."""
+    """A connection that has sent the header of a request, and no body."""
     address = (gateway.http.base_url.host, gateway.http.base_url.port)
     connection = sockets.enter_context(
         socket.create_connection(address, 5, source_address=(source, 0))
@@ -107,7 +107,7 @@ def opened(
 def refused(
     sockets: ExitStack, gateway: Api, head: bytes, source: str = "127.0.0.1"
 ) -> bytes | None:
-    """The answer to one more; None if that waits, as those before it do."""
+    """The answer to one more request; None if it waits like those before it."""
     connection = opened(sockets, gateway, head, source)
     connection.settimeout(1)
     try:
@@ -138,7 +138,7 @@ def test_large_bodies_at_a_time_are_bounded(
             lambda: refused(sockets, strict, head, "127.0.0.3"), "the limit of all"
         )
         assert other.startswith(b"HTTP/1.1 429")
-        # Small ones pass, and what has none.
+        # Small bodies pass, and requests without one.
         assert strict.send(PROCESS, BODY).status_code == 200
         assert strict.http.get("/health/live").status_code == 200
 
@@ -158,7 +158,7 @@ def test_the_polling_of_one_address_is_bounded(new_gateway: NewGateway) -> None:
 
 
 def test_an_ipv6_network_is_one_client(new_gateway: NewGateway, tmp_path: Path) -> None:
-    """The addresses that one client may choose from share its limits."""
+    """All addresses that one client can choose share its limits."""
     template = tmp_path / "nginx_config.conf"
     trusting = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;\n"
     template.write_text(trusting + TEMPLATE.read_text())
@@ -200,7 +200,7 @@ def test_the_api_hangs(new_gateway: NewGateway, stack: Stack) -> None:
 
 
 def test_slow_clients_time_out(stack: Stack) -> None:
-    """What waits for a client has a bound; here only that it is set."""
+    """Every wait for a client has a limit; this test only checks that it is set."""
     assert stack.nginx is not None
     site = (stack.nginx.folder / "site.conf").read_text()
     for name in ("client_header_timeout", "client_body_timeout", "send_timeout"):
@@ -214,7 +214,7 @@ def test_a_blocked_method(api: Api) -> None:
 
 
 def test_over_tls(state: State, stack: Stack, tmp_path: Path) -> None:
-    """The example for TLS, with a certificate made for it."""
+    """The example for TLS works with a certificate made for this test."""
     if find_binary() is None or shutil.which("openssl") is None:
         pytest.skip("there is no nginx, or no openssl")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
@@ -266,7 +266,7 @@ def test_a_header_that_nginx_refuses(api: Api) -> None:
 
 
 def exchange(api: Api, request: bytes) -> bytes:
-    """Send bytes that no client library would, and read until the end."""
+    """Send bytes that no client library would send, and read until the end."""
     address = (api.http.base_url.host, api.http.base_url.port)
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(request)

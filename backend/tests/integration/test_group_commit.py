@@ -71,7 +71,7 @@ async def test_one_bad_row_fails_alone(
     assert [isinstance(result, Exception) for result in results].count(True) == 1
     assert isinstance(results[5], AlreadyStored)
     assert len(await stored(database, good)) == 10
-    assert await stored(database, bad[:1]) == []  # all rows of a request, or none
+    assert await stored(database, bad[:1]) == []  # all rows of a request, or no row
 
 
 async def test_a_cancelled_request_affects_no_other(

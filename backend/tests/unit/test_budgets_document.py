@@ -21,12 +21,12 @@ from tests.team import PREFIX, create_team_app
 DOCUMENT = Path(__file__).parents[3] / "docs" / "BUDGETS.md"
 JSON = {"Content-Type": "application/json"}
 
-# Tested elsewhere: pages by bytes, the intake, the threads.
+# Other tests cover these: pages by bytes, the intake, the threads.
 ELSEWHERE = {"MAX_PAGE_BYTES", "MAX_UNSETTLED_BYTES", "CONCURRENCY"}
 
 
 def sections(title: str) -> dict[str, str]:
-    """The settings of a section, with what the client sees."""
+    """The settings of a section, with the client's view of each limit."""
     part = DOCUMENT.read_text().split(f"## {title}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\|.*?\|.*?\| `(\w+)` \| (.*?) \|", part, re.MULTILINE)
     return dict(rows)

@@ -61,7 +61,7 @@ class Endpoint:
         self.bodies: list[bytes] = []
         self.task_ids: list[str] = []
         self.answer: Response | Exception = JSONResponse({"done": True})
-        self.record: str | None = None  # the record with the answer; "own": the work's
+        self.record: str | None = None  # the answer's record; "own": the work's record
 
     async def serve(self, request: Request) -> Response:
         self.bodies.append(await request.body())

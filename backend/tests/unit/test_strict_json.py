@@ -1,4 +1,4 @@
-"""What the edge accepts, and how it refuses the rest."""
+"""Which JSON the API accepts, and how it refuses the rest."""
 
 import json
 from functools import partial
@@ -44,7 +44,7 @@ def test_every_storable_value_passes_unchanged(value: Any, ensure_ascii: bool) -
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
 def test_one_bad_number_among_many_is_found(number: bytes, code: str) -> None:
-    """A body with many numbers is parsed in another way."""
+    """A body with many numbers takes another path in the parser."""
     with pytest.raises(BodyRefused) as refused:
         parse_json(b"[" + b"1.5," * 1000 + number + b"]")
     assert refused.value.code == code

@@ -17,7 +17,7 @@ OLD = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re
 NEW = "7.8.9"
 ENTRY = "### Added\n\n* Something `useful`."
 
-# Versions of packages, and earlier releases.
+# Versions of packages and earlier releases.
 OTHERS = re.compile(r"requirements.*\.txt$|CHANGELOG.md$|pyproject.toml$|^docs/BENCH")
 
 

@@ -53,7 +53,7 @@ def run(project: Path, *words: str) -> None:
     python(project, "-m", "kit", *words)
 
 
-# Renaming takes seconds: it is done once, and each test has a copy of what came of it.
+# Renaming takes seconds, so it is done once, and each test copies the result.
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = copy_project(tmp_path_factory.mktemp("made") / "project")
@@ -97,7 +97,8 @@ def own_names(project: Path) -> set[str]:
 
 @pytest.mark.skipif(is_renamed(), reason="the names of the kit are gone")
 def test_no_name_of_the_kit_remains(renamed: Path) -> None:
-    """Except the library of the same name, and what all projects on a machine share."""
+    """This excludes the library of the same name, and names that all projects on a
+    machine share."""
     left = [
         f"{path}: {line}"
         for path, text in texts(renamed).items()
@@ -112,7 +113,8 @@ def test_no_name_of_the_kit_remains(renamed: Path) -> None:
 @pytest.mark.kit  # half a minute
 @pytest.mark.timeout(600)
 def test_a_second_rename_keeps_nothing_of_the_first(before: Path) -> None:
-    """One word, as long as may be; with the kit's name in it; with a digit."""
+    """The names are a word of the greatest length, one with the kit's name in it, and
+    one with a digit."""
     word = "b" * LONGEST
     (before / "NOTES.md").write_text(f"# Of {word}\n\nAbout {word}: `{word}`\n")
     direct = before.with_name("direct")
@@ -134,7 +136,7 @@ def test_the_changelog_of_the_kit_stays(before: Path, renamed: Path) -> None:
 
 
 def meaning(path: str, text: str) -> str:
-    """The text without Python's layout, where lines had other lengths."""
+    """The text without Python's layout, which changes with the length of lines."""
     return ast.dump(ast.parse(text)) if path.endswith(".py") else text
 
 

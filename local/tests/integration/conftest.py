@@ -1,4 +1,4 @@
-"""A `make run` of the test's own."""
+"""A separate `make run` for the test."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -14,7 +14,8 @@ NewLauncher = Callable[..., Launcher]
 
 @pytest.fixture
 def new_launcher(tmp_path: Path) -> Iterator[NewLauncher]:
-    """Makes launchers by the name of their folder; what they leave is ended."""
+    """Creates launchers by the name of their folder, and ends what they leave
+    running."""
     made: list[Launcher] = []
 
     def make(name: str, *options: str, **env: str) -> Launcher:
@@ -30,5 +31,5 @@ def new_launcher(tmp_path: Path) -> Iterator[NewLauncher]:
 
 @pytest.fixture
 def launcher(new_launcher: NewLauncher) -> Launcher:
-    """One without options."""
+    """A launcher without options."""
     return new_launcher("run")

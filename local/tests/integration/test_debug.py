@@ -1,4 +1,4 @@
-"""An editor's debugger stops a request in each of our processes, and lets it go on."""
+"""An editor's debugger stops a request in each of our processes, and resumes it."""
 
 import json
 import re
@@ -33,7 +33,7 @@ class Client(threading.Thread):
             self.answer = json.load(answer)
 
     def finish(self) -> Any:
-        """What was answered, once it is."""
+        """Wait for the answer and return it."""
         self.join(60)
         assert not self.is_alive()
         return self.answer

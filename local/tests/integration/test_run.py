@@ -1,4 +1,4 @@
-"""The launcher, as a user meets it: started, killed, stopped."""
+"""The launcher, as a user sees it: started, killed, stopped."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_from_start_to_end_through_kills(
     code, table = ask()
     lines = launcher.output.read_text().splitlines()
     assert code == 0
-    # The same as `make run` has printed.
+    # The same output as that of `make run`.
     assert [line for line in table.splitlines() if " up " in line] == [
         line for line in lines if " up  " in line
     ]
@@ -74,7 +74,7 @@ def test_from_start_to_end_through_kills(
 
 @pytest.mark.timeout(300)
 def test_a_second_system_runs_beside_the_first(new_launcher: NewLauncher) -> None:
-    """Of another clone, which is another folder."""
+    """The second system is another clone, in another folder."""
     first, second = new_launcher("first"), new_launcher("second")
     for each in (first, second):
         each.start()

@@ -17,7 +17,7 @@ PREFETCH = 8
 
 
 class FakeConnection:
-    """Connection and channel in one; `writes` are lines, joined as they were sent."""
+    """Connection and channel in one; `writes` are lines, joined as they are sent."""
 
     def __init__(self, is_reliable: bool = True) -> None:
         self.is_reliable = is_reliable
