@@ -59,6 +59,7 @@ def orphan(new_gateway: NewGateway) -> Api:
     return new_gateway(free_port())
 
 
+@pytest.mark.budget("NGINX_REQUESTS_PER_SECOND", "NGINX_BURST")
 def test_a_flood_is_answered_429(new_gateway: NewGateway) -> None:
     strict = new_gateway(NGINX_REQUESTS_PER_SECOND="1", NGINX_BURST="5")
     answers = [strict.http.get("/health/live") for _ in range(10)]
@@ -70,6 +71,7 @@ def test_a_flood_is_answered_429(new_gateway: NewGateway) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.budget("NGINX_CONNECTIONS")
 def test_connections_of_one_address_are_bounded(new_gateway: NewGateway) -> None:
     """A connection counts as soon as its request's header has arrived."""
     with ExitStack() as sockets:
@@ -86,9 +88,11 @@ def test_connections_of_one_address_are_bounded(new_gateway: NewGateway) -> None
         assert_problem(strict.http.get("/health/live"), 429, "rate_limited")
 
 
+@pytest.mark.budget("NGINX_MAX_BODY")
 def test_a_body_too_large_for_the_gateway(new_gateway: NewGateway) -> None:
     strict = new_gateway(NGINX_MAX_BODY="1k")
-    answer = strict.send(PROCESS, b'{"payload": "%b"}' % (b"x" * 1024))
+    assert strict.send(PROCESS, BODY.ljust(1024)).status_code != 413
+    answer = strict.send(PROCESS, BODY.ljust(1025))
     assert_problem(answer, 413, "content_too_large")
 
 
@@ -123,6 +127,7 @@ LARGE = UPLOAD % b"Content-Length: 500000"
 @pytest.mark.parametrize(
     "length", ["Content-Length: 30000", "Transfer-Encoding: chunked"]
 )
+@pytest.mark.budget("NGINX_LARGE_BODIES", "NGINX_LARGE_BODIES_OF_CLIENT")
 def test_large_bodies_at_a_time_are_bounded(
     new_gateway: NewGateway, length: str
 ) -> None:
@@ -143,6 +148,7 @@ def test_large_bodies_at_a_time_are_bounded(
         assert strict.http.get("/health/live").status_code == 200
 
 
+@pytest.mark.budget("NGINX_POLLING")
 def test_the_polling_of_one_address_is_bounded(new_gateway: NewGateway) -> None:
     with ExitStack() as sockets:
         silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))

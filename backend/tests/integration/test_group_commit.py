@@ -97,6 +97,7 @@ async def test_closing_commits_waiting_rows(
     assert all(write.done() for write in writes)
 
 
+@pytest.mark.budget("group_commit.MAX_WAITING")
 async def test_waiting_rows_are_bounded(
     commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

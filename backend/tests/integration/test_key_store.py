@@ -67,6 +67,7 @@ async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
     await taken(store, key, "other")
 
 
+@pytest.mark.budget("IDEMPOTENCY_TTL_SECONDS")
 async def test_entries_expire(store: KeyStore, key: str, redis_server: Redis) -> None:
     claim = await taken(store, key)
     with redis_server.connect(2) as redis:
@@ -128,6 +129,7 @@ def fill(redis: Any) -> None:
                 redis.set(uuid4().hex, value)
 
 
+@pytest.mark.budget("redis-keys maxmemory")
 async def test_a_full_redis_refuses_and_recovers(small: KeysRedis, key: str) -> None:
     store = KeyStore(small.url(), lease=30, keep=60)
     await taken(store, key)

@@ -59,6 +59,7 @@ async def test_a_turn_skips_a_cancelled_waiter() -> None:
     assert budget.work == 0
 
 
+@pytest.mark.budget("MAX_BODY_BYTES_IN_FLIGHT")
 async def test_work_waits_for_its_turn() -> None:
     budget = Budget(100)  # 150 bytes in use
     assert await budget.begin(100) == 100
@@ -74,6 +75,7 @@ async def test_work_waits_for_its_turn() -> None:
     assert budget.work == 0
 
 
+@pytest.mark.budget("budget.PATIENCE")
 async def test_work_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     budget = Budget(100)
@@ -89,6 +91,7 @@ async def test_work_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) ->
     assert await budget.begin(150) == 150
 
 
+@pytest.mark.budget("budget.READERS")
 async def test_readers_wait_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     monkeypatch.setattr(module, "READERS", 1)

@@ -74,6 +74,7 @@ def nested(depth: int) -> bytes:
     ],
     ids=lambda body: repr(body[:20]),
 )
+@pytest.mark.budget("strict_json.MAX_DEPTH", "strict_json.MAX_DIGITS")
 def test_bounds_are_inclusive(body: bytes) -> None:
     assert parse_json(body) == json.loads(body)
 
@@ -103,6 +104,7 @@ def test_bounds_are_inclusive(body: bytes) -> None:
     ],
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
+@pytest.mark.budget("strict_json.MAX_DEPTH", "strict_json.MAX_DIGITS")
 def test_invalid_json_is_refused(body: bytes, status: int, code: str) -> None:
     with pytest.raises(BodyRefused) as refused:
         parse_json(body)

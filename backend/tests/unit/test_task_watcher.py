@@ -13,6 +13,7 @@ async def never(_: Collection[str]) -> Collection[str]:
     return ()
 
 
+@pytest.mark.budget("task_watcher.MAX_WAITERS")
 async def test_waiters_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """One waiter too many gets an answer at once. When one leaves, there is room
     again."""

@@ -5,7 +5,6 @@ form, an upload, ``Request.body()`` and ``Request.stream()`` are all limited. If
 passes and PostgreSQL refuses it, ``app.core.database`` translates the error.
 """
 
-import asyncio
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -20,6 +19,7 @@ from app.api.middleware.answers import PIECE, announced_length, send_pieces
 from app.api.strict_json import BodyRefused, is_json, parse_json, too_large
 from app.core.budget import Account, Budget, held_for, work_of
 from app.core.exceptions import TooBusy
+from chassis import json_aside
 from chassis.json_text import most_values
 
 # Maximum bytes of path and query: as much as nginx accepts in one line.
@@ -128,7 +128,7 @@ async def check_json(body: bytes, max_values: int) -> None:
     if len(body) <= LARGE:
         parse_json(body, max_values)
     else:
-        await asyncio.to_thread(parse_json, body, max_values)
+        await json_aside.run(parse_json, body, max_values)
 
 
 class _Exchange:
