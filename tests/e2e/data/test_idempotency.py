@@ -171,8 +171,7 @@ def test_malformed_keys(api: Api, malformed: str) -> None:
 def test_stored_but_forgotten_by_redis(
     api: Api, key: str, path: str, redis_keys: KeysRedis, records: Records
 ) -> None:
-    """This happens when a process dies between its commit and its answer, and the lease
-    ends."""
+    """A process has died between its commit and its answer, and the lease has ended."""
     first = send(api, key, path)
     with redis_keys.connect() as redis:
         assert redis.delete(entry(key)) == 1
