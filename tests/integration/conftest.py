@@ -39,10 +39,13 @@ class Traced:
         return self.state.log(name).read_text()
 
 
-# For tests whose results may differ by protocol; the others run over gRPC alone. pytest
-# sorts by this parameter, so each protocol's stack is started once.
+# For tests of what may differ by protocol; the others run over gRPC alone. pytest
+# sorts by this parameter, so each protocol's stack is started once. The chassis tests
+# both protocols in each of its processes; a second stack takes most of a minute.
 EACH_PROTOCOL = pytest.mark.parametrize(
-    "traced", ["grpc", "http/protobuf"], indirect=True
+    "traced",
+    ["grpc", pytest.param("http/protobuf", marks=pytest.mark.chaos)],
+    indirect=True,
 )
 
 

@@ -27,7 +27,7 @@ class Processed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        self.body = _body(await json_aside.dumps(self._outcome))
+        self.body = _body(await json_aside.write(self._outcome))
         self.headers["Content-Length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 

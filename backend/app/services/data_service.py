@@ -138,7 +138,7 @@ class DataService:
     ) -> None:
         message = accepted_work(
             task_id,
-            request=await json_aside.dumps(content),
+            request=await json_aside.write(content),
             request_id=current_request_id.get(),
             queue_name=self._service.queue,
             priority=priority.value,

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,13 @@ from local.tests.integration.launcher import Launcher
 NewLauncher = Callable[..., Launcher]
 
 
-@pytest.fixture
-def new_launcher(tmp_path: Path) -> Iterator[NewLauncher]:
-    """Creates launchers by the name of their folder, and ends what they leave
-    running."""
+@contextmanager
+def launchers(folder: Path) -> Iterator[NewLauncher]:
+    """Makes launchers by the name of their folder; what they leave is ended."""
     made: list[Launcher] = []
 
     def make(name: str, *options: str, **env: str) -> Launcher:
-        made.append(Launcher(tmp_path / name, *options, **env))
+        made.append(Launcher(folder / name, *options, **env))
         return made[-1]
 
     yield make
@@ -30,6 +30,7 @@ def new_launcher(tmp_path: Path) -> Iterator[NewLauncher]:
 
 
 @pytest.fixture
-def launcher(new_launcher: NewLauncher) -> Launcher:
-    """A launcher without options."""
-    return new_launcher("run")
+def launcher(tmp_path: Path) -> Iterator[Launcher]:
+    """One without options."""
+    with launchers(tmp_path) as make:
+        yield make("run")

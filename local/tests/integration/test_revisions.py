@@ -71,12 +71,12 @@ class Project:
         assert before in text
         self.models.write_text(text.replace(before, after))
 
-    def revise(self, message: str) -> str:
-        """Write a migration, and run it forwards and backwards. Returns its text."""
+    def revise(self, message: str, *first: str) -> str:
+        """After `first`, write a migration, run it to and fro; its text."""
         before = set(self.versions.glob("*.py"))
         revision = ["revision", "--autogenerate", "-m", message]
         there = ["upgrade head", "check"]
-        self.alembic(revision, *there, "downgrade -1", *there)
+        self.alembic(*first, revision, *there, "downgrade -1", *there)
         (written,) = set(self.versions.glob("*.py")) - before
         return written.read_text()
 
@@ -120,14 +120,12 @@ def enums(postgres: PostgreSQL) -> None:
 
 
 def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
-    project.alembic("upgrade head")
-    text = project.revise("Every type")
+    text = project.revise("Every type", "upgrade head")
     assert "sqlmodel" not in text and "app." not in text
     project.alembic("downgrade base")
     enums(postgres)
-    project.alembic("upgrade head")
     project.models.write_text('"""Nothing."""\n')
-    project.revise("Tables that are gone")
+    project.revise("Tables that are gone", "upgrade head")
     enums(postgres)
     project.rebuild()
     project.check_style()
@@ -136,8 +134,7 @@ def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
 def test_changes_of_tables_that_have_rows(
     project: Project, postgres: PostgreSQL
 ) -> None:
-    project.alembic("upgrade head")
-    project.revise("Every type")
+    project.revise("Every type", "upgrade head")
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
 
     # Unnamed constraints, a label of an enum, a default, a removed column.
@@ -174,15 +171,13 @@ def test_revisions_of_two_branches_are_joined(project: Project) -> None:
         return result.stdout
 
     assert "nothing to merge" in local("merge-revisions", "-m", "x")
-    for branch in "ab":
-        words = ("--head", "0003", "--splice") if branch == "b" else ()
-        project.alembic(["revision", "-m", "same words", *words])
-    assert project.alembic("heads").count("(head)") == 2
+    same = ["revision", "-m", "same words"]
+    branch = [*same, "--head", "0003", "--splice"]
+    assert project.alembic(same, branch, "heads").count("(head)") == 2
     local("merge-revisions", "-m", "join the update")
-    assert project.alembic("heads").count("(head)") == 1
+    assert project.alembic("heads", "upgrade head").count("(head)") == 1
     assert len(project.written) == 3
     project.check_style()
-    project.alembic("upgrade head")
 
 
 def test_the_whole_command(project: Project) -> None:

@@ -48,7 +48,7 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await loop.run_in_executor(_thread, lambda: function(*args, **kwargs))
 
 
-async def dumps(value: Any) -> str:
+async def write(value: Any) -> str:
     """As `json_text.dumps`; a large value is written in the thread."""
     if is_large(value):
         return await run(json_text.dumps, value)

@@ -52,7 +52,7 @@ async def test_large_values_are_written_in_one_thread(
         return write(value)
 
     monkeypatch.setattr(json_text, "dumps", dumps)
-    texts = await asyncio.gather(*(json_aside.dumps(value) for _ in range(4)))
+    texts = await asyncio.gather(*(json_aside.write(value) for _ in range(4)))
     assert texts == [write(value)] * 4
     own = threading.current_thread().name
     assert threads == ({"json_0"} if len(value) == MANY else {own})
@@ -60,4 +60,4 @@ async def test_large_values_are_written_in_one_thread(
 
 async def test_errors_arrive() -> None:
     with pytest.raises(ValueError):
-        await json_aside.dumps([float("inf")] * MANY)
+        await json_aside.write([float("inf")] * MANY)

@@ -205,7 +205,7 @@ class AsyncEventProducer:
             queue_name, payload, task_id, correlation_id, on_log_event
         )
         limit = self._timeout if timeout is None else timeout
-        text = await json_aside.dumps(payload)
+        text = await json_aside.write(payload)
         call = arguments.call(text, limit, self._on_done)
         with traced_call(self.client.system, call):
             await self._answer(call, arguments)
