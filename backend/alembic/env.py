@@ -37,9 +37,10 @@ def migrate() -> None:
         # session has no connection of its own. Poll for it: a statement that waits
         # would block CREATE INDEX CONCURRENTLY for ever; a transaction between two
         # statements does not.
-        lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         while not lock.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), LOCKED):
+            lock.rollback()
             time.sleep(PAUSE)
+        lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         context.configure(
             connection=connection,
             target_metadata=SQLModel.metadata,

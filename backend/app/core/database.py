@@ -26,6 +26,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import HTTPConnection
 
 from app.core.database_connections import (
+    ASYNCPG_ERRORS,
     check_idle_connections,
     translate_failures_to_connect,
     writes,
@@ -265,12 +266,7 @@ def translate_errors() -> Iterator[None]:
             raise meaning from error
         raise
     # The cases below come from the driver itself: group commit uses it directly.
-    except (
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        # PostgreSQL closed the connection just before the statement was sent.
-        asyncpg.InternalClientError,
-    ) as error:
+    except ASYNCPG_ERRORS as error:
         if meaning := _meaning(error, not isinstance(error, asyncpg.PostgresError)):
             raise meaning from error
         raise

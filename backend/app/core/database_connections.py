@@ -20,6 +20,13 @@ SYNC_IDLE_SECONDS = 5.0
 
 OPENED, RETURNED = "opened", "returned"
 
+# InternalClientError: it was closed just before the statement was sent.
+ASYNCPG_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
 Translate = Callable[[BaseException, str], BaseException]
 
 
@@ -58,11 +65,11 @@ def translate_failures_to_connect(
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, _: Any, words: Any, arguments: dict[str, Any]) -> Any:
-        failures = (dialect.loaded_dbapi.Error, asyncpg.PostgresError, OSError)
+        failures = (dialect.loaded_dbapi.Error, *ASYNCPG_ERRORS, OSError)
         for place in attempts:
             try:
                 return dialect.connect(*words, **{**arguments, **place})
-            except (*failures, asyncpg.InterfaceError) as error:
+            except failures as error:
                 last = error
         raise translate(last, "PostgreSQL cannot be reached.") from last
 
@@ -72,7 +79,7 @@ def check_idle_connections(engine: Engine, *, is_async: bool) -> None:
 
     @event.listens_for(engine, "connect")
     def opened(_: Any, record: Any) -> None:
-        record.info[OPENED] = record.info[RETURNED] = time.monotonic()
+        record.info[OPENED] = time.monotonic()
 
     @event.listens_for(engine, "checkin")
     def returned(_: Any, record: Any) -> None:
@@ -80,13 +87,14 @@ def check_idle_connections(engine: Engine, *, is_async: bool) -> None:
 
     @event.listens_for(engine, "checkout")
     def check(connection: Any, record: Any, _: Any) -> None:
+        if RETURNED not in record.info:  # it has just been opened
+            return
         idle = time.monotonic() - record.info[RETURNED]
-        is_stale = writes.were_refused_since(record.info[OPENED])
         if is_async:
             answers = connection.run_async(lambda driver: is_alive(driver, idle))
         else:
             answers = not connection.closed and idle < SYNC_IDLE_SECONDS
-        if is_stale or not answers:
+        if not answers or writes.were_refused_since(record.info[OPENED]):
             raise InvalidatePoolError()
 
 
@@ -95,6 +103,6 @@ async def is_alive(driver: asyncpg.Connection, idle: float) -> bool:
     if not driver.is_closed() and idle >= IDLE_SECONDS:
         try:
             await driver.execute("SELECT 1", timeout=PING_SECONDS)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except (*ASYNCPG_ERRORS, OSError):
             driver.terminate()  # closing it would wait for an answer
     return not driver.is_closed()
