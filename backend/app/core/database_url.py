@@ -118,13 +118,13 @@ class DatabaseUrl:
 
     def for_sqlalchemy(self, driver: str) -> URL:
         """The name of the database for SQLAlchemy: of several hosts, the first."""
-        name = self.hosts[0].name
+        name, port = self.hosts[0]
         return URL.create(
             f"postgresql+{driver}",
             self.words.get("user"),
             self.words.get("password"),
             None if name.startswith("/") else name or None,
-            int(self.words["port"].split(",")[0]) if self.words.get("port") else None,
+            port if "port" in self.words else None,
             self.words.get("dbname"),
             {"host": name} if name.startswith("/") else {},
         )

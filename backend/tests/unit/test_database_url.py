@@ -36,6 +36,7 @@ def test_every_spelling_of_the_scheme(scheme: str) -> None:
         ("a:1,[::1]:2,c:3/d", [("a", 1), ("::1", 2), ("c", 3)]),
         ("/d?host=a:1&host=b:2", [("a", 1), ("b", 2)]),
         ("/d?host=a:1&host=b", [("a", 1), ("b", 5432)]),
+        ("a,b:2/d", [("a", 5432), ("b", 2)]),
         ("/d?host=a,b&port=1,2", [("a", 1), ("b", 2)]),
         ("/d?host=a&port=1", [("a", 1)]),
         ("/d?host=[::1]:5433&host=b:1", [("::1", 5433), ("b", 1)]),
