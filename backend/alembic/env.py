@@ -25,21 +25,22 @@ def migrate() -> None:
     """Run the migrations that the database does not have yet."""
     settings = load_settings()
     configure_logging("migrations", settings.log_level, settings.log_format)
-    engine = create_sync_engine(settings.database)
+    # A migration may take longer than a request may.
+    engine = create_sync_engine(settings.database, statement_seconds=0, pool_size=2)
     try:
         with translate_errors():
-            connection = engine.connect()
+            lock, connection = engine.connect(), engine.connect()
     except DatabaseUnavailable as error:  # the log has the reason and advice
         raise SystemExit(f"No migration ran: {error}") from None
-    with connection:
-        # A migration may take longer than a request may.
-        connection.execute(text("SET statement_timeout = 0"))
-        # Poll for the lock, each time in a transaction of its own: waiting inside one
-        # transaction would block CREATE INDEX CONCURRENTLY for ever.
-        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), LOCKED):
-            connection.commit()
+    with lock, connection:
+        # The lock ends with a transaction, not with a session: behind a pooler, a
+        # session has no connection of its own. Poll for it: a statement that waits
+        # would block CREATE INDEX CONCURRENTLY for ever; a transaction between two
+        # statements does not.
+        while not lock.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), LOCKED):
+            lock.rollback()
             time.sleep(PAUSE)
-        connection.commit()
+        lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         context.configure(
             connection=connection,
             target_metadata=SQLModel.metadata,

@@ -4,12 +4,11 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import text
-
 from app.api.dependencies import Resources
 from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.database import Database
+from app.core.database_connections import writes
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
 from app.infrastructure.http import HttpConnections
@@ -21,6 +20,7 @@ from app.infrastructure.redis.client import is_same_server
 from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_publisher import TaskPublisher
+from app.repositories.data_repository import DataRepository
 from app.services.data_service import DataService
 from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
@@ -65,8 +65,11 @@ async def open_resources(
     )
 
     async def check_database() -> None:
-        async with database.session() as session:
-            await session.execute(text("SELECT 1"))
+        await database.check()
+        if writes.are_refused:  # a full disk is noticed by a write alone
+            async with database.session() as session:
+                await DataRepository(session).try_to_write()
+            writes.accept()
 
     async def check_rabbitmq() -> None:
         if rpc.refusal is not None:

@@ -5,13 +5,13 @@ Celery worker and Alembic have no event loop and use the sync engine (psycopg2).
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
 import psycopg2
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, ExceptionContext, event, text
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -25,11 +25,18 @@ from sqlmodel import create_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import HTTPConnection
 
+from app.core.database_connections import (
+    ASYNCPG_ERRORS,
+    check_idle_connections,
+    translate_failures_to_connect,
+    writes,
+)
 from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import (
     AlreadyStored,
     ApplicationError,
     BrokenReference,
+    DatabaseBusy,
     DatabaseUnavailable,
     Unstorable,
 )
@@ -42,12 +49,31 @@ REFUSED_STATES = ("28", "3D")
 REFUSED_TEXTS = ("authentication failed", 'database "', 'role "')
 ADVICE = "check the user, password and database in DATABASE_URL"
 
-# Classes of SQLSTATE: connection, resources, and operator intervention (starting up,
-# shutting down, statement time-out). See "PostgreSQL Error Codes" in its manual.
-UNAVAILABLE_STATES = ("08", "53", "57", *REFUSED_STATES)
+# A pooler that gives each transaction another connection.
+POOLER_STATES = ("26000", "42P05")
+POOLER_TEXT = "unsupported startup parameter"
+POOLER_ADVICE = "if DATABASE_URL leads to a pooler, set DB_TRANSACTION_POOLER=true"
+
+# The server only reads (failover, a provider's limit), or its disk is full.
+READ_ONLY_STATES = ("25006", "53100")
+READ_ONLY_ADVICE = "PostgreSQL accepts no writes: look at its disk and its role"
+
+# Other transactions were in the way: deadlock, serialization, time to wait for a lock.
+BUSY_STATES = ("40", "55P03")
+
+# Classes of SQLSTATE: connection, resources, operator intervention (starting up,
+# shutting down, statement time-out), its system, transactions ended by a time limit.
+# See "PostgreSQL Error Codes" in its manual.
+UNAVAILABLE_STATES = (
+    *("08", "53", "57", "58", "25P03", "25P04"),
+    *(*REFUSED_STATES, *POOLER_STATES, *READ_ONLY_STATES),
+)
 
 UNIQUE_VIOLATION = "23505"
 FOREIGN_KEY_VIOLATION = "23503"
+
+# A migration changed a table that a prepared statement of this connection reads.
+CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 
 # A table or a column that the code knows and the database does not.
 MISSING_STATES = ("42P01", "42703")
@@ -60,37 +86,93 @@ to_json = json_text.dumps
 logger = logging.getLogger(__name__)
 
 
-def create_sync_engine(settings: DatabaseSettings, **options: Any) -> Engine:
-    """The engine of the worker and of migrations. Connects on first use."""
+def create_sync_engine(
+    settings: DatabaseSettings,
+    *,
+    statement_seconds: float | None = None,
+    **options: Any,
+) -> Engine:
+    """The engine of the worker and of migrations. Connects on first use.
+
+    Args:
+        statement_seconds: longest time for a statement; 0 for no limit.
+    """
+    if statement_seconds is None:
+        statement_seconds = settings.db_timeout_seconds
+    limit = f"{statement_seconds:.3f}s"
+    arguments = settings.sync.for_psycopg2()
+    if settings.db_transaction_pooler:
+        # A pooler refuses `options`; without a transaction there is no place for the
+        # limit.
+        options.pop("isolation_level", None)
+        options.pop("skip_autocommit_rollback", None)
+    else:
+        own = arguments.get("options", "")
+        arguments["options"] = f"-c statement_timeout={limit} {own}".strip()
     defaults: dict[str, Any] = {
         "echo": settings.sql_echo,
         "pool_size": settings.db_pool_size,
         "max_overflow": settings.db_max_overflow,
-        "pool_pre_ping": True,
         "pool_timeout": settings.db_timeout_seconds,
         "json_serializer": to_json,
-        "connect_args": {
-            "connect_timeout": 3,
-            "options": f"-c statement_timeout={settings.db_timeout_seconds:.3f}s",
-        },
+        "connect_args": arguments,
     }
-    return create_engine(settings.sync_url, **defaults | options)
+    engine = create_engine(settings.sync_url, **defaults | options)
+    _watch(engine, is_async=False)
+    if settings.db_transaction_pooler:
+
+        @event.listens_for(engine, "begin")
+        def limit_statements(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{limit}'")
+
+    return engine
+
+
+def _watch(
+    engine: Engine,
+    *,
+    is_async: bool,
+    attempts: Iterable[Mapping[str, Any]] = ({},),
+) -> None:
+    """Translate failures to connect, and discard connections that no longer serve."""
+    translate_failures_to_connect(engine, _unavailable, attempts)
+    check_idle_connections(engine, is_async=is_async)
+
+    @event.listens_for(engine, "handle_error")
+    def discard(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if _state(error) in READ_ONLY_STATES:
+            context.is_disconnect = True
+        elif isinstance(
+            error, TimeoutError
+        ):  # asyncpg's: the server may be out of reach
+            context.is_disconnect = True
+            context.invalidate_pool_on_disconnect = False
 
 
 class Database:
     """The async engine of one process, and its sessions."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
+        url = settings.asynchronous
+        arguments = url.for_asyncpg()
+        arguments["command_timeout"] = settings.db_timeout_seconds
+        if settings.db_transaction_pooler:
+            # The next transaction may run on another connection, which does not have
+            # the prepared statements of this one.
+            arguments["statement_cache_size"] = 0
+            arguments["prepared_statement_cache_size"] = 0
+            arguments["prepared_statement_name_func"] = str
         self.engine: AsyncEngine = create_async_engine(
             settings.async_url,
             echo=settings.sql_echo,
             pool_size=settings.db_pool_size,
             max_overflow=settings.db_max_overflow,
-            pool_pre_ping=True,
             pool_timeout=settings.db_timeout_seconds,
             json_serializer=to_json,
-            connect_args={"timeout": 3, "command_timeout": settings.db_timeout_seconds},
+            connect_args=arguments,
         )
+        _watch(self.engine.sync_engine, is_async=True, attempts=url.attempts())
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
         )
@@ -107,6 +189,13 @@ class Database:
         with translate_errors():
             async with self._new_session() as session:
                 yield session
+
+    async def check(self) -> None:
+        """Raise DatabaseUnavailable if PostgreSQL does not answer or only reads."""
+        async with self.session() as session:
+            if await session.scalar(text("SHOW transaction_read_only")) == "on":
+                writes.refuse()
+                raise DatabaseUnavailable("PostgreSQL accepts no writes.")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -127,16 +216,27 @@ async def get_async_session(connection: HTTPConnection) -> AsyncIterator[AsyncSe
 _outage = Outage("PostgreSQL")
 
 
+def _state(error: BaseException | None) -> str:
+    """The SQLSTATE of a driver's error; empty if it has none."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+
+
 def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
     """The error to raise; logs the loss of PostgreSQL once per outage."""
     # SQLAlchemy's own text quotes the statement and its values.
     cause: BaseException = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None) or ""
-    is_refused = state.startswith(REFUSED_STATES) or any(
-        text in str(cause) and isinstance(cause, psycopg2.OperationalError)
-        for text in REFUSED_TEXTS
-    )
-    _outage.lost(cause, ADVICE if is_refused else None)
+    state, advice = _state(cause), None
+    if state.startswith(REFUSED_STATES) or any(
+        words in str(cause) and isinstance(cause, psycopg2.OperationalError)
+        for words in REFUSED_TEXTS
+    ):
+        advice = ADVICE
+    elif state in POOLER_STATES or POOLER_TEXT in str(cause):
+        advice = POOLER_ADVICE
+    elif state in READ_ONLY_STATES:
+        writes.refuse()
+        advice, detail = READ_ONLY_ADVICE, "PostgreSQL accepts no writes."
+    _outage.lost(cause, advice)
     return DatabaseUnavailable(detail)
 
 
@@ -166,12 +266,7 @@ def translate_errors() -> Iterator[None]:
             raise meaning from error
         raise
     # The cases below come from the driver itself: group commit uses it directly.
-    except (
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        # PostgreSQL closed the connection just before the statement was sent.
-        asyncpg.InternalClientError,
-    ) as error:
+    except ASYNCPG_ERRORS as error:
         if meaning := _meaning(error, not isinstance(error, asyncpg.PostgresError)):
             raise meaning from error
         raise
@@ -179,7 +274,7 @@ def translate_errors() -> Iterator[None]:
 
 def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | None:
     """Our meaning of the driver's error; ``is_lost`` if the connection is gone."""
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    state = _state(error)
     # asyncpg refuses some values before it sends them; SQLAlchemy hides that error.
     causes = (error, getattr(error, "__cause__", None))
     if state.startswith(DATA_STATES) or any(isinstance(c, ValueError) for c in causes):
@@ -196,11 +291,15 @@ def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | N
         return BrokenReference(
             "The values refer to a missing row, or other rows still refer to this one."
         )
+    if state.startswith(BUSY_STATES) or any(isinstance(c, CHANGED) for c in causes):
+        logger.info("Another transaction was in the way (SQLSTATE %s)", state or "none")
+        return DatabaseBusy("Another transaction was in the way; nothing was stored.")
     if state in MISSING_STATES:
         logger.error(
             "%s: is the database older than the code? `make migrate`",
             str(error).partition("\n")[0],
         )
+    is_lost = is_lost or any(isinstance(c, asyncpg.InternalClientError) for c in causes)
     if error and (is_lost or state.startswith(UNAVAILABLE_STATES)):
         return _unavailable(error, "PostgreSQL did not answer.")
     return None

@@ -1,8 +1,11 @@
 """The settings of PostgreSQL."""
 
-from pydantic import Field, SecretStr
+from typing import Self
 
-from app.core.passwords import ROLE, with_driver
+from pydantic import Field, SecretStr, model_validator
+
+from app.core.database_url import DatabaseUrl
+from app.core.passwords import ROLE
 from chassis.environment import Group
 
 
@@ -11,7 +14,7 @@ class DatabaseSettings(Group):
 
     database_url: SecretStr = Field(
         SecretStr(f"postgresql+psycopg2://{ROLE}:{ROLE}@postgres:5432/fastapi_db"),
-        description="URL of the database, as SQLAlchemy writes it",
+        description="URL of the database, with any option of libpq",
     )
     async_database_url: SecretStr | None = Field(
         None, description="The same for asyncpg; derived from DATABASE_URL if unset"
@@ -32,14 +35,46 @@ class DatabaseSettings(Group):
         2, gt=0, description="Longest time to read a page of rows, in seconds"
     )
 
+    db_transaction_pooler: bool = Field(
+        False,
+        description="The URLs lead to a pooler in transaction mode, such as PgBouncer",
+    )
+
+    @model_validator(mode="after")
+    def refuse_invalid_urls(self) -> Self:
+        """A fault that only a request would find is found at start."""
+        faults = []
+        for name in self.secrets():
+            try:
+                if (value := getattr(self, name)) is not None:
+                    url = DatabaseUrl(value.get_secret_value())
+                    if name == "async_database_url" or not self.async_database_url:
+                        url.for_asyncpg()
+            except ValueError as error:
+                faults.append(f"{self.variable(name)}: {error}")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def sync(self) -> DatabaseUrl:
+        """DATABASE_URL, for psycopg2."""
+        return DatabaseUrl(self.database_url.get_secret_value())
+
+    @property
+    def asynchronous(self) -> DatabaseUrl:
+        """ASYNC_DATABASE_URL, or DATABASE_URL, for asyncpg."""
+        url = self.async_database_url or self.database_url
+        return DatabaseUrl(url.get_secret_value())
+
     @property
     def sync_url(self) -> str:
-        """DATABASE_URL with its driver spelled out: SQLAlchemy 2.1 reads a bare
-        ``postgresql://`` as psycopg 3."""
-        return with_driver(self.database_url.get_secret_value(), "psycopg2")
+        """SQLAlchemy's name of the database, with psycopg2 as the driver."""
+        url = self.sync.for_sqlalchemy("psycopg2")
+        return url.render_as_string(hide_password=False)
 
     @property
     def async_url(self) -> str:
-        """ASYNC_DATABASE_URL, or DATABASE_URL with asyncpg as the driver."""
-        url = self.async_database_url or self.database_url
-        return with_driver(url.get_secret_value(), "asyncpg")
+        """The same with asyncpg."""
+        url = self.asynchronous.for_sqlalchemy("asyncpg")
+        return url.render_as_string(hide_password=False)

@@ -16,6 +16,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Unavailable
         +-- TooBusy          this process has no capacity left
         +-- DatabaseUnavailable
+        |   +-- DatabaseBusy     another transaction was in the way
         +-- KeyStoreUnavailable  the Redis of idempotency keys is down or full
         +-- RemoteUnavailable    another HTTP server is down or fails
 
@@ -43,6 +44,7 @@ __all__ = [
     "BrokenReference",
     "BrokerUnavailable",
     "Conflict",
+    "DatabaseBusy",
     "DatabaseUnavailable",
     "DeadlineExceeded",
     "KeyInFlight",
@@ -137,6 +139,13 @@ class DatabaseUnavailable(Unavailable):
     """PostgreSQL did not answer; nothing of the request was stored."""
 
     code = "database_unavailable"
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """A deadlock, a serialization failure or a lock that was not free in time: the same
+    again may succeed. Nothing of the request was stored."""
+
+    code = "database_busy"
 
 
 class KeyStoreUnavailable(Unavailable):

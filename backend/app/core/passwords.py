@@ -1,6 +1,6 @@
 """Well-known passwords, and URLs that contain passwords."""
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -17,11 +17,8 @@ def is_known(password: SecretStr) -> bool:
 def has_known_password(url: SecretStr) -> bool:
     """False for a URL without a password: it may come from elsewhere, such as
     pgpass."""
-    password = urlsplit(url.get_secret_value()).password
-    return password is not None and unquote(password) in DEVELOPMENT_PASSWORDS
-
-
-def with_driver(url: str, driver: str) -> str:
-    """The SQLAlchemy URL with an explicit driver."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme.partition('+')[0]}+{driver}{separator}{rest}"
+    parts = urlsplit(url.get_secret_value())
+    found = parse_qs(parts.query, keep_blank_values=True).get("password", [])
+    if parts.password is not None:
+        found.append(unquote(parts.password))
+    return not DEVELOPMENT_PASSWORDS.isdisjoint(found)

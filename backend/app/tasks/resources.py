@@ -17,8 +17,8 @@ from chassis.calls import set_event_producer
 class WorkerResources:
     """Sync engines and a synchronous RPC client.
 
-    ``autocommit`` is for single statements: it saves the round trips of a transaction
-    and of checking the connection.
+    ``autocommit`` is for single statements: it saves the round trips of a
+    transaction.
     """
 
     settings: Settings
@@ -48,7 +48,6 @@ def open_worker_resources(settings: Settings) -> None:
         settings.database,
         pool_size=0,  # no limit: at most one per running task, each kept
         isolation_level="AUTOCOMMIT",
-        pool_pre_ping=False,
         skip_autocommit_rollback=True,
     )
     watch_pool(engine)

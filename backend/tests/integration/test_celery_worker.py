@@ -166,9 +166,9 @@ def test_running_tasks_may_finish_on_stop(
             },
             "Unsupported OTLP protocol 'smoke'",
         ),
-        ({"DATABASE_URL": "nonsense"}, "Could not parse SQLAlchemy URL"),
+        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL: write it as postgresql://"),
     ],
-    ids=["telemetry", "resources"],
+    ids=["telemetry", "settings"],
 )
 def test_a_worker_that_cannot_start_takes_no_task(
     pool: str,

@@ -102,6 +102,7 @@ def test_production_starts_with_its_own_values(
         ("RABBITMQ_PASSWORD", "welcome1"),
         ("RABBITMQ_PASSWORD", "guest"),
         ("DATABASE_URL", "postgresql://fastapi:fastapi@h/d"),
+        ("DATABASE_URL", "postgresql://h/d?user=fastapi&password=fastapi"),
         ("ASYNC_DATABASE_URL", "postgresql+asyncpg://fastapi:welc%6fme1@h/d"),
         ("CELERY_BROKER_URL", "redis://:guest@h/0"),
         ("IDEMPOTENCY_REDIS_URL", "redis://:@h/0"),
@@ -172,7 +173,9 @@ def test_all_invalid_values_are_named_at_once(
 def test_every_secret_may_come_from_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    url = "redis://:x7Gk@h/0" if name.startswith("CELERY") else "amqp://u:x7Gk@h/d"
+    schemes = {"CELERY": "redis", "DATABASE_URL": "postgres"}
+    scheme = next((s for part, s in schemes.items() if part in name), "amqp")
+    url = f"{scheme}://u:x7Gk@h/0"
     (tmp_path / "secret").write_text(f"{url}\n")
     monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
     settings = load_settings()

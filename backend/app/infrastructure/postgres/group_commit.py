@@ -7,6 +7,7 @@ request never waits for company.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -19,13 +20,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import SQLModel
 
 from app.core.database import translate_errors
-from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
+from app.core.database_connections import OPENED, is_alive, writes
+from app.core.exceptions import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    TooManyInFlight,
+)
 from app.infrastructure.postgres.bulk_insert import bulk_insert
 from chassis import json_aside
 from chassis.telemetry import tracing
 
 MAX_BATCH = 100
 MAX_WAITING = 2000
+RETRIES = 2  # of a statement that met a deadlock
 
 # SQLAlchemy's logger, for SQL_ECHO: the statement bypasses SQLAlchemy.
 echo = logging.getLogger("sqlalchemy.engine.Engine")
@@ -63,6 +70,7 @@ class GroupCommit:
         self._writer: asyncio.Task[None] | None = None
         self._connection: AsyncConnection | None = None
         self._driver: Any = None
+        self._opened = self._used = 0.0
 
     async def add(self, rows: Sequence[Row]) -> None:
         """Store ``rows``, all or none; returns when they are committed.
@@ -128,29 +136,47 @@ class GroupCommit:
         if self._engine.echo:
             echo.info(statement.sql)
         contents = [row.values for write in batch for row in write.rows]
-        with _traced_batch(batch), translate_errors():
+        with _traced_batch(batch):
             if json_aside.is_large(*contents):
                 parameters = await json_aside.run(statement.parameters, tables)
             else:
                 parameters = statement.parameters(tables)
+            for _ in range(RETRIES):
+                try:
+                    return await self._execute(statement.sql, parameters)
+                except DatabaseBusy:  # nothing was stored
+                    continue
+            await self._execute(statement.sql, parameters)
+
+    async def _execute(self, sql: str, parameters: Sequence[Any]) -> None:
+        with translate_errors():
             driver = await self._connect()
             try:
                 # Outside a transaction block, one statement is one transaction.
                 # SQLAlchemy is bypassed: it would take a quarter of the time of a lone
                 # commit.
-                await driver.execute(statement.sql, *parameters)
+                await driver.execute(sql, *parameters)
+            except OSError:  # no answer: the next statement would wait as long
+                driver.terminate()
+                await self._disconnect()
+                raise
             except BaseException:
                 await self._disconnect()
                 raise
+            self._used = time.monotonic()
 
     async def _connect(self) -> Any:
         """asyncpg's connection from the pool, kept from batch to batch."""
-        if self._connection is not None and self._driver.is_closed():
+        if self._connection is not None and (
+            writes.were_refused_since(self._opened)
+            or not await is_alive(self._driver, time.monotonic() - self._used)
+        ):
             await self._disconnect()
         if self._connection is None:
             self._connection = await self._engine.connect()
             raw = await self._connection.get_raw_connection()
-            self._driver = raw.driver_connection
+            self._driver, self._opened = raw.driver_connection, raw.info[OPENED]
+            self._used = time.monotonic()
         return self._driver
 
     async def _disconnect(self) -> None:

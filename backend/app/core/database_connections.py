@@ -1,0 +1,108 @@
+"""Opens connections, and finds those that no longer serve before a request uses one.
+
+A firewall or a NAT drops idle connections, often in silence; after a failover, a
+connection may still lead to a server that only reads.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import InvalidatePoolError
+
+# A connection that was idle for longer is asked whether it still serves.
+IDLE_SECONDS = 1.0
+PING_SECONDS = 2.0
+# psycopg2 cannot limit the wait for an answer: it opens a new connection instead.
+SYNC_IDLE_SECONDS = 5.0
+
+OPENED, RETURNED = "opened", "returned"
+
+# InternalClientError: it was closed just before the statement was sent.
+ASYNCPG_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+Translate = Callable[[BaseException, str], BaseException]
+
+
+class Writes:
+    """Whether the server accepts writes, as far as this process knows."""
+
+    def __init__(self) -> None:
+        self.are_refused = False
+        self._refused_at = 0.0
+
+    def refuse(self) -> None:
+        """The server only reads, or its disk is full. Each connection that is open now
+        may lead to a server that is no longer the primary."""
+        self.are_refused, self._refused_at = True, time.monotonic()
+
+    def accept(self) -> None:
+        """A write succeeded."""
+        self.are_refused = False
+
+    def were_refused_since(self, opened: float) -> bool:
+        """Whether a connection is older than the last refusal."""
+        return opened <= self._refused_at
+
+
+writes = Writes()
+
+
+def translate_failures_to_connect(
+    engine: Engine,
+    translate: Translate,
+    attempts: Iterable[Mapping[str, Any]] = ({},),
+) -> None:
+    """Raise ``translate``'s error for whatever happens while a connection opens: no
+    request is to blame. Each attempt has arguments of its own."""
+    attempts = list(attempts)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _: Any, words: Any, arguments: dict[str, Any]) -> Any:
+        failures = (dialect.loaded_dbapi.Error, *ASYNCPG_ERRORS, OSError)
+        for place in attempts:
+            try:
+                return dialect.connect(*words, **{**arguments, **place})
+            except failures as error:
+                last = error
+        raise translate(last, "PostgreSQL cannot be reached.") from last
+
+
+def check_idle_connections(engine: Engine, *, is_async: bool) -> None:
+    """Replace a connection that does not answer when it leaves the pool."""
+
+    @event.listens_for(engine, "connect")
+    def opened(_: Any, record: Any) -> None:
+        record.info[OPENED] = time.monotonic()
+
+    @event.listens_for(engine, "checkin")
+    def returned(_: Any, record: Any) -> None:
+        record.info[RETURNED] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: Any, record: Any, _: Any) -> None:
+        if RETURNED not in record.info:  # it has just been opened
+            return
+        idle = time.monotonic() - record.info[RETURNED]
+        if is_async:
+            answers = connection.run_async(lambda driver: is_alive(driver, idle))
+        else:
+            answers = not connection.closed and idle < SYNC_IDLE_SECONDS
+        if not answers or writes.were_refused_since(record.info[OPENED]):
+            raise InvalidatePoolError()
+
+
+async def is_alive(driver: asyncpg.Connection, idle: float) -> bool:
+    """Whether a connection answers; it is asked only after an idle time."""
+    if not driver.is_closed() and idle >= IDLE_SECONDS:
+        try:
+            await driver.execute("SELECT 1", timeout=PING_SECONDS)
+        except (*ASYNCPG_ERRORS, OSError):
+            driver.terminate()  # closing it would wait for an answer
+    return not driver.is_closed()

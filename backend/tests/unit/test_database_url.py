@@ -1,0 +1,165 @@
+"""URLs of PostgreSQL, as providers and libraries write them."""
+
+from pathlib import Path
+
+import pytest
+
+from app.core.database_settings import DatabaseSettings
+from app.core.database_url import DatabaseUrl, Host
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        *("postgres", "postgresql", "pgsql", "POSTGRES", "PostgreSQL"),
+        *("postgresql+psycopg2", "postgresql+asyncpg", "postgresql+psycopg"),
+        *("postgres+asyncpg", "postgresql+pg8000", "postgresql+psycopg_async"),
+    ],
+)
+def test_every_spelling_of_the_scheme(scheme: str) -> None:
+    settings = DatabaseSettings.model_validate(
+        {"database_url": f"{scheme}://u@h/d", "async_database_url": f"{scheme}://u@i/d"}
+    )
+    assert settings.sync_url == "postgresql+psycopg2://u@h/d"
+    assert settings.async_url == "postgresql+asyncpg://u@i/d"
+
+
+@pytest.mark.parametrize(
+    ("rest", "hosts"),
+    [
+        ("h/d", [("h", 5432)]),
+        ("h:6432/d", [("h", 6432)]),
+        ("/d", [("", 5432)]),
+        ("[::1]/d", [("::1", 5432)]),
+        ("[2001:db8::1]:5433/d", [("2001:db8::1", 5433)]),
+        ("a,b/d", [("a", 5432), ("b", 5432)]),
+        ("a:1,[::1]:2,c:3/d", [("a", 1), ("::1", 2), ("c", 3)]),
+        ("/d?host=a:1&host=b:2", [("a", 1), ("b", 2)]),
+        ("/d?host=a:1&host=b", [("a", 1), ("b", 5432)]),
+        ("a,b:2/d", [("a", 5432), ("b", 2)]),
+        ("/d?host=a,b&port=1,2", [("a", 1), ("b", 2)]),
+        ("/d?host=a&port=1", [("a", 1)]),
+        ("/d?host=[::1]:5433&host=b:1", [("::1", 5433), ("b", 1)]),
+        ("/d?host=/var/run/postgresql", [("/var/run/postgresql", 5432)]),
+        ("/d?host=%2Frun%2Fpg&port=5433", [("/run/pg", 5433)]),
+        ("%2Frun%2Fpg/d", [("/run/pg", 5432)]),
+    ],
+)
+def test_hosts(rest: str, hosts: list[tuple[str, int]]) -> None:
+    assert DatabaseUrl(f"postgresql://{rest}").hosts == [Host(*h) for h in hosts]
+
+
+@pytest.mark.parametrize("encoded", ["p%40ss", "p%25w", "a%3Ab%2Fc%3Fd%23e", "%C3%A9"])
+def test_both_drivers_get_the_decoded_password(encoded: str) -> None:
+    url = DatabaseUrl(f"postgres://u:{encoded}@h/d")
+    password = url.for_psycopg2()["password"]
+    assert "%" not in password.replace("p%w", "")
+    assert url.for_asyncpg()["password"] == url.password == password
+    assert url.for_sqlalchemy("psycopg2").password == password
+
+
+@pytest.mark.parametrize("password", ["a?b=c&d", "a#b", "a:b", "a&b", "a=b+c"])
+def test_characters_that_need_no_encoding(password: str) -> None:
+    assert DatabaseUrl(f"postgres://u:{password}@h/d?ssl=true").password == password
+
+
+def test_words_of_libpq_reach_both_drivers() -> None:
+    url = DatabaseUrl(
+        "postgres://u@h/d?sslmode=require&application_name=shop&connect_timeout=7"
+        "&options=-csearch_path%3Dx&keepalives_idle=30&channel_binding=prefer"
+        "&gssencmode=disable&target_session_attrs=read-write"
+    )
+    assert (
+        url.for_psycopg2().items()
+        >= {
+            "sslmode": "require",
+            "connect_timeout": "7",
+            "options": "-csearch_path=x",
+            "keepalives_idle": "30",
+        }.items()
+    )
+    assert url.for_asyncpg() == {
+        "user": "u",
+        "database": "d",
+        "dsn": "postgresql://?sslmode=require",
+        "timeout": 7,
+        "server_settings": {"application_name": "shop", "options": "-csearch_path=x"},
+    }
+    assert [a["target_session_attrs"] for a in url.attempts()] == ["read-write"]
+
+
+def test_a_standby_is_looked_for_on_every_host_first() -> None:
+    url = DatabaseUrl("postgres://a,b/d?target_session_attrs=prefer-standby")
+    assert [(a["host"], a["target_session_attrs"]) for a in url.attempts()] == [
+        *(("a", "standby"), ("b", "standby")),
+        *(("a", "any"), ("b", "any")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("ssl=true", "require"), ("ssl=require", "require"), ("ssl=prefer", "prefer")],
+)
+def test_ssl_as_others_write_it(query: str, words: str) -> None:
+    assert DatabaseUrl(f"postgres://h/d?{query}").words["sslmode"] == words
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense", "write it as postgresql://"),
+        ("host=h dbname=d", "write it as postgresql://"),
+        ("mysql://u:s3cret@h/d", "write it as postgresql://"),
+        ("jdbc:postgresql://h/d", "write it as postgresql://"),
+        ("postgres://u:s3cret@x@h/d", "percent-encode"),
+        ("postgres://u:s3cret%zz@h/d", "percent-encode"),
+        ("postgres://u:a/s3cret@h/d", "percent-encode"),
+        ("postgres://h:0/d", "port"),
+        ("postgres://h:99999/d", "port"),
+        ("postgres://h:many/d", "port"),
+        ("postgres://a,b,c/d?port=1,2", "port"),
+        ("postgres://h/d?sslmode=on", "sslmode must be one of disable, allow"),
+        ("postgres://h/d?channel_binding=yes", "channel_binding must be one of"),
+        ("postgres://h/d?target_session_attrs=rw", "target_session_attrs must be"),
+        ("postgres://h/d?connect_timeout=soon", "connect_timeout must be"),
+        ("postgres://h/d?keepalives=on", "keepalives must be"),
+        ("postgres://h/d?nothing=1", "nothing"),
+        ("postgres://h/d?pgbouncer=true", "DB_TRANSACTION_POOLER=true"),
+        ("postgres://h/d?statement_cache_size=0", "DB_TRANSACTION_POOLER=true"),
+        ("postgres://h/d?schema=shop", "search_path"),
+        ("postgres://h/d?channel_binding=require", "channel_binding=require"),
+        ("postgres://h/d?gssencmode=require", "gssencmode=require"),
+        ("postgres://h/d?load_balance_hosts=random", "load_balance_hosts=random"),
+        ("postgres://h/d?hostaddr=10.0.0.1", "hostaddr"),
+        ("postgres://h/d?require_auth=scram-sha-256", "require_auth"),
+        ("postgres://h/d?sslmode=verify-full", "sslrootcert"),
+        ("postgres://h/d?sslrootcert=system&sslmode=require", "verify-full"),
+        ("postgres://h/d?sslrootcert=/none.crt", "/none.crt cannot be read"),
+        ("postgres://h/d?sslcert=/none.crt", "sslcert and sslkey"),
+        ("postgres://h/d?sslcert=/none.crt&sslkey=/none.key", "/none.crt"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["database_url", "async_database_url"])
+def test_refused_by_name(
+    url: str, words: str, variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ValueError) as refused:
+        DatabaseSettings.model_validate({variable: url})
+    message = str(refused.value)
+    assert f"{variable.upper()}: " in message and words in message
+    assert "s3cret" not in message
+
+
+def test_psycopg2_may_use_what_asyncpg_lacks() -> None:
+    url = "postgres://h/d?channel_binding=require&sslmode=require"
+    other = {"async_database_url": "postgres://h/d?sslmode=require"}
+    settings = DatabaseSettings.model_validate({"database_url": url, **other})
+    assert settings.sync.for_psycopg2()["channel_binding"] == "require"
+
+
+def test_a_damaged_certificate_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_text("no certificate")
+    with pytest.raises(ValueError, match="sslrootcert: .* not in PEM format"):
+        DatabaseUrl(f"postgres://h/d?sslmode=verify-ca&sslrootcert={file}")
