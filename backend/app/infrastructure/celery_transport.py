@@ -1,4 +1,4 @@
-"""kombu's Redis transport with one client per channel.
+"""kombu's Redis transport with one client per channel, which leaves a replica.
 
 kombu creates a redis-py client for every command. Receiving and acknowledging a task
 created two, which cost a seventh of a worker's CPU time.
@@ -9,10 +9,39 @@ from contextlib import contextmanager
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
+from redis import Connection, SSLConnection
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ReadOnlyError
+
+
+class _LeavesReplica:
+    """After a failover a connection may lead to a replica. It counts as lost, as with
+    Sentinel: the next one leads to the new primary."""
+
+    disconnect: Any
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Called by redis-py."""
+        try:
+            return super().read_response(*args, **options)  # type: ignore[misc]
+        except ReadOnlyError as error:
+            self.disconnect()
+            raise ConnectionLost("this Redis is a replica now") from error
+
+
+class PrimaryConnection(_LeavesReplica, Connection):
+    """For ``redis://``."""
+
+
+class PrimaryTlsConnection(_LeavesReplica, SSLConnection):
+    """For ``rediss://``."""
 
 
 class KeptClientChannel(redis.Channel):
     """Creates a client when its connection pool is new, and keeps it."""
+
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimaryTlsConnection
 
     _kept: Any = None
 

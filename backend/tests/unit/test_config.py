@@ -172,7 +172,8 @@ def test_all_invalid_values_are_named_at_once(
 def test_every_secret_may_come_from_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    url = "redis://:x7Gk@h/0" if name.startswith("CELERY") else "amqp://u:x7Gk@h/d"
+    is_redis = name.startswith(("CELERY", "IDEMPOTENCY"))
+    url = "redis://:x7Gk@h/0" if is_redis else "amqp://u:x7Gk@h/d"
     (tmp_path / "secret").write_text(f"{url}\n")
     monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
     settings = load_settings()

@@ -5,13 +5,13 @@ count. A call that no service takes ends by its deadline. If a handler fails, it
 request is answered and dropped at once, so it cannot loop.
 """
 
-import ssl
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
 from kombu import Connection
 
+from chassis.redis_url import RedisUrl
 from chassis.rpc.connection import (
     CONNECT_TIMEOUT,
     IO_TIMEOUT,
@@ -28,17 +28,26 @@ class RedisConnection(BrokerConnection):
     is_reliable = False
 
     def __init__(self, url: str, ca_file: str | None) -> None:
-        options = {
+        place = RedisUrl.read(url)
+        timeouts = {
             "socket_timeout": IO_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
         }
-        tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": ca_file}
+        sentinel = {**place.sentinel_options, **timeouts}
         super().__init__(
             Connection(
-                url,
-                transport_options=options,
+                place.kombu_url,
+                transport_options={
+                    **timeouts,
+                    "master_name": place.master_name,
+                    "sentinel_kwargs": sentinel,
+                },
                 # kombu verifies nothing by default.
-                ssl=tls if url.startswith("rediss:") else False,
+                ssl=(
+                    False
+                    if place.tls is None
+                    else {"ssl_ca_certs": ca_file} | {**place.tls}
+                ),
             )
         )
 
