@@ -10,7 +10,7 @@ from app import __title__
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery_publishing import TidyCelery
 from app.infrastructure.celery_retries import RetriedTask
-from app.infrastructure.celery_transport import register_transport
+from app.infrastructure.celery_transport import register_backend, register_transport
 from app.infrastructure.redis.client import sentinel_options
 from chassis.redis_url import RedisUrl
 
@@ -33,6 +33,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         backend=results.kombu_url,
         task_cls=RetriedTask,
     )
+    register_backend(app)
     app.conf.update(
         broker_use_ssl=broker.tls,
         redis_backend_use_ssl=results.tls,

@@ -13,7 +13,7 @@ from typing import Any
 from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.states import RETRY, STARTED, SUCCESS
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import RedisError
 
 from app.core.exceptions import DeadlineExceeded, Refused, Unavailable
 from app.core.redis_settings import LONGEST_RETRY_DELAY
@@ -116,8 +116,6 @@ def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> 
     try:
         backend.client.execute_command("SET", key, meta, "EX", backend.expires)
     except RedisError as error:
-        if isinstance(error, ReadOnlyError):  # after a failover: to the new primary
-            backend.client.connection_pool.disconnect()
         _states.lost(error, advice(error))
     else:
         _states.restored()

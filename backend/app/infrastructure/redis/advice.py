@@ -18,34 +18,34 @@ CLUSTER = (
     f"mode in {NAMES}"
 )
 
-# The first that fits counts.
-ADVICE: dict[type[BaseException], str] = {
-    AuthenticationError: REFUSED,
-    NoPermissionError: (
+# By Redis' code, with redis-py's type of it. Errors of scripts have no type on Redis 6.
+ADVICE: dict[tuple[str, type[BaseException]], str] = {
+    ("WRONGPASS", AuthenticationError): REFUSED,
+    ("NOPERM", NoPermissionError): (
         "the user may not do this: give it all commands, keys and channels of its own "
         "(ACL SETUSER name ~* &* +@all -@admin -@dangerous +info), "
         f"or name another one in {NAMES}"
     ),
-    OutOfMemoryError: (
+    ("OOM", OutOfMemoryError): (
         "Redis is full: raise its maxmemory, or see what fills it (docs/TASKS.md); "
         "accepted work is kept in PostgreSQL"
     ),
-    ReadOnlyError: (
+    ("READONLY", ReadOnlyError): (
         f"this Redis is a replica: name the primary in {NAMES}; during a failover this "
         "passes"
     ),
-    MasterDownError: "this Redis is a replica that has lost its primary",
-    AskError: CLUSTER,
-    ClusterCrossSlotError: CLUSTER,
-    ClusterError: CLUSTER,
+    ("MASTERDOWN", MasterDownError): "this Redis is a replica that has lost its primary",
+    ("MOVED", AskError): CLUSTER,
+    ("CROSSSLOT", ClusterCrossSlotError): CLUSTER,
+    ("CLUSTERDOWN", ClusterError): CLUSTER,
 }
 
 
 def advice(error: BaseException | None) -> str | None:
     """The cause, if retries alone cannot fix it; else None."""
     while error is not None:  # kombu's error wraps the one of Redis
-        for kind, text in ADVICE.items():
-            if isinstance(error, kind):
+        for (code, kind), text in ADVICE.items():
+            if isinstance(error, kind) or f" -{code} " in str(error):
                 return text
         error = error.__cause__ or error.__context__
     return None

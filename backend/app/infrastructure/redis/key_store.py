@@ -124,7 +124,9 @@ class KeyStore:
         try:
             return await ask(answer, TIMEOUT, self._outage)
         except (RedisError, OSError) as error:
-            # A script's error has no type of its own.
+            # A script's error has no type of its own on Redis 6.
+            if "read only replica" in str(error):  # the next will lead to the primary
+                await self._redis.connection_pool.disconnect()
             is_full = "used memory > 'maxmemory'" in str(error)
             what = "is full" if is_full else "does not answer"
             detail = f"Redis, which keeps idempotency keys, {what}."

@@ -20,6 +20,9 @@ from chassis.rpc.connection import (
     OnDelivery,
 )
 
+# Seconds for one answer of a Sentinel.
+SENTINEL_TIMEOUT = 0.5
+
 
 class RedisConnection(BrokerConnection):
     """kombu polls several sockets itself; the owner polls the same ones first."""
@@ -33,15 +36,14 @@ class RedisConnection(BrokerConnection):
             "socket_timeout": IO_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
         }
-        sentinel = {**place.sentinel_options, **timeouts}
+        options: dict[str, Any] = {**timeouts}
+        if place.master_name:
+            options["master_name"] = place.master_name
+            options["sentinel_kwargs"] = _sentinel_options(place)
         super().__init__(
             Connection(
                 place.kombu_url,
-                transport_options={
-                    **timeouts,
-                    "master_name": place.master_name,
-                    "sentinel_kwargs": sentinel,
-                },
+                transport_options=options,
                 # kombu verifies nothing by default.
                 ssl=(
                     False
@@ -94,3 +96,16 @@ class RedisConnection(BrokerConnection):
         self.channel.basic_consume(
             queue=queue, no_ack=no_ack, callback=on_message, consumer_tag=tag
         )
+
+
+def _sentinel_options(place: RedisUrl) -> dict[str, Any]:
+    # Here, because importing redis would import OpenTelemetry's SDK, even if it is off.
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {
+        **place.sentinel_options,
+        "socket_timeout": SENTINEL_TIMEOUT,
+        "socket_connect_timeout": SENTINEL_TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),  # there are others to ask
+    }
