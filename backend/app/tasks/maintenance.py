@@ -110,7 +110,7 @@ def _known_to_celery(settings: CelerySettings) -> set[str] | None:
 
 
 def _treat_lost(task_id: str, age: timedelta) -> None:
-    """Log it, commit, publish; a concurrent sweep skips the locked row."""
+    """Log it, publish, commit; a concurrent sweep skips the locked row."""
     resources = get_worker_resources()
     settings = resources.settings
     with translate_errors(), Session(resources.engine) as session:
@@ -132,15 +132,17 @@ def _treat_lost(task_id: str, age: timedelta) -> None:
         event = LogEvent(REPUBLISHED, service.queue, task_id, f"sweep-{task_id}")
         add_log(session, event, record.description)
         refresh_record(record)
-        session.commit()
-    arguments = {
-        "task_id": task_id,
-        "request": to_json(content),
-        "request_id": event.correlation_id,
-        "queue_name": service.queue,
-    }
-    with tracing.continued(parent):
-        process_accepted.apply_async(kwargs=arguments, task_id=task_id, queue=priority)
+        arguments = {
+            "task_id": task_id,
+            "request": to_json(content),
+            "request_id": event.correlation_id,
+            "queue_name": service.queue,
+        }
+        with tracing.continued(parent):
+            process_accepted.apply_async(
+                kwargs=arguments, task_id=task_id, queue=priority
+            )
+        session.commit()  # a Redis that refuses the task does not count as an attempt
     _lost.add(1, {"app.sweep.outcome": REPUBLISHED})
     logger.warning("Task %s was lost; published it again", task_id)
 

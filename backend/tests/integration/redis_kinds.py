@@ -53,9 +53,7 @@ class Sentinel(Redis):
             f"sentinel down-after-milliseconds {MASTER} 500\n"
             f"sentinel failover-timeout {MASTER} 3000\n"
         )
-        return Command(
-            [plain.argv[0], str(config), "--sentinel"], plain.cwd, plain.env
-        )
+        return Command([plain.argv[0], str(config), "--sentinel"], plain.cwd, plain.env)
 
     def ready(self) -> bool:
         client = redis.Redis(port=self.port, password=MASTER, socket_timeout=2)
@@ -81,9 +79,7 @@ class Forwarder:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Forwarder"]:
         """Serve on a free port."""
-        server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self._tls
-        )
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -34,7 +34,10 @@ ADVICE: dict[tuple[str, type[BaseException]], str] = {
         f"this Redis is a replica: name the primary in {NAMES}; during a failover this "
         "passes"
     ),
-    ("MASTERDOWN", MasterDownError): "this Redis is a replica that has lost its primary",
+    (
+        "MASTERDOWN",
+        MasterDownError,
+    ): "this Redis is a replica that has lost its primary",
     ("MOVED", AskError): CLUSTER,
     ("CROSSSLOT", ClusterCrossSlotError): CLUSTER,
     ("CLUSTERDOWN", ClusterError): CLUSTER,
