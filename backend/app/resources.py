@@ -16,7 +16,6 @@ from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
-from app.infrastructure.redis.client import is_same_server
 from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_publisher import TaskPublisher
@@ -24,6 +23,7 @@ from app.repositories.data_repository import DataRepository
 from app.services.data_service import DataService
 from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
+from chassis.redis_url import RedisUrl
 from chassis.rpc.client import RpcClient
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 def warn_of_shared_redis(settings: Settings) -> None:
     """Warn if idempotency keys may take the memory that tasks need."""
-    tasks = settings.celery.broker_url.get_secret_value()
-    if is_same_server(settings.idempotency_redis_url, tasks):
+    tasks = RedisUrl.read(settings.celery.broker_url.get_secret_value())
+    if tasks.is_same_server(RedisUrl.read(settings.idempotency_redis_url)):
         logger.warning(
             "Idempotency keys and Celery share one Redis: when it is full, it "
             "accepts neither keys nor tasks. Set IDEMPOTENCY_REDIS_URL to a separate "
@@ -58,6 +58,7 @@ async def open_resources(
         settings.idempotency_redis_url,
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
+        key_prefix=settings.celery.key_prefix,
     )
     http = HttpConnections()
     metrics_service = MetricsService(

@@ -1,11 +1,13 @@
 """The settings of what lives in Redis: Celery's tasks, and idempotency keys."""
 
+import re
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.environment import Group
+from chassis.settings import valid_redis_url
 
 # Longest delay between two attempts of a task, in seconds.
 LONGEST_RETRY_DELAY = 30
@@ -21,6 +23,11 @@ class CelerySettings(Group):
     )
     result_backend: SecretStr = Field(
         SecretStr("redis://redis:6379/0"), description="Redis for task states"
+    )
+    key_prefix: str = Field(
+        "",
+        description="Begins the names of all keys, also of idempotency keys, so that "
+        "two systems can share one database of Redis: shop:",
     )
     result_expires_seconds: int = Field(
         3600, ge=1, description="How long Redis keeps task states, in seconds"
@@ -97,6 +104,19 @@ class CelerySettings(Group):
         "work, for probes",
     )
 
+    _urls = field_validator("broker_url", "result_backend")(valid_redis_url)
+
+    @field_validator("key_prefix")
+    @classmethod
+    def end_with_a_separator(cls, prefix: str) -> str:
+        """Celery would add one for its own keys alone."""
+        if not re.fullmatch(r"([\w.:-]*[:_.-])?", prefix, re.ASCII):
+            raise ValueError(
+                "use letters, digits and : _ . - and end with one of these signs, such "
+                "as shop:"
+            )
+        return prefix
+
     @model_validator(mode="after")
     def order_the_clocks(self) -> Self:
         """A task must end before another worker may receive it."""
@@ -142,3 +162,9 @@ class IdempotencySettings(Group):
         ge=0,
         description="For longer answers, only status and Location are kept",
     )
+
+    @field_validator("redis_url")
+    @classmethod
+    def name_a_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        """Refuse at the start what no client could use."""
+        return url and valid_redis_url(url)

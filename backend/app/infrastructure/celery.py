@@ -1,13 +1,18 @@
 """Celery over Redis: the application of worker and beat."""
 
+from typing import Any
+
 from celery import Celery
 from kombu import Queue
+from pydantic import SecretStr
 
 from app import __title__
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery_publishing import TidyCelery
 from app.infrastructure.celery_retries import RetriedTask
-from app.infrastructure.celery_transport import register_transport
+from app.infrastructure.celery_transport import register_backend, register_transport
+from app.infrastructure.redis.client import sentinel_options
+from chassis.redis_url import RedisUrl
 
 PROCESS_DATA = "app.tasks.data.process_data"
 
@@ -21,13 +26,18 @@ THREADS = 16  # the default for a worker with threads
 def create_celery(settings: CelerySettings) -> Celery:
     """The application of worker and beat. It connects on first use."""
     register_transport()
+    broker, results = _place(settings.broker_url), _place(settings.result_backend)
     app = TidyCelery(
         __title__,
-        broker=settings.broker_url.get_secret_value(),
-        backend=settings.result_backend.get_secret_value(),
+        broker=broker.kombu_url,
+        backend=results.kombu_url,
         task_cls=RetriedTask,
     )
+    register_backend(app)
     app.conf.update(
+        broker_use_ssl=broker.tls,
+        redis_backend_use_ssl=results.tls,
+        result_backend_transport_options=_options(settings, results),
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
@@ -55,7 +65,10 @@ def create_celery(settings: CelerySettings) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # Otherwise a Redis that is full, or a replica, would end the worker.
+        broker_channel_error_retry=True,
         broker_transport_options={
+            **_options(settings, broker),
             "queue_order_strategy": "priority",
             "priority_steps": [0],  # a queue is one list: sweep and metrics look there
             # Check every 10 s for tasks that no worker finished in time. By default
@@ -72,14 +85,13 @@ def create_celery(settings: CelerySettings) -> Celery:
 def create_publisher(settings: CelerySettings) -> Celery:
     """The application of a process that only publishes tasks."""
     register_transport()
-    app = TidyCelery(
-        __title__,
-        broker=settings.broker_url.get_secret_value(),
-        set_as_current=False,
-    )
+    broker = _place(settings.broker_url)
+    app = TidyCelery(__title__, broker=broker.kombu_url, set_as_current=False)
     app.conf.update(
+        broker_use_ssl=broker.tls,
         task_queues=[Queue(name) for name in QUEUES],
         broker_transport_options={
+            **_options(settings, broker),
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": SOCKET_TIMEOUT,
             # Retry the connection once, at once. kombu's own retries would block the
@@ -91,6 +103,19 @@ def create_publisher(settings: CelerySettings) -> Celery:
         },
     )
     return app
+
+
+def _place(url: SecretStr) -> RedisUrl:
+    return RedisUrl.read(url.get_secret_value())
+
+
+def _options(settings: CelerySettings, place: RedisUrl) -> dict[str, Any]:
+    """For kombu and for Celery's result backend: the keys' prefix, the Sentinels."""
+    options: dict[str, Any] = {"global_keyprefix": settings.key_prefix}
+    if place.master_name:
+        options["master_name"] = place.master_name
+        options["sentinel_kwargs"] = sentinel_options(place)
+    return options
 
 
 def know_task(app: Celery, name: str) -> None:

@@ -1,4 +1,5 @@
-"""kombu's Redis transport with one client per channel.
+"""kombu's Redis transport with one client per channel, and Celery's result backend;
+both leave a replica.
 
 kombu creates a redis-py client for every command. Receiving and acknowledging a task
 created two, which cost a seventh of a worker's CPU time.
@@ -8,11 +9,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from celery import Celery
+from celery.backends.redis import RedisBackend
 from kombu.transport import TRANSPORT_ALIASES, redis
+from redis import Connection, SSLConnection
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ReadOnlyError
+
+
+class _LeavesReplica:
+    """After a failover a connection may lead to a replica. It counts as lost, as with
+    Sentinel: the next one leads to the new primary."""
+
+    disconnect: Any
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Called by redis-py."""
+        try:
+            return super().read_response(*args, **options)  # type: ignore[misc]
+        except ReadOnlyError as error:
+            self.disconnect()
+            raise ConnectionLost("this Redis is a replica now") from error
+
+
+class PrimaryConnection(_LeavesReplica, Connection):
+    """For ``redis://``."""
+
+
+class PrimaryTlsConnection(_LeavesReplica, SSLConnection):
+    """For ``rediss://``."""
 
 
 class KeptClientChannel(redis.Channel):
     """Creates a client when its connection pool is new, and keeps it."""
+
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimaryTlsConnection
 
     _kept: Any = None
 
@@ -40,3 +72,19 @@ def register_transport() -> None:
     """Make kombu use this transport for all connections of this process."""
     name = f"{__name__}:{KeptClientTransport.__name__}"
     TRANSPORT_ALIASES.update(redis=name, rediss=name)
+
+
+class PrimaryBackend(RedisBackend):
+    """For the URL schemes ``redis`` and ``rediss``."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        kinds = {None: PrimaryConnection, SSLConnection: PrimaryTlsConnection}
+        kind = self.connparams.get("connection_class")
+        self.connparams["connection_class"] = kinds.get(kind, kind)
+
+
+def register_backend(app: Celery) -> None:
+    """Make this application store its results by this backend."""
+    name = f"{__name__}:{PrimaryBackend.__name__}"
+    app.loader.override_backends = {"redis": name, "rediss": name}

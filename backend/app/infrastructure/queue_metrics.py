@@ -6,7 +6,6 @@ One process per deployment reports them, so that they are not counted twice.
 from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Observation
-from redis import Redis
 from redis.exceptions import RedisError
 
 from app.core.exceptions import BrokerUnavailable
@@ -14,7 +13,7 @@ from app.core.redis_settings import CelerySettings
 from app.core.services import ServiceRegistry
 from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq_management import ManagementApi, QueueFigures
-from app.infrastructure.redis.task_states import TIMEOUT
+from app.infrastructure.task_lists import TaskLists
 from chassis.telemetry import tracing
 
 STATE = "rabbitmq.message.state"
@@ -66,16 +65,12 @@ def watch_queues(management: ManagementApi, services: ServiceRegistry) -> None:
 
 def watch_tasks(settings: CelerySettings) -> None:
     """Report how many tasks wait in Redis, at each export."""
-    redis = Redis.from_url(
-        settings.broker_url.get_secret_value(),
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-    )
+    lists = TaskLists(settings)
 
     def callback(_: CallbackOptions) -> Observations:
         for queue in QUEUES:
             try:
-                waiting = int(redis.llen(queue))
+                waiting = lists.count_waiting(queue)
             except (RedisError, OSError):
                 return
             yield Observation(waiting, {"messaging.destination.name": queue})

@@ -20,6 +20,7 @@ from app.core.redis_settings import LONGEST_RETRY_DELAY
 from app.core.services import UNNAMED
 from app.infrastructure.celery import PROCESS_DATA
 from app.infrastructure.rabbitmq import LogEvent
+from app.infrastructure.redis.advice import advice
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import Ending, end_record, failure
 from app.tasks.resources import get_worker_resources
@@ -115,7 +116,7 @@ def _note_state(task: Task[Any, Any], state: str, result: str | None = None) -> 
     try:
         backend.client.execute_command("SET", key, meta, "EX", backend.expires)
     except RedisError as error:
-        _states.lost(error)
+        _states.lost(error, advice(error))
     else:
         _states.restored()
 

@@ -1,15 +1,12 @@
 """Periodic tasks of Celery beat: find lost work, delete old rows."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import count
-from typing import Any
 
-from celery import Task, shared_task
+from celery import shared_task
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from sqlmodel import Session
@@ -17,9 +14,11 @@ from sqlmodel import Session
 from app.core.config import Settings
 from app.core.database import to_json, translate_errors
 from app.core.exceptions import DatabaseUnavailable
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq import LogEvent
 from app.infrastructure.redis.advice import advice
+from app.infrastructure.task_lists import TaskLists
 from app.models.schemas import Priority
 from app.repositories.data_repository import (
     Ending,
@@ -53,7 +52,6 @@ _lost = tracing.meter.create_counter(
 LOOKS, BETWEEN_LOOKS = 2, 0.5
 
 LONGEST_BACKLOG = 20_000
-MESSAGES_AT_ONCE = 16
 
 
 def _pruning_interval(settings: Settings) -> float:
@@ -77,9 +75,9 @@ def servers_needed() -> Iterator[None]:
 
 
 @scheduled(lambda settings: settings.celery.sweep_every_seconds, queue="high")
-@shared_task(bind=True, autoretry_for=())  # the next sweep is soon due
+@shared_task(autoretry_for=())  # the next sweep is soon due
 @servers_needed()
-def sweep(self: Task[Any, Any]) -> None:
+def sweep() -> None:
     """Publish old records again that Celery no longer knows.
 
     Redis may lose a task: it is flushed, restored from an old file, or a worker is
@@ -94,7 +92,7 @@ def sweep(self: Task[Any, Any]) -> None:
             return
         if look:
             time.sleep(BETWEEN_LOOKS)
-        known = _known_to_celery(self)
+        known = _known_to_celery(resources.settings.celery)
         if known is None:
             return  # a long backlog: do not call any task lost
         lost = [task_id for task_id in lost if task_id not in known]
@@ -102,40 +100,17 @@ def sweep(self: Task[Any, Any]) -> None:
         _treat_lost(task_id, age)
 
 
-def _known_to_celery(task: Task[Any, Any]) -> set[str] | None:
+def _known_to_celery(settings: CelerySettings) -> set[str] | None:
     """The ids of tasks that are queued, running or waiting for a retry; None if too
     many."""
-    with task.app.connection_for_write() as connection:
-        channel: Any = connection.default_channel
-        redis = channel.client
-        if sum(redis.llen(queue) for queue in QUEUES) > LONGEST_BACKLOG:
+    with TaskLists(settings) as lists:
+        if sum(map(lists.count_waiting, QUEUES)) > LONGEST_BACKLOG:
             return None
-        return {
-            message["headers"]["id"]
-            for message in _known_messages(redis, channel.unacked_key)
-        }
-
-
-def _known_messages(redis: Any, unacked_key: str) -> Iterator[Any]:
-    """Waiting messages and those held by workers, a few at a time: bodies may be large.
-
-    New messages go to the front of the list, so none is missed. A message that a worker
-    takes from its end meanwhile is among the held ones, which are read last.
-    """
-    for queue in QUEUES:
-        for start in count(0, MESSAGES_AT_ONCE):
-            found = redis.lrange(queue, start, start + MESSAGES_AT_ONCE - 1)
-            yield from map(json.loads, found)
-            if len(found) < MESSAGES_AT_ONCE:
-                break
-    # kombu stores held messages as [message, exchange, routing key].
-    for _, held in redis.hscan_iter(unacked_key, count=MESSAGES_AT_ONCE):
-        message = json.loads(held)[0]
-        yield json.loads(message) if isinstance(message, str) else message
+        return {message["headers"]["id"] for message in lists.read_messages()}
 
 
 def _treat_lost(task_id: str, age: timedelta) -> None:
-    """Log it, commit, publish; a concurrent sweep skips the locked row."""
+    """Log it, publish, commit; a concurrent sweep skips the locked row."""
     resources = get_worker_resources()
     settings = resources.settings
     with translate_errors(), Session(resources.engine) as session:
@@ -157,15 +132,17 @@ def _treat_lost(task_id: str, age: timedelta) -> None:
         event = LogEvent(REPUBLISHED, service.queue, task_id, f"sweep-{task_id}")
         add_log(session, event, record.description)
         refresh_record(record)
-        session.commit()
-    arguments = {
-        "task_id": task_id,
-        "request": to_json(content),
-        "request_id": event.correlation_id,
-        "queue_name": service.queue,
-    }
-    with tracing.continued(parent):
-        process_accepted.apply_async(kwargs=arguments, task_id=task_id, queue=priority)
+        arguments = {
+            "task_id": task_id,
+            "request": to_json(content),
+            "request_id": event.correlation_id,
+            "queue_name": service.queue,
+        }
+        with tracing.continued(parent):
+            process_accepted.apply_async(
+                kwargs=arguments, task_id=task_id, queue=priority
+            )
+        session.commit()  # a Redis that refuses the task does not count as an attempt
     _lost.add(1, {"app.sweep.outcome": REPUBLISHED})
     logger.warning("Task %s was lost; published it again", task_id)
 

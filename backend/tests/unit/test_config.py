@@ -173,7 +173,7 @@ def test_all_invalid_values_are_named_at_once(
 def test_every_secret_may_come_from_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    schemes = {"CELERY": "redis", "DATABASE_URL": "postgres"}
+    schemes = {"CELERY": "redis", "IDEMPOTENCY": "redis", "DATABASE_URL": "postgres"}
     scheme = next((s for part, s in schemes.items() if part in name), "amqp")
     url = f"{scheme}://u:x7Gk@h/0"
     (tmp_path / "secret").write_text(f"{url}\n")

@@ -1,48 +1,110 @@
-"""Redis for an event loop."""
+"""Clients of Redis, from the URLs of the settings."""
 
 import asyncio
 from collections.abc import Awaitable
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis import Redis as BlockingRedis
+from redis import sentinel as blocking_sentinel
+from redis.asyncio import (
+    BlockingConnectionPool,
+    ConnectionPool,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
+from redis.retry import Retry as BlockingRetry
 
 from app.infrastructure.redis.advice import advice
 from chassis.outages import Outage
+from chassis.redis_url import RedisUrl
+
+# Seconds for one answer of a Sentinel: there are others to ask.
+SENTINEL_TIMEOUT = 0.2
+
+
+def sentinel_options(place: RedisUrl) -> dict[str, Any]:
+    """redis-py's options for clients of the Sentinels, which wait for none for long."""
+    return {
+        **place.sentinel_options,
+        "socket_timeout": SENTINEL_TIMEOUT,
+        "socket_connect_timeout": SENTINEL_TIMEOUT,
+        "retry": BlockingRetry(NoBackoff(), 0),
+    }
 
 
 def connect_redis(url: str, connections: int) -> Redis:
     """A client that connects on first use and tries each command twice: idle
-    connections break when Redis restarts.
+    connections break when Redis restarts, and after a failover they may lead to a
+    replica.
 
     The caller sets the timeout. redis-py would wrap each write in ``wait_for``, which
     may swallow a cancellation on Python 3.11, and with it the caller's timeout.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=None,
-        socket_timeout=None,
-        retry=Retry(NoBackoff(), 1),
+    place = RedisUrl.read(url)
+    return Redis.from_pool(
+        _pool(
+            place,
+            {
+                **place.login,
+                **(place.tls or {}),
+                "max_connections": connections,
+                "timeout": None,
+                "socket_timeout": None,
+                "retry": Retry(NoBackoff(), 1),
+                "retry_on_error": [ReadOnlyError],
+            },
+        )
     )
-    return Redis.from_pool(pool)
 
 
-def is_same_server(one: str, other: str) -> bool:
-    """Whether two URLs lead to the same server, whatever their users and databases."""
-    return _place(one) == _place(other)
+class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Waits for a free connection, as the pool without Sentinels does."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.sentinel_manager.aclose()
 
 
-def _place(url: str) -> str:
-    """Host and port, or the path of the socket."""
-    parts = urlsplit(url)
-    address = parts.netloc.rpartition("@")[2].lower()
-    if not address:
-        return parts.path
-    return address if ":" in address else f"{address}:6379"
+def _pool(place: RedisUrl, options: dict[str, Any]) -> ConnectionPool:
+    if place.socket:
+        return BlockingConnectionPool(
+            connection_class=UnixDomainSocketConnection, path=place.socket, **options
+        )
+    has_tls = place.tls is not None
+    if place.master_name:
+        asked = {**sentinel_options(place), "retry": Retry(NoBackoff(), 0)}
+        sentinels = Sentinel(place.hosts, sentinel_kwargs=asked)
+        return _SentinelPool(place.master_name, sentinels, ssl=has_tls, **options)
+    ((host, port),) = place.hosts
+    if has_tls:
+        options["connection_class"] = SSLConnection
+    return BlockingConnectionPool(host=host, port=port, **options)
+
+
+def connect_blocking(url: str, seconds: float) -> BlockingRedis:
+    """A client for threads; each step of a command takes at most so many seconds."""
+    place = RedisUrl.read(url)
+    options: dict[str, Any] = {
+        **place.login,
+        **(place.tls or {}),
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
+        "ssl": place.tls is not None,
+    }
+    if place.socket:
+        return BlockingRedis(unix_socket_path=place.socket, **options)
+    if place.master_name:
+        sentinels = blocking_sentinel.Sentinel(
+            place.hosts, sentinel_kwargs=sentinel_options(place)
+        )
+        return sentinels.master_for(place.master_name, **options)
+    ((host, port),) = place.hosts
+    return BlockingRedis(host=host, port=port, **options)
 
 
 async def ask(answer: Awaitable[Any], seconds: float, outage: Outage) -> Any:

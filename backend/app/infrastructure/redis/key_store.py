@@ -55,9 +55,12 @@ return 1
 class KeyStore:
     """One for the whole process. Connects on first use."""
 
-    def __init__(self, url: str, *, lease: float, keep: float) -> None:
+    def __init__(
+        self, url: str, *, lease: float, keep: float, key_prefix: str = ""
+    ) -> None:
         """``lease`` and ``keep`` are the lifetimes of claims and of answers, in
         seconds."""
+        self._prefix = key_prefix + PREFIX
         self._redis = connect_redis(url, CONNECTIONS)
         self._outage = Outage("Redis, which keeps idempotency keys")
         self._claim = self._redis.register_script(_CLAIM)
@@ -71,7 +74,7 @@ class KeyStore:
         Raises:
             KeyStoreUnavailable: Redis did not answer in time, or is full.
         """
-        name = PREFIX + key
+        name = self._prefix + key
         head = {"fingerprint": fingerprint, "owner": uuid4().hex}
         claim = Claim(name, fingerprint, json.dumps(head).encode())
         life_ms = self._lease_ms + self._keep_ms
@@ -121,7 +124,9 @@ class KeyStore:
         try:
             return await ask(answer, TIMEOUT, self._outage)
         except (RedisError, OSError) as error:
-            # A script's error has no type of its own.
+            # A script's error has no type of its own on Redis 6.
+            if "read only replica" in str(error):  # the next will lead to the primary
+                await self._redis.connection_pool.disconnect()
             is_full = "used memory > 'maxmemory'" in str(error)
             what = "is full" if is_full else "does not answer"
             detail = f"Redis, which keeps idempotency keys, {what}."

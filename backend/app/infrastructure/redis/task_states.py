@@ -22,6 +22,7 @@ class TaskStates:
         self._redis = connect_redis(
             settings.result_backend.get_secret_value(), CONNECTIONS
         )
+        self._prefix = f"{settings.key_prefix}celery-task-meta-"
         self._outage = Outage("Redis, which keeps the states of tasks")
 
     async def check(self) -> None:
@@ -34,7 +35,7 @@ class TaskStates:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        meta = await self._ask(self._redis.get(f"celery-task-meta-{task_id}"))
+        meta = await self._ask(self._redis.get(self._prefix + task_id))
         return None if meta is None else str(json.loads(meta)["status"])
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:

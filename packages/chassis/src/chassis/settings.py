@@ -7,8 +7,19 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.environment import Group
+from chassis.redis_url import SCHEMES, RedisUrl
 
-BROKERS = ("amqp://", "amqps://", "redis://", "rediss://")
+AMQP = ("amqp", "amqps")
+
+
+def valid_redis_url(url: SecretStr) -> SecretStr:
+    """For validators: the URL of a Redis. Raises ValueError if nobody can use it."""
+    RedisUrl.read(url.get_secret_value()).check_files()
+    return url
+
+
+def _scheme(url: SecretStr) -> str:
+    return url.get_secret_value().partition("://")[0].lower()
 
 
 class RabbitMQSettings(Group):
@@ -62,9 +73,11 @@ class RpcSettings(Group):
     @field_validator("broker_url")
     @classmethod
     def _names_a_broker(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not url.get_secret_value().startswith(BROKERS):
-            raise ValueError(f"must begin with {', '.join(BROKERS)}")
-        return url
+        if url is None or _scheme(url) in AMQP:
+            return url
+        if _scheme(url) not in SCHEMES:
+            raise ValueError(f"must begin with {'://, '.join((*AMQP, *SCHEMES))}://")
+        return valid_redis_url(url)
 
 
 class ProcessSettings(Group):

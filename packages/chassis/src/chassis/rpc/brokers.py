@@ -17,6 +17,6 @@ def new_connection(
     RabbitMQ shows this process as ``name`` with its host and process id.
     """
     url = rpc.broker_url.get_secret_value() if rpc.broker_url else None
-    if url and url.startswith(("redis:", "rediss:")):
+    if url and not url.lower().startswith(("amqp:", "amqps:")):
         return RedisConnection(url, rabbitmq.ssl_ca_file)
     return AmqpConnection(rabbitmq, url, f"{name}@{socket.gethostname()}:{os.getpid()}")

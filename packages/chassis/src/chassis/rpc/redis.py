@@ -5,13 +5,13 @@ count. A call that no service takes ends by its deadline. If a handler fails, it
 request is answered and dropped at once, so it cannot loop.
 """
 
-import ssl
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
 from kombu import Connection
 
+from chassis.redis_url import RedisUrl
 from chassis.rpc.connection import (
     CONNECT_TIMEOUT,
     IO_TIMEOUT,
@@ -19,6 +19,9 @@ from chassis.rpc.connection import (
     Delivery,
     OnDelivery,
 )
+
+# Seconds for one answer of a Sentinel.
+SENTINEL_TIMEOUT = 0.5
 
 
 class RedisConnection(BrokerConnection):
@@ -28,17 +31,25 @@ class RedisConnection(BrokerConnection):
     is_reliable = False
 
     def __init__(self, url: str, ca_file: str | None) -> None:
-        options = {
+        place = RedisUrl.read(url)
+        timeouts = {
             "socket_timeout": IO_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
         }
-        tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": ca_file}
+        options: dict[str, Any] = {**timeouts}
+        if place.master_name:
+            options["master_name"] = place.master_name
+            options["sentinel_kwargs"] = _sentinel_options(place)
         super().__init__(
             Connection(
-                url,
+                place.kombu_url,
                 transport_options=options,
                 # kombu verifies nothing by default.
-                ssl=tls if url.startswith("rediss:") else False,
+                ssl=(
+                    False
+                    if place.tls is None
+                    else {"ssl_ca_certs": ca_file} | {**place.tls}
+                ),
             )
         )
 
@@ -85,3 +96,16 @@ class RedisConnection(BrokerConnection):
         self.channel.basic_consume(
             queue=queue, no_ack=no_ack, callback=on_message, consumer_tag=tag
         )
+
+
+def _sentinel_options(place: RedisUrl) -> dict[str, Any]:
+    # Here, because importing redis would import OpenTelemetry's SDK, even if it is off.
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {
+        **place.sentinel_options,
+        "socket_timeout": SENTINEL_TIMEOUT,
+        "socket_connect_timeout": SENTINEL_TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),  # there are others to ask
+    }

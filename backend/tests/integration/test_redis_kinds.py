@@ -1,0 +1,266 @@
+"""Every client of Redis with every kind of Redis."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from redis.exceptions import RedisError
+
+from app.core.exceptions import Unavailable
+from app.core.keys import Claim
+from app.core.redis_settings import CelerySettings
+from app.infrastructure.celery import create_celery
+from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.task_states import TaskStates
+from app.infrastructure.task_lists import TaskLists
+from app.infrastructure.task_publisher import TaskPublisher
+from chassis.rpc.producers import EventProducer
+from chassis.settings import RabbitMQSettings, RpcSettings
+from local.servers.redis import Redis
+from local.state import State
+from tests.integration.redis_kinds import (
+    LOGIN,
+    MASTER,
+    Forwarder,
+    OwnRedis,
+    Sentinel,
+    make_certificate,
+)
+
+
+@pytest.fixture(scope="module")
+def own_redis(state: State) -> Iterator[OwnRedis]:
+    server = OwnRedis(state, "own")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def replica(state: State, own_redis: OwnRedis) -> Iterator[OwnRedis]:
+    follow = ("--replicaof", "127.0.0.1", str(own_redis.port))
+    server = OwnRedis(state, "replica", *follow)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def sentinel(
+    state: State, own_redis: OwnRedis, replica: OwnRedis
+) -> Iterator[Sentinel]:
+    server = Sentinel(state, own_redis)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def tls_port(own_redis: OwnRedis, certificate: Path) -> AsyncIterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with Forwarder(own_redis, context).open() as proxy:
+        yield proxy.port
+
+
+class Clients:
+    """All clients of one URL. Each attempt goes the whole way to Redis."""
+
+    def __init__(self, url: str, key_prefix: str = "") -> None:
+        secret = SecretStr(url)
+        self.settings = CelerySettings(
+            broker_url=secret, result_backend=secret, key_prefix=key_prefix
+        )
+        self.celery = create_celery(self.settings)
+        self.publisher = TaskPublisher(self.settings)
+        self.states = TaskStates(self.settings)
+        self.keys = KeyStore(url, lease=30, keep=60, key_prefix=key_prefix)
+        rpc = RpcSettings(broker_url=secret)
+        self.producer = EventProducer.connect(RabbitMQSettings(), rpc)
+
+    async def close(self) -> None:
+        self.publisher.close()
+        await self.states.close()
+        await self.keys.close()
+        self.celery.close()
+        await asyncio.to_thread(self.producer.close)
+
+    async def publish(self) -> None:
+        await self.publisher.send("some.task", queue="low")
+
+    async def count(self) -> int:
+        with TaskLists(self.settings) as lists:
+            return await asyncio.to_thread(lists.count_waiting, "low")
+
+    async def take(self) -> bool:
+        return await asyncio.to_thread(self._take)
+
+    def _take(self) -> bool:
+        with self.celery.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            message = channel.basic_get("low")
+            if message:
+                channel.basic_ack(message.delivery_tag)
+            return message is not None
+
+    async def store(self) -> None:
+        """The worker stores a state, and the API reads it."""
+        task_id = uuid4().hex
+        backend = self.celery.backend
+        await asyncio.to_thread(backend.store_result, task_id, None, "STARTED")
+        async with asyncio.timeout(5):  # a replica may answer, a moment later
+            while await self.states.get(task_id) != "STARTED":
+                await asyncio.sleep(0.01)
+
+    async def claim(self) -> None:
+        assert isinstance(await self.keys.claim(uuid4().hex, "f"), Claim)
+
+    async def call(self) -> None:
+        found = await asyncio.to_thread(self.producer.client.wait_connected, 5)
+        assert found, "RPC does not connect"
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., Clients]]:
+    async with AsyncExitStack() as stack:
+
+        def connect(url: str, key_prefix: str = "") -> Clients:
+            clients = Clients(url, key_prefix)
+            stack.push_async_callback(clients.close)
+            return clients
+
+        yield connect
+
+
+@pytest.fixture(params=["user", "socket", "tls", "unverified", "sentinel"])
+async def url(
+    request: pytest.FixtureRequest,
+    own_redis: OwnRedis,
+    tls_port: int,
+    certificate: Path,
+) -> str:
+    own_redis.connect().flushall()
+    at = f"{LOGIN}@localhost"
+    if request.param == "sentinel":
+        sentinel = request.getfixturevalue("sentinel")
+        query = f"master_name={MASTER}&sentinel_password={MASTER}"
+        # The first of the two does not answer.
+        return f"sentinel://{at}:1;sentinel://127.0.0.1:{sentinel.port}/0?{query}"
+    return {
+        "user": f"redis://{at}:{own_redis.port}",
+        "socket": f"unix://{LOGIN}@{own_redis.socket}?db=0",
+        "tls": f"rediss://{at}:{tls_port}/0?ssl_ca_certs={certificate}",
+        "unverified": f"rediss://{LOGIN}@127.0.0.1:{tls_port}/0"
+        "?ssl_cert_reqs=CERT_NONE",
+    }[str(request.param)]
+
+
+async def test_every_client_reaches_it(
+    connect: Callable[..., Clients], url: str
+) -> None:
+    clients = connect(url)
+    await clients.publish()
+    assert await clients.count() == 1
+    assert await clients.take()
+    await clients.store()
+    await clients.claim()
+    await clients.call()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_no_client_talks_to_an_unverified_server(
+    connect: Callable[..., Clients], tls_port: int, certificate: Path, host: str
+) -> None:
+    """By default, without the CA, or under another name than the certificate's."""
+    ca = f"?ssl_ca_certs={certificate}" if host == "127.0.0.1" else ""
+    clients = connect(f"rediss://{host}:{tls_port}/0{ca}")
+    ours = (clients.publish, clients.claim, clients.states.check)
+    theirs = (clients.count, clients.store)
+    ends = await asyncio.gather(
+        *(way() for way in (*ours, *theirs)), return_exceptions=True
+    )
+    assert all(isinstance(end, Unavailable) for end in ends[: len(ours)])
+    assert all(isinstance(end, RedisError | OSError) for end in ends[len(ours) :])
+    assert not clients.producer.client.wait_connected(0.1)
+
+
+async def test_two_systems_share_a_database(
+    connect: Callable[..., Clients], own_redis: OwnRedis
+) -> None:
+    own_redis.connect().flushall()
+    url = own_redis.url(0)
+    one, other = connect(url, "one:"), connect(url, "other:")
+    await one.publish()
+    assert (await one.count(), await other.count()) == (1, 0)
+    assert not await other.take()
+    assert await one.take()
+    for each in (one, other):
+        await each.publish()
+        await each.store()
+        await each.claim()
+    keys = [key.decode() for key in own_redis.connect().keys()]
+    # RPC over Redis has no prefix: it is for one machine.
+    strange = [k for k in keys if not k.startswith(("one:", "other:"))]
+    assert [k for k in strange if "rpc.reply" not in k] == []
+    assert {k.partition(":")[0] for k in keys} >= {"one", "other"}
+
+
+async def until(way: Callable[[], Awaitable[Any]], seconds: float = 15) -> None:
+    """Try until it works."""
+    last = time.monotonic() + seconds
+    while True:
+        try:
+            await way()
+            return
+        except (Unavailable, RedisError, OSError):
+            if time.monotonic() > last:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def test_after_a_failover_every_client_leaves_the_replica(
+    connect: Callable[..., Clients], own_redis: OwnRedis, redis_server: Redis
+) -> None:
+    """As behind a DNS name: open connections lead to the old primary."""
+    async with Forwarder(own_redis).open() as name:
+        clients = connect(f"redis://127.0.0.1:{name.port}/0")
+        ways = (clients.publish, clients.store, clients.claim)
+        for way in ways:
+            await way()
+        own_redis.connect().replicaof("127.0.0.1", str(redis_server.port))
+        try:
+            name.target = redis_server
+            for way in ways:
+                await until(way)
+        finally:
+            own_redis.connect().replicaof("NO", "ONE")
+    redis_server.connect().flushall()
+
+
+async def test_sentinel_names_the_new_primary(
+    connect: Callable[..., Clients],
+    sentinel: Sentinel,
+    own_redis: OwnRedis,
+    replica: OwnRedis,
+) -> None:
+    query = f"?master_name={MASTER}&sentinel_password={MASTER}"
+    clients = connect(f"sentinel://{LOGIN}@127.0.0.1:{sentinel.port}/0{query}")
+    ways = (clients.publish, clients.store, clients.claim)
+    for way in ways:
+        await until(way)
+    await asyncio.to_thread(own_redis.kill)
+    for way in ways:
+        await until(way)
+    assert replica.connect().llen("low") >= 1
