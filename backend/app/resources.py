@@ -62,7 +62,7 @@ async def open_resources(
     )
     http = HttpConnections()
     metrics_service = MetricsService(
-        rpc, ManagementApi(settings.rabbitmq), settings.services
+        rpc, ManagementApi(settings.rabbitmq, settings.rpc), settings.services
     )
 
     async def check_database() -> None:

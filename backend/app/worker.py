@@ -140,7 +140,7 @@ def watch_beat(**_: Any) -> None:
     process."""
     with required():
         _start_telemetry()
-        watch_queues(ManagementApi(settings.rabbitmq), settings.services)
+        watch_queues(ManagementApi(settings.rabbitmq, settings.rpc), settings.services)
         watch_tasks(settings.celery)
     atexit.register(stop_telemetry)
 

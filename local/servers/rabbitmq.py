@@ -191,21 +191,22 @@ class RabbitMQ(Broker, Server):
 
     def create_vhost(self, name: str) -> str:
         """Create a virtual host with all permissions for the user; returns its name."""
-        self._call("PUT", f"vhosts/{quote(name, safe='')}")
+        self.call("PUT", f"vhosts/{quote(name, safe='')}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         path = f"permissions/{quote(name, safe='')}/{quote(self.user, safe='')}"
-        self._call("PUT", path, everything)
+        self.call("PUT", path, everything)
         return name
 
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host with all its queues; does nothing if it is gone."""
         try:
-            self._call("DELETE", f"vhosts/{quote(name, safe='')}")
+            self.call("DELETE", f"vhosts/{quote(name, safe='')}")
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
 
-    def _call(self, method: str, path: str, body: object = None) -> None:
+    def call(self, method: str, path: str, body: object = None) -> None:
+        """Change something through the management API."""
         credentials = base64.b64encode(f"{self.user}:{self.password}".encode())
         request = urllib.request.Request(
             f"{self.management_url}/api/{path}",
@@ -223,9 +224,10 @@ class RabbitMQ(Broker, Server):
         messages."""
         limit = "{resource_limit, disk, node()}"
         call = f"set_alarm({{{limit}, []}})" if is_full else f"clear_alarm({limit})"
-        self._control("eval", f"rabbit_alarm:{call}.")
+        self.control("eval", f"rabbit_alarm:{call}.")
 
-    def _control(self, *arguments: str) -> None:
+    def control(self, *arguments: str) -> None:
+        """Run `rabbitmqctl`."""
         script = Path(find_script() or "").with_name("rabbitmqctl")
         subprocess.run(
             [script, *arguments],

@@ -122,6 +122,23 @@ def test_the_backend_is_given_every_variable(name: str, title: str) -> None:
             assert default(environment[variable]) == value, variable
 
 
+#: Some of each kind that OpenTelemetry's specification names.
+STANDARD = """
+    OTEL_SDK_DISABLED OTEL_RESOURCE_ATTRIBUTES OTEL_SERVICE_NAME OTEL_PROPAGATORS
+    OTEL_TRACES_SAMPLER OTEL_TRACES_SAMPLER_ARG OTEL_TRACES_EXPORTER
+    OTEL_METRICS_EXPORTER OTEL_LOGS_EXPORTER OTEL_EXPORTER_OTLP_HEADERS
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT OTEL_EXPORTER_OTLP_METRICS_PROTOCOL
+    OTEL_EXPORTER_OTLP_LOGS_TIMEOUT OTEL_EXPORTER_OTLP_CERTIFICATE
+    OTEL_BSP_SCHEDULE_DELAY OTEL_BLRP_MAX_QUEUE_SIZE OTEL_METRIC_EXPORT_INTERVAL
+    OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT
+""".split()
+
+
+@pytest.mark.parametrize("name", [*BACKEND, *OWN])
+def test_every_process_is_given_the_variables_of_opentelemetry(name: str) -> None:
+    assert set(STANDARD) <= SERVICES[name]["environment"].keys()
+
+
 def test_the_gateway_is_given_every_variable() -> None:
     environment = SERVICES["nginx"]["environment"]
     for variable, value in section("nginx").items():

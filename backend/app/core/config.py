@@ -80,6 +80,11 @@ class Settings(ProcessSettings):
         description="Proxies whose X-Forwarded-* headers are trusted: addresses and "
         "networks",
     )
+    trust_sampled_flag: bool = Field(
+        True,
+        description="Keep the traces that clients mark as sampled; if false, "
+        "OTEL_TRACES_SAMPLER alone decides",
+    )
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import ssl
+from functools import cached_property
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
@@ -10,13 +12,10 @@ from urllib.request import Request, urlopen
 
 from app.core.exceptions import BrokerUnavailable
 from chassis.outages import Outage
-from chassis.settings import RabbitMQSettings
+from chassis.rabbitmq import RabbitMQServer, rabbitmq_server
+from chassis.settings import RabbitMQSettings, RpcSettings
 
 TIMEOUT = 2.0
-ADVICE = {
-    401: "check RABBITMQ_USER, RABBITMQ_PASSWORD, and the user's tag `monitoring`",
-    404: "check RABBITMQ_VHOST",
-}
 COLUMNS = (
     *("name", "messages", "messages_ready", "messages_unacknowledged", "consumers"),
     "message_stats.ack",
@@ -27,36 +26,75 @@ QueueFigures = dict[str, Any]
 
 
 class ManagementApi:
-    """Blocking: keep it off the event loop. Its values are up to 5 s old."""
+    """Blocking: keep it off the event loop. Its values are up to 5 s old.
 
-    def __init__(self, settings: RabbitMQSettings) -> None:
-        base = settings.management_url or f"http://{settings.host}:15672"
-        vhost = quote(settings.vhost, safe="")
-        columns = ",".join(COLUMNS)
-        self._url = f"{base.rstrip('/')}/api/queues/{vhost}?columns={columns}"
-        user = f"{settings.user}:{settings.password.get_secret_value()}"
-        self._outage = Outage(f"RabbitMQ's management API at {base}")
-        self._authorization = "Basic " + base64.b64encode(user.encode()).decode()
+    Of several nodes it asks the one that answered last, then the others.
+    """
+
+    def __init__(
+        self, rabbitmq: RabbitMQSettings, rpc: RpcSettings | None = None
+    ) -> None:
+        self._server = rabbitmq_server(rabbitmq, rpc)
+        self._bases = list(self._server.management_urls) if self._server else []
+        where = " or ".join(self._bases)
+        self._outage = Outage(f"RabbitMQ's management API at {where}")
 
     def read_queues(self) -> dict[str, QueueFigures]:
         """The values of every queue of the virtual host by name, in one request.
 
         Raises:
-            BrokerUnavailable: the management API did not answer within two seconds.
+            BrokerUnavailable: no node's management API answered within two seconds.
         """
-        request = Request(  # nosec: the base URL is a setting
-            self._url, headers={"Authorization": self._authorization}
-        )
-        try:
-            with urlopen(request, timeout=TIMEOUT) as answer:  # nosec
-                queues: list[QueueFigures] = json.load(answer)
-        except HTTPError as error:
-            self._outage.lost(error, ADVICE.get(error.code))
+        if self._server is None:
             raise BrokerUnavailable(
-                f"The management API answered {error.code}."
-            ) from error
-        except (OSError, HTTPException, ValueError) as error:
-            self._outage.lost(error)
-            raise BrokerUnavailable("The management API does not answer.") from error
-        self._outage.restored()
-        return {figures["name"]: figures for figures in queues}
+                "Calls go over Redis, which has no management API: RPC_BROKER_URL."
+            )
+        for base in tuple(self._bases):
+            try:
+                queues = self._read(self._server, base)
+            except HTTPError as error:
+                self._outage.lost(error, _advice(self._server, error.code))
+                raise BrokerUnavailable(
+                    f"The management API answered {error.code}."
+                ) from error
+            except (OSError, HTTPException, ValueError) as error:
+                failure: Exception = error
+                self._bases.append(self._bases.pop(0))
+                continue
+            self._outage.restored()
+            return {figures["name"]: figures for figures in queues}
+        self._outage.lost(
+            failure, "it is at RABBITMQ_MANAGEMENT_URL; some brokers have none"
+        )
+        raise BrokerUnavailable("The management API does not answer.") from failure
+
+    def _read(self, server: RabbitMQServer, base: str) -> list[QueueFigures]:
+        vhost, columns = quote(server.vhost, safe=""), ",".join(COLUMNS)
+        user = base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
+        request = Request(  # nosec: the base URL is a setting
+            f"{base}/api/queues/{vhost}?columns={columns}",
+            headers={"Authorization": f"Basic {user}"},
+        )
+        tls = self._tls if base.startswith("https:") else None
+        with urlopen(request, timeout=TIMEOUT, context=tls) as answer:  # nosec
+            queues: list[QueueFigures] = json.load(answer)
+        return queues
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """The certificates of AMQP hold here too."""
+        assert self._server
+        server = self._server
+        context = ssl.create_default_context(cafile=server.ca_file)
+        if not server.verifies:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if server.cert_file:
+            context.load_cert_chain(server.cert_file, server.key_file)
+        return context
+
+
+def _advice(server: RabbitMQServer, code: int) -> str | None:
+    return {
+        401: f"check {server.credentials_from}, and the user's tag `monitoring`",
+        404: f"check {server.vhost_from}",
+    }.get(code)

@@ -105,6 +105,40 @@ def test_accepted_work_ends(
     assert worker.wait(20) == 0
 
 
+#: The SDK reads it when it starts, in a child after the fork.
+UNUSABLE = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9",
+    "OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER": "gone",
+}
+
+
+@pytest.mark.parametrize(
+    ("pool", "variables", "message"),
+    [
+        ("prefork", UNUSABLE, "cannot start and exits"),
+        ("threads", UNUSABLE, "cannot start and exits"),
+        ("prefork", {"OTEL_EXPORTER_OTLP_PROTOCOL": "foo"}, "OTLP_PROTOCOL: must be"),
+    ],
+)
+def test_a_worker_that_cannot_work_ends_no_task(
+    pool: str,
+    variables: dict[str, str],
+    message: str,
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    redis: Any,
+    log: Path,
+) -> None:
+    accepted = [accept() for _ in range(20)]
+    worker = start(pool, **variables)
+    assert worker.wait(30) != 0
+    assert message in log.read_text()
+    assert statuses(engine, accepted) == {"Processing"}
+    start(pool)
+    wait_until(lambda: statuses(engine, accepted) == {"Success"}, 30)
+
+
 def test_threads_wait_in_parallel(
     start: Start, accept: Callable[..., str], engine: Engine, responder: Responder
 ) -> None:

@@ -23,6 +23,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from chassis import otel_variables
+
 # Processes run in the project's folder, in backend/ or in a service's folder.
 ENV_FILES = (".env", "../.env", "../../.env")
 
@@ -133,6 +135,7 @@ def load(settings: type[Chosen]) -> Chosen:
             group()
         except (ValidationError, SettingsError) as error:
             faults += _explain(group, error)
+    faults += otel_variables.faults(os.environ)
     if not faults:
         try:
             return settings()

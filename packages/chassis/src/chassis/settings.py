@@ -1,25 +1,30 @@
 """The settings that every process has."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from chassis import redis_url
 from chassis.environment import Group
-from chassis.redis_url import SCHEMES, RedisUrl
+from chassis.rabbitmq import (
+    SCHEMES,
+    TLS_PORT,
+    check_certificates,
+    check_management_url,
+    check_readable,
+    parse_hosts,
+    parse_url,
+)
 
-AMQP = ("amqp", "amqps")
+BROKERS = (*SCHEMES, *(f"{scheme}://" for scheme in redis_url.SCHEMES))
 
 
 def valid_redis_url(url: SecretStr) -> SecretStr:
     """For validators: the URL of a Redis. Raises ValueError if nobody can use it."""
-    RedisUrl.read(url.get_secret_value()).check_files()
+    redis_url.RedisUrl.read(url.get_secret_value()).check_files()
     return url
-
-
-def _scheme(url: SecretStr) -> str:
-    return url.get_secret_value().partition("://")[0].lower()
 
 
 class RabbitMQSettings(Group):
@@ -27,8 +32,16 @@ class RabbitMQSettings(Group):
 
     model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
 
-    host: str = Field("rabbitmq", description="RabbitMQ's host name or address")
-    port: int = Field(5672, ge=1, le=65535, description="Its port")
+    host: str = Field(
+        "rabbitmq",
+        description="RabbitMQ's host name or address; of a cluster all, as a,b:5673",
+    )
+    port: int = Field(
+        5672,
+        ge=1,
+        le=65535,
+        description="Its port; if unset, 5671 with RABBITMQ_SSL",
+    )
     user: str = Field("guest", description="The user to log in as")
     password: SecretStr = Field(SecretStr("welcome1"), description="Its password")
     vhost: str = Field("/", description="The virtual host")
@@ -40,14 +53,46 @@ class RabbitMQSettings(Group):
     ssl_ca_file: str | None = Field(
         None, description="CA certificates to trust instead of the system's"
     )
+    ssl_cert_file: str | None = Field(
+        None, description="A client certificate, if the broker asks for one"
+    )
+    ssl_key_file: str | None = Field(
+        None, description="Its key, if that is in another file"
+    )
     heartbeat_seconds: int = Field(
         5, ge=1, description="AMQP heartbeat interval, in seconds"
     )
     management_url: str | None = Field(
         None,
         description="Base URL of the management API; http://RABBITMQ_HOST:15672 if "
-        "unset",
+        "unset, with TLS https://RABBITMQ_HOST:15671",
     )
+
+    @field_validator("host")
+    @classmethod
+    def _names_hosts(cls, host: str) -> str:
+        parse_hosts(host, TLS_PORT)
+        return host
+
+    @field_validator("ssl_ca_file", "ssl_cert_file", "ssl_key_file")
+    @classmethod
+    def _is_readable(cls, path: str | None) -> str | None:
+        if path:
+            check_readable(path)
+        return path
+
+    @field_validator("management_url")
+    @classmethod
+    def _is_base_url(cls, url: str | None) -> str | None:
+        return check_management_url(url) if url else url
+
+    @model_validator(mode="after")
+    def _certificates_fit(self) -> Self:
+        try:
+            check_certificates(self.ssl_ca_file, self.ssl_cert_file, self.ssl_key_file)
+        except ValueError as error:
+            raise ValueError(f"RABBITMQ_SSL_*_FILE: {error}") from None
+        return self
 
 
 class RpcSettings(Group):
@@ -57,8 +102,8 @@ class RpcSettings(Group):
 
     broker_url: SecretStr | None = Field(
         None,
-        description="A kombu URL that replaces RABBITMQ_*, such as "
-        "redis://host:6379/1",
+        description="A URL that replaces RABBITMQ_*, such as "
+        "amqps://user:password@a,b/vhost or redis://host:6379/1",
     )
     timeout_seconds: float = Field(
         30, gt=0, description="Deadline of a call, from request to answer, in seconds"
@@ -73,11 +118,15 @@ class RpcSettings(Group):
     @field_validator("broker_url")
     @classmethod
     def _names_a_broker(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is None or _scheme(url) in AMQP:
+        if url is None:
             return url
-        if _scheme(url) not in SCHEMES:
-            raise ValueError(f"must begin with {'://, '.join((*AMQP, *SCHEMES))}://")
-        return valid_redis_url(url)
+        text = url.get_secret_value()
+        if not text.lower().startswith(BROKERS):
+            raise ValueError(f"must begin with {', '.join(BROKERS)}")
+        if not text.lower().startswith(SCHEMES):
+            return valid_redis_url(url)
+        parse_url(text)
+        return url
 
 
 class ProcessSettings(Group):

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import baggage, trace
+
 from chassis.calls import call_service
 from chassis.context import current_request_id
 from chassis.errors import ServiceError
@@ -49,6 +51,10 @@ class ProbeService:
     def do_wait_for_file(self, payload: dict[str, Any]) -> None:
         while not Path(payload["file"]).exists():
             threading.Event().wait(0.01)
+
+    def do_show_trace(self, payload: dict[str, Any]) -> dict[str, Any]:
+        state = trace.get_current_span().get_span_context().trace_state
+        return {"baggage": dict(baggage.get_all()), "tracestate": dict(state)}
 
     def do_call(self, payload: dict[str, Any]) -> Any:
         return call_service(payload["queue"], {"payload": payload["payload"]})

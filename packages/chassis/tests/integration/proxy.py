@@ -14,10 +14,16 @@ class Proxy:
     With `tls`, it speaks TLS to its clients and plain TCP to the broker.
     """
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
         self._target = host, port
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self.accepted = 0
@@ -39,6 +45,12 @@ class Proxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Break all connections, and accept no more."""
+        # Closing alone would not wake a thread that waits in accept().
+        self._shut(self._listener)
         self._listener.close()
         self.flowing.set()
         self.cut()

@@ -8,6 +8,7 @@ from opentelemetry.trace import (
     SpanContext,
     SpanKind,
     TraceFlags,
+    TraceState,
     set_span_in_context,
 )
 
@@ -67,3 +68,24 @@ def test_a_client_span_needs_a_parent(is_edge: bool) -> None:
 def test_other_spans_may_begin_a_trace(kind: SpanKind) -> None:
     assert is_kept(Context(), kind=kind)
     assert not is_kept(Context(), kind=kind, ratio=0.0)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+@pytest.mark.parametrize("sampled", [True, False])
+def test_an_edge_without_trust_decides_alone(sampled: bool, ratio: float) -> None:
+    sampler = ProcessSampler(
+        ParentBased(TraceIdRatioBased(ratio)), is_edge=True, trusts_callers=False
+    )
+    result = sampler.should_sample(caller(sampled=sampled), TRACE, "x", SpanKind.SERVER)
+    assert (result.decision is Decision.RECORD_AND_SAMPLE) is (ratio == 1.0)
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize("is_edge", [True, False])
+def test_the_state_of_the_trace_goes_on(sampled: bool, is_edge: bool) -> None:
+    state = TraceState([("vendor", "value")])
+    context = SpanContext(TRACE, 1, True, TraceFlags(sampled), state)
+    parent = set_span_in_context(NonRecordingSpan(context), Context())
+    sampler = ProcessSampler(ParentBased(TraceIdRatioBased(1)), is_edge=is_edge)
+    result = sampler.should_sample(parent, TRACE, "x", SpanKind.SERVER)
+    assert result.trace_state == state

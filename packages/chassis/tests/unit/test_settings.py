@@ -45,7 +45,6 @@ def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         "RABBITMQ_PASSWORD": "secret",
         "RABBITMQ_VHOST": "kit",
         "RABBITMQ_SSL": "True",
-        "RABBITMQ_SSL_CA_FILE": "ca.pem",
         "RABBITMQ_HEARTBEAT_SECONDS": "7",
         "RPC_BROKER_URL": "redis://localhost",
         "QUEUE_NAME": "other_queue",
@@ -59,9 +58,7 @@ def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(ServiceSettings)
     rabbitmq = settings.rabbitmq
     assert (rabbitmq.host, rabbitmq.port, rabbitmq.user) == ("broker", 5671, "user")
-    assert (rabbitmq.vhost, rabbitmq.ssl, rabbitmq.ssl_ca_file) == (
-        *("kit", True, "ca.pem"),
-    )
+    assert (rabbitmq.vhost, rabbitmq.ssl) == ("kit", True)
     assert rabbitmq.heartbeat_seconds == 7
     assert settings.rpc.broker_url
     assert settings.rpc.broker_url.get_secret_value() == "redis://localhost"

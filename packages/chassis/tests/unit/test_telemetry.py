@@ -94,13 +94,33 @@ def test_an_unknown_protocol_ends_the_process(name: str) -> None:
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     result = run(DOWN, **endpoint, **{f"OTEL_EXPORTER_OTLP_{name}": "http/json"})
     assert result.returncode == 1
-    assert "Unsupported OTLP protocol 'http/json'" in result.stderr
+    assert f"OTEL_EXPORTER_OTLP_{name}: must be grpc or http/protobuf" in result.stderr
+
+
+def test_unknown_propagators_end_the_process_at_import() -> None:
+    result = run("import chassis", OTEL_PROPAGATORS="foo")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("OTEL_PROPAGATORS: must be one of ")
+
+
+def test_empty_variables_are_unset() -> None:
+    result = run(
+        RESOURCE,
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+        OTEL_EXPORTER_OTLP_COMPRESSION="none",
+        OTEL_EXPORTER_OTLP_TIMEOUT="",
+        OTEL_BSP_SCHEDULE_DELAY="",
+        OTEL_ATTRIBUTE_COUNT_LIMIT="",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Invalid" not in result.stderr
 
 
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_TRACES_EXPORTER": "console"}, True),
         ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://127.0.0.1:9"}, True),
         (
             {

@@ -7,20 +7,18 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
-import amqp
 from kombu import Connection
-from kombu.utils.url import parse_url
 
+from chassis.rabbitmq import Host, RabbitMQServer, bracketed
+from chassis.rpc.advice import advice
 from chassis.rpc.connection import (
     CLOSE_TIMEOUT,
-    CONNECT_TIMEOUT,
     IO_TIMEOUT,
     BrokerConnection,
     Delivery,
     OnDelivery,
 )
 from chassis.rpc.transport import ReadAheadTransport
-from chassis.settings import RabbitMQSettings
 
 
 class AmqpConnection(BrokerConnection):
@@ -29,24 +27,15 @@ class AmqpConnection(BrokerConnection):
     system = "rabbitmq"
     is_reliable = True
 
-    def __init__(self, settings: RabbitMQSettings, url: str | None, name: str) -> None:
-        super().__init__(_connection(settings, url, name))
-        self._credentials = (
-            "RPC_BROKER_URL" if url else "RABBITMQ_USER, RABBITMQ_PASSWORD"
-        )
-        self._vhost = "RPC_BROKER_URL" if url else "RABBITMQ_VHOST"
+    def __init__(self, server: RabbitMQServer, host: Host, name: str) -> None:
+        super().__init__(_connection(server, host, name))
+        self._server = server
+
+    def __str__(self) -> str:
+        return f"{self.system} at {self._server}"
 
     def advice(self, error: BaseException) -> str | None:
-        user, vhost = self._kombu.userid, self._kombu.virtual_host
-        if isinstance(error, amqp.AccessRefused) and "Login was refused" in str(error):
-            return f"user {user} or its password is wrong: check {self._credentials}"
-        if isinstance(error, amqp.AccessRefused):
-            return f"user {user} lacks permissions on the virtual host {vhost}"
-        if isinstance(error, amqp.NotAllowed):
-            return (
-                f"no virtual host {vhost}, or not for user {user}: check {self._vhost}"
-            )
-        return None
+        return advice(self._server, error)
 
     @property
     def descriptors(self) -> Collection[int]:
@@ -122,40 +111,30 @@ class AmqpConnection(BrokerConnection):
         self.channel.basic_cancel(tag, nowait=True)
 
 
-def _connection(settings: RabbitMQSettings, url: str | None, name: str) -> Connection:
-    """``url``, a kombu URL, replaces host and user of the settings."""
-    given: dict[str, Any] = {
-        "hostname": settings.host,
-        "port": settings.port,
-        "userid": settings.user,
-        "password": settings.password.get_secret_value(),
-        "virtual_host": settings.vhost,
+def _connection(server: RabbitMQServer, host: Host, name: str) -> Connection:
+    hostname, port = host
+    tls: dict[str, Any] = {
+        "cert_reqs": ssl.CERT_REQUIRED if server.verifies else ssl.CERT_NONE,
+        "ca_certs": server.ca_file,  # the system's CAs if None
+        "certfile": server.cert_file,
+        "keyfile": server.key_file,
     }
-    with_tls, host = settings.ssl, settings.host
-    if url:
-        parsed = parse_url(url)
-        with_tls, host = parsed["transport"] == "amqps", parsed["hostname"]
-        given = {
-            "hostname": host,
-            "port": parsed["port"] or None,
-            "userid": parsed["userid"],
-            "password": parsed["password"],
-            "virtual_host": parsed["virtual_host"] or "/",
-        }
-    tls = {
-        "server_hostname": host,
-        "cert_reqs": ssl.CERT_REQUIRED,
-        "ca_certs": settings.ssl_ca_file,  # the system's CAs if None
-    }
+    if server.verifies:  # py-amqp compares each name that it is given
+        tls["server_hostname"] = server.server_name or hostname
     return Connection(
-        **given,
+        hostname=bracketed(hostname),
+        port=port,
+        userid=server.user,
+        password=server.password,
+        virtual_host=server.vhost,
+        login_method=server.mechanism,
         transport=ReadAheadTransport,
-        ssl=tls if with_tls else False,
-        heartbeat=settings.heartbeat_seconds,
-        connect_timeout=CONNECT_TIMEOUT,
+        ssl=tls if server.is_tls else False,
+        heartbeat=server.heartbeat,
+        connect_timeout=server.connect_timeout,
         transport_options={
             "client_properties": {"connection_name": name},
-            "socket_settings": patience(settings.heartbeat_seconds),
+            "socket_settings": patience(server.heartbeat),
         },
     )
 

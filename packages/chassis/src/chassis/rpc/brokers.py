@@ -2,21 +2,38 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from itertools import cycle
 
+from chassis.rabbitmq import rabbitmq_server
 from chassis.rpc.amqp import AmqpConnection
 from chassis.rpc.connection import BrokerConnection
 from chassis.rpc.redis import RedisConnection
 from chassis.settings import RabbitMQSettings, RpcSettings
 
 
-def new_connection(
+def connections(
     rabbitmq: RabbitMQSettings, rpc: RpcSettings, name: str
-) -> BrokerConnection:
-    """A connection, not yet open, to RPC_BROKER_URL or to the server of RABBITMQ_*.
+) -> Iterator[BrokerConnection]:
+    """A new connection for each attempt, not yet open, to RPC_BROKER_URL or to the
+    server of RABBITMQ_*: of several nodes to each in turn, in the order given.
 
     RabbitMQ shows this process as ``name`` with its host and process id.
     """
-    url = rpc.broker_url.get_secret_value() if rpc.broker_url else None
-    if url and not url.lower().startswith(("amqp:", "amqps:")):
-        return RedisConnection(url, rabbitmq.ssl_ca_file)
-    return AmqpConnection(rabbitmq, url, f"{name}@{socket.gethostname()}:{os.getpid()}")
+    server = rabbitmq_server(rabbitmq, rpc)
+    if server is None:
+        assert rpc.broker_url
+        while True:
+            yield RedisConnection(
+                rpc.broker_url.get_secret_value(), rabbitmq.ssl_ca_file
+            )
+    shown = f"{name}@{socket.gethostname()}:{os.getpid()}"
+    for host in cycle(server.hosts):
+        yield AmqpConnection(server, host, shown)
+
+
+def new_connection(
+    rabbitmq: RabbitMQSettings, rpc: RpcSettings, name: str
+) -> BrokerConnection:
+    """One connection, to the first node."""
+    return next(connections(rabbitmq, rpc, name))

@@ -23,7 +23,7 @@ from chassis.errors import (
 )
 from chassis.rpc import wire
 from chassis.rpc.attempts import Attempts
-from chassis.rpc.brokers import new_connection
+from chassis.rpc.brokers import connections, new_connection
 from chassis.rpc.call import Call
 from chassis.rpc.connection import BrokerConnection, Delivery
 from chassis.rpc.poller import Poller
@@ -44,8 +44,8 @@ class RpcClient:
 
     def __init__(self, rabbitmq: RabbitMQSettings, rpc: RpcSettings) -> None:
         self._rpc = rpc
-        self._new_connection = partial(new_connection, rabbitmq, rpc, "rpc")
-        self._connection = self._new_connection()
+        self._connections = connections(rabbitmq, rpc, "rpc")
+        self._connection = new_connection(rabbitmq, rpc, "rpc")
         self._reply_to = ""
         self.statistics = RpcStatistics()
         self._pending: dict[str, Call] = {}
@@ -131,7 +131,7 @@ class RpcClient:
     def _run(self) -> None:
         attempts = Attempts(self._connection)
         while not self._closing.is_set():
-            connection = self._connection = self._new_connection()
+            connection = self._connection = next(self._connections)
             pause = 0.0
             try:
                 connection.open(partial(self._set_up, connection))

@@ -5,13 +5,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from chassis.heartbeat import HeartbeatFile
-from chassis.rpc.brokers import new_connection
+from chassis.rpc.brokers import connections, new_connection
 from chassis.rpc.handling import (
     MAX_RESULT_BYTES,
     MAX_VALUES,
@@ -74,13 +73,9 @@ class EventReceiver:
             "port": port,
         }
         given = {name: value for name, value in given.items() if value is not None}
-        self._new_connection = partial(
-            new_connection,
-            rabbitmq or RabbitMQSettings(**given),
-            rpc or RpcSettings(),
-            service_name,
-        )
-        broker = self._new_connection()
+        rabbitmq, rpc = rabbitmq or RabbitMQSettings(**given), rpc or RpcSettings()
+        self._connections = connections(rabbitmq, rpc, service_name)
+        broker = new_connection(rabbitmq, rpc, service_name)
         self._queue = RequestQueue(queue_name)
         self._concurrency = concurrency
         self._max_unsettled_bytes = max_unsettled_bytes
@@ -122,7 +117,7 @@ class EventReceiver:
         # than keeps the threads busy.
         prefetch = 2 * self._concurrency
         return Intake(
-            self._new_connection(),
+            next(self._connections),
             self._queue,
             prefetch,
             on_request,

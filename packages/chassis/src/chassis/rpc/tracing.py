@@ -145,7 +145,13 @@ class TracedHandler:
         began = time.perf_counter()
         attributes = self._attributes
         waited = request.waited()
-        with trace.use_span(self._start(request, waited), end_on_exit=True) as span:
+        parent = tracing.parent_of(request.headers)
+        with (
+            tracing.within(parent),  # the caller's baggage
+            trace.use_span(
+                self._start(request, waited, parent), end_on_exit=True
+            ) as span,
+        ):
             if waited is not None:
                 _waits.record(waited, attributes)
             outcome = self._handle(request)
@@ -159,8 +165,9 @@ class TracedHandler:
             _process_durations.record(time.perf_counter() - began, attributes)
         return outcome
 
-    def _start(self, request: wire.Request, waited: float | None) -> Span:
-        parent = tracing.parent_of(request.headers)
+    def _start(
+        self, request: wire.Request, waited: float | None, parent: Context
+    ) -> Span:
         caller = trace.get_current_span(parent)
         context = caller.get_span_context()
         if context.is_valid and not context.trace_flags.sampled:

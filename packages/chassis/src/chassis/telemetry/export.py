@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from chassis import __version__
+from chassis import __version__, otel_variables
 from chassis.logs import add_context, is_worth_exporting
 from chassis.telemetry import tracing
 from chassis.telemetry.collector import CollectorFilter
@@ -28,7 +28,13 @@ STOP_TIMEOUT = 3.0
 _shutdowns: list[Callable[[], Any]] = []
 
 
-def start_telemetry(service: str, environment: str, *, is_edge: bool = False) -> bool:
+def start_telemetry(
+    service: str,
+    environment: str,
+    *,
+    is_edge: bool = False,
+    trusts_callers: bool = True,
+) -> bool:
     """Start exporting, if configured. Call it once per process, after any fork.
 
     Args:
@@ -36,19 +42,27 @@ def start_telemetry(service: str, environment: str, *, is_edge: bool = False) ->
         environment: ``development``, ``test`` or ``production``.
         is_edge: untrusted clients call this process; see
             ``chassis.telemetry.sampling``.
+        trusts_callers: whether this edge keeps the traces that its callers sample.
 
     Returns:
         Whether this process exports.
 
     Raises:
-        RuntimeError: OTEL_EXPORTER_OTLP_PROTOCOL or the like has an unknown value.
+        RuntimeError: OTEL_EXPORTER_OTLP_PROTOCOL or the like has a value that cannot
+            work.
     """
     if _shutdowns or not _is_wanted():
         return bool(_shutdowns)
+    if faults := list(otel_variables.faults(os.environ)):
+        raise RuntimeError("\n".join(faults))
+    for name in otel_variables.superfluous(os.environ):
+        del os.environ[name]
     for signal in SIGNALS:
         exporter = "otlp" if _endpoint(signal) else "none"
         os.environ.setdefault(f"OTEL_{signal}_EXPORTER", exporter)
-    _start_sdk(_attributes(service, environment), is_edge)
+    _start_sdk(
+        _attributes(service, environment), is_edge=is_edge, trusts=trusts_callers
+    )
     tracing.set_enabled(True)
     complaints = CollectorFilter()
     for handler in logging.getLogger().handlers:
@@ -81,8 +95,11 @@ def _is_wanted() -> bool:
 
 
 def _endpoint(signal: str) -> str | None:
-    if os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp").strip().lower() == "none":
+    exporter = os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower()
+    if exporter == "none":
         return None
+    if exporter not in ("", "otlp"):
+        return exporter  # console, for example, needs no endpoint
     own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
     return own or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
 
@@ -108,7 +125,7 @@ def _attributes(service: str, environment: str) -> dict[str, Any]:
     return {**own, "process.pid": os.getpid()}
 
 
-def _start_sdk(attributes: dict[str, Any], is_edge: bool) -> None:
+def _start_sdk(attributes: dict[str, Any], *, is_edge: bool, trusts: bool) -> None:
     from opentelemetry import metrics, trace
     from opentelemetry.distro import OpenTelemetryConfigurator
 
@@ -122,7 +139,9 @@ def _start_sdk(attributes: dict[str, Any], is_edge: bool) -> None:
         resource_attributes=attributes, setup_logging_handler=False
     )
     tracers: Any = trace.get_tracer_provider()
-    tracers.sampler = ProcessSampler(tracers.sampler, is_edge=is_edge)
+    tracers.sampler = ProcessSampler(
+        tracers.sampler, is_edge=is_edge, trusts_callers=trusts
+    )
     meters: Any = metrics.get_meter_provider()
     loggers: Any = otlp_logging.get_logger_provider()  # type: ignore[attr-defined]
     for provider in (tracers, meters, loggers):

@@ -15,12 +15,16 @@ class ProcessSampler(Sampler):
       connections belong to no request.
     * At the edge (``is_edge``: untrusted clients call this process) an unsampled trace
       of a caller is decided anew. nginx gives every request a trace id but no decision,
-      as it does not know the sampling rate.
+      as it does not know the sampling rate. An edge that does not trust its callers
+      decides every trace anew: a stranger could make it keep all.
     """
 
-    def __init__(self, inner: Sampler, *, is_edge: bool) -> None:
+    def __init__(
+        self, inner: Sampler, *, is_edge: bool, trusts_callers: bool = True
+    ) -> None:
         self._inner = inner
         self._is_edge = is_edge
+        self._trusts_callers = trusts_callers
 
     def should_sample(
         self,
@@ -36,11 +40,14 @@ class ProcessSampler(Sampler):
         caller = get_current_span(parent_context).get_span_context()
         if kind is SpanKind.CLIENT and not caller.is_valid:
             return SamplingResult(Decision.DROP)
-        if self._is_edge and caller.is_remote and not caller.trace_flags.sampled:
-            parent_context = Context()
-        return self._inner.should_sample(
-            parent_context, trace_id, name, kind, attributes, links, trace_state
-        )
+        arguments = (trace_id, name, kind, attributes, links, trace_state)
+        if not (self._is_edge and caller.is_remote):
+            return self._inner.should_sample(parent_context, *arguments)
+        if caller.trace_flags.sampled and self._trusts_callers:
+            return self._inner.should_sample(parent_context, *arguments)
+        anew = self._inner.should_sample(Context(), *arguments)
+        # The caller's tracestate goes on, whoever decides.
+        return SamplingResult(anew.decision, anew.attributes, caller.trace_state)
 
     def get_description(self) -> str:
         """For people."""

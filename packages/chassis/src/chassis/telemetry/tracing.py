@@ -100,7 +100,14 @@ def continued(parent: str | None) -> Iterator[None]:
     if parent is None or not is_enabled():
         yield
         return
-    token = context.attach(parent_of({"traceparent": parent}))
+    with within(parent_of({"traceparent": parent})):
+        yield
+
+
+@contextmanager
+def within(parent: Context) -> Iterator[None]:
+    """The code inside belongs to ``parent``, with its baggage."""
+    token = context.attach(parent)
     try:
         yield
     finally:
