@@ -17,7 +17,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import MEDIA_TYPE, answer_error, problem
 from app.api.middleware.answers import PIECE, announced_length, send_pieces
-from app.api.strict_json import BodyRefused, is_json, parse_json, too_large
+from app.api.strict_json import (
+    BodyRefused,
+    is_json,
+    parse_json,
+    refuse_encoding,
+    too_large,
+)
 from app.core.budget import Account, Budget, held_for, work_of
 from app.core.exceptions import TooBusy
 from chassis.json_text import most_values
@@ -142,10 +148,12 @@ class _Exchange:
         limits: Limits,
         account: Account,
     ) -> None:
-        kind = length = b""
+        kind = length = coding = b""
         for name, value in scope["headers"]:  # the first of a repeated header
             if name == b"content-type":
                 kind = kind or value
+            elif name == b"content-encoding":
+                coding += b"," + value  # a repeated one continues the list
             elif name == b"content-length":
                 length = length or value
         self._scope = scope
@@ -153,7 +161,9 @@ class _Exchange:
         self._send = send
         self._default_limit, self._max_values = limits
         self._length = int(length) if length.isdigit() and len(length) < 20 else 0
-        self._to_check = is_json(kind.decode("latin-1"))
+        self._kind = kind.decode("latin-1")
+        self._coding = coding.decode("latin-1")
+        self._to_check = is_json(self._kind)
         self._size = 0
         self._is_answered = False
         self._is_replaced = False
@@ -169,6 +179,7 @@ class _Exchange:
         """ASGI's ``receive``; raises BodyRefused. Once the answer has started, the body
         just ends."""
         try:
+            refuse_encoding(self._kind, self._coding)
             if self._to_check:
                 self._to_check = False
                 return await self._receive_json()

@@ -1,0 +1,253 @@
+"""What clients of many kinds send, to the API without its servers."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from app.api.dependencies import get_record_service
+from app.api.protocol import MAX_HEAD_BYTES, ProblemProtocol
+from tests.echo import PROCESS, create_echo_app, get_echo_service
+
+RECORDS = "/api/v1/database/records"
+LOGS = "/api/v1/database/logs"
+BODY = b'{"payload": 1}'
+ID = "0e3a8b7c-1c7d-4b8f-9f0e-1234567890ab"
+
+
+class EchoService:
+    """Answers with the payload, and with the ids that it is asked for."""
+
+    asked: list[Any] = []
+
+    async def process(self, request: Any) -> tuple[str, Any]:
+        return ID, request.payload
+
+    async def get_state(self, task_id: str, wait: float) -> dict[str, Any]:
+        self.asked.append(task_id)
+        return {"task_id": task_id, "task_status": "Processing"}
+
+    async def delete_record(self, task_id: str) -> None:
+        self.asked.append(task_id)
+
+    async def get_task_logs(self, page: Any, *, task_id: str, **_: Any) -> Any:
+        self.asked.append(task_id)
+        return SimpleList()
+
+
+class SimpleList(list[Any]):
+    """No rows."""
+
+    has_more = False
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    app = create_echo_app()
+    app.state.resources = SimpleNamespace(keys=None)
+    for dependency in (get_echo_service, get_record_service):
+        app.dependency_overrides[dependency] = EchoService
+    yield TestClient(app, raise_server_exceptions=False)
+
+
+def post(client: TestClient, body: bytes = BODY, **headers: str) -> httpx2.Response:
+    kind = {"Content-Type": headers.pop("kind", "application/json")}
+    return client.post(PROCESS, content=body, headers={**kind, **headers})
+
+
+@pytest.mark.parametrize(
+    "coding", ["gzip", "br", "deflate", "zstd", "Gzip", "x-unknown", "gzip, identity"]
+)
+def test_a_compressed_body_is_refused(client: TestClient, coding: str) -> None:
+    answer = post(client, **{"Content-Encoding": coding})
+    assert answer.status_code == 415
+    assert answer.json()["code"] == "unsupported_encoding"
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_a_body_as_it_is_passes(client: TestClient, coding: str) -> None:
+    assert post(client, **{"Content-Encoding": coding}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "Application/JSON; Charset=UTF-8", "application/json;"]
+    + ['application/json; charset="utf-8"', "application/json; charset=us-ascii"]
+    + ["application/vnd.api+json", "APPLICATION/JSON;odata=verbose;charset=utf8"],
+)
+def test_media_types_of_json(client: TestClient, kind: str) -> None:
+    assert post(client, kind=kind).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "UTF-16", '"utf-32"', "x"])
+def test_json_in_another_charset_is_refused(client: TestClient, charset: str) -> None:
+    answer = post(client, kind=f"application/json; Charset={charset}")
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_charset")
+
+
+@pytest.mark.parametrize(
+    "path", [f"{PROCESS}/", f"{RECORDS}/", "/health/", "/health//"]
+)
+def test_a_slash_at_the_end_is_a_clear_404(client: TestClient, path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = client.request(method, path, follow_redirects=False)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert "slash" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [ID, ID.upper(), f"{{{ID}}}", f"{{{ID.upper()}}}", f"urn:uuid:{ID}"]
+    + [f"urn:uuid:{ID.upper()}", ID.replace("-", ""), ID.replace("-", "").upper()],
+)
+def test_a_uuid_may_be_written_in_every_usual_way(
+    client: TestClient, written: str
+) -> None:
+    EchoService.asked.clear()
+    assert client.get(f"{PROCESS}-async/{written}").status_code == 200
+    assert client.delete(f"{RECORDS}/{written}").status_code == 204
+    assert client.get(LOGS, params={"task_id": written}).status_code == 200
+    assert EchoService.asked == [ID] * 3
+
+
+REQUEST_IDS = [
+    str(UUID(ID)),
+    UUID(ID).hex,
+    "01ARZ3NDEKTSV4RRFFQ69G5FAV",  # ULID
+    "0ujsswThIGTUYm2K8FjOOfXtY1K",  # KSUID
+    "-V1StGXR8_Z5jdHi6B-myT",  # nanoid
+    "_0",
+    "Root=1-67891233-abcdef012345678912345678",  # AWS
+    "1-67891233-abcdef012345678912345678",
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",  # W3C
+    "+/9sJp0Vd3mZ8Yw1bQ==",  # base64
+    "/x",
+    "a~b",
+    "x" * 128,
+]
+
+
+@pytest.mark.parametrize("given", REQUEST_IDS)
+def test_request_ids_of_common_generators_are_kept(
+    client: TestClient, given: str
+) -> None:
+    answer = client.get("/health/live", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["two words", "x" * 129, "é", 'a"b', "a;b", "<script>", "a,b", "a\tb", "", "${x}"],
+)
+def test_unsafe_request_ids_are_replaced(client: TestClient, given: str) -> None:
+    headers = {b"X-Request-ID": given.encode()}
+    answer = client.get("/nowhere", headers=headers)
+    assert answer.status_code == 404
+    assert len(answer.headers["X-Request-ID"]) == 32
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_of_two_request_ids_none_is_taken(client: TestClient) -> None:
+    headers = [("X-Request-ID", "a"), ("X-Request-ID", "b")]
+    answer = client.get("/health/live", headers=headers)
+    assert len(answer.headers.get_list("X-Request-ID")) == 1
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        (PROCESS, "POST"),
+        ("/health", "GET, HEAD"),
+        (f"{RECORDS}/1", "GET, HEAD, DELETE"),
+    ],
+)
+def test_a_refused_method_says_what_a_path_allows(
+    client: TestClient, path: str, allow: str
+) -> None:
+    for method in ("OPTIONS", "PATCH", "REPORT"):
+        answer = client.request(method, path)
+        assert answer.json()["code"] == "method_not_allowed"
+        assert (answer.status_code, answer.headers["Allow"]) == (405, allow)
+    assert client.options("/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "number", ["9007199254740993", "-0.0", "1E5", "0.1", "5e-324", "1.0", "1e22"]
+)
+def test_numbers_are_answered_as_they_were_sent(
+    client: TestClient, number: str
+) -> None:
+    answer = post(client, b'{"payload": %b}' % number.encode())
+    outcome = answer.json()["outcome"]
+    assert repr(outcome) == repr(eval(number))  # nosec
+
+
+MALFORMED = {
+    "a method": b"G\0T / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no version": b"GET / x\r\nHost: x\r\n\r\n",
+    "another protocol": b"GET / FTP/1.1\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "a negative length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "a length in words": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+    b"Content-Length: 2\r\n\r\nab",
+    "a length and chunks": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bad chunks": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxx",
+    "an unknown transfer coding": b"POST / HTTP/1.1\r\nHost: x\r\n"
+    b"Transfer-Encoding: rot13\r\n\r\nab",
+    "a line without a colon": b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n",
+    "a control character": b"GET / HTTP/1.1\r\nHost: x\r\nA: a\0b\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+    "bytes in the path": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """The API behind uvicorn, as main.py configures it."""
+    config = uvicorn.Config(
+        create_echo_app(), lifespan="off", http=ProblemProtocol, log_config=None
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            await asyncio.sleep(0)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+async def exchange(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+async def test_what_uvicorn_cannot_read(port: int) -> None:
+    for what, request in MALFORMED.items():
+        answer = await exchange(port, request)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n"), (what, answer)
+        assert b"content-type: application/problem+json" in head
+        assert b"x-request-id: " in head and b'"malformed_request"' in body
+
+
+async def test_a_header_without_an_end(port: int) -> None:
+    begin = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: "
+    # One byte too much: uvicorn reads all of it, so the answer is not lost in a reset.
+    answer = await exchange(port, begin.ljust(MAX_HEAD_BYTES + 1, b"x"))
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"header_too_large"' in answer
