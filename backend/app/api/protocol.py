@@ -9,7 +9,7 @@ from app.api.errors import phrase_of, problem
 from chassis.context import REQUEST_ID_HEADER, current_request_id, new_request_id
 
 # Twice as much as nginx passes on; uvicorn has no limit.
-MAX_HEAD_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 128 * 1024
 
 
 class ProblemProtocol(HttpToolsProtocol):

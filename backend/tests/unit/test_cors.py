@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +15,7 @@ from tests.echo import PROCESS, EchoSettings, create_echo_app, get_echo_service
 ORIGIN = "https://app.example"
 
 
-def new_client(**cors: object) -> TestClient:
+def new_client(**cors: Any) -> TestClient:
     settings = EchoSettings(cors=CorsSettings(**{"origins": [ORIGIN], **cors}))
     app = create_echo_app(settings)
     app.dependency_overrides[get_echo_service] = lambda: None

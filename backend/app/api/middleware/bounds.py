@@ -28,7 +28,7 @@ from app.core.budget import Account, Budget, held_for, work_of
 from app.core.exceptions import TooBusy
 from chassis.json_text import most_values
 
-# Maximum bytes of path and query: as much as nginx accepts in one line.
+# Maximum bytes of path and query; nginx passes on more, so that this answer counts.
 MAX_ADDRESS_BYTES = 8 * 1024
 
 SAFE = ("GET", "HEAD")
