@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=docs.OPENAPI_URL if settings.serves_docs else None,
         docs_url=None,  # app.api.docs serves pages that need no internet
         redoc_url=None,
-        redirect_slashes=False,  # one path for each thing; clients lose a redirected body
+        redirect_slashes=False,  # a redirect could name an inner host or scheme
     )
     app.state.settings = settings
     app.state.budget = Budget(settings.max_body_bytes_in_flight)

@@ -126,7 +126,7 @@ def _allowed_methods(request: Request) -> list[str]:
             found.append(method)
     if "GET" in found:
         found.insert(1, "HEAD")  # HEAD is answered by app.api.middleware.head
-    return found
+    return found or ["GET", "HEAD"]  # mounted files are no routes
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:

@@ -100,8 +100,8 @@ HEADERS: dict[str, dict[str, Any]] = {
 REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID_HEADER,
     "in": "header",
-    "description": "An id for this request, kept and returned: 1 to 128 letters, digits "
-    "and `._~:/+=@-`. The answer has a generated one if it is missing or has others.",
+    "description": "An id for this request, kept and returned: 1 to 128 letters, "
+    "digits and `._~:/+=@-`. Any other id is replaced, and a missing one generated.",
     "schema": _text,
     "example": "order-1/attempt-2",
 }

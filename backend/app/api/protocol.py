@@ -24,8 +24,10 @@ class ProblemProtocol(HttpToolsProtocol):
         self._is_in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
-        """The empty line after the header."""
+        """The empty line after the header. An exception here means: malformed."""
         self._is_in_head = False
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("more than one Host (RFC 9112, 3.2)")
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:

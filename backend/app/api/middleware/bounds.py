@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import Request
 from starlette.responses import Response
@@ -125,10 +126,6 @@ def _invalid(place: list[str], fault: str) -> Response:
     return problem(422, "invalid_values", "Invalid values", detail, errors=errors)
 
 
-def _is_problem(start: Message) -> bool:
-    return Headers(raw=start["headers"]).get("content-type") == MEDIA_TYPE
-
-
 async def check_json(body: bytes, max_values: int) -> None:
     """Parse a body as JSON, a large one outside the event loop. Raises BodyRefused."""
     if len(body) <= LARGE:
@@ -222,15 +219,14 @@ class _Exchange:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:
-        """ASGI's ``send``. FastAPI answers 413 in plain text where a route has its own
-        limit."""
+        """ASGI's ``send``. It replaces what the framework answers in plain text."""
         if message["type"] == "http.response.start":
             self._is_answered = True
             await self._count_answer(message)
-            if message["status"] == 413 and not _is_problem(message):
+            if error := self._plain_refusal(message):
                 self._is_replaced = True
                 request = Request(self._scope, self._receive)
-                answer = await answer_error(request, too_large(self._limit))
+                answer = await answer_error(request, error)
                 await answer(self._scope, self._receive, self._send)
         elif not message.get("more_body", False):
             self._account.end()
@@ -240,6 +236,20 @@ class _Exchange:
             await self._send(message)
         elif not await send_pieces(self._send, message):
             self._is_replaced = True  # replace the rest of that answer with nothing
+
+    def _plain_refusal(self, start: Message) -> HTTPException | None:
+        """A body above a route's own limit, or a range of a file."""
+        headers = Headers(raw=start["headers"])
+        if start["status"] < 400 or headers.get("content-type") == MEDIA_TYPE:
+            return None
+        if start["status"] == 413:
+            return too_large(self._limit)
+        asked = Headers(raw=self._scope["headers"])
+        if start["status"] in (400, 416) and "range" in asked:
+            size = {n: headers[n] for n in ("content-range",) if n in headers}
+            detail = "The file has no such range of bytes."
+            return HTTPException(start["status"], detail, size)
+        return None
 
     async def _count_answer(self, start: Message) -> None:
         """A large answer that only reads is refused if the budget is full; any other
