@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Removes what kubectl-setup.sh has put into a namespace. Data and secrets stay, and the
-# next kubectl-setup.sh finds them again, unless --delete-data is given.
+# Removes what kubectl-setup.sh created in a namespace. Data and secrets stay for the
+# next kubectl-setup.sh, unless --delete-data is given.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/lib.sh
@@ -11,11 +11,12 @@ usage() {
 Usage: ./kubectl-remove.sh [options]
 
   --namespace NAME   default fastapi-starter
-  --context NAME     of the kubeconfig; default: the current one
-  --delete-data      also the volumes of RabbitMQ, Redis and PostgreSQL, and the secrets
+  --context NAME     context of the kubeconfig; default: the current one
+  --delete-data      also delete the secrets, and the volumes of RabbitMQ, Redis and
+                     PostgreSQL
   --timeout SECONDS  for each wait; default 600
   --dry-run          print what would be removed, change nothing
-  --yes              do not ask
+  --yes              do not ask for confirmation
 TEXT
 }
 
@@ -53,14 +54,15 @@ remove() { # kinds, selector
         printf '%s\n' "$found"
         return
     fi
-    # In the foreground: the pods of a workload are gone when it is.
+    # Deletes in the foreground, which ends after the pods of a workload are gone.
     n delete "$1" -l "$2" --cascade=foreground --timeout="${timeout}s" || {
         n get pods -l "$part" >&2
         fail "some objects still exist after $timeout s; run this again"
     }
 }
 
-# A node waits before it stops until the others can do without it; here none stays.
+# A stopping node waits until the others can do without it. Here all nodes stop, so none
+# may wait.
 release_rabbitmq() {
     local pod
     for pod in $(n get pods -l app.kubernetes.io/name=rabbitmq -o name); do
@@ -68,7 +70,7 @@ release_rabbitmq() {
     done
 }
 
-custom() { # those of these kinds that the cluster has, each after a comma
+custom() { # prints the kinds that the cluster has, each after a comma
     local kind
     for kind in "$@"; do
         ! has_crd "$kind" || printf ',%s' "$kind"
@@ -85,7 +87,7 @@ main() {
         say "The namespace $namespace does not exist: nothing to do."
         return
     fi
-    # Intake first, then those who finish what was taken, then the servers.
+    # First what accepts requests, then what finishes accepted work, then the servers.
     routes=$(custom httproutes.gateway.networking.k8s.io)
     scalers=$(custom scaledobjects.keda.sh triggerauthentications.keda.sh)
     remove "ingresses,horizontalpodautoscalers$routes$scalers" "$part"
@@ -97,7 +99,7 @@ main() {
     remove statefulsets,jobs "$part"
     remove services,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies "$part"
     if [ -n "$delete_data" ]; then
-        # Its volumes go with it.
+        # The volumes of a RabbitmqCluster go with it.
         clusters=$(custom rabbitmqclusters.rabbitmq.com)
         remove "persistentvolumeclaims,secrets$clusters" "$part"
     else

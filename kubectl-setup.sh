@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings everything into a Kubernetes cluster, and up to date: run it again after a
-# change, or after a failure. docs/DEPLOYMENT.md tells the whole way.
+# Deploys or updates the whole system in a Kubernetes cluster. Run it again after a
+# change or a failure. docs/DEPLOYMENT.md explains the steps.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/lib.sh
@@ -10,22 +10,22 @@ usage() {
     cat <<'TEXT'
 Usage: ./kubectl-setup.sh [options]
 
-  --environment NAME        development (default: PostgreSQL and Redis in the cluster,
-                            one of each) or production (managed ones, autoscaling)
+  --environment NAME        development (default; runs one PostgreSQL and one Redis in
+                            the cluster) or production (managed servers, autoscaling)
   --namespace NAME          default fastapi-starter
-  --tag TAG                 tag of our three images; default 0.1.0
-  --registry HOST/PATH      where our images are; default: on the nodes
+  --tag TAG                 tag of this project's images; default 0.1.0
+  --registry HOST/PATH      registry of these images; default: already on the nodes
   --database-url-file FILE  DATABASE_URL of a managed PostgreSQL (production)
   --redis-url-file FILE     URL of a managed Redis (production)
-  --redis-keys-url-file FILE  URL of the Redis of idempotency keys (production); the
-                            same file, if one Redis is to serve both
+  --redis-keys-url-file FILE  URL of the Redis for idempotency keys (production); may be
+                            the file of --redis-url-file
   --host NAME               host name of the Ingress or HTTPRoute
-  --gateway NAMESPACE/NAME  an HTTPRoute at this Gateway instead of an Ingress
-  --context NAME            of the kubeconfig; default: the current one
+  --gateway NAMESPACE/NAME  create an HTTPRoute for this Gateway, and no Ingress
+  --context NAME            context of the kubeconfig; default: the current one
   --timeout SECONDS         for each wait; default 600
-  --no-migration            leave the schema as it is: to go back to an older tag
+  --no-migration            do not migrate the schema; use it to go back to an older tag
   --dry-run                 print what would be applied, change nothing
-  --yes                     do not ask
+  --yes                     do not ask for confirmation
 TEXT
 }
 
@@ -102,7 +102,7 @@ preflight() {
         has_crd httproutes.gateway.networking.k8s.io ||
             fail "--gateway needs the Gateway API (CRD httproutes.gateway.networking.k8s.io)"
     elif [ -z "$(k get ingressclass -o name 2>/dev/null)" ]; then
-        note "there is no ingress controller: reach nginx by kubectl port-forward"
+        note "there is no ingress controller: reach nginx with kubectl port-forward"
     fi
     case $(k get storageclass -o yaml 2>/dev/null) in
     *'is-default-class: "true"'*) ;;
@@ -197,7 +197,7 @@ default_pass = $password" \
     fi
 }
 
-# KEDA wants the parts of redis://user:password@host:port/0.
+# KEDA takes the parts of redis://user:password@host:port/0 separately.
 redis_secret() {
     local authority=${1#*://}
     authority=${authority%%/*}
@@ -254,7 +254,7 @@ roll_out() { # kind name ...
     done
 }
 
-# What an earlier run may have left, with other options or before KEDA was there.
+# Deletes what an earlier run created with other options, or before KEDA was installed.
 forget_alternatives() {
     # shellcheck disable=SC2046  # one word for each name
     [ "$overlay" != production ] || n delete --ignore-not-found >/dev/null \

@@ -8,7 +8,7 @@ from local.isolation import isolated
 
 
 def main() -> int:
-    """Needs nothing but Python until `.venv` is there."""
+    """Needs only Python until `.venv` is there."""
     try:
         python = bootstrap.ensure(development=False)
     except bootstrap.SetupError as error:

@@ -13,7 +13,7 @@ STYLE = (
 
 
 def bars(title: str, values: Mapping[str, float], own: str) -> str:
-    """One horizontal bar for each value; those whose label begins with `own` stand
+    """One horizontal bar for each value. Bars whose label begins with `own` stand
     out."""
     height = TOP + ROW * len(values) + 10
     longest = max(values.values())

@@ -12,12 +12,12 @@ PAGE = ROOT / "docs" / "BENCHMARKS.md"
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print, write; the exit code. Raises ProcessFailed."""
+    """Measure, print and write; returns the exit code. Raises ProcessFailed."""
     options = _parser().parse_args(arguments)
     if lacks_demo("make bench"):
         return 0
     dependencies.install()
-    # Not before: these import the peers' packages, or tell their versions.
+    # Imported late: these import the peers' packages or read their versions.
     from bench import machine, report, rpc, tasks, tracing, whole_path
     from bench.results import Results
     from bench.setting import open_setting

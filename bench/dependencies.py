@@ -1,4 +1,4 @@
-"""The peers' packages, installed into the venv that holds the kit's."""
+"""Installs the peers' packages beside those of the kit."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ STAMP = Path(sys.prefix) / ".installed-bench"
 
 
 def install() -> None:
-    """Install what is pinned, unless it is there. Raises ProcessFailed."""
+    """Install the pinned packages that are missing. Raises ProcessFailed."""
     wanted = REQUIREMENTS.read_text()
     if STAMP.exists() and STAMP.read_text() == wanted:
         return

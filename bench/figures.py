@@ -1,4 +1,4 @@
-"""What is measured, and what is made of several rounds."""
+"""The measured figures, and their medians over several rounds."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Load:
-    """What a load generator saw. Latencies are milliseconds."""
+    """The result of a load generator. Latencies are in milliseconds."""
 
     requests: int
     seconds: float
@@ -20,12 +20,12 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Successes a second."""
+        """Successes per second."""
         return (self.requests - self.failed) / self.seconds
 
     @classmethod
     def of(cls, latencies: Sequence[float], seconds: float, failed: int = 0) -> "Load":
-        """From latencies in seconds, those of failures among them."""
+        """Build from latencies in seconds, those of failures included."""
         ordered = sorted(latencies)
 
         def percentile(q: float) -> float:
@@ -35,36 +35,37 @@ class Load:
         return cls(len(ordered), seconds, failed, p50, p95, p99)
 
     def to_json(self) -> str:
-        """One line, as `from_json` and `post.lua` have it."""
+        """One line of JSON, in the format of `from_json` and `post.lua`."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Load":
-        """The last line of a generator's output."""
+        """Parse the last line of a generator's output."""
         return cls(**json.loads(text.strip().splitlines()[-1]))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One contender in one setting: a round, or the median of all."""
+    """The figures of one contender in one setting: of a round, or the median of all."""
 
     rate: float = 0.0
     p50: float = 0.0
     p95: float = 0.0
     p99: float = 0.0
     cpu: float = 0.0  # seconds per 1,000 requests
-    failed: float = 0.0  # all rounds' failures, not their median
+    failed: float = 0.0  # the failures of all rounds, not their median
 
     @classmethod
     def of(cls, load: Load, cpu_seconds: float = 0.0) -> "Sample":
-        """From one round's load, and the CPU time that all processes took for it."""
+        """Build from one round's load, and the CPU time that all processes used for
+        it."""
         cpu = 1000 * cpu_seconds / load.requests
         return cls(load.rate, load.p50, load.p95, load.p99, cpu, load.failed)
 
 
 def times(ours: Sequence[Sample], theirs: Sequence[Sample]) -> float:
-    """How many times their rate is ours, round by round: both of a pair met the same
-    machine."""
+    """Our rate divided by theirs, round by round: both of a pair ran on the machine in
+    the same state."""
     return median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True))
 
 

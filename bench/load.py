@@ -1,4 +1,4 @@
-"""HTTP load from a process of its own: wrk, or Python where wrk is missing."""
+"""HTTP load from a separate process: wrk, or Python where wrk is missing."""
 
 import shutil
 import subprocess
@@ -13,12 +13,13 @@ SCRIPT = Path(__file__).with_name("post.lua")
 
 
 def generator() -> str:
-    """Which one is used here."""
+    """The name of the generator on this machine."""
     return "wrk" if shutil.which("wrk") else "bench.load_asyncio"
 
 
 def post(url: str, connections: int, seconds: int) -> Load:
-    """POST as fast as answers come, on connections that stay open.
+    """POST as fast as answers come, on connections that stay open. Raises ProcessFailed
+    if nothing was answered.
 
     Raises ProcessFailed when nothing was answered.
     """

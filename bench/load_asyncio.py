@@ -1,6 +1,6 @@
 """HTTP load by raw sockets: `python -m bench.load_asyncio URL CONNECTIONS SECONDS`.
 
-It costs more CPU than wrk, so that contenders look slower than they are.
+It uses more CPU than wrk, so all contenders look slower than they are.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ HEAD = "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r
 
 
 class Connection:
-    """One request after the other, on a new connection if the server has ended the old:
-    nginx does after a thousand."""
+    """Sends one request after another. Opens a new connection when the server has
+    closed the old one: nginx does so after a thousand requests."""
 
     def __init__(self, url: str) -> None:
         self._address = urlsplit(url)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> int:
-        """The status of the answer, which has a Content-Length; reads it to its end."""
+        """Return the status of the answer, and read the body by its Content-Length."""
         if self._streams is None:
             host, port = self._address.hostname, self._address.port
             self._streams = await asyncio.open_connection(host, port)
@@ -39,7 +39,7 @@ class Connection:
         return int(head.split(b" ", 2)[1])
 
     def close(self) -> None:
-        """End it; nothing if there is none."""
+        """Close the connection, if there is one."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None

@@ -20,7 +20,7 @@ MIX = ["/process"] * 8 + ["/process-async"] + [""]
 
 
 def requests(host: str) -> list[bytes]:
-    """The requests of MIX, as they go over the wire."""
+    """The requests of MIX, as bytes."""
     read = f"GET /api/v1/database/records?limit=10 HTTP/1.1\r\nHost: {host}\r\n\r\n"
 
     def post(path: str) -> bytes:
@@ -31,7 +31,7 @@ def requests(host: str) -> list[bytes]:
 
 
 async def ask(url: str, connections: int, seconds: float, rate: float) -> Load:
-    """On each connection one request after the other, at their times."""
+    """Send one request after another on each connection, at their times."""
     parts = urlsplit(url)
     latencies: list[float] = []
     failed = 0

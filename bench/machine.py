@@ -1,4 +1,4 @@
-"""On what a run was made."""
+"""Describes the machine of a run."""
 
 import os
 import platform

@@ -1,4 +1,5 @@
--- The request of every contender, and the figures of a run as one line of JSON.
+-- The request that every contender gets. Prints the figures of a run as one line of
+-- JSON.
 wrk.method = "POST"
 wrk.body = '{"payload":"hello world","description":"uppercase"}'
 wrk.headers["Content-Type"] = "application/json"

@@ -1,4 +1,4 @@
-"""Everything that one run found."""
+"""All results of one run."""
 
 from dataclasses import dataclass, field
 from itertools import chain
@@ -9,7 +9,7 @@ from bench.figures import Sample
 
 @dataclass
 class Results:
-    """Parts that were not run are empty."""
+    """The results by part; a part that was not run is empty."""
 
     machine: dict[str, str]
     calls: rpc.Results = field(default_factory=dict)
@@ -19,7 +19,7 @@ class Results:
 
     @property
     def failed(self) -> int:
-        """Requests that were not answered with success."""
+        """The number of requests without a successful answer."""
         samples: list[Sample] = []
         for request in self.requests.values():
             samples += chain.from_iterable(request.rounds.values())

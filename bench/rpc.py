@@ -16,7 +16,7 @@ IN_FLIGHT = (64, 1)
 
 @dataclass(frozen=True)
 class Client:
-    """A process that calls."""
+    """A calling process."""
 
     label: str
     module: str
@@ -28,7 +28,7 @@ Results = dict[str, dict[int, list[Sample]]]
 
 
 def run(setting: Setting) -> Results:
-    """Every client in turn, round by round."""
+    """Run every client in turn, round by round."""
     responders = [
         setting.kit().services[0],
         setting.peer("responder-faststream", "bench.peers.responder_faststream"),

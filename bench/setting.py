@@ -32,7 +32,7 @@ class Setting:
 
     @property
     def peer_environment(self) -> dict[str, str]:
-        """What the peers are told about the servers."""
+        """The peers' variables with the addresses of the servers."""
         url = self.servers.postgres.url(PEERS).replace("+psycopg2", "+asyncpg")
         return {"PEER_DATABASE_URL": url, "PEER_AMQP_URL": self.rabbitmq.url()}
 
@@ -53,7 +53,9 @@ class Setting:
     def kit(
         self, env: Mapping[str, str] | None = None, state: State | None = None
     ) -> Stack:
-        """The kit's processes: one of each, nginx among them where it is there.
+        """The kit's processes: one of each, and nginx if it is installed. Tracing and
+        the access log are off, as for the peers, unless `env` turns them on. Stacks
+        that run together need a `state` each.
 
         Tracing is off, and so is the access log, as it is for the peers, unless `env`
         says otherwise. Stacks side by side have a `state` each.
@@ -74,7 +76,8 @@ def base_url(app: Server) -> str:
 
 @contextmanager
 def open_setting(seconds: int, rounds: int) -> Iterator[Setting]:
-    """Start PostgreSQL (with fsync), Redis and RabbitMQ; stop and remove them at last.
+    """Start PostgreSQL (with fsync), Redis and RabbitMQ; stop and remove them at the
+    end. Raises ProcessFailed where RabbitMQ is missing.
 
     Raises ProcessFailed where there is no RabbitMQ.
     """
@@ -103,7 +106,7 @@ def open_setting(seconds: int, rounds: int) -> Iterator[Setting]:
 
 @contextmanager
 def running(processes: list[Server]) -> Iterator[None]:
-    """Start all, and stop them one after the other in their order."""
+    """Start all, and stop them one after another in the same order."""
     try:
         start_all(processes)
         yield
@@ -118,5 +121,5 @@ def running(processes: list[Server]) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Progress goes to standard error, the report to standard output."""
+    """Print progress to standard error; the report goes to standard output."""
     print(text, file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ Memory = dict[str, float]
 
 
 def main(arguments: list[str]) -> int:
-    """Print the figures; the exit code."""
+    """Print the figures and return the exit code."""
     parser = argparse.ArgumentParser(prog="bench.soak")
     parser.add_argument("--minutes", type=int, default=60)
     minutes = parser.parse_args(arguments).minutes
@@ -61,7 +61,7 @@ def endure(setting: Setting, kit: Stack, rate: float) -> Iterator[Memory]:
 
 
 def ask(kit: Stack, seconds: float, rate: float) -> Load:
-    """One piece of load, from a process of its own."""
+    """Run one piece of load in a separate process."""
     command = [sys.executable, "-m", "bench.load_mixed", kit.url, str(CONNECTIONS)]
     command += [str(seconds), str(rate)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -71,7 +71,8 @@ def ask(kit: Stack, seconds: float, rate: float) -> Load:
 
 
 def resident(kit: Stack) -> Memory:
-    """Megabytes in RAM of each process of ours, the worker's children by number."""
+    """Resident megabytes of each of our processes; the worker's children have
+    numbers."""
     found = {}
     for app in kit.processes:
         leader = psutil.Process(app.pid)
@@ -83,7 +84,8 @@ def resident(kit: Stack) -> Memory:
 
 
 def report(seen: list[Memory]) -> int:
-    """The memory after the first minutes and at the end; 1 if one has grown."""
+    """Print the memory after the first minutes and at the end. Returns 1 if it has
+    grown."""
     first, last = seen[min(SETTLED, len(seen)) - 1], seen[-1]
     grown = [name for name in first if last[name] > first[name] * GROWTH + MORE]
     print(json.dumps({name: [first[name], last[name]] for name in first}, indent=1))

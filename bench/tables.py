@@ -50,7 +50,7 @@ def requests(results: Mapping[str, whole_path.Result], connections: int) -> str:
 
 
 def memory(results: Mapping[str, whole_path.Result]) -> str:
-    """Part two: the most that each process held."""
+    """Part two: the peak memory of each process."""
     rows = [
         [label, name, f"{megabytes:.0f} MB"]
         for label, result in results.items()

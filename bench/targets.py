@@ -1,4 +1,4 @@
-"""What the kit sets out to reach, and whether a run did."""
+"""The kit's targets, and whether a run reached them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from bench.results import Results
 
 
 class Target(NamedTuple):
-    """A figure and its bound: at least, or with `most` at most."""
+    """A figure and its bound: a minimum, or with `most` a maximum."""
 
     what: str
     bound: float
@@ -19,7 +19,7 @@ class Target(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the figure is on the right side."""
+        """Whether the figure is within its bound."""
         if self.most:
             return self.measured <= self.bound
         return self.measured >= self.bound
@@ -33,7 +33,7 @@ class Target(NamedTuple):
 
 
 def of(results: Results) -> list[Target]:
-    """The targets of those parts that were run."""
+    """The targets of the parts that were run."""
     found: list[Target] = []
     if results.calls:
         found += _rpc(results.calls)

@@ -1,7 +1,7 @@
 """Part three: `POST /process-async`, from acceptance to the stored outcome.
 
-Acceptance is measured while no worker runs. Then a worker starts on what has piled up,
-and completions are counted in the database.
+Acceptance is measured while no worker runs. Then a worker starts on the backlog, and
+completions are counted in the database.
 """
 
 import time
@@ -19,7 +19,8 @@ from local.servers.postgres import DATABASE
 
 WARM_UP = 2  # seconds
 POLL = 0.1  # seconds, until the first completion
-# Then less often: to count is work for PostgreSQL, most where most has been accepted.
+# Then less often, because counting loads PostgreSQL, most of all when many tasks were
+# accepted.
 SAMPLE = 0.5
 SETTLE = 1.5  # seconds after the first completion: children start and connect
 PATIENCE = 60  # seconds for the first completion
@@ -36,8 +37,8 @@ POOLED = "stock Celery, pooled RPC"
 
 @dataclass
 class Contender:
-    """An API, its worker, and where its tasks and rows are; then what was measured:
-    by round, acceptance at 32 connections and completion, and megabytes of the worker's
+    """An API, its worker, and where its tasks and rows are. Holds the results of each
+    round: acceptance at 32 connections, completion, and megabytes of the worker's
     processes, the parent first."""
 
     label: str
@@ -57,7 +58,7 @@ Results = dict[str, Contender]
 
 
 def run(setting: Setting) -> Results:
-    """Every contender in turn, round by round."""
+    """Run every contender in turn, round by round."""
     prefork = {"CELERY_WORKER_CONCURRENCY": "2"}
     threads = {"CELERY_WORKER_POOL": "threads", "CELERY_WORKER_CONCURRENCY": "16"}
     kit = setting.kit(prefork)
@@ -125,15 +126,15 @@ def _round(setting: Setting, contender: Contender, service: App) -> None:
         contender.completed.append(_complete(setting, contender, everything))
         contender.memory = usage.most_resident(worker)
     finally:
-        worker.kill()  # what is left in the queue is thrown away anyway
+        worker.kill()  # the rest of the queue is discarded anyway
         _forget(setting, contender)
 
 
 def _complete(
     setting: Setting, contender: Contender, everything: list[Server]
 ) -> Sample:
-    """Completions a second, from a moment after the first one on, until the time is
-    over or nothing is left."""
+    """Completions per second. Counts from a moment after the first one, until the time
+    is over or nothing is left."""
     query = (
         "SELECT count(*) FILTER (WHERE task_status <> 'Processing'), count(*) "
         f"FROM {contender.records}"

@@ -1,8 +1,8 @@
 """Part four: what tracing costs the whole path, at 10% and at 100%.
 
-Three stacks over the same servers take turns under the same load, so that what else
-the machine does meets all of them. Their collector takes everything and looks at
-nothing: its own work is not what is measured.
+Three stacks on the same servers take turns under the same load, so that other work on
+the machine affects all alike. Their collector accepts everything unread, because its
+own work is not measured.
 """
 
 import secrets
@@ -23,12 +23,12 @@ CONNECTIONS = 32
 SECONDS = 3
 ROUNDS = 9
 OFF = "off"
-# At least this share of the rate without tracing.
+# The lowest accepted share of the rate without tracing.
 BOUNDS = {"10%": 0.70, "100%": 0.45}
 
 
 class Sink(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Answers every export, unread."""
+    """Accepts every export without reading it."""
 
     def service(self, _: Any) -> Any:
         return grpc.unary_unary_rpc_method_handler(self._take)
@@ -61,7 +61,7 @@ Results = dict[str, list[Round]]  # by the share of traces that is kept
 
 
 def run(setting: Setting) -> Results:
-    """Each stack in turn, round by round."""
+    """Run each stack in turn, round by round."""
     server = grpc.server(ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers([Sink()])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -83,7 +83,7 @@ def run(setting: Setting) -> Results:
         for number in range(ROUNDS + 1):
             for name, stack in stacks.items():
                 one = _measure(stack)
-                if number:  # the first warms up
+                if number:  # the first round warms up
                     seen[name].append(one)
                     say(f"tracing {number}/{ROUNDS}  {name}: {one.rate:,.0f} req/s")
     return seen
@@ -98,8 +98,8 @@ def _measure(stack: Stack) -> Round:
 
 
 def shares(results: Results) -> dict[str, float]:
-    """The rate of each as a share of that without tracing, round by round: both of a
-    pair met the same machine."""
+    """Each rate as a share of the rate without tracing, round by round: both of a pair
+    ran on the machine in the same state."""
     return {
         name: median(
             one.rate / off.rate for one, off in zip(rounds, results[OFF], strict=True)

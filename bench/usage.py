@@ -12,7 +12,7 @@ MEGABYTE = 1e6
 
 
 def cpu_seconds(servers: Iterable[Server]) -> float:
-    """CPU time so far of the servers' processes, ended children included."""
+    """CPU time so far of the servers' processes, including ended children."""
     total = 0.0
     for process in (one for server in servers for one in _family(server)):
         try:
@@ -23,8 +23,8 @@ def cpu_seconds(servers: Iterable[Server]) -> float:
 
 
 def most_resident(server: Server) -> list[float]:
-    """Megabytes in RAM that each of its processes has had at the most, the leader
-    first; where the system does not tell, those of now."""
+    """Peak resident megabytes of each of its processes, the leader first. Systems that
+    do not record the peak give the current value."""
     return [_peak(process) / MEGABYTE for process in _family(server)]
 
 

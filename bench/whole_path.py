@@ -31,15 +31,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Result:
-    """The rounds by number of connections, and by process the most megabytes that it
-    held under load."""
+    """The rounds by number of connections, and the peak megabytes of each process under
+    load."""
 
     rounds: dict[int, list[Sample]]
     memory: dict[str, float]
 
 
 def run(setting: Setting) -> dict[str, Result]:
-    """Every contender in turn, round by round."""
+    """Run every contender in turn, round by round."""
     contenders = _contenders(setting)
     names = {process.name: process for one in contenders for process in one.processes}
     with running([*names.values()]):

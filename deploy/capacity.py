@@ -174,7 +174,7 @@ def limits(load: Load, counts: dict[str, int], shared: Shared) -> list[Limit]:
 
 
 def report(load: Load, figures: Measured, shared: Shared) -> str:
-    """For people."""
+    """The report as text."""
     counts = replicas(load, figures)
     connections = counts["fastapi-api"] + 2 * counts["fastapi-celery-worker"]
     connections += sum(counts[name] for name in load.workloads)

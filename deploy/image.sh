@@ -1,10 +1,10 @@
 #!/bin/sh
-# The steps of our Dockerfiles, run where the image is built.
+# Build steps that our Dockerfiles share.
 #
-#   image.sh install FOLDER   packages that the folder's requirements.txt pins
-#   image.sh finish FOLDER    the folder as /app, and packages/ beside what is installed
+#   image.sh install FOLDER   installs the packages of the folder's requirements.txt
+#   image.sh finish FOLDER    copies the folder to /app, and packages/ into the venv
 #
-# CA_CERTIFICATES, PEM, is a CA that signs for the index of packages.
+# CA_CERTIFICATES (PEM) contains a CA to trust for the package index.
 set -eu
 
 install() {
@@ -14,7 +14,8 @@ install() {
         export PIP_CERT=/etc/ssl/certs/ca-certificates.crt
     fi
     [ -d /opt/venv ] || python3 -m venv --without-pip /opt/venv
-    # Wheels only, each by its hash: nothing is compiled, nothing unpinned comes in.
+    # Only wheels, each checked by its hash: nothing is compiled, and nothing unpinned
+    # gets in.
     python3 -m pip --python /opt/venv/bin/python install \
         --no-cache-dir --disable-pip-version-check \
         --require-hashes --only-binary :all: --no-deps -r "$1/requirements.txt"
@@ -28,9 +29,9 @@ finish() {
     rm /app/requirements.txt
     set -- /opt/venv/lib/python3*/site-packages
     cp -r packages/*/src/. "$1"
-    # The root file system is read-only later: bytecode is written now.
+    # Compile bytecode now, because the root file system is read-only later.
     /opt/venv/bin/python -m compileall -q /app "$1"
-    # A clone made under umask 077 is readable to its owner alone.
+    # After a clone under umask 077, only the owner can read the files.
     chmod -R a+rX /app "$1"
 }
 

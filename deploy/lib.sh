@@ -21,7 +21,7 @@ check_number() { # value, option
     [[ $1 =~ ^[1-9][0-9]{0,5}$ ]] || fail "$2: invalid number: $1"
 }
 
-choose_context() { # what will be done there
+choose_context() { # what the script will do
     command -v kubectl >/dev/null || fail "kubectl is not on PATH"
     [ -n "$context" ] || context=$(kubectl config current-context 2>/dev/null) ||
         fail "kubectl has no current context: name one with --context"
@@ -48,16 +48,17 @@ is_at_least_1_31() { # 1.31
 has_crd() { k get crd "$1" >/dev/null 2>&1; }
 has_secret() { n get secret "$1" >/dev/null 2>&1; }
 
-# Names of the services, which are also those of their images: services/*/*-pod.yaml.
+# Prints the names of the services, from services/*/*-pod.yaml. Their images have the
+# same names.
 services() {
     sed -n 's/^ *image: \(.*\):.*/\1/p' "$root"/services/*/*-pod.yaml 2>/dev/null || true
 }
 
-# Letters and digits only: URLs and configuration files contain them.
+# Letters and digits only, because URLs and configuration files contain the result.
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# Passed in files: other users can see the arguments of a process.
-create_secret() { # name, then key and value by turns
+# Passes values in files, because other users can see the arguments of a process.
+create_secret() { # name, then pairs of key and value
     local name=$1 arguments=()
     shift
     mkdir -p "$work/secret"
@@ -72,12 +73,13 @@ create_secret() { # name, then key and value by turns
     say "created secret $name"
 }
 
-replace_secret() { # as create_secret
+replace_secret() { # arguments of create_secret
     n delete secret "$1" --ignore-not-found >/dev/null
     create_secret "$@"
 }
 
-# The documents of standard input that belong to a stage; the first has no label.
+# Prints the documents of standard input that belong to a stage. Those of the first
+# stage have no label.
 documents() { # first, migration or application
     awk -v wanted="$1" '
         function flush() {
@@ -93,7 +95,7 @@ documents() { # first, migration or application
     '
 }
 
-# Names of the objects of a kind on standard input.
+# Prints the names of all objects of a kind on standard input.
 names() { # kind
     awk -v wanted="$1" '
         /^---$/ { kind = "" }
@@ -103,7 +105,7 @@ names() { # kind
     '
 }
 
-# Why a workload is not ready: its pods, their events, the end of their logs.
+# Shows why a workload is not ready: its pods, their events, the end of their logs.
 explain() { # value of app.kubernetes.io/name
     local selector=app.kubernetes.io/name=$1
     {

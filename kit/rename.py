@@ -44,8 +44,9 @@ def rename(tree: Tree, name: Name) -> str:
             text = tree.read(path)
         except NotText:
             continue
-        if renamed(text) != text:  # lines have other lengths now
-            tree.write(path, formatted(tree.root, path, renamed(text)))
+        new = renamed(text)
+        if new != text:  # lines have other lengths now
+            tree.write(path, formatted(tree.root, path, new))
     if not project.is_renamed():
         _begin_changelog(tree)
     changed = len(tree.changes)
@@ -73,7 +74,13 @@ def whole_words(words: Mapping[str, str]) -> Rename:
 
     longest_first = sorted(words, key=len, reverse=True)
     found = re.compile("|".join(map(pattern, longest_first)))
-    return lambda text: found.sub(lambda match: words[match[0]], text)
+
+    def renamed(text: str) -> str:
+        if not any(word in text for word in words):  # which is much faster
+            return text
+        return found.sub(lambda match: words[match[0]], text)
+
+    return renamed
 
 
 def project_files(tree: Tree) -> Iterator[str]:

@@ -28,7 +28,10 @@ TESTS = {
         "tests/unit/test_root.py",
     ),
     "tests/chaos": ("tests/unit/test_chaos_ledger.py",),
-    "tests/hostile": ("tests/e2e/data/test_hostile.py",),
+    "tests/hostile": (
+        "tests/e2e/data/test_event_loop.py",
+        "tests/e2e/data/test_hostile.py",
+    ),
 }
 
 

@@ -26,13 +26,14 @@ LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
 HADOLINT = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 NO_TESTS = 5  # pytest's exit code
 
-# The parts that take a minute or more, the longest first.
+# The parts that take about a minute or more, the longest first.
 LONG = (
     "tests root integration",
     "tests root e2e",
     "tests chassis integration",
     "tests backend integration",
     "tests kit unit",
+    "tests root unit",
 )
 
 # What runs in production, for bandit.

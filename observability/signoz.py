@@ -22,8 +22,8 @@ class Panel(NamedTuple):
 
 
 class Alert(NamedTuple):
-    """Fires while the query is above `above` for five minutes; `runbook` is the
-    heading to read."""
+    """Fires while the query is above `above` for five minutes; `runbook` is a heading
+    of the runbook."""
 
     name: str
     query: str
@@ -56,7 +56,8 @@ def latest(metric: str, by: str, where: str = "") -> str:
 
 HTTP = "http.server.request.duration"
 RPC = "rpc.client.call.duration"
-# By OpenTelemetry's instrumentation of Celery, whose buckets are of no use for seconds.
+# OpenTelemetry's instrumentation of Celery records this; its buckets are useless for
+# seconds.
 TASK_TIME = "flower.task.runtime.seconds"
 ENDED = "app.tasks.ended"
 QUEUE = "messaging.destination.name"
@@ -188,7 +189,7 @@ ALERTS = [
 
 
 def dashboard() -> dict[str, Any]:
-    """What "New dashboard, Import JSON" takes."""
+    """The JSON for "New dashboard, Import JSON"."""
     widgets = [
         {
             "id": f"panel-{number}",
@@ -215,7 +216,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def alerts() -> list[dict[str, Any]]:
-    """Bodies for SigNoz's `POST /api/v1/rules`, one each."""
+    """The body of a `POST /api/v1/rules` to SigNoz for each alert."""
     return [
         {
             "alert": alert.name,
@@ -252,7 +253,7 @@ def _query(text: str, legend: str) -> dict[str, Any]:
 
 
 def files() -> dict[Path, str]:
-    """The files to import, and their text."""
+    """The files to import, with their text."""
     return {
         FOLDER / "signoz-dashboard.json": json.dumps(dashboard(), indent=2) + "\n",
         FOLDER / "signoz-alerts.json": json.dumps(alerts(), indent=2) + "\n",

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Writes what RabbitMQ imports at each start: definitions.json, and users from variables.
+# Starts RabbitMQ. Before that it writes what RabbitMQ imports: definitions.json, and
+# users from these variables.
 #
-#   RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS         of API, worker and services
-#   RABBITMQ_MANAGEMENT_USER, RABBITMQ_MANAGEMENT_PASS   of people, for the management
-#                                                        pages; without it the first
-#                                                        user is administrator
+#   RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS         for API, worker and services
+#   RABBITMQ_MANAGEMENT_USER, RABBITMQ_MANAGEMENT_PASS   for people, who read the
+#                                                        management pages; without it,
+#                                                        the first user is administrator
 #
 # Either password may come from a file: RABBITMQ_DEFAULT_PASS_FILE,
-# RABBITMQ_MANAGEMENT_PASS_FILE.
-# With definitions to import, RabbitMQ itself makes no default user.
+# RABBITMQ_MANAGEMENT_PASS_FILE. RabbitMQ creates no default user when it imports
+# definitions.
 set -euo pipefail
 
 give_up() {
@@ -16,7 +17,7 @@ give_up() {
     exit 1
 }
 
-password() { # NAME: the value of NAME, or what the file of NAME_FILE holds
+password() { # NAME: the value of NAME, or the content of the file NAME_FILE
     local file="${1}_FILE"
     if [[ -n ${!file:-} ]]; then cat "${!file}"; else printf '%s' "${!1:-}"; fi
 }
@@ -67,7 +68,7 @@ if [[ ${1:-} == rabbitmq-server ]]; then
 fi
 unset "${!RABBITMQ_DEFAULT_@}" "${!RABBITMQ_MANAGEMENT_@}"
 
-# Erlang shall be process 1, so that SIGTERM reaches it. The command that Debian's own
-# package puts on the PATH would stand in between; elsewhere there is no such folder.
+# Erlang must be process 1, so that SIGTERM reaches it. Debian's package puts a wrapper
+# on the PATH, which would stay in between. Other systems do not have this folder.
 export PATH=/usr/lib/rabbitmq/bin:$PATH RUNNING_UNDER_SYSTEMD=true
 exec docker-entrypoint.sh "$@"

@@ -1,4 +1,4 @@
-"""Servers for the tests of the whole system, and clocks that do not delay them."""
+"""Servers for the tests of the whole system, with short times."""
 
 import os
 

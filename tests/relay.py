@@ -1,4 +1,4 @@
-"""A port of one's own in front of a server, for faults of the network between."""
+"""A separate port in front of a server, for network faults between."""
 
 import socket
 import threading
@@ -9,8 +9,10 @@ from local.ports import free_port
 
 
 class Relay:
-    """Passes on what arrives. Who connects to `port` is known by it, and by nobody
-    else's connections to the same server.
+    """Forwards what arrives. Only clients that connect to `port` see its faults, not
+    other connections to the same server. While `requests` or `answers` is cleared,
+    nothing passes in that direction. The bytes are held back, not lost: TCP would send
+    them again when the network recovers.
 
     While `requests` or `answers` is cleared, nothing passes in that direction. It is
     kept back, not lost: TCP would send it again when the network is whole.
@@ -22,7 +24,7 @@ class Relay:
         self.requests, self.answers = threading.Event(), threading.Event()
         self.mend()
         self._open: list[socket.socket] = []
-        #: Connections that were ended as they came, since `refuse`.
+        #: Connections that were closed as they came, since `refuse`.
         self.refused = 0
         self._is_refusing = False
         self._lock = threading.Lock()
@@ -51,7 +53,7 @@ class Relay:
         threading.Thread(target=self._accept, args=[listener], daemon=True).start()
 
     def close(self) -> None:
-        """Ends every connection, and refuses further ones."""
+        """Closes every connection, and refuses further ones."""
         with self._lock:
             for each in self._open:
                 try:
@@ -61,13 +63,13 @@ class Relay:
                 each.close()
 
     def refuse(self) -> None:
-        """Ends every connection, and counts and ends further ones, until `open`."""
+        """Closes every connection, and counts and closes further ones, until `open`."""
         self.close()
         self.refused, self._is_refusing = 0, True
         self._listen()
 
     def mend(self) -> None:
-        """Lets everything pass."""
+        """Lets everything pass again."""
         self.requests.set()
         self.answers.set()
 
@@ -84,7 +86,7 @@ class Relay:
             try:
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
-                client.close()  # the server is gone, which the client shall see
+                client.close()  # the server is gone, and the client must notice
                 continue
             with self._lock:
                 if listener.fileno() < 0:  # closed since it accepted this one

@@ -1,4 +1,4 @@
-"""A service for tests of the machinery; no deployment has it."""
+"""A service for tests of the kit itself; no deployment has it."""
 
 from functools import cached_property
 from typing import Annotated
@@ -33,7 +33,7 @@ class EchoSettings(Settings):
 
     @cached_property
     def services(self) -> ServiceRegistry:
-        """The one."""
+        """The only service."""
         return ServiceRegistry((Service("echo", self.echo_queue),))
 
 
@@ -62,7 +62,7 @@ async def process_echo(request: DataRequest, service: EchoDep) -> Response:
 async def process_echo_async(
     request: AsyncDataRequest, service: EchoDep, response: Response
 ) -> TaskResult:
-    """Answer later."""
+    """Accept, and answer later."""
     result = await service.accept(request)
     response.headers["Location"] = f"{PROCESS}-async/{result.task_id}"
     return result

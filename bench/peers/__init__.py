@@ -1,1 +1,1 @@
-"""The same work, built the way users build it today."""
+"""The same work, built in the ways that are usual today."""

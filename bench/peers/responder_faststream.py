@@ -11,7 +11,7 @@ QUEUE = "peer_faststream"
 
 
 async def handle(request: dict[str, Any]) -> dict[str, Any]:
-    """What is returned is the reply."""
+    """Return the reply."""
     return {"status": "success", "output": request["payload"].upper()}
 
 

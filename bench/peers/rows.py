@@ -59,7 +59,7 @@ class Request(BaseModel):
 
 
 class Result(BaseModel):
-    """What the caller is told."""
+    """The answer to the caller."""
 
     task_id: str
     task_status: str
@@ -67,9 +67,9 @@ class Result(BaseModel):
 
 
 async def create_tables() -> None:
-    """Make the tables unless they are there."""
+    """Create the tables that are missing."""
     async with engine.begin() as connection:
-        # Peers that start together would make them at the same time.
+        # Peers that start together would create them at the same time.
         await connection.execute(text("SELECT pg_advisory_xact_lock(1)"))
         await connection.run_sync(SQLModel.metadata.create_all)
 

@@ -12,7 +12,7 @@ from bench.peers.stock_celery import process
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """The tables must be there."""
+    """Create the tables."""
     await create_tables()
     yield
 

@@ -1,4 +1,4 @@
-"""Clients that do nothing but call: `python -m bench.rpc_clients.NAME CALLS SECONDS`.
+"""Clients that only call: `python -m bench.rpc_clients.NAME CALLS SECONDS`.
 
 Each keeps CALLS calls in flight for SECONDS, checks every reply, and prints a `Load`.
 """

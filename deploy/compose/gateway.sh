@@ -1,21 +1,21 @@
 #!/bin/sh
-# Runs nginx with nginx_config.conf before every API that Docker's DNS knows, and reloads
-# it when these change. Old workers finish their requests.
+# Runs nginx, with nginx_config.conf, in front of every API that Docker's DNS knows.
+# Reloads nginx when the APIs change. Old workers finish their requests.
 #
 #   gateway.sh             start (the container's entrypoint)
-#   gateway.sh leave IP    send that API nothing more; returns when its requests are done
+#   gateway.sh leave IP    send that API no new requests, and wait for its running ones
 #   gateway.sh join IP     send it requests again
 #
-# nginx itself looks a name up only when it starts. `server ... resolve` would need
-# nginx 1.27.3; a variable in proxy_pass gives up kept-alive connections and the memory
-# of failing servers. This works with every version.
+# nginx looks names up only when it starts. `server ... resolve` needs nginx 1.27.3. A
+# variable in proxy_pass loses kept-alive connections and forgets which servers fail.
+# This script works with every version.
 set -eu
 
 TEMPLATE=/gateway/nginx_config.conf
 MAIN=/tmp/nginx.conf
 SITE=/tmp/site.conf
-APPLIED=/tmp/applied # addresses that the configuration has
-LEFT=/tmp/left       # addresses that shall get nothing
+APPLIED=/tmp/applied # addresses in the running configuration
+LEFT=/tmp/left       # addresses that get no requests
 
 trusted() { # directives for NGINX_TRUSTED_PROXIES
     proxies=$(echo "${NGINX_TRUSTED_PROXIES:-}" | tr , ' ')
@@ -56,13 +56,13 @@ http {
 END
 }
 
-addresses() { # of the APIs that take requests, one a line
+addresses() { # of the APIs that get requests, one per line
     getent ahostsv4 "$API_HOST" | awk '$2 == "STREAM" {print $1}' | sort -u |
         grep -vxF -f "$LEFT" || true
 }
 
 render() { # ADDRESSES
-    # The template says `server ${API_UPSTREAM};`, which holds for several too.
+    # The template's `server ${API_UPSTREAM};` becomes one `server` per address.
     API_UPSTREAM=$(for ip in $1; do printf '; server %s:%s' "$ip" "$API_PORT"; done)
     export API_UPSTREAM="${API_UPSTREAM#; server }"
     names=$(env | sed -n 's/^\(NGINX_[A-Z_]*\|CORS_[A-Z_]*\|API_UPSTREAM\)=.*/${\1}/p')
@@ -75,16 +75,16 @@ test_config() {
     nginx -c "$MAIN" -e stderr -t -q
 }
 
-apply() { # what is other than it was; nginx is process 1
+apply() { # new addresses, if there are any; nginx is process 1
     now=$(addresses)
-    # No address at all: DNS or every API is away, and will be back.
+    # No address means that DNS or all APIs are down for a while: change nothing.
     if [ -n "$now" ] && [ "$now" != "$(cat "$APPLIED")" ]; then
         render "$now"
         test_config && kill -HUP 1
     fi
 }
 
-workers() { # process ids
+workers() { # the process ids of nginx's workers
     awk '/^Name:/ {name = $2} /^PPid:/ && name == "nginx" && $2 == 1 {print FILENAME}' \
         /proc/[0-9]*/status 2>/dev/null | tr -dc '0-9\n'
 }
@@ -93,8 +93,8 @@ start() {
     : >"$LEFT"
     until now=$(addresses) && [ -n "$now" ]; do sleep 0.5; done
     render "$now"
-    # Since nginx 1.27.4: idle clients are left connected for a moment after a reload,
-    # so that none sends a request into a connection that is being closed.
+    # nginx 1.27.4 and newer keep idle connections open for a moment after a reload, so
+    # that no client sends a request on a connection that nginx closes.
     write_main "keepalive_min_timeout 5s;"
     test_config 2>/dev/null || write_main ""
     while sleep 1; do apply || echo "gateway: could not apply a change"; done &

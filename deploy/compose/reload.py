@@ -21,7 +21,7 @@ GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 
 
 def snapshot(folders: list[Path]) -> dict[Path, int]:
-    """When each Python file was changed."""
+    """The modification time of each Python file."""
     return dict(chain.from_iterable(map(_times, folders)))
 
 

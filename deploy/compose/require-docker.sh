@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says what is missing for containers, and what to do. Takes the Compose command.
+# Checks that Docker works, and explains what to do if not. Takes the Compose command.
 if ! command -v docker >/dev/null; then
     echo "Docker is not on this machine: install it (https://docs.docker.com/engine/install/)," >&2
     echo "or run everything without containers: make run." >&2

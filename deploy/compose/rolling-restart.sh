@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Restarts every API container, one after the other, without a failed request.
 #
-#   deploy/compose/rolling-restart.sh              the containers as they are
-#   deploy/compose/rolling-restart.sh --recreate   new ones, of the image as it is now
+#   deploy/compose/rolling-restart.sh              the same containers
+#   deploy/compose/rolling-restart.sh --recreate   new containers of the current image
 #
-# Needs two or more. Set COMPOSE to the command and files that started them, if these
-# are others than those of `make scale`.
+# Needs at least two APIs. If you did not start them with `make scale`, set COMPOSE to
+# the command and files that you used.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-READY=60 # seconds that an API may need
+READY=60 # seconds that an API may take to become ready
 
 files="-f docker-compose.yml -f deploy/compose/docker-compose.scale.yml"
 default=docker-compose
@@ -35,7 +35,7 @@ wait_ready() { # CONTAINER
     done
 }
 
-replace() { # CONTAINER: prints the one that stands in its place
+replace() { # CONTAINER: prints the id of its replacement
     docker stop "$1" >/dev/null
     docker rm "$1" >/dev/null
     local others

@@ -12,12 +12,12 @@ from kit.tree import SKIPPED, Tree
 
 Snapshot = dict[str, tuple[int, bytes]]
 
-# No team uses such names, so they are free in every copy, whatever it has generated and
+# No team uses such names, so they are free in every copy, whatever it contains and
 # whatever its name.
 SERVICE, OTHER, RESOURCE, TASK = "trial-price", "trial_stock", "trial-bill", "trial-job"
 PROJECT, OTHER_PROJECT = "trial-orders", "trial-shop"
 
-# The identity that git asks for, whatever the machine's configuration.
+# An identity for git, independent of the machine's configuration.
 IDENTITY = {
     **{f"GIT_{who}_NAME": "somebody" for who in ("AUTHOR", "COMMITTER")},
     **{f"GIT_{who}_EMAIL": "somebody@example.org" for who in ("AUTHOR", "COMMITTER")},
@@ -28,7 +28,7 @@ HAS_DEMO = demo.NAME.snake in service.registered(Tree(commands.ROOT))
 
 
 def copy_project(target: Path) -> Path:
-    """Copy what git would keep of the project, including a team's additions."""
+    """Copy the files that git would track, including a team's additions."""
     for path in project_files(Tree(commands.ROOT)):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(commands.ROOT / path, target / path)
@@ -47,7 +47,7 @@ def snapshot(root: Path) -> Snapshot:
 
 
 def python(root: Path, *arguments: str, **env: str) -> str:
-    """Run our Python in a copy, with the copy's modules and our packages; returns the
+    """Run our Python in a copy, with the copy's modules and our packages. Returns the
     output."""
     result = subprocess.run(
         [sys.executable, *arguments],

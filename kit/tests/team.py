@@ -1,5 +1,5 @@
-"""What a team writes in the walk of `e2e/test_two_days.py`, and where the kit's own
-stories can run."""
+"""What a team writes in `e2e/test_two_days.py`, and where the kit's own stories can
+run."""
 
 import shutil
 import subprocess
@@ -19,14 +19,15 @@ IS_TAKEN = (
     or (ROOT / "backend/app/models/order.py").exists()
 )
 
-# A project has a name, no demo, or a service or a table of these names already.
+# The reason to skip: the project has another name, no demo, or a service or table with
+# these names.
 in_the_kit = pytest.mark.skipif(
     is_renamed() or not HAS_DEMO or IS_TAKEN, reason="this is a project, not the kit"
 )
 
 
 def write(project: Path, step: str) -> None:
-    """Put what a folder of snippets has at its places."""
+    """Copy a folder of snippets to their places."""
     folder = SNIPPETS / step
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix in (".py", ".md"):

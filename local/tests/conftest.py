@@ -1,3 +1,3 @@
-"""The servers of the plugin, for tests of the library itself."""
+"""The plugin's servers, for tests of the library itself."""
 
 pytest_plugins = ["local.pytest_plugin"]

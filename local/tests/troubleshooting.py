@@ -1,4 +1,4 @@
-"""What docs/TROUBLESHOOTING.md says about a message, for the tests of all parts."""
+"""The entries of docs/TROUBLESHOOTING.md, for the tests of all parts."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ PAGE = ROOT / "docs" / "TROUBLESHOOTING.md"
 
 
 def rows() -> Iterator[tuple[str, str]]:
-    """Each quoted message of the page's tables, and what to do."""
+    """Each quoted message in the page's tables, and its explanation."""
     for line in PAGE.read_text().splitlines():
         cells = line.strip("| ").split(" | ")
         if line.startswith("|") and len(cells) > 1:
@@ -18,7 +18,7 @@ def rows() -> Iterator[tuple[str, str]]:
 
 
 def explanation(said: str) -> str:
-    """What to do about a message; fails where the page lacks its words."""
+    """The page's advice about a message; fails if the page does not quote its words."""
     words = " ".join(said.split())
     found = [
         do

@@ -1,7 +1,7 @@
-"""The whole system under load while each of its parts is broken in turn, and an
-account at the end in which nothing may be missing: `make chaos`.
+"""The whole system under load while each of its parts is broken in turn: `make chaos`.
+At the end, an account must show that nothing is missing.
 
-`system` is what is broken, `faults` how and when, `clients` who asks meanwhile;
-`ledger` holds what they were told against what is `stored`, `held` and `logs` look at
-the processes, `record` and `report` write it down.
+`system` is the system, `faults` are the faults and their order, `clients` send the
+requests. `ledger` compares the clients' answers with what is `stored`. `held` and
+`logs` inspect the processes; `record` and `report` write the results.
 """

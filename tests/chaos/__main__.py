@@ -1,4 +1,5 @@
-"""`python -m tests.chaos`: break everything in turn, then look whether all is there."""
+"""`python -m tests.chaos`: break everything in turn, then check that nothing is
+missing."""
 
 import argparse
 import secrets
@@ -17,13 +18,13 @@ from tests.e2e.client import wait_for
 
 PAGE = ROOT / "docs" / "RESILIENCE.md"
 WARM_UP = 8.0  # seconds
-SETTLE = 3.0  # seconds after each recovery: what fails later is seen
-DRAIN = 150.0  # seconds: above the visibility timeout and the retries' delays
+SETTLE = 3.0  # seconds after each recovery, to see later failures
+DRAIN = 150.0  # seconds: more than the visibility timeout and the retries' delays
 QUEUE = "data_queue"
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 1 if anything is missing."""
+    """Run everything; returns the exit code, 1 if anything is missing."""
     options = _parser().parse_args(arguments)
     seed = secrets.randbelow(10_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)

@@ -1,7 +1,7 @@
-"""Clients as the contract has them: steady, patient, and telling what they saw.
+"""Clients that follow the contract: steady, patient, and recording what they saw.
 
-A request with a key is sent again until it is answered well, and so is one that only
-reads. Any other POST is sent once: whether it was done cannot be known.
+They repeat a request until it succeeds if it has a key or only reads. They send any
+other POST once, because its outcome cannot be known.
 """
 
 import itertools
@@ -22,14 +22,15 @@ from tests.chaos.system import READ_TIMEOUT
 from tests.e2e.client import LOGS, PROCESS, PROCESS_ASYNC, RECORDS
 from tests.e2e.threads import Threads
 
-PATIENCE = 90.0  # seconds for which something is sent again
-PAUSE = 0.5  # seconds before that, where the answer names none
-# nginx waits for an API to take the connection, then for its answer; some slack.
+PATIENCE = 90.0  # seconds during which a request is repeated
+PAUSE = 0.5  # seconds before a repetition, if the answer names none
+# The time that nginx waits for a connection to an API, then for its answer, with some
+# slack.
 DEADLINE = READ_TIMEOUT + 2 * 2 + 1
 CONTRACT = {400, 404, 405, 409, 413, 415, 422, 429, 502, 503, 504}
 
 SYNC, ASYNC, KEYED, READERS, FAULTY = 5, 3, 4, 2, 1  # threads
-PERIOD = 0.12  # seconds between two requests of one of them
+PERIOD = 0.12  # seconds between two requests of one thread
 POISON_PERIOD = 4.0
 
 BAD_INPUT: list[tuple[str, bytes, int]] = [
@@ -42,7 +43,7 @@ BAD_INPUT: list[tuple[str, bytes, int]] = [
 
 
 class Clients(Threads):
-    """Ask from entry to exit; `attempts` and `works` grow meanwhile."""
+    """Send requests from entry to exit; `attempts` and `works` grow meanwhile."""
 
     def __init__(self, url: str, seed: int) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class Clients(Threads):
         ]
 
     def recovered(self) -> float:
-        """Have something done in both ways; the moment when both are.
+        """Wait until requests of both kinds succeed; returns that moment.
 
         Raises:
             AssertionError: not within PATIENCE.
@@ -109,11 +110,11 @@ class Clients(Threads):
             self._repeat(work)
 
     def _repeat(self, work: Work) -> None:
-        """Send the same once more: the answer is the first one's."""
+        """Send the same again: the answer must equal the first one."""
         first = work.answer
         answer = self._send(work)
         if answer is None or answer.status_code >= 400:
-            return  # only that it may fail: Redis may just be gone
+            return  # it may fail, because Redis may be down
         if answer.json() != first:
             self.breaches.append(f"another answer for the same key: {work.task_id}")
 
@@ -124,7 +125,7 @@ class Clients(Threads):
             paths += [f"{RECORDS}/{chance.choice(done).task_id}"] * 4
         path = chance.choice(paths)
         answer = self._until_answered(lambda: self._attempt("GET", path))
-        if answer is None and path != "/health":  # which is 503 for as long as it is so
+        if answer is None and path != "/health":  # which answers 503 all that time
             self.breaches.append(f"GET {path} was not answered well")
 
     def _bad_input(self, chance: random.Random) -> None:
@@ -136,7 +137,7 @@ class Clients(Threads):
             self.breaches.append(f"{body!r} was answered {answer.status_code}")
 
     def _state(self, work: Work) -> str:
-        """Of accepted work; waits a few seconds for its end."""
+        """The state of accepted work; waits a few seconds for its end."""
         path = f"{PROCESS_ASYNC}/{work.task_id}?wait=5"
         answer = self._until_answered(lambda: self._attempt("GET", path))
         if answer is None:
@@ -161,7 +162,8 @@ class Clients(Threads):
         return answer
 
     def _until_answered(self, send: Callable[[], Response | None]) -> Response | None:
-        """The success; None if there is none within PATIENCE, or can be none."""
+        """The successful answer; None if there is none within PATIENCE, or can be
+        none."""
         until = time.monotonic() + PATIENCE
         while True:
             answer = send()
@@ -179,7 +181,7 @@ class Clients(Threads):
     def _attempt(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> Response | None:
-        """One request, noted; None if it was not answered."""
+        """Send and record one request; None if it was not answered."""
         what = f"{method} {path.partition('?')[0]}"
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -202,10 +204,10 @@ class Clients(Threads):
             self.breaches.append(f"{attempt.what} took {attempt.seconds:.1f} s")
 
     def _problem(self, what: str, answer: Response) -> str:
-        """Its code; what is no error of the contract is a breach."""
+        """The problem's code. An error outside the contract counts as a breach."""
         said = f"{what}: {answer.status_code} {answer.text[:200]}"
         if what == "GET /health" and answer.status_code == 503:
-            return "health"  # the same body as with 200, and that is its contract
+            return "health"  # the contract gives it the same body as a 200
         try:
             problem = answer.json()
             named = problem["request_id"] == answer.headers["X-Request-ID"] != ""
@@ -222,7 +224,8 @@ class Clients(Threads):
 
 
 class Poisoner(Threads):
-    """Puts what is no request into the queue now and then, from entry to exit.
+    """Puts invalid messages into the queue now and then, from entry to exit. `sent` are
+    those that RabbitMQ confirmed; `tried` also those that it may have received.
 
     `sent` is what RabbitMQ confirmed; `tried` also what it may have got.
     """
@@ -248,5 +251,5 @@ class Poisoner(Threads):
                         message, routing_key="data_queue", timeout=5
                     )
             except (OSError, amqp.AMQPError):
-                continue  # RabbitMQ is what is broken just now
+                continue  # RabbitMQ is down just now
             self.sent.add(body)

@@ -1,4 +1,4 @@
-"""What is done to each part, and in which order."""
+"""The faults of each part, and their order."""
 
 import random
 import signal
@@ -18,7 +18,8 @@ Act = Callable[[System, float], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """`act` breaks a part for some seconds and returns when it is back.
+    """`act` breaks a part for some seconds and returns when it is back. `part` is the
+    component; a short run breaks each once.
 
     `part` is the component, of which a short run breaks each once.
     """
@@ -27,10 +28,10 @@ class Fault:
     name: str
     act: Act
     longest: float = 6.0  # seconds
-    planned: bool = False  # nobody shall notice
+    planned: bool = False  # no client may notice
 
     def seconds(self, chance: random.Random) -> float:
-        """How long it lasts in this run."""
+        """How long the fault lasts in this run."""
         return round(chance.uniform(self.longest / 2, self.longest), 1)
 
 
@@ -78,7 +79,7 @@ def _hang_child(system: System, seconds: float) -> None:
     try:
         child.resume()
     except psutil.NoSuchProcess:
-        pass  # the worker has killed it, for its task took too long
+        pass  # the worker has killed it, because its task took too long
 
 
 def _flush(system: System, _: float) -> None:
@@ -101,7 +102,7 @@ def _partition(pick: Callable[[System], Relay], way: str) -> Act:
 
 
 def _roll(system: System, _: float) -> None:
-    """SIGTERM for all of ours, one after the other, as a rollout does."""
+    """Send SIGTERM to all of our processes in turn, like a rollout."""
     for api in system.stack.apis:
         with system.broken(api):
             system.leave_gateway(api.port)

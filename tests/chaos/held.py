@@ -1,4 +1,4 @@
-"""What processes hold: memory, threads, descriptors, connections."""
+"""The resources of processes: memory, threads, descriptors, connections."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from tests.chaos.system import System
 
 MEGABYTE = 1e6
 
-# A process that was restarted, or has used every path of its code, holds some more than
-# one that has just begun; what leaks goes beyond that in minutes of load.
+# The allowed growth. A process that was restarted, or has used all of its code, holds a
+# little more than a fresh one. A leak exceeds this within minutes of load.
 MORE_MEMORY, MORE_THREADS, MORE_DESCRIPTORS = 30.0, 8, 24
 
 
 @dataclass(frozen=True)
 class Held:
-    """Of one process."""
+    """The resources of one process."""
 
     megabytes: float
     threads: int
@@ -26,7 +26,7 @@ class Held:
 
     @classmethod
     def by(cls, process: psutil.Process) -> "Held":
-        """What it holds now."""
+        """The current resources."""
         return cls(
             process.memory_info().rss / MEGABYTE,
             process.num_threads(),
@@ -36,7 +36,7 @@ class Held:
 
 
 def processes(system: System) -> dict[str, Held]:
-    """Each process of ours, the worker's children by number."""
+    """Each of our processes; the worker's children have numbers."""
     found = {}
     ours = [app for app in system.stack.processes if app is not system.nginx]
     for app in ours:
@@ -48,7 +48,7 @@ def processes(system: System) -> dict[str, Held]:
 
 
 def connections(system: System) -> dict[str, int]:
-    """Clients of each server."""
+    """The client connections of each server."""
     return {
         "PostgreSQL": _sessions(system),
         "Redis": _clients(system.redis),
@@ -75,7 +75,7 @@ def _sessions(system: System) -> int:
 
 
 def grown(before: dict[str, Held], after: dict[str, Held]) -> list[str]:
-    """What holds more than it may."""
+    """The processes that hold more than they may."""
     findings = []
     for name, then in before.items():
         now = after.get(name)

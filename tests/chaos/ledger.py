@@ -1,4 +1,4 @@
-"""What clients asked and were told, held against what is stored."""
+"""Compares what clients sent and received with what is stored."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ class Attempt(NamedTuple):
     seconds: float
     what: str
     status: int | None  # None: the connection was closed without an answer
-    code: str  # of the problem, or what broke
+    code: str  # of the problem, or of the connection's failure
 
     @property
     def failed(self) -> bool:
@@ -23,14 +23,15 @@ class Attempt(NamedTuple):
 
 @dataclass
 class Work:
-    """Something that a client wants done once, by one attempt or, with a key, several.
+    """Work that a client wants done once, by one attempt or, with a key, several.
+    `payload` is unique to it. `answer` is the body of the first success.
 
     `payload` is its own and nobody else's. `answer` is the body of the first success.
     """
 
     payload: str
     later: bool  # by process-async
-    refused: bool = False  # asks for what the service refuses
+    refused: bool = False  # the service must refuse it
     key: str | None = None
     statuses: list[int | None] = field(default_factory=list)
     task_id: str = ""
@@ -43,7 +44,7 @@ class Work:
 
     @property
     def output(self) -> str:
-        """What must come out."""
+        """The expected output."""
         return self.payload[::-1]
 
 
@@ -63,7 +64,7 @@ class Row(NamedTuple):
 
 
 def audit(works: Sequence[Work], rows: Iterable[Row]) -> list[str]:
-    """Every way in which promises and records differ; none if all is well."""
+    """All differences between promises and records; empty if there are none."""
     known = {work.payload: work for work in works}
     stored: dict[str, list[Row]] = defaultdict(list)
     findings = []
@@ -79,7 +80,7 @@ def audit(works: Sequence[Work], rows: Iterable[Row]) -> list[str]:
 
 
 def _judge(work: Work, rows: list[Row]) -> Iterator[str]:
-    # Without a key each attempt may have been done, whatever was answered.
+    # Without a key, any attempt may have been done, whatever its answer.
     most = 1 if work.key or work.answer else len(work.statuses)
     if len(rows) > most:
         yield f"stored {len(rows)} times"
@@ -109,7 +110,8 @@ def _ending(work: Work, row: Row) -> Iterator[str]:
 
 
 def count(works: Iterable[Work]) -> dict[str, int]:
-    """How much of what there was."""
+    """The number of works by kind, and of those that never succeeded or were
+    repeated."""
     found: Counter[str] = Counter()
     for work in works:
         kind = "asynchronous" if work.later else "synchronous"
@@ -127,8 +129,9 @@ def audit_dead_letters(
     letters: Iterable[tuple[str, str]],
     works: Iterable[Work],
 ) -> list[str]:
-    """The dead-letter queue holds the poison, all of it, and besides only requests that
-    nobody took before their deadline; `letters` are (reason, body)."""
+    """The dead-letter queue must contain all of the poison. Besides that, it may
+    contain only requests that expired before a service took them. `letters` are
+    (reason, body)."""
     known = {work.payload for work in works}
     found, findings = set(), []
     for reason, body in letters:

@@ -1,4 +1,5 @@
-"""What the processes wrote: every traceback belongs to a request, nothing is secret."""
+"""The logs of the processes: every traceback belongs to a request, and no secret
+appears."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ TRACEBACK = "Traceback (most recent call last)"
 
 
 def audit(system: System, mark: str) -> list[str]:
-    """What should not be there; `mark` is in everything that clients sent."""
+    """Faulty log lines; `mark` is in everything that clients sent."""
     env = system.stack.env
     user = urlsplit(env["DATABASE_URL"])
     secrets = {
@@ -27,7 +28,7 @@ def audit(system: System, mark: str) -> list[str]:
 
 
 def inspect(log: Path, secrets: dict[str, str]) -> Iterator[str]:
-    """The same for one file of JSON lines."""
+    """The faulty lines of one file of JSON lines."""
     seen = set()
     for text in log.read_text(errors="replace").splitlines():
         for finding in _judge(text, secrets):

@@ -1,4 +1,4 @@
-"""What a run saw: each fault with what clients noticed of it."""
+"""The record of a run: each fault, with its effect on clients."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,8 +24,8 @@ class Broken:
     ended: float = 0.0
 
     def attempts(self, attempts: Iterable[Attempt]) -> list[Attempt]:
-        """Those that ended while it could be felt: what is still under way when the
-        next fault begins is that one's."""
+        """The attempts that ended while the fault could affect them. Those still
+        running when the next fault begins belong to the next."""
         return [
             each
             for each in attempts
@@ -57,12 +57,12 @@ class Broken:
         ]
 
     def judge(self, attempts: Iterable[Attempt]) -> list[str]:
-        """What is wrong with it."""
+        """The faults of the system during this one."""
         mine = self.attempts(attempts)
         findings = []
         if (seconds := self.recovery(mine)) > LONGEST_RECOVERY:
             findings.append(f"{self.name}: recovered only after {seconds:.1f} s")
-        # That a gateway closes an idle connection is no failed request at the gateway.
+        # A gateway may close an idle connection; that is no failed request.
         failed = [each for each in mine if each.failed and each.status is not None]
         if self.planned and failed:
             findings.append(f"{self.name}: {len(failed)} requests failed")
@@ -77,7 +77,7 @@ def _name(attempt: Attempt) -> str:
 
 @dataclass
 class Run:
-    """All of it."""
+    """The whole record."""
 
     seed: int
     began: float

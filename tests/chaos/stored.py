@@ -1,4 +1,4 @@
-"""What the servers hold at the end, asked without the API."""
+"""The servers' contents at the end, read without the API."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.e2e.client import wait_for
 
 
 def unfinished(postgres: PostgreSQL) -> int:
-    """How much accepted work has not ended."""
+    """The number of accepted works that have not ended."""
     query = "SELECT id FROM data_processing_records WHERE task_status = %s"
     return len(_ask(postgres, query, "Processing"))
 
@@ -36,7 +36,7 @@ def _ask(postgres: PostgreSQL, query: str, value: object) -> list[tuple[Any, ...
 
 
 def dead_letters(rabbitmq: RabbitMQ, queue: str) -> list[tuple[str, str]]:
-    """Why each came there, and its body; they stay."""
+    """The reason and body of each dead letter; they stay in the queue."""
     with rabbitmq.connect() as connection:
         channel = connection.channel()
         found = []
@@ -49,7 +49,7 @@ def dead_letters(rabbitmq: RabbitMQ, queue: str) -> list[tuple[str, str]]:
 
 
 def wait_empty(rabbitmq: RabbitMQ, queue: str) -> None:
-    """Return when nothing waits in a queue or with its consumers."""
+    """Wait until no message waits in a queue or with its consumers."""
 
     def depth() -> int:
         with rabbitmq.connect() as connection:

@@ -20,8 +20,8 @@ from local.state import State
 from tests.e2e.client import wait_for
 from tests.relay import Relay
 
-# Clocks that do not delay the run; their order is that of production.
-READ_TIMEOUT = 14  # seconds: above the deadline of a call and of the database
+# Short times, so that the run is fast; their order is that of production.
+READ_TIMEOUT = 14  # seconds: more than the deadlines of a call and of the database
 CLOCKS = {
     "RPC_TIMEOUT_SECONDS": "6",
     "DB_TIMEOUT_SECONDS": "4",
@@ -37,7 +37,7 @@ CHILDREN = 2
 
 
 class System:
-    """Start it with `with`; then each part may be broken, alone or not."""
+    """Start it with `with`; then each part may be broken."""
 
     def __init__(self, state: State) -> None:
         self.postgres = PostgreSQL(state, free_port())
@@ -52,7 +52,7 @@ class System:
         env = {
             **CLOCKS,
             **self.collector.environment,
-            # Every signal goes out, though nobody reads what is not a trace.
+            # Every signal is exported, although only traces are read.
             "OTEL_METRICS_EXPORTER": "otlp",
             "OTEL_LOGS_EXPORTER": "otlp",
             "LOG_FORMAT": "json",
@@ -78,7 +78,7 @@ class System:
 
     @classmethod
     def create(cls, state: State) -> "System":
-        """Raises ProcessFailed where a server is missing."""
+        """Create the system. Raises ProcessFailed where a server is missing."""
         install.install_missing(print)
         if find_script() is None:
             raise ProcessFailed("this needs rabbitmq-server on this machine")
@@ -117,7 +117,7 @@ class System:
 
     @property
     def servers(self) -> list[Server]:
-        """Those of others."""
+        """The third-party servers."""
         return [
             *(self.rabbitmq, self.redis, self.redis_keys),
             *(self.postgres, self.collector),
@@ -125,16 +125,16 @@ class System:
 
     @property
     def parts(self) -> list[Server]:
-        """Every process that is watched."""
+        """Every watched process."""
         return [*self.servers, *self.stack.processes]
 
     def children(self) -> list[psutil.Process]:
-        """The worker's."""
+        """The worker's children."""
         return psutil.Process(self.stack.worker.pid).children()
 
     @contextmanager
     def broken(self, part: Server) -> Iterator[None]:
-        """Leave one alone: whoever breaks it starts it again."""
+        """Do not restart this part: the code that breaks it starts it again."""
         self._unattended.add(part)
         try:
             yield
@@ -142,12 +142,12 @@ class System:
             self._unattended.discard(part)
 
     def pause(self, seconds: float) -> None:
-        """What is broken stays so for a while."""
+        """Leave the part broken for a while."""
         self._stopped.wait(seconds)
 
     def _take_care(self) -> None:
-        """As `make run`, Docker and Kubernetes do: start again what ended by itself,
-        such as Celery when Redis goes."""
+        """Restart what ended by itself, such as Celery without Redis, as `make run`,
+        Docker and Kubernetes do."""
         while not self._stopped.wait(0.2):
             for part in self.parts:
                 if part in self._unattended or part.alive:
@@ -158,11 +158,11 @@ class System:
                     print(str(error).splitlines()[0], flush=True)
 
     def leave_gateway(self, port: int) -> None:
-        """Have nginx ask the other API only, and return when it does."""
+        """Make nginx use only the other API, and return when it does."""
         self._reconfigure([each for each in self.nginx.api_ports if each != port])
 
     def join_gateway(self, port: int) -> None:
-        """The opposite."""
+        """Make nginx use both APIs again."""
         self._reconfigure([*self.nginx.api_ports, port])
 
     def _reconfigure(self, api_ports: list[int]) -> None:
@@ -170,7 +170,8 @@ class System:
         self.reload_gateway()
 
     def reload_gateway(self) -> None:
-        """SIGHUP; returns when the old processes have answered what they had."""
+        """Send SIGHUP; returns when the old processes have answered all their
+        requests."""
         leader = psutil.Process(self.nginx.pid)
         old = leader.children()
         self.nginx.reload()

@@ -16,8 +16,8 @@ STYLE = (
 
 
 def draw(attempts: Sequence[Attempt], faults: Sequence[Broken], began: float) -> str:
-    """Answers a second as a line, failures as bars, each fault as a band under
-    the number that it has in the table."""
+    """Draw answers per second as a line, failures as bars, and each fault as a band
+    with its number in the table."""
     everything = Counter(int(each.began - began) for each in attempts)
     failures = Counter(int(each.began - began) for each in attempts if each.failed)
     seconds = max(everything, default=0) + 1

@@ -1,4 +1,5 @@
-"""The containers under test: built once, gone with their data after the session."""
+"""The containers under test: built once, and removed with their data after the
+session."""
 
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ from tests.e2e.client import Api
 
 @pytest.fixture(scope="session")
 def compose() -> Iterator[Compose]:
-    """One of each; built, not yet started."""
+    """One container of each service; built, not yet started."""
     if not docker_answers():
         pytest.fail("these tests need a Docker daemon")
     names = run("docker", "ps", "-a", "--format", "{{.Names}}").split()
@@ -23,7 +24,7 @@ def compose() -> Iterator[Compose]:
 
 @pytest.fixture(scope="session")
 def scaled(compose: Compose) -> Compose:
-    """Several of each, in the place of the others."""
+    """Several containers of each service, in place of the others."""
     compose("down")
     several = Compose({**compose.env, "API_HOST_PORT": ""}, (*compose.files, SCALE))
     several.up()

@@ -15,17 +15,17 @@ from local.ports import standard_or_free
 from local.registry import registered
 from tests.e2e.client import wait_for
 
-# Of its own, so that nobody's data is touched.
+# A separate project name, so that no other data is touched.
 PROJECT = "fastapi-starter-test"
 
 BASE = "docker-compose.yml"
 SCALE = "deploy/compose/docker-compose.scale.yml"
 DEV = "deploy/compose/docker-compose.dev.yml"
 
-# Instead of a person's .env.
+# Replaces the developer's .env.
 DEFAULTS = "tests/compose/defaults.env"
 
-# By their keys in the file.
+# The images by their keys in the file.
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / BASE).read_text())["services"]
 
 NEEDS_DATA = pytest.mark.skipif(
@@ -34,7 +34,7 @@ NEEDS_DATA = pytest.mark.skipif(
 
 NAMES = "{{.Repository}}:{{.Tag}}"
 
-# What is published to the host, by the variable that moves it.
+# The published ports, by the variable that sets each.
 PORTS = {
     "GATEWAY_PORT": 8081,
     "API_HOST_PORT": 8000,
@@ -48,7 +48,7 @@ PORTS = {
 
 
 def run(*command: str, env: dict[str, str] | None = None, check: bool = True) -> str:
-    """Standard output of a command; fails with all that it said."""
+    """Run a command and return its standard output; fails with all of its output."""
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     said = f"{' '.join(command)}\n{result.stdout}{result.stderr}"
     assert not check or result.returncode == 0, said
@@ -56,7 +56,7 @@ def run(*command: str, env: dict[str, str] | None = None, check: bool = True) ->
 
 
 def compose_command() -> list[str]:
-    """`docker compose` where it is there, else docker-compose."""
+    """`docker compose` if it is installed, else docker-compose."""
     probe = ["docker", "compose", "version"]
     if subprocess.run(probe, capture_output=True).returncode == 0:
         return ["docker", "compose"]
@@ -85,7 +85,7 @@ class Compose:
 
     @property
     def command(self) -> list[str]:
-        """What comes before Compose's own words."""
+        """The command up to Compose's own arguments."""
         options = [word for file in self.files for word in ("-f", file)]
         return [*compose_command(), "--env-file", DEFAULTS, *options]
 
@@ -102,7 +102,7 @@ class Compose:
         return self("ps", "-q", service).split()
 
     def up(self, *words: str) -> None:
-        """Start, and wait until all that has a health check is healthy."""
+        """Start, and wait until everything that has a health check is healthy."""
         self("up", "-d", *words)
         for service in self("config", "--services").split():
             for container in self.ids(service):
@@ -110,13 +110,13 @@ class Compose:
 
 
 def inspect(container: str) -> dict[str, Any]:
-    """What Docker knows of a container."""
+    """Docker's data about a container."""
     found: dict[str, Any] = json.loads(run("docker", "inspect", container))[0]
     return found
 
 
 def healthy(container: str) -> bool:
-    """Whether it runs and is healthy, or has ended well."""
+    """Whether it is running and healthy, or has ended well."""
     state = inspect(container)["State"]
     if state["Status"] == "exited":
         return bool(state["ExitCode"] == 0)
@@ -125,15 +125,15 @@ def healthy(container: str) -> bool:
 
 
 def kill(container: str) -> None:
-    """SIGKILL to its first process, from outside: it dies as in an accident.
-    `docker kill` would count as a wish, and nothing would start it again."""
+    """Send SIGKILL to its first process, as an accident would. After `docker kill`,
+    Docker would not restart it."""
     pid = inspect(container)["State"]["Pid"]
     command = ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=sh"]
     run(*command, "fastapi-starter-api", "-c", f"kill -9 {pid}")
 
 
 def size_above(image: str, base: str) -> float:
-    """Megabytes that an image adds to its base, which BuildKit does not keep itself."""
+    """Megabytes that an image adds to its base; BuildKit does not record this."""
     if f"{base}\n" not in run("docker", "image", "ls", "--format", NAMES) + "\n":
         run("docker", "pull", "--quiet", base)
     sizes = [

@@ -1,4 +1,4 @@
-"""`docker-compose up -d`: what it makes, that it works, and that it outlives accidents.
+"""`docker-compose up -d`: it creates everything, works, and survives accidents.
 
 The tests of this file go in their order: build, up, use, break, down, up.
 """
@@ -33,14 +33,14 @@ IMAGES = {service["image"] for key, service in SERVICES.items() if key not in SE
 
 
 def accept(api: Api, count: int) -> list[str]:
-    """Have tasks accepted; their ids."""
+    """Have tasks accepted; returns their ids."""
     answers = [api.post(PROCESS_ASYNC, f"task {n}", "reverse") for n in range(count)]
     assert {answer.status_code for answer in answers} == {202}
     return [answer.json()["task_id"] for answer in answers]
 
 
 def works(api: Api) -> bool:
-    """Whether a request is answered well."""
+    """Whether a request succeeds."""
     try:
         return api.post(PROCESS, "hello", "uppercase").status_code == 200
     except OSError:
@@ -108,7 +108,7 @@ def test_production_refuses_the_passwords_of_this_repository(compose: Compose) -
 @pytest.mark.usefixtures("compose")
 @pytest.mark.parametrize("name", OURS)
 def test_a_hanging_container_is_unhealthy(name: str) -> None:
-    """Paused by SIGSTOP: it exists, and does nothing."""
+    """SIGSTOP pauses it: it exists, but does nothing."""
     pid = inspect(name)["State"]["Pid"]
     command = ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=sh"]
     for signal in ("STOP", "CONT"):

@@ -20,7 +20,7 @@ BASIC = "Basic Z3Vlc3Q6d2VsY29tZTE="  # guest:welcome1
 
 
 def rabbitmq(compose: Compose, path: str) -> Any:
-    """An answer of RabbitMQ's management API."""
+    """Get an answer of RabbitMQ's management API."""
     port = compose.env["RABBITMQ_MANAGEMENT_HOST_PORT"]
     url = f"http://127.0.0.1:{port}/api/{path}"
     with urlopen(Request(url, headers={"Authorization": BASIC}), timeout=10) as answer:
@@ -28,7 +28,7 @@ def rabbitmq(compose: Compose, path: str) -> Any:
 
 
 def instances(api: Api) -> set[str]:
-    """The APIs that answer, by the ids of their containers."""
+    """The container ids of the APIs that answer."""
     answers = [api.get_json("/api/v1/metrics")["instance"] for _ in range(30)]
     return {name.partition(":")[0] for name in answers}
 
@@ -87,8 +87,9 @@ def test_a_rolling_restart_fails_no_request(scaled: Compose, api: Api) -> None:
     print(f"{len(traffic.answers)} requests, {len(traffic.broken)} broken connections")
     assert traffic.failures == []
     assert before.isdisjoint(scaled.ids("api"))
-    # An idle connection may be closed just when its client uses it again; nginx can
-    # leave such ones open since 1.27.4 (deploy/compose/gateway.sh), and does so.
+    # nginx may close an idle connection just when its client uses it again. Since
+    # 1.27.4 it can leave such connections open, and deploy/compose/gateway.sh sets
+    # that.
     version = scaled("exec", "-T", "nginx", "sh", "-c", "nginx -v 2>&1")
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
     assert found

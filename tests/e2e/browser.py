@@ -1,7 +1,7 @@
-"""A headless Chromium, driven by its DevTools protocol over a pair of pipes.
+"""A headless Chromium, driven with its DevTools protocol over two pipes.
 
-The protocol is JSON with a NUL behind each message. Chromium reads descriptor 3 and
-writes descriptor 4, opens no port, and ends when the pipes close.
+Each message is JSON, followed by a NUL. Chromium reads descriptor 3 and writes
+descriptor 4, opens no port, and ends when the pipes close.
 """
 
 import base64
@@ -38,7 +38,7 @@ os.dup2(int(sys.argv[1]), 3)
 os.dup2(int(sys.argv[2]), 4)
 os.execv(sys.argv[3], sys.argv[3:])"""
 
-# Resolves when the condition holds, looked at after each change of the page.
+# Resolves when the condition holds; checks it after each change of the page.
 WAIT = """new Promise((resolve, reject) => {
     const holds = () => { try { return %s } catch { return false } };
     const look = () => {
@@ -55,7 +55,7 @@ WAIT = """new Promise((resolve, reject) => {
 
 
 def find_chromium() -> str | None:
-    """The machine's Chromium, installed if that needs no question."""
+    """The machine's Chromium; it is installed if no question is needed."""
     if _find() is None:
         install.install(["chromium"], print)
     return _find()
@@ -66,7 +66,9 @@ def _find() -> str | None:
 
 
 class Browser:
-    """One Chromium with one page.
+    """One Chromium with one page. `hosts` are names that resolve to this machine. No
+    other name resolves, so no request can leave. `asked` are the addresses of all
+    requests that were sent.
 
     `hosts` are names that mean this machine. No other name is resolved, so nothing
     can leave. `asked` are the addresses of all requests that were sent.
@@ -107,14 +109,14 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def close(self) -> None:
-        """End it and all of its processes."""
+        """End Chromium and all of its processes."""
         os.close(self._in)
         os.close(self._out)
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command; its result. Notes what happens meanwhile."""
+        """Send a command; returns its result. Records other events meanwhile."""
         self._calls += 1
         message: dict[str, Any] = {"id": self._calls, "method": method}
         message["params"] = parameters
@@ -147,12 +149,13 @@ class Browser:
         elif event == "Runtime.exceptionThrown":
             self.errors.append(details["exceptionDetails"]["text"])
         elif event == "Log.entryAdded" and details["entry"]["level"] == "error":
-            # What the page's policy forbids is told here too, and was not sent.
+            # Chromium also reports requests that the page's policy blocked, which were
+            # not sent.
             if details["entry"]["source"] != "security":
                 self.errors.append(str(details["entry"]))
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression; waits for a promise."""
+        """Return the value of a JavaScript expression; waits for a promise."""
         answer = self.call(
             "Runtime.evaluate",
             expression=expression,
@@ -163,7 +166,7 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Until a JavaScript condition holds."""
+        """Wait until a JavaScript condition holds."""
         self.evaluate(WAIT % condition)
 
     def click(self, selector: str) -> None:
@@ -172,5 +175,5 @@ class Browser:
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
     def screenshot(self) -> bytes:
-        """What the window shows, as PNG."""
+        """A picture of the window, as PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot")["data"])

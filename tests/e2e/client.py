@@ -1,4 +1,4 @@
-"""A client of the system as an outsider writes it: HTTP and JSON, nothing of ours."""
+"""A client of the system as an outsider writes it: only HTTP and JSON."""
 
 import json
 import time
@@ -29,7 +29,8 @@ def wait_for(ask: Callable[[], T | None], what: str, within: float = 30.0) -> T:
 
 
 def exact(value: Any) -> str:
-    """Text by which values are compared: tells 1 from 1.0, 0.0 from -0.0, and order."""
+    """Text to compare values exactly: 1 differs from 1.0, 0.0 from -0.0, and order
+    counts."""
     return json.dumps(value)
 
 
@@ -41,11 +42,11 @@ class Api:
         self.http = httpx2.Client(base_url=url, timeout=60, limits=limits)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.http.close()
 
     def post(self, path: str, payload: Any, description: str | None = None) -> Response:
-        """Send a payload, in one of the two ways."""
+        """Send a payload by one of the two endpoints."""
         body = {"payload": payload, "description": description}
         return self.send(path, json.dumps(body, ensure_ascii=False).encode())
 
@@ -55,7 +56,7 @@ class Api:
         return self.http.post(path, content=body, headers=headers)
 
     def process(self, payload: Any, description: str | None = None) -> dict[str, Any]:
-        """Process at once; the stored record, checked against the answer."""
+        """Process at once; returns the stored record, checked against the answer."""
         answer = self.post(PROCESS, payload, description)
         assert answer.status_code == 200, answer.text
         result = answer.json()
@@ -67,7 +68,8 @@ class Api:
     def process_async(
         self, payload: Any, description: str | None = None
     ) -> dict[str, Any]:
-        """Have it processed, and poll; the stored record, checked against the end."""
+        """Submit the payload, and poll; returns the stored record, checked against the
+        end."""
         answer = self.post(PROCESS_ASYNC, payload, description)
         assert answer.status_code == 202, answer.text
         accepted = answer.json()
@@ -90,13 +92,13 @@ class Api:
         return wait_for(ended, f"the end of task {task_id}", within)
 
     def get_json(self, path: str, **parameters: Any) -> Any:
-        """The body of a GET that is answered 200."""
+        """Send a GET that must be answered 200; returns the body."""
         answer = self.http.get(path, params=parameters or None)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def pages(self, path: str, **parameters: Any) -> Iterator[list[dict[str, Any]]]:
-        """Every page, by the links from one to the next."""
+        """Every page; follows the links from one to the next."""
         answer = self._page(path, params=parameters)
         while True:
             yield answer.json()
@@ -105,7 +107,7 @@ class Api:
             answer = self._page(answer.links["next"]["url"])
 
     def _page(self, path: str, **options: Any) -> Response:
-        """One page; asks again while a busy database takes longer than it may."""
+        """One page; repeats the request while a busy database takes too long."""
 
         def read() -> Response | None:
             answer = self.http.get(path, **options)
@@ -116,20 +118,21 @@ class Api:
         return answer
 
     def newest(self, path: str) -> int:
-        """The id of the newest row; 0 without any."""
+        """The id of the newest row; 0 if there is none."""
         rows = self.get_json(path, limit=1)
         return int(rows[0]["id"]) if rows else 0
 
     def rows_since(
         self, newest: int, path: str, **parameters: Any
     ) -> Iterator[dict[str, Any]]:
-        """Rows with a higher id, newest first; reads none of the many before them."""
+        """Rows with a higher id, newest first; reads no older rows."""
         rows = chain.from_iterable(self.pages(path, limit=100, **parameters))
         return takewhile(lambda row: row["id"] > newest, rows)
 
 
 def assert_problem(answer: Response, status: int, code: str | None = None) -> None:
-    """An error of the contract: problem+json (RFC 9457) that names the request."""
+    """Assert an error of the contract: problem+json (RFC 9457) that names the
+    request."""
     assert answer.status_code == status, f"{answer.status_code}: {answer.text[:300]}"
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json()

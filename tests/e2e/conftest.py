@@ -1,7 +1,7 @@
 """The system under test, behind its gateway.
 
-It is a stack of this session's own, or the one at `E2E_BASE_URL`. Against the latter,
-tests that stop, kill or configure processes of the local launcher are skipped.
+It is this session's own stack, or the one at `E2E_BASE_URL`. With the latter, tests
+that stop, kill or configure processes of the local launcher are skipped.
 """
 
 import os
@@ -20,14 +20,15 @@ from tests.e2e.browser import Browser, find_chromium
 from tests.e2e.client import Api
 from tests.e2e.gateway import Gateway, NewGateway
 
-# No name of this machine: for "localhost" Swagger UI leaves out what asks the internet.
+# Not a name of this machine: for "localhost", Swagger UI leaves out its request to the
+# internet.
 HOST = "kit.example"
 
 BASE_URL = os.environ.get("E2E_BASE_URL")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every fixture of the launcher begins with its folder, `state`."""
+    """Skip by the fixture `state`, on which every fixture of the launcher depends."""
     reason = "needs the processes of the local launcher"
     for item in items:
         if BASE_URL and "state" in getattr(item, "fixturenames", ()):
@@ -36,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def launched(request: pytest.FixtureRequest) -> Stack | None:
-    """The stack of this session; None where there is one already."""
+    """This session's stack; None if `E2E_BASE_URL` is set."""
     stack: Stack | None = None if BASE_URL else request.getfixturevalue("stack")
     return stack
 
@@ -97,7 +98,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def site(stack: Stack, browser: Browser) -> Iterator[str]:
-    """The gateway's address; afterwards nothing else must have been asked."""
+    """The gateway's address; afterwards the browser must have asked no other."""
     browser.asked.clear()
     browser.errors.clear()
     site = f"http://{HOST}:{urlsplit(stack.url).port}"

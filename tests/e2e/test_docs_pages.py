@@ -1,11 +1,12 @@
-"""Swagger UI and ReDoc as a person meets them: in a browser, without the internet."""
+"""Swagger UI and ReDoc in a browser, without the internet."""
 
 from tests.e2e.browser import Browser
 from tests.e2e.client import Api
 
 
 def count_operations(api: Api) -> int:
-    """As many as the schema has; each is shown under every tag of its own."""
+    """The number of operations in the schema; an operation counts once for each of its
+    tags."""
     paths = api.get_json("/api/v1/openapi.json")["paths"]
     found = [each for methods in paths.values() for each in methods.values()]
     return sum(max(1, len(each.get("tags", []))) for each in found)

@@ -22,6 +22,7 @@ TLS_EXAMPLE = TEMPLATE.parent / "docs" / "nginx-tls.example.conf"
 BODY = b'{"payload": 1}'
 
 
+@pytest.mark.budget("NGINX_REQUESTS_PER_SECOND", "NGINX_BURST")
 def test_a_flood_is_answered_429(new_gateway: NewGateway) -> None:
     strict = new_gateway(NGINX_REQUESTS_PER_SECOND="1", NGINX_BURST="5")
     answers = [strict.http.get("/health/live") for _ in range(10)]
@@ -33,8 +34,9 @@ def test_a_flood_is_answered_429(new_gateway: NewGateway) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.budget("NGINX_CONNECTIONS")
 def test_connections_of_one_address_are_bounded(new_gateway: NewGateway) -> None:
-    """A connection counts from the header of its request on."""
+    """A connection counts as soon as its request's header has arrived."""
     with ExitStack() as sockets:
         silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
         silent.settimeout(30)
@@ -49,16 +51,18 @@ def test_connections_of_one_address_are_bounded(new_gateway: NewGateway) -> None
         assert_problem(strict.http.get("/health/live"), 429, "rate_limited")
 
 
+@pytest.mark.budget("NGINX_MAX_BODY")
 def test_a_body_too_large_for_the_gateway(new_gateway: NewGateway) -> None:
     strict = new_gateway(NGINX_MAX_BODY="1k")
-    answer = strict.send(PROCESS, b'{"payload": "%b"}' % (b"x" * 1024))
+    assert strict.send(PROCESS, BODY.ljust(1024)).status_code != 413
+    answer = strict.send(PROCESS, BODY.ljust(1025))
     assert_problem(answer, 413, "content_too_large")
 
 
 def opened(
     sockets: ExitStack, gateway: Api, head: bytes, source: str = "127.0.0.1"
 ) -> socket.socket:
-    """A connection on which the header of a request has been sent, and no body."""
+    """A connection that has sent the header of a request, and no body."""
     address = (gateway.http.base_url.host, gateway.http.base_url.port)
     connection = sockets.enter_context(
         socket.create_connection(address, 5, source_address=(source, 0))
@@ -70,7 +74,7 @@ def opened(
 def refused(
     sockets: ExitStack, gateway: Api, head: bytes, source: str = "127.0.0.1"
 ) -> bytes | None:
-    """The answer to one more; None if that waits, as those before it do."""
+    """The answer to one more request; None if it waits like those before it."""
     connection = opened(sockets, gateway, head, source)
     connection.settimeout(1)
     try:
@@ -86,6 +90,7 @@ LARGE = UPLOAD % b"Content-Length: 500000"
 @pytest.mark.parametrize(
     "length", ["Content-Length: 30000", "Transfer-Encoding: chunked"]
 )
+@pytest.mark.budget("NGINX_LARGE_BODIES", "NGINX_LARGE_BODIES_OF_CLIENT")
 def test_large_bodies_at_a_time_are_bounded(
     new_gateway: NewGateway, length: str
 ) -> None:
@@ -101,11 +106,12 @@ def test_large_bodies_at_a_time_are_bounded(
             lambda: refused(sockets, strict, head, "127.0.0.3"), "the limit of all"
         )
         assert other.startswith(b"HTTP/1.1 429")
-        # Small ones pass, and what has none.
+        # Small bodies pass, and requests without one.
         assert strict.send(PROCESS, BODY).status_code == 200
         assert strict.http.get("/health/live").status_code == 200
 
 
+@pytest.mark.budget("NGINX_POLLING")
 def test_the_polling_of_one_address_is_bounded(new_gateway: NewGateway) -> None:
     with ExitStack() as sockets:
         silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -121,7 +127,7 @@ def test_the_polling_of_one_address_is_bounded(new_gateway: NewGateway) -> None:
 
 
 def test_an_ipv6_network_is_one_client(new_gateway: NewGateway, tmp_path: Path) -> None:
-    """The addresses that one client may choose from share its limits."""
+    """All addresses that one client can choose share its limits."""
     template = tmp_path / "nginx_config.conf"
     trusting = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;\n"
     template.write_text(trusting + TEMPLATE.read_text())
@@ -163,7 +169,7 @@ def test_the_api_hangs(new_gateway: NewGateway, stack: Stack) -> None:
 
 
 def test_slow_clients_time_out(stack: Stack) -> None:
-    """What waits for a client has a bound; here only that it is set."""
+    """Every wait for a client has a limit; this test only checks that it is set."""
     assert stack.nginx is not None
     site = (stack.nginx.folder / "site.conf").read_text()
     for name in ("client_header_timeout", "client_body_timeout", "send_timeout"):
@@ -177,7 +183,7 @@ def test_a_blocked_method(api: Api) -> None:
 
 
 def test_over_tls(state: State, stack: Stack, tmp_path: Path) -> None:
-    """The example for TLS, with a certificate made for it."""
+    """The example for TLS works with a certificate made for this test."""
     if find_binary() is None or shutil.which("openssl") is None:
         pytest.skip("there is no nginx, or no openssl")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]

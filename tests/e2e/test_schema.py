@@ -1,4 +1,4 @@
-"""The published schema is what the API does.
+"""The API behaves as its published schema says.
 
 Each operation gets some dozens of generated requests, good and bad; more with
 `SCHEMA_EXAMPLES=2000 make e2e`.
@@ -18,7 +18,7 @@ EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "30"))
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
-# Every field of a form is text: a number that schemathesis sends for a file is one.
+# Every field of a form is text, so a number that schemathesis sends for a file is too.
 FORM = """
 [[operations]]
 include-operation-id = "{}"
@@ -44,11 +44,12 @@ def forms(schema: dict[str, Any]) -> list[str]:
 
 @pytest.mark.timeout(240 + 0.4 * EXAMPLES)
 def test_every_answer_is_as_published(api: Api, url: str, tmp_path: Path) -> None:
-    """All checks of schemathesis, with examples, edge cases, chance and sequences."""
+    """Runs all checks of schemathesis, with examples, edge cases, random values and
+    sequences."""
     schema = api.get_json("/api/v1/openapi.json")
     configuration = tmp_path / "schemathesis.toml"
     exceptions = "".join(map(FORM.format, forms(schema)))
-    # First: of several that fit an operation, schemathesis takes what the first says.
+    # This must be first: if several fit an operation, schemathesis takes the first.
     configuration.write_text(exceptions + CONFIGURATION.read_text())
     command = [sys.executable, "-m", "schemathesis.cli"]
     command += ["--config-file", str(configuration)]

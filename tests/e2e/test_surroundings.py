@@ -1,4 +1,4 @@
-"""What is there besides the data: signpost, health, metrics, documentation, gateway."""
+"""The endpoints besides the data: signpost, health, metrics, documentation, gateway."""
 
 import re
 from typing import Any
@@ -22,7 +22,8 @@ def test_health_has_a_status_for_each_part(api: Api) -> None:
         health: dict[str, Any] = api.get_json("/health")
         return health if health["status"] == "ok" else None
 
-    # RabbitMQ's figures are some seconds old: another test's loss may still be there.
+    # RabbitMQ's figures are some seconds old, so they may still show another test's
+    # loss.
     parts = wait_for(ok, "all parts to be there")["dependencies"]
     assert {name: part["status"] for name, part in parts.items()} == {
         "postgresql": "up",

@@ -1,4 +1,4 @@
-"""Clients that run beside a test, each in a thread of its own."""
+"""Clients that run in parallel to a test, each in its own thread."""
 
 import threading
 from types import TracebackType

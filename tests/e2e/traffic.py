@@ -1,4 +1,4 @@
-"""Clients that go on asking while something breaks."""
+"""Clients that continue to send requests while something breaks."""
 
 import threading
 from dataclasses import dataclass, field
@@ -13,7 +13,8 @@ from tests.e2e.threads import Threads
 
 @dataclass
 class Traffic(Threads):
-    """Asks from `clients` threads, by both ways in turn, from entry to exit."""
+    """Sends requests from `clients` threads, to both endpoints in turn, from entry to
+    exit."""
 
     api: Api
     clients: int = 8
@@ -47,10 +48,10 @@ class Traffic(Threads):
             if answer.status_code == 200:
                 assert answer.json()["outcome"]["output"] == payload[::-1]
             elif answer.status_code != 202:
-                self._stopped.wait(0.05)  # as a client of some patience
+                self._stopped.wait(0.05)  # as a patient client does
 
     def wait_success(self, count: int = 20, within: float = 60.0) -> None:
-        """Return when that many synchronous requests more have succeeded."""
+        """Wait until that many more synchronous requests have succeeded."""
         begin = len(self.answers)
 
         def enough() -> bool:
@@ -59,7 +60,7 @@ class Traffic(Threads):
         wait_for(enough, f"{count} successes", within)
 
     def wait_failure(self, within: float = 60.0) -> None:
-        """Return when a request has failed."""
+        """Wait until a request has failed."""
         begin = len(self.answers)
 
         def failed() -> bool:
@@ -69,11 +70,11 @@ class Traffic(Threads):
 
     @property
     def failures(self) -> list[Response]:
-        """Answers that are not a success."""
+        """The answers that are not a success."""
         return [a for a in self.answers if a.status_code not in (200, 202)]
 
     def assert_nothing_lost(self) -> None:
-        """What was answered 200 is stored; what was accepted has ended well."""
+        """Everything answered 200 is stored; everything accepted has ended well."""
         missing = set()
         for answer in self.answers:
             if answer.status_code in (200, 202):
@@ -81,7 +82,7 @@ class Traffic(Threads):
                 missing.add(task_id)
                 if answer.status_code == 202:
                     self.api.wait_ended(task_id, within=120)
-        # There are thousands: a hundred in one request, not each by two of its own.
+        # There are thousands, so read a hundred per request instead of one.
         for page in self.api.pages(RECORDS, limit=100):
             for record in page:
                 if record["task_id"] in missing:

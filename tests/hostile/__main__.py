@@ -1,4 +1,5 @@
-"""`python -m tests.hostile`: hostile clients beside a friendly one, within budgets."""
+"""`python -m tests.hostile`: hostile clients together with a friendly one, within
+budgets."""
 
 import argparse
 import secrets
@@ -25,7 +26,7 @@ MARK = "<!-- make hostile writes what follows -->\n"
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 1 if a target is missed."""
+    """Run all attacks; returns the exit code, 1 if a target is missed."""
     options = _parser().parse_args(arguments)
     install.install_missing(print)
     if find_script() is None:
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
 def _run(
     state: State, servers: Servers, only: str | None, seconds: float
 ) -> tuple[list[Trial], bool]:
-    """The attacks as they went, and whether the kernel enforced the memory limits."""
+    """The results of the attacks, and whether the kernel enforced the memory limits."""
     stack = Stack.create(
         state,
         servers,

@@ -1,5 +1,5 @@
-"""`python -m tests.hostile.attacker PORT CLIENTS SECONDS ATTACK...`: in a process of
-its own, so that it does not slow down what measures."""
+"""`python -m tests.hostile.attacker PORT CLIENTS SECONDS ATTACK...`: a separate
+process, so that it does not slow down the measurement."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The worst that the limits let through, as bytes and as manners."""
+"""The worst requests and clients that the limits let through."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from tests.hostile.connection import Connection, open_connection, request
 
 #: Defaults of MAX_JSON_VALUES and MAX_BODY_BYTES, less what is around a payload.
 VALUES, BYTES = 50_000 - 2, 1024 * 1024 - 64
-REFUSED_PAUSE = 0.05  # seconds after an answer that refuses
+REFUSED_PAUSE = 0.05  # seconds to wait after a refusal
 
 Manner = Callable[["Target", bytes], Awaitable[None]]
 
 
 class Target:
-    """Where one client goes, and the address that it comes from."""
+    """The gateway that one client attacks, and the client's address."""
 
     def __init__(self, port: int, source: str) -> None:
         self.port, self.source = port, source
@@ -28,7 +28,7 @@ class Target:
 
 
 def payload(text: str | bytes) -> bytes:
-    """The body with that payload."""
+    """The body of a request with that payload."""
     text = text.encode() if isinstance(text, str) else text
     return b'{"payload":' + text + b"}"
 
@@ -40,7 +40,7 @@ def _joined(parts: Iterator[str], most: int) -> str:
 
 
 def bodies() -> dict[str, bytes]:
-    """Each is the worst of its kind."""
+    """Bodies, each the worst of its kind."""
     emoji = "\N{GRINNING FACE}"
     nest = "[" * 97 + "]" * 97
     fields = ('{"a":1}' for _ in range(VALUES // 2))
@@ -62,12 +62,12 @@ def bodies() -> dict[str, bytes]:
 
 
 async def flood(target: Target, body: bytes) -> None:
-    """One request after the other over one connection."""
+    """Send one request after another over one connection."""
     await _flood(target, lambda: request("POST", PROCESS, body))
 
 
 async def keyed(target: Target, body: bytes) -> None:
-    """The same, each under a key of its own."""
+    """The same, each with a new key."""
     await _flood(
         target,
         lambda: request(
@@ -77,7 +77,7 @@ async def keyed(target: Target, body: bytes) -> None:
 
 
 async def deep(target: Target, _: bytes) -> None:
-    """The last pages that may be asked for."""
+    """The last pages that the API allows."""
     paths = (f"{path}?limit=100&offset=10000" for path in (RECORDS, LOGS))
     pages = [request("GET", p) for p in (*paths, f"{RECORDS}?limit=100")]
     numbers = iter(lambda: secrets.randbelow(len(pages)), -1)
@@ -97,7 +97,7 @@ async def _flood(target: Target, make: Callable[[], bytes]) -> None:
 
 
 async def upload_slowly(target: Target, body: bytes) -> None:
-    """A few bytes a second."""
+    """Upload a few bytes per second."""
     connection = await target.open()
     try:
         whole = request("POST", PROCESS, body)
@@ -110,7 +110,7 @@ async def upload_slowly(target: Target, body: bytes) -> None:
 
 
 async def read_slowly(target: Target, body: bytes) -> None:
-    """Ask for much, and read some bytes a second."""
+    """Request much, and read a few bytes per second."""
     ask = request("GET", f"{RECORDS}?limit=100")
     whole = secrets.choice([request("POST", PROCESS, body), ask])
     connection = await target.open(receive_buffer=4096)
@@ -123,7 +123,7 @@ async def read_slowly(target: Target, body: bytes) -> None:
 
 
 async def park(target: Target, _: bytes) -> None:
-    """Have something done later, and wait for it."""
+    """Submit work, and wait for its end."""
     connection = await target.open()
     try:
         await connection.send(request("POST", PROCESS_ASYNC, payload('"x"')))
@@ -139,7 +139,7 @@ async def park(target: Target, _: bytes) -> None:
 
 
 def attacks() -> dict[str, tuple[Manner, bytes]]:
-    """Each by its name."""
+    """The attacks by name."""
     every = bodies()
     large = every["a long string"]
     return {
@@ -153,7 +153,8 @@ def attacks() -> dict[str, tuple[Manner, bytes]]:
 
 
 async def run(port: int, names: list[str], clients: int, seconds: float) -> None:
-    """So many clients, each from its own address, with these attacks in turn."""
+    """Attack with that many clients, each from its own address, with these attacks in
+    turn."""
     known = attacks()
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""HTTP by bytes: a client that does what no library would."""
+"""HTTP as raw bytes: a client that does what no library would."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ def request(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """One request, whole."""
+    """The bytes of a whole request."""
     lines = [
         f"{method} {path} HTTP/1.1",
         f"Host: {HOST}",
@@ -26,7 +26,7 @@ def request(
 
 
 class Connection:
-    """To the gateway, from an address of its own."""
+    """A connection to the gateway, from its own address."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -35,7 +35,7 @@ class Connection:
 
     @classmethod
     async def open(cls, port: int, source: str, receive_buffer: int = 0) -> Self:
-        """Raises OSError."""
+        """Connect. Raises OSError."""
         sock = socket.socket()
         sock.setblocking(False)
         if receive_buffer:
@@ -50,12 +50,12 @@ class Connection:
         return cls(*await asyncio.open_connection(sock=sock, limit=limit))
 
     async def send(self, data: bytes) -> None:
-        """Raises OSError."""
+        """Send bytes. Raises OSError."""
         self._writer.write(data)
         await self._writer.drain()
 
     async def read(self, most: int) -> bytes:
-        """Nothing at the end."""
+        """Read some bytes; empty at the end."""
         return await self._reader.read(most)
 
     async def answer(self) -> tuple[int, bytes]:
@@ -68,7 +68,7 @@ class Connection:
         return int(status.split(" ")[1]), body
 
     def close(self) -> None:
-        """Without goodbye."""
+        """Close without a farewell."""
         self._writer.transport.abort()
 
 

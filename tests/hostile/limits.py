@@ -9,7 +9,7 @@ import psutil
 
 GROUPS = Path("/sys/fs/cgroup")
 MEGABYTE = 1024 * 1024
-# Where groups are made, and the file of the limit: version 1, version 2.
+# The folder of the groups, and the file of the limit: version 1, version 2.
 VERSIONS = (
     (GROUPS / "memory", "memory.limit_in_bytes"),
     (GROUPS, "memory.max"),
@@ -20,7 +20,10 @@ VERSIONS = (
 def limited(
     processes: Mapping[str, set[int]], most: Mapping[str, float]
 ) -> Iterator[bool]:
-    """Have the kernel kill each kind of processes beyond its megabytes.
+    """Make the kernel kill processes of each kind that exceed their megabytes. A group
+    only counts memory that a process allocates after it joins, so the current memory is
+    subtracted from the limit. Yields False if this user may not create groups: then
+    there is no limit.
 
     A group counts what its processes allocate once they are in it, so what they have
     already is taken off. Yields False where this user may not make groups: then nothing

@@ -1,4 +1,4 @@
-"""One attack, what was seen beside it, and whether that is well."""
+"""One attack, the measurements during it, and their verdict."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tests.e2e.client import PROCESS
 from tests.hostile.attacks import payload
 from tests.hostile.witness import Witness, weigh
 
-#: Megabytes that each may have; the worker is only watched.
+#: Allowed megabytes for each; the worker is only observed.
 MOST = {"API": 300.0, "service": 150.0, "gateway": 128.0}
 LIVE_P99, FRIEND_P99, GOOD = 0.25, 1.0, 0.99
 AFTERWARDS = 10.0  # seconds
@@ -21,7 +21,7 @@ AFTERWARDS = 10.0  # seconds
 
 @dataclass
 class Trial:
-    """An attack as it went."""
+    """The results of an attack."""
 
     name: str
     memory: dict[str, float]
@@ -51,7 +51,7 @@ HEAD += ["live p99", "friendly ok", "friendly p99", "10 s later"]
 def attempt(
     stack: Stack, name: str, attacks: list[str], clients: int, seconds: float
 ) -> Trial:
-    """Have a process of its own attack, and look on."""
+    """Attack from a separate process, and observe."""
     port = str(stack.nginx.port if stack.nginx else stack.apis[0].port)
     command = [sys.executable, "-m", "tests.hostile.attacker", port]
     command += [str(clients), str(seconds), *attacks]
@@ -83,7 +83,8 @@ def _judge(trial: Trial, witness: Witness) -> list[str]:
 
 
 def look_afterwards(stack: Stack, trial: Trial) -> None:
-    """Ten seconds later: all is well, large bodies too, and no memory is over."""
+    """Ten seconds later: everything must work, large bodies too, and no memory may
+    exceed its limit."""
     time.sleep(AFTERWARDS)
     faults = []
     with httpx2.Client(base_url=stack.url, timeout=10) as client:

@@ -1,4 +1,4 @@
-"""What is measured beside an attack: a friendly client, a probe, and memory."""
+"""The measurements during an attack: a friendly client, a probe, and memory."""
 
 import threading
 import time
@@ -21,25 +21,25 @@ MEGABYTE = 1024 * 1024
 
 @dataclass
 class Asked:
-    """The requests of one client: seconds of each, and what was wrong with some."""
+    """The requests of one client: the seconds of each, and the faults of some."""
 
     seconds: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> float:
-        """Share of the good answers."""
+        """The share of good answers."""
         return 1 - len(self.faults) / max(1, len(self.seconds))
 
     @property
     def p99(self) -> float:
-        """Seconds; 0 without any request."""
+        """The 99th percentile in seconds; 0 without any request."""
         ranked = sorted(self.seconds)
         return ranked[int(0.99 * (len(ranked) - 1))] if ranked else 0.0
 
 
 class Witness(Threads):
-    """Watches from entry to exit; `memory` is the most of each kind of process."""
+    """Observes from entry to exit; `memory` is the peak of each kind of process."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Witness(Threads):
             self.memory[name] = max(megabytes, self.memory.get(name, 0.0))
 
     def died(self) -> list[str]:
-        """The processes that are gone since the beginning."""
+        """The processes that have ended since the beginning."""
         now = families(self._stack)
         return [
             f"{name}: process {pid} is gone"
@@ -116,7 +116,7 @@ def leaders(stack: Stack) -> dict[str, int]:
 
 
 def families(stack: Stack) -> dict[str, set[int]]:
-    """Each leader with its children; none of a leader that died."""
+    """Each leader with its children; a leader that died has none."""
     found: dict[str, set[int]] = {}
     for name, pid in leaders(stack).items():
         found[name] = set()
@@ -127,7 +127,8 @@ def families(stack: Stack) -> dict[str, set[int]]:
 
 
 def weigh(stack: Stack) -> dict[str, float]:
-    """Resident megabytes: of a family together, of the worker that of the largest."""
+    """Resident megabytes of each family together; for the worker, of its largest
+    process."""
     found = {}
     for name, pids in families(stack).items():
         each = []

@@ -1,4 +1,4 @@
-"""The whole stack with telemetry on, and the receiver that it goes to."""
+"""The whole stack with telemetry on, and the receiver of its telemetry."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from local.stack import Servers, Stack, migrate
 from local.state import State
 from tests.e2e.client import Api, wait_for
 
-# Exports that do not keep the tests waiting.
+# Short intervals for exports, so that tests need not wait.
 HASTE = {
     "OTEL_BSP_SCHEDULE_DELAY": "100",
     "OTEL_BLRP_SCHEDULE_DELAY": "100",
@@ -26,7 +26,8 @@ HASTE = {
 
 @dataclass
 class Traced:
-    """A running stack, a client of its gateway, and what the stack told."""
+    """A running stack, a client of its gateway, and the telemetry that the stack
+    sent."""
 
     state: State
     stack: Stack
@@ -34,14 +35,17 @@ class Traced:
     receiver: Receiver
 
     def log(self, name: str) -> str:
-        """What a process has written to standard error."""
+        """The standard error of a process."""
         return self.state.log(name).read_text()
 
 
 # For tests of what may differ by protocol; the others run over gRPC alone. pytest
-# sorts by this parameter, so each protocol's stack is started once.
+# sorts by this parameter, so each protocol's stack is started once. The chassis tests
+# both protocols in each of its processes; a second stack takes most of a minute.
 EACH_PROTOCOL = pytest.mark.parametrize(
-    "traced", ["grpc", "http/protobuf"], indirect=True
+    "traced",
+    ["grpc", pytest.param("http/protobuf", marks=pytest.mark.chaos)],
+    indirect=True,
 )
 
 

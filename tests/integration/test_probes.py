@@ -1,4 +1,4 @@
-"""The probes of the Kubernetes manifests, on the processes that they are for."""
+"""The probes of the Kubernetes manifests, run on their processes."""
 
 import os
 import subprocess
@@ -58,7 +58,7 @@ class Probed:
     heartbeat: Path
 
     def passes(self, name: str) -> bool:
-        """What the kubelet would find: the command ends with 0 in time."""
+        """Whether the kubelet would see success: the command ends with 0 in time."""
         probe = container(self.file)[f"{name}Probe"]
         command = [
             word.replace("/tmp/heartbeat", str(self.heartbeat))
@@ -70,11 +70,11 @@ class Probed:
         return result.returncode == 0
 
     def said(self, words: str) -> int:
-        """How often its log has the words."""
+        """How often the log contains the words."""
         return self.app.child.log.read_text().count(words)
 
     def grow_old(self) -> None:
-        """As if the file had not been touched for longer than the probes allow."""
+        """Make the file look older than the probes allow."""
         old = time.time() - STALE
         os.utime(self.heartbeat, (old, old))
 
@@ -118,7 +118,7 @@ def start(state: State, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
                 app = make(state, {**env, **own})
                 kind = "celery" if name == "worker" else "beat"
                 file = f"backend/backend-{kind}-pod.yaml"
-            # pytest shows it beside a failure.
+            # pytest shows it together with a failure.
             running.callback(lambda: print(app.child.log.read_text()))
             running.callback(app.kill)
             app.child.log.unlink(missing_ok=True)  # another test's
@@ -254,7 +254,8 @@ def status(port: int, name: str) -> int | None:
 
 
 def test_probes_of_nginx(state: State, tmp_path: Path) -> None:
-    """Also: nginx takes what the cluster adds to the root's configuration."""
+    """This also tests that nginx accepts the cluster's addition to its
+    configuration."""
     probes = free_port()
     added = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
     assert "listen 8090;" in added
@@ -269,7 +270,7 @@ def test_probes_of_nginx(state: State, tmp_path: Path) -> None:
         nginx.start()
         file = "deploy/nginx/nginx-pod.yaml"
         path = container(file)["readinessProbe"]["httpGet"]["path"]
-        # The API is not there: nginx answers all the same.
+        # The API is not there, but nginx answers.
         assert apps.answers(f"http://127.0.0.1:{probes}{path}")
         assert apps.answers(f"{nginx.url}/", 502)
         assert apps.answers(f"http://127.0.0.1:{probes}/", 404)

@@ -45,7 +45,7 @@ def run(
 
 @pytest.fixture
 def own_rabbitmq(state: State) -> Iterator[RabbitMQ]:
-    """A node that may be drained and paused."""
+    """A separate node that the test may drain and pause."""
     if find_script() is None:
         pytest.skip("rabbitmq-server is missing")
     server = RabbitMQ(state, free_port(), free_port())
@@ -65,7 +65,7 @@ def test_rabbitmq(own_rabbitmq: RabbitMQ) -> None:
     env = {**node.command().env, "QUORUM_WAIT_SECONDS": "60"}
     env["PATH"] = f"{Path(script).parent}:{os.environ['PATH']}"
     spec = container("rabbitmq/rabbitmq-statefulset.yaml")
-    # Kubernetes asks whether the port is open, to start with and from then on.
+    # Kubernetes checks whether the port is open, at the start and afterwards.
     assert spec["startupProbe"]["tcpSocket"] == {"port": "amqp"}
     assert spec["readinessProbe"]["tcpSocket"] == {"port": "amqp"}
     assert accepts(node.port)
@@ -78,7 +78,7 @@ def test_rabbitmq(own_rabbitmq: RabbitMQ) -> None:
         connection.channel().queue_declare(
             "q", durable=True, auto_delete=False, arguments=arguments
         )
-    # A lone node waits for nobody, and then serves nobody any more.
+    # A lone node waits for no other node, and then serves no more clients.
     assert run(spec["lifecycle"]["preStop"], env, node.folder) == 0
     assert not accepts(node.port)
     assert run(spec["livenessProbe"], env, node.folder) == 0
@@ -92,7 +92,7 @@ def test_redis(state: State, tmp_path: Path) -> None:
     configuration, password = tmp_path / "redis.conf", tmp_path / "password"
     configuration.write_text("requirepass of-your-own")
     password.write_text("of-your-own")
-    # redis-cli knows no variable for its port.
+    # redis-cli reads no variable for its port.
     client = tmp_path / "redis-cli"
     found = binary.with_name("redis-cli")
     client.write_text(f'#!/bin/sh\nexec {found} -p {port} "$@"\n')
@@ -129,7 +129,7 @@ def test_postgres(postgres: PostgreSQL, tmp_path: Path) -> None:
     env = {**os.environ, "PGPORT": str(postgres.port)}
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert run(spec[name], env, tmp_path) == 0
-    # In the container by its socket, without a password.
+    # In the container it connects through the socket, without a password.
     hook = {**env, "PGHOST": "127.0.0.1", "PGPASSWORD": "fastapi"}
     assert run(spec["lifecycle"]["preStop"], hook, tmp_path) == 0
     nobody = {**env, "PGPORT": str(free_port())}

@@ -1,4 +1,5 @@
-"""Dashboard and alerts ask for what the processes send, and alerts lead to a page."""
+"""Dashboard and alerts query metrics that the processes send, and each alert links to a
+page."""
 
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ from tests.integration.reported import METRICS
 
 ROOT = Path(__file__).parents[2]
 
-# Comes only when work was lost.
+# This metric exists only after work was lost.
 RARE = {"app.sweep.lost_tasks"}
 
 ATTRIBUTES = {

@@ -1,1 +1,1 @@
-"""What README.md and docs/TOUR.md show of the running system."""
+"""The requests to the running system that README.md and docs/TOUR.md show."""

@@ -1,7 +1,7 @@
-"""`.venv/bin/python -m tests.tour`: start a copy as a new user does, and ask it.
+"""`.venv/bin/python -m tests.tour`: start a copy as a new user does, and send the
+requests.
 
-What the commands print goes into README.md and docs/TOUR.md, and is drawn as
-docs/RUN.svg.
+The output goes into README.md and docs/TOUR.md, and into the picture docs/RUN.svg.
 """
 
 import os
@@ -74,7 +74,7 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> bool:
 
 
 def _ask(page: Path) -> list[pages.Step]:
-    """What the page's commands say now."""
+    """The output of the page's commands now."""
     return [real for _, real in pages.run(page.read_text(), pages.SHOWN_URL, {})]
 
 

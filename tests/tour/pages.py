@@ -1,4 +1,4 @@
-"""Commands that a page shows, and what they print: read, run, written anew."""
+"""Commands that a page shows, and their output: read, run, and written again."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ SHOWN_URL = "http://127.0.0.1:8081"
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
-# What differs between runs, and between projects that have other services.
+# Parts that differ between runs, and between projects with other services.
 VARIABLE = re.compile(
     rf"{ID.pattern}|\b[0-9a-f]{{32}}\b"
     r"|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)|Date: [^\n]*|Content-Length: \d+"
@@ -24,7 +24,7 @@ VARIABLE = re.compile(
 
 
 class Step(NamedTuple):
-    """A command, and what it printed."""
+    """A command, and its output."""
 
     command: str
     output: str
@@ -41,10 +41,10 @@ def _split(block: str) -> list[Step]:
 
 
 def run(page: str, url: str, names: Mapping[str, str]) -> Iterator[tuple[Step, Step]]:
-    """Send the requests of a page to `url`: each as shown, and as it went.
+    """Send the requests of a page to `url`. Yields each step as shown, and as it went.
 
-    An id that one answer of the page shows stands for that of the real answer from
-    then on; `names` has further words to replace.
+    Later commands use the real id in place of an id that the page shows; `names` has
+    further replacements.
     """
     replaced = {SHOWN_URL: url, **names}
     for shown in steps(page):
@@ -64,12 +64,12 @@ def _replace(text: str, words: Mapping[str, str]) -> str:
 
 
 def mask(output: str) -> str:
-    """The output without what differs between runs."""
+    """The output without the parts that differ between runs."""
     return VARIABLE.sub("...", output)
 
 
 def written(page: str, done: list[Step]) -> str:
-    """The page with these steps in the place of its own."""
+    """The page with these steps instead of its own."""
     left = iter(done)
 
     def block(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a terminal showed, as SVG."""
+"""The output of a terminal, as SVG."""
 
 import re
 from html import escape
@@ -11,14 +11,14 @@ STYLE = (
 )
 LOGS = re.compile(r"(?:^(?!stack )[\w-]+ +\|.*\n)+", re.MULTILINE)
 
-# A command behind its prompt, the part of the system that a line is of, an address.
+# A command after its prompt, the name of the part that wrote a line, an address.
 MARKED = re.compile(
     r"(?P<prompt>^\$ .*)|(?P<part>^[\w-]+ +\|)|(?P<link>https?://[^\s']+)"
 )
 
 
 def draw(title: str, text: str) -> str:
-    """The lines under a window's bar; long ones go on below."""
+    """Draw the lines in a window; long ones continue below."""
     lines = [part for line in text.splitlines() for part in _fold(line)]
     width = round(COLUMNS * CHARACTER + 2 * MARGIN)
     height = BAR + LINE * len(lines) + 2 * MARGIN
@@ -38,7 +38,7 @@ def draw(title: str, text: str) -> str:
 
 
 def without_logs(text: str) -> str:
-    """The launcher's own words; says how many lines of its processes are left out."""
+    """The launcher's own output; says how many lines of its processes are left out."""
     return LOGS.sub(
         lambda found: f"... {found[0].count(chr(10))} lines of logs ...\n", text
     )

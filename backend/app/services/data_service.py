@@ -27,6 +27,7 @@ from app.models.schemas import (
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
 from app.services.task_service import TaskService
+from chassis import json_aside
 from chassis.context import current_request_id
 from chassis.telemetry import tracing
 
@@ -137,7 +138,7 @@ class DataService:
     ) -> None:
         message = accepted_work(
             task_id,
-            request=to_json(content),
+            request=await json_aside.write(content),
             request_id=current_request_id.get(),
             queue_name=self._service.queue,
             priority=priority.value,

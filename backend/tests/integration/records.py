@@ -16,7 +16,7 @@ from app.tasks.resources import get_worker_resources
 
 
 def its_queue() -> str:
-    """The queue of the only service."""
+    """The queue name of the only service."""
     (service,) = get_worker_resources().settings.services
     return service.queue
 

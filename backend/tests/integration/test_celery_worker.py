@@ -84,7 +84,7 @@ def test_each_task_logs_one_line(
     lines = [json.loads(line) for line in log.read_text().splitlines() if "{" in line]
     ours = [line for line in lines if accepted & {*map(str, line.values())}]
     assert {line["task_id"] for line in ours} == accepted
-    assert len(ours) == 2  # and none of Celery's
+    assert len(ours) == 2  # and none from Celery
     for line in ours:
         assert line["messaging.destination.name"] == responder.queue
         assert (line["request_id"], line["outcome"]) == ("r", "ok")

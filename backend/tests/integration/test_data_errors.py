@@ -1,5 +1,4 @@
-"""Values that PostgreSQL refuses, in endpoints without checks: those of
-`tests.team`."""
+"""Values that PostgreSQL refuses, in the unchecked endpoints of `tests.team`."""
 
 from collections.abc import AsyncIterator
 from types import SimpleNamespace

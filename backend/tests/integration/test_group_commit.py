@@ -71,7 +71,7 @@ async def test_one_bad_row_fails_alone(
     assert [isinstance(result, Exception) for result in results].count(True) == 1
     assert isinstance(results[5], AlreadyStored)
     assert len(await stored(database, good)) == 10
-    assert await stored(database, bad[:1]) == []  # all rows of a request, or none
+    assert await stored(database, bad[:1]) == []  # all rows of a request, or no row
 
 
 async def test_a_cancelled_request_affects_no_other(
@@ -97,6 +97,7 @@ async def test_closing_commits_waiting_rows(
     assert all(write.done() for write in writes)
 
 
+@pytest.mark.budget("group_commit.MAX_WAITING")
 async def test_waiting_rows_are_bounded(
     commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

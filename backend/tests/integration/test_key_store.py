@@ -67,10 +67,11 @@ async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
     await taken(store, key, "other")
 
 
+@pytest.mark.budget("IDEMPOTENCY_TTL_SECONDS")
 async def test_entries_expire(store: KeyStore, key: str, redis_server: Redis) -> None:
     claim = await taken(store, key)
     with redis_server.connect(2) as redis:
-        # Longer than that of any answer: see test_answers_are_evicted_before_claims.
+        # A claim outlives every answer: see test_answers_are_evicted_before_claims.
         assert 89 < redis.pttl(claim.name) / 1000 <= 90
         await store.complete(claim, ANSWER)
         assert 59 < redis.pttl(claim.name) / 1000 <= 60
@@ -128,6 +129,7 @@ def fill(redis: Any) -> None:
                 redis.set(uuid4().hex, value)
 
 
+@pytest.mark.budget("redis-keys maxmemory")
 async def test_a_full_redis_refuses_and_recovers(small: KeysRedis, key: str) -> None:
     store = KeyStore(small.url(), lease=30, keep=60)
     await taken(store, key)
@@ -186,7 +188,8 @@ async def test_without_redis_in_bounded_time(
             store.release(claim),
             return_exceptions=True,
         )
-        # 0.7 s, and what 52 requests take on a busy machine; far below Redis' own.
+        # 0.7 s plus the time of 52 requests on a busy machine; far below Redis' own
+        # limit.
         assert time.monotonic() - began < 2
         assert {type(result) for result in results} == {KeyStoreUnavailable}
     finally:

@@ -152,6 +152,7 @@ def test_two_sweeps_publish_once(redis_server: Redis) -> None:
         finish(task_id)
 
 
+@pytest.mark.budget("CELERY_LOG_RETENTION_DAYS")
 def test_old_log_rows_are_deleted() -> None:
     old, new = str(uuid4()), str(uuid4())
     with Session(get_worker_resources().engine) as session:
@@ -170,6 +171,7 @@ def test_old_log_rows_are_deleted() -> None:
     assert (logs(old), logs(new)) == ([], ["end"])
 
 
+@pytest.mark.budget("RECORD_RETENTION_DAYS")
 def test_old_records_are_deleted_if_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new, unfinished = add_record(), add_record(), add_record()
     with Session(get_worker_resources().engine) as session:

@@ -67,7 +67,7 @@ def start(
 
 
 def said(log: Path) -> Counter[str]:
-    """Warnings and errors about Redis, by their first words."""
+    """The first words of warnings and errors about Redis."""
     lines = log.read_text().splitlines()
     return Counter(
         " ".join(line.partition("] ")[2].split()[:3])
@@ -77,7 +77,7 @@ def said(log: Path) -> Counter[str]:
 
 
 def refuse(port: int, attempts: int) -> None:
-    """In the place of a server that is away: end so many connections as they come."""
+    """Replace a server that is down: close that many connections as they come."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         listener.settimeout(30)
         for _ in range(attempts):
@@ -103,7 +103,7 @@ def test_a_lost_redis_is_logged_once(
 
 
 def refusals(client: Any) -> int:
-    """How many commands Redis has refused for want of a password."""
+    """How many commands Redis refused because they had no password."""
     return int(client.info("errorstats")["errorstat_NOAUTH"]["count"])
 
 
@@ -129,7 +129,7 @@ def test_a_wrong_password_is_logged_once_with_advice(
 def nowhere(
     database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> DatabaseSettings:
-    """A database that does not exist."""
+    """The URL of a database that does not exist."""
     monkeypatch.setattr(module, "_outage", Outage("PostgreSQL"))
     url = database_settings.database_url.get_secret_value()
     other = SecretStr(url.rpartition("/")[0] + "/nowhere")

@@ -121,8 +121,7 @@ async def test_logs_are_found_by_their_ids(
 async def test_every_page_uses_the_index(
     database: Database, commits: GroupCommit
 ) -> None:
-    """A page then costs the same however many rows there are, and wherever it
-    begins."""
+    """A page then costs the same for any number of rows and any starting point."""
     await add_records(commits, 2, "plan")
     for page in (Page(limit=10), Page(limit=10, before=10**9)):
         query = newest_first(DataProcessingRecord, page, {})
@@ -139,7 +138,7 @@ async def test_every_page_uses_the_index(
 async def test_an_unfinished_record_is_found_by_its_id_index(
     database: Database,
 ) -> None:
-    """Even when statistics claim that almost no row is ``Processing``."""
+    """This holds even when statistics claim that almost no row is ``Processing``."""
     query = select(DataProcessingRecord.id).where(
         DataProcessingRecord.task_id == "plan-7", not_ended()
     )
@@ -158,10 +157,11 @@ async def test_an_unfinished_record_is_found_by_its_id_index(
     assert "task_id_key" in plan and "ix_records_processing" not in plan
 
 
+@pytest.mark.budget("DB_READ_TIMEOUT_SECONDS")
 async def test_a_slow_page_is_cancelled(
     database: Database, database_settings: DatabaseSettings
 ) -> None:
-    """PostgreSQL cancels it too: the query does not continue there."""
+    """PostgreSQL cancels the query too: it does not continue there."""
     page = Page(limit=1, max_seconds=0.2)
     other = create_sync_engine(database_settings)
     with other.begin() as holder:
@@ -194,12 +194,13 @@ async def test_a_slow_page_is_cancelled(
     ],
 )
 def test_every_filter_has_an_index(table: type[SQLModel], column: str) -> None:
-    """In the order of the list; or on an id that few rows share."""
+    """The index gives the order of the list, or is on an id that few rows share."""
     stored: Table = table.__table__  # type: ignore[attr-defined]
     indexes = [list(index.columns.keys()) for index in stored.indexes]
     assert [column, "id"] in indexes or [column] in indexes
 
 
+@pytest.mark.budget("MAX_PAGE_BYTES")
 async def test_a_page_keeps_its_byte_budget(
     database: Database, commits: GroupCommit
 ) -> None:
@@ -215,5 +216,11 @@ async def test_a_page_keeps_its_byte_budget(
         whole, has_more = await sizes(10_000)
         assert (whole, has_more) == (5, False)
         assert await sizes(1) == (1, True)
-        assert await sizes(320) == (2, True)
         assert await sizes(10_000, limit=5) == (5, True)
+        stored = text(
+            "SELECT sum(octet_length(r::text)) FROM data_processing_records r "
+            "WHERE task_type = 'budget'"
+        )
+        exact = int(await session.scalar(stored))
+        assert await sizes(exact) == (5, False)
+        assert await sizes(exact - 1) == (4, True)

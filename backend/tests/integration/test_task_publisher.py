@@ -1,4 +1,4 @@
-"""How the API publishes tasks: in batches, in time, each in its own context."""
+"""How the API publishes tasks: in batches, on time, each in its own context."""
 
 import asyncio
 import json
@@ -132,7 +132,7 @@ async def test_the_publisher_reconnects_to_redis_at_once(
 async def test_each_is_published_in_the_context_of_its_request(
     settings: CelerySettings,
 ) -> None:
-    """Instrumentations of Celery rely on it: they use signals of a registered task."""
+    """Instrumentations of Celery need this: they use signals of a registered task."""
     request: ContextVar[str] = ContextVar("request")
     seen: list[tuple[str, str]] = []
 

@@ -47,7 +47,7 @@ async def test_a_hanging_redis_times_out(
         assert time.monotonic() - began < 0.5
     finally:
         redis_server.resume()
-    # No caller receives the answer to a question that another gave up on.
+    # No caller receives an answer to another caller's abandoned question.
     assert await states.get("RETRY") == "RETRY"
     assert await states.get("STARTED") == "STARTED"
 

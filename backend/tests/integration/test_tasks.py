@@ -125,7 +125,7 @@ def test_work_of_an_older_version_goes_to_the_data_service(
     """Neither its record nor its message names a queue."""
     task_id = add_record(queue=None)
     run(task_id, queue_name=None)
-    assert find(task_id).outcome["code"] == "unknown_service"  # none here
+    assert find(task_id).outcome["code"] == "unknown_service"  # this worker has none
     data = ServiceRegistry((Service("data", responder.queue),))
     settings.__dict__["services"] = data
     task_id = add_record(queue=None)
@@ -147,7 +147,7 @@ def test_work_for_an_unknown_service_fails(responder: Responder) -> None:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]]]:
-    """How the runs of tasks ended, from the log."""
+    """How each run of a task ended, from the log."""
     caplog.set_level(logging.INFO, ACCESS)
     return lambda: [
         (record.getMessage().partition(":")[0], vars(record)["outcome"])

@@ -42,12 +42,13 @@ class Section(NamedTuple):
 
 
 def backend_sections() -> list[Section]:
-    """What API and worker read. One QUEUE_NAME represents those of all services."""
+    """The sections of API and worker. One QUEUE_NAME represents those of all
+    services."""
     return list(_sections(Settings, skipped=(QueueNames,)))
 
 
 def service_section() -> Section:
-    """What every service reads in addition."""
+    """The section that every service reads in addition."""
     shared = names(backend_sections())
     first, *_ = _sections(ServiceSettings)
     own = [each for each in first.variables if each.name not in shared]
@@ -55,7 +56,8 @@ def service_section() -> Section:
 
 
 def own_sections() -> list[Section]:
-    """What single services read, from the classes in their `app/*_settings.py`."""
+    """The sections of single services, from the classes in their
+    `app/*_settings.py`."""
     found = []
     everybody = names([*backend_sections(), service_section()])
     for file in sorted(ROOT.glob("services/*/app/*_settings.py")):
@@ -80,7 +82,7 @@ def own_sections() -> list[Section]:
 
 
 def names(sections: list[Section]) -> set[str]:
-    """The variables of sections."""
+    """The names of the sections' variables."""
     return {each.name for section in sections for each in section.variables}
 
 

@@ -54,7 +54,7 @@ def read(file: str) -> str:
 
 
 def example() -> str:
-    """`.env.example`."""
+    """The text of `.env.example`."""
     common, own = service_section(), own_sections()
     secrets = [
         each._replace(name=f"{each.name}_FILE", default=None, meaning="")
@@ -89,7 +89,7 @@ def _entry(variable: Variable, *, is_off: bool = False) -> str:
 
 
 def compose() -> str:
-    """`docker-compose.yml`."""
+    """The text of `docker-compose.yml`."""
     text = read(COMPOSE)
     text = _passed_on(text, "x-backend-environment", names(backend_sections()))
     shared = {
@@ -122,7 +122,7 @@ def _passed_on(text: str, block: str, variables: set[str]) -> str:
 
 
 def document() -> str:
-    """`docs/CONFIGURATION.md`."""
+    """The text of `docs/CONFIGURATION.md`."""
     sections = [*backend_sections(), service_section(), *own_sections()]
     known = {each.name: each.values for s in sections for each in s.variables}
     parts = [INTRODUCTION]
@@ -152,7 +152,7 @@ def _rows(text: str) -> Iterator[tuple[str, str, str]]:
             comment.append(line[2:])
 
 
-#: What each file should hold.
+#: The expected text of each file.
 WRITTEN: dict[str, Callable[[], str]] = {
     EXAMPLE: example,
     DOCUMENT: document,

@@ -54,6 +54,7 @@ async def test_large_read_only_answers_are_refused(method: str, status: int) -> 
     assert budget.held == 1
 
 
+@pytest.mark.budget("answers.PATIENCE")
 async def test_a_slow_reader_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -189,7 +189,7 @@ def test_live_but_not_ready(client: TestClient) -> None:
     unknown = {"status": "up", "detail": "not known"}
     dependencies = client.get("/health").json()["dependencies"]
     assert dependencies == {"postgresql": down, "echo-service": unknown}
-    # The probe that decides on traffic ignores services.
+    # The readiness probe ignores services.
     dependencies = client.get("/health/ready").json()["dependencies"]
     assert dependencies == {"postgresql": down}
 
@@ -204,7 +204,7 @@ def test_the_docs_need_no_internet(client: TestClient) -> None:
 
 
 def test_every_address_in_the_docs_page_is_served(client: TestClient) -> None:
-    """Also the address that a login returns to, which needs no login itself."""
+    """This includes the address to which a login returns; it needs no login."""
     html = client.get("/api/v1/docs").text
     addresses = re.findall(r"[\"'](/[^\"'\s]+)[\"']", html)
     assert "/api/v1/docs/oauth2-redirect" in addresses

@@ -251,7 +251,7 @@ def answers(client: TestClient, cases: list[Case]) -> str:
 
 
 def own_errors() -> list[str]:
-    """Each error class that is raised as such."""
+    """Each error class that our code raises directly."""
     rows = []
     for kind in vars(exceptions).values():
         if inspect.isclass(kind) and issubclass(kind, ApplicationError):

@@ -67,6 +67,7 @@ def test_text_beyond_ascii_passes(client: TestClient) -> None:
     assert answer.json() == {"name": "é", "word": "😀 +&%", "number": 0}
 
 
+@pytest.mark.budget("bounds.MAX_ADDRESS_BYTES")
 def test_an_address_has_a_maximum_length(client: TestClient) -> None:
     start = f"{PREFIX}/echo/a?word="
     room = MAX_ADDRESS_BYTES - len(start) + 1  # minus the question mark

@@ -59,21 +59,23 @@ async def test_a_turn_skips_a_cancelled_waiter() -> None:
     assert budget.work == 0
 
 
+@pytest.mark.budget("MAX_BODY_BYTES_IN_FLIGHT")
 async def test_work_waits_for_its_turn() -> None:
-    budget = Budget(100)  # 150 in work
+    budget = Budget(100)  # 150 bytes in use
     assert await budget.begin(100) == 100
     waiting = [asyncio.create_task(budget.begin(cost)) for cost in (100, 10)]
     await asyncio.sleep(0)
-    assert not any(task.done() for task in waiting)  # nobody overtakes
+    assert not any(task.done() for task in waiting)  # none goes before the first
     budget.end(100)
     assert await asyncio.gather(*waiting) == [100, 10]
     budget.end(100)
     budget.end(10)
-    assert await budget.begin(10**9) == 150  # alone, whatever it costs
+    assert await budget.begin(10**9) == 150  # alone, at any size
     budget.end(150)
     assert budget.work == 0
 
 
+@pytest.mark.budget("budget.PATIENCE")
 async def test_work_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     budget = Budget(100)
@@ -89,6 +91,7 @@ async def test_work_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) ->
     assert await budget.begin(150) == 150
 
 
+@pytest.mark.budget("budget.READERS")
 async def test_readers_wait_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     monkeypatch.setattr(module, "READERS", 1)

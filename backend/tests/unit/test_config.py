@@ -53,7 +53,7 @@ def set_all(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
 
 
 def message() -> str:
-    """The message of a process that refuses to start."""
+    """The error message of a process that refuses to start."""
     with pytest.raises(SystemExit) as ended:
         load_settings()
     return str(ended.value)
@@ -239,7 +239,8 @@ def test_every_variable_of_the_example_file_is_used() -> None:
 
 
 def elsewhere() -> set[str]:
-    """What other processes read: services, the gateway, the compose file."""
+    """The variables that other processes read: services, the gateway, the compose
+    file."""
     read = [ROOT / "nginx_config.conf", *ROOT.glob("docker-compose.yml")]
     read += ROOT.glob("deploy/compose/*.yml")
     read += [p for p in ROOT.glob("services/*/**/*.py") if "tests" not in p.parts]

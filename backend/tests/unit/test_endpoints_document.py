@@ -27,7 +27,7 @@ ANSWERS = {"USD": (200, RATE), "XXX": (404, b""), "BAD": (500, b"")}
 
 
 def load(number: int) -> Any:
-    """The module that a reader would make from an example."""
+    """Build the module that a reader would write from an example."""
     module = ModuleType(f"example_{number}")
     exec(EXAMPLES[number], vars(module))  # nosec: a page of this repository
     return module
@@ -51,7 +51,7 @@ async def source() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def app(source: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
-    # A team may have begun with these examples: its endpoints would answer first.
+    # A team may have kept these examples; its own endpoints would then answer first.
     monkeypatch.setattr(v1, "routers", ())
     uploads, rates = load(0), load(1)
     rates.SOURCE = source

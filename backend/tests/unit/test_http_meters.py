@@ -18,7 +18,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> InMemoryMetricReader:
 
 
 def read(reader: InMemoryMetricReader) -> dict[str, list[float]]:
-    """Values of sums, counts of histograms."""
+    """The values of sums and the counts of histograms."""
     data = reader.get_metrics_data()
     found = data.resource_metrics[0].scope_metrics[0].metrics if data else []
     return {

@@ -22,6 +22,7 @@ from app.core.idempotency import fingerprint, parse_key
         (b"x" * 255, "x" * 255),
     ],
 )
+@pytest.mark.budget("idempotency.MAX_LENGTH")
 def test_keys(value: bytes, key: str) -> None:
     assert parse_key([value]) == key
 
@@ -44,6 +45,7 @@ def test_keys(value: bytes, key: str) -> None:
         [b"a", b"a"],
     ],
 )
+@pytest.mark.budget("idempotency.MAX_LENGTH")
 def test_malformed_keys(values: list[bytes]) -> None:
     with pytest.raises(Malformed):
         parse_key(values)

@@ -41,7 +41,7 @@ def test_every_instrumentation_supports_the_installed_library() -> None:
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """The spans of Celery that have ended."""
+    """The ended spans of Celery."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -52,7 +52,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 
 def work() -> None:
-    """Never run."""
+    """A task that never runs."""
 
 
 def celery(broker: str) -> Celery:

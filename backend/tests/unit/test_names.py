@@ -1,4 +1,4 @@
-"""A name in a traceback, a log line or a search leads to one place."""
+"""Each name is unique, so a traceback, a log line or a search leads to one place."""
 
 import ast
 from collections import defaultdict

@@ -180,12 +180,12 @@ def test_answers_of_every_kind_follow_the_rules() -> None:
 
     @router.get("/gone", responses={410: {}, 499: {"description": "Left"}})
     async def read_gone() -> dict[str, int]:
-        """Errors that the kit itself never answers."""
+        """Errors that the kit itself never returns."""
         return {}
 
     @router.delete("/any", responses={"4XX": {"description": "A"}, "default": {}})
     async def delete_any(number: int = Query(description="One.")) -> int:
-        """Answers without a number."""
+        """Answers without a fixed status."""
         return number
 
     app = app_with(router)

@@ -47,7 +47,7 @@ def test_every_place_knows_every_setting() -> None:
 
 
 def say(sentences: list[str]) -> None:
-    """Fail with the sentences, if there are any."""
+    """Fail with these sentences, if there are any."""
     if sentences:
         pytest.fail("\n".join(dict.fromkeys(sentences)), pytrace=False)
 
@@ -67,7 +67,7 @@ def known() -> set[str]:
 
 
 def differences(file: str) -> Iterator[str]:
-    """What the file lacks, and what it has too much."""
+    """The lines that the file lacks, and those that it has too many."""
     parts = {EXAMPLE: generated_example, COMPOSE: passed_on}
     text = parts[file]() if file in parts else read(file)
     there = set(re.findall(r"\b[A-Z][A-Z0-9]*_?[A-Z0-9_]+\b", text))
@@ -117,7 +117,8 @@ def undeclared() -> Iterator[str]:
 
 
 def not_passed_to_services() -> Iterator[str]:
-    """A service's own variables have no place that all services share."""
+    """A sentence for each variable of a single service that its own files do not pass
+    on. Shared places do not contain such variables."""
     composed = yaml.safe_load(read(COMPOSE))["services"]
     for section in own_sections():
         assert section.service

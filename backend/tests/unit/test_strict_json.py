@@ -1,4 +1,4 @@
-"""What the edge accepts, and how it refuses the rest."""
+"""Which JSON the API accepts, and how it refuses the rest."""
 
 import json
 from functools import partial
@@ -44,7 +44,7 @@ def test_every_storable_value_passes_unchanged(value: Any, ensure_ascii: bool) -
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
 def test_one_bad_number_among_many_is_found(number: bytes, code: str) -> None:
-    """A body with many numbers is parsed in another way."""
+    """A body with many numbers takes another path in the parser."""
     with pytest.raises(BodyRefused) as refused:
         parse_json(b"[" + b"1.5," * 1000 + number + b"]")
     assert refused.value.code == code
@@ -74,6 +74,7 @@ def nested(depth: int) -> bytes:
     ],
     ids=lambda body: repr(body[:20]),
 )
+@pytest.mark.budget("strict_json.MAX_DEPTH", "strict_json.MAX_DIGITS")
 def test_bounds_are_inclusive(body: bytes) -> None:
     assert parse_json(body) == json.loads(body)
 
@@ -103,6 +104,7 @@ def test_bounds_are_inclusive(body: bytes) -> None:
     ],
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
+@pytest.mark.budget("strict_json.MAX_DEPTH", "strict_json.MAX_DIGITS")
 def test_invalid_json_is_refused(body: bytes, status: int, code: str) -> None:
     with pytest.raises(BodyRefused) as refused:
         parse_json(body)

@@ -13,8 +13,10 @@ async def never(_: Collection[str]) -> Collection[str]:
     return ()
 
 
+@pytest.mark.budget("task_watcher.MAX_WAITERS")
 async def test_waiters_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is answered at once; when one leaves, there is room again."""
+    """One waiter too many gets an answer at once. When one leaves, there is room
+    again."""
     monkeypatch.setattr(task_watcher, "MAX_WAITERS", 2)
     watcher = TaskWatcher(never)
     waiting = [asyncio.create_task(watcher.wait("same", 60)) for _ in range(2)]

@@ -37,7 +37,7 @@ print(json.dumps({"schedule": schedule, "tasks": tasks}))
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, Any]:
-    """What worker and beat know."""
+    """The task names that worker and beat know."""
     run = subprocess.run(
         [sys.executable, "-c", WORKER],
         cwd=BACKEND,

@@ -9,12 +9,12 @@ from kit.tests.copies import python
 from local import suite
 from local.apps import ROOT
 
-# Those of the backend that look at every service, endpoint, task or setting.
+# The backend's tests that look at every service, endpoint, task or setting.
 BACKEND = ["config", "names", "openapi", "settings_files"]
 BACKEND += ["services_found", "tasks_found"]
 BACKEND = [f"tests/unit/test_{name}.py" for name in BACKEND]
 
-# Those that look at every service.
+# The tests that look at every service.
 LOOKING = ["services", "network", "schemas", "compose", "capacity"]
 LOOKING = [f"tests/unit/kubernetes/test_{name}.py" for name in LOOKING]
 LOOKING += ["tests/unit/test_compose_files.py", "tests/unit/test_documents.py"]
@@ -27,24 +27,24 @@ COMMAND += "sys.exit(c.run(sys.argv[1], sys.argv[2:]))"
 
 
 def kit(project: Path, *words: str) -> None:
-    """A command of the generators."""
+    """Run a command of the generators."""
     python(project, "-m", "kit", *words)
 
 
 def make(project: Path, *words: str) -> str:
-    """`python3 -m local`, without the installation that it would do."""
+    """Run `python3 -m local`, without its installation step."""
     return python(project, "-c", COMMAND, *words)
 
 
 def side_by_side(*jobs: Callable[[], None]) -> None:
-    """Each in a thread."""
+    """Run each in a thread."""
     with ThreadPoolExecutor() as pool:
         for job in [pool.submit(each) for each in jobs]:
             job.result()
 
 
 def check(project: Path) -> None:
-    """`make check`, which goes on from what mypy knows of the project already."""
+    """Run `make check`, with mypy's cache of the project."""
     for folder in suite.components():
         known, copy = folder / CACHE, project / folder.relative_to(ROOT) / CACHE
         if known.is_dir() and copy.parent.is_dir() and not copy.exists():
@@ -60,8 +60,8 @@ def pytest_in(folder: Path, root: Path, *paths: str) -> None:
 
 
 def write_documents(project: Path) -> None:
-    """`make docs`, of those that settings make. A project has packages of its own in
-    `.venv`; a copy has ours, and only its tests are led to its chassis."""
+    """Run `make docs` for the documents that are made from settings. A project has its
+    own packages in `.venv`. A copy has ours, and only its tests find its chassis."""
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"]
     folder = project / "backend"
     path = f"{folder}:{project}:{project / 'packages/chassis/src'}"

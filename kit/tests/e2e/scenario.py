@@ -1,5 +1,4 @@
-"""Two generated services together, through nginx. This runs in a copy of the project as
-one of its tests; there, one service calls the other."""
+"""Two generated services together, through nginx."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -25,21 +25,21 @@ from tests.compose.containers import Compose, docker_answers
 from tests.e2e.client import wait_for
 from tests.tour.pages import ID, SHOWN_URL
 
-MOST = 40  # minutes, to read and for the commands
+MOST = 40  # minutes, for reading and for the commands
 
-STARTS = "make dev"  # goes on in the second terminal
+STARTS = "make dev"  # keeps running in the second terminal
 ASKS = ("curl ", "make traces")
 READY = "Ctrl-C stops everything."
 CONTAINERS = "7. Containers"
 
-# Of the make that started this test, and of its Python.
+# Variables of the make that started this test, and of its Python.
 NOT_OURS = ("MAKE", "MFLAGS", "ARGS", "PYTHON", "VIRTUAL_ENV")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(NOT_OURS)}
 
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator["Reader"]:
-    """Somebody with a folder, and the address of the kit."""
+    """A reader with a folder, and the address of the kit."""
     upstream = tmp_path / "upstream"
     upstream.mkdir()
     publish(copy_project(upstream))
@@ -71,20 +71,20 @@ def test_the_tutorial(reader: "Reader") -> None:
 
 
 class Reader:
-    """Has two terminals, and a clock that runs while commands do."""
+    """Has two terminals, and a clock that runs during commands."""
 
     def __init__(self, folder: Path, words: dict[str, str]) -> None:
         self.folder = folder
         self.seconds = 0.0
         self._log = folder / "second-terminal.log"
-        self._words = words  # of the page, with what stands for them here
+        self._words = words  # words of the page, with their replacements here
         self._running: subprocess.Popen[bytes] | None = None
         self._environment = ENVIRONMENT | IDENTITY
         self._has_containers = False
 
     def runs(self, command: Command) -> None:
-        """Run it until it prints what the page shows. Only what asks the running system
-        runs again: that reloads a moment after a file is saved."""
+        """Run it until it prints what the page shows. Only requests to the running
+        system are repeated, because it reloads a moment after a file is saved."""
         began = time.monotonic()
         line = self._translate(command.line)
         if line.startswith("cd "):
@@ -102,7 +102,7 @@ class Reader:
         print(f"{time.monotonic() - began:5.0f} s  {line[:70]}", flush=True)
 
     def start(self, command: Command) -> None:
-        """In the second terminal, until it is ready."""
+        """Start it in the second terminal, and wait until it is ready."""
         began = time.monotonic()
         with self._log.open("wb") as log:
             self._running = subprocess.Popen(
@@ -117,8 +117,8 @@ class Reader:
         self.seconds += time.monotonic() - began
 
     def frees_the_ports(self) -> None:
-        """Ctrl-C in the second terminal. Others of this machine may still have the
-        standard ports, and containers of the kit's name."""
+        """Press Ctrl-C in the second terminal. Other processes of this machine may
+        still use the standard ports, and other containers the kit's name."""
         self._interrupt()
         containers = Compose()
         self._environment |= containers.env
@@ -126,7 +126,7 @@ class Reader:
         self._has_containers = docker_answers()
 
     def stop(self) -> None:
-        """Leave nothing behind, and touch no containers of somebody else."""
+        """Leave nothing behind, and touch no other containers."""
         self._interrupt()
         if self._has_containers:
             self._output("make down ARGS=-v")
@@ -162,8 +162,8 @@ class Reader:
 
 
 def assert_containers(project: Path) -> None:
-    """What step 7 needs, where Docker cannot run it: an image of the new service, the
-    migrations, a gateway at the page's address."""
+    """Check what step 7 needs where Docker cannot run it: an image of the new service,
+    the migrations, a gateway at the page's address."""
     services = yaml.safe_load((project / "docker-compose.yml").read_text())["services"]
     own = services["acme-orders-pricing-service"]
     assert (project / own["build"]["dockerfile"]).is_file()

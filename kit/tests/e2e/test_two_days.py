@@ -1,8 +1,8 @@
-"""The first two days of a team: what it makes of the kit, step by step.
+"""The first two days of a team: how it changes the kit, step by step.
 
-What the team writes is in `two_days/`, a folder for each step: new files at their
-places, and what it changes in others in `change.diff`. After each step the team runs
-the checks, the tests that can see a change, and the whole stack behind nginx.
+The team's files are in `two_days/`, a folder for each step: new files in their places,
+and changes to other files in `change.diff`. After each step the team runs the checks,
+the tests that can see a change, and the whole stack behind nginx.
 """
 
 import shutil
@@ -29,7 +29,8 @@ from kit.tests.e2e.upgrades import NAME, NEXT, UPDATE, begin, publish, release, 
 from kit.tests.team import SNIPPETS, in_the_kit, write
 from local.apps import ROOT
 
-# The kit's own tests that a change of the team can break, beside those of `runs.py`.
+# The kit's own tests that the team's changes can break, in addition to those of
+# `runs.py`.
 ON_SERVERS = ["tests/integration/test_migrations.py"]
 THROUGH_NGINX = ["tests/e2e/test_surroundings.py", "tests/e2e/test_schema.py"]
 
@@ -61,7 +62,7 @@ def make_pricing(project: Path) -> None:
 
 
 def make_orders(project: Path) -> None:
-    """The column comes by a migration that runs to and fro."""
+    """A migration adds the column; it also runs backwards."""
     kit(project, "new-resource", "order")
     write(project, "order")
     make(project, "revision", "-m", "orders have a status and a total")
@@ -93,14 +94,14 @@ def add_settings(project: Path) -> None:
 
 
 def remove_demo(project: Path) -> None:
-    """Its service no longer calls what goes."""
+    """The team's service no longer calls the demo."""
     own = "services/pricing/app/articles.py"
     shutil.copy(SNIPPETS / "pricing" / own, project / own)
     kit(project, "remove-demo")
 
 
 def update(project: Path, upstream: Path) -> None:
-    """What is new comes, and nothing is lost but the demo."""
+    """The update adds what is new, and loses nothing but the demo."""
     sh(project, UPDATE)
     assert f"\n## {NEXT} - " in (project / "CHANGELOG-KIT.md").read_text()
     files = set(sh(upstream, "git ls-files").splitlines())
@@ -109,13 +110,13 @@ def update(project: Path, upstream: Path) -> None:
 
 
 class Team:
-    """What it does, and how it convinces itself after each step that all is well."""
+    """The steps of the team, and its checks after each step."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
 
     def does(self, what: str, step: Callable[[], object]) -> None:
-        """One step, committed and checked."""
+        """Run one step, commit it and check it."""
         with timed(what):
             step()
             commit = f"git diff --cached --quiet || git commit -qm '{what}'"
@@ -136,7 +137,7 @@ class Team:
 
 
 def own(folder: Path, tests: str) -> list[str]:
-    """The test files that the team has and the kit has not."""
+    """The test files that belong to the team, not to the kit."""
     kits = ROOT / "backend" if folder.name == "backend" else ROOT
     paths = [str(path.relative_to(folder)) for path in folder.glob(f"{tests}/test_*")]
     return [path for path in sorted(paths) if not (kits / path).exists()]

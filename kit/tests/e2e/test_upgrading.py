@@ -49,7 +49,7 @@ def upstream(tmp_path: Path) -> Path:
 
 
 def last_tag() -> str:
-    """The version in the files, if it was released."""
+    """The version in the files, if it is released."""
     known = run(ROOT, f"git rev-parse --verify --quiet refs/tags/v{BEGIN}")
     return f"v{BEGIN}" if known.returncode == 0 else ""
 
@@ -91,7 +91,7 @@ def test_a_renamed_project_takes_two_updates(upstream: Path, project: Path) -> N
     assert f"{SERVICE.replace('-', '_')}/README.md was changed" in kept.stdout
     sh(project, f"make remove-service {SERVICE} --force")
     sh(project, "git checkout -q .; git clean -qfd")
-    # A squashed merge is no obstacle.
+    # The update also works after a squashed merge.
     sh(project, "git reset --soft HEAD^; git commit -qm squashed")
     release(upstream, LATER)
     sh(project, UPDATE.replace("v0.2.0", f"v{LATER}"))
@@ -102,7 +102,7 @@ def test_a_renamed_project_takes_two_updates(upstream: Path, project: Path) -> N
 
 @pytest.mark.parametrize("way", ["clone", "zip"])
 def test_a_conflict_is_resolved_by_hand(upstream: Path, way: str) -> None:
-    """In a project that keeps the kit's name."""
+    """The project keeps the kit's name."""
     project = begin(upstream, way)
     append(project / SWEEP, "# Of mine.\n")
     unclean = run(project, UPDATE)
@@ -141,7 +141,7 @@ def test_migrations_of_both_sides_are_joined(upstream: Path) -> None:
     sh(project, UPDATE)
     backend = project / "backend"
     assert python(backend, "-m", "alembic", "heads").count("(head)") == 2
-    # The target's command, without its installation step.
+    # The make target's command, without its installation step.
     assert MIGRATIONS.startswith("make merge-revisions M=")
     python(backend, "-m", "alembic", "merge", "heads", "--message", "join")
     assert python(backend, "-m", "alembic", "heads").count("(head)") == 1

@@ -100,7 +100,7 @@ def ask(project: Path) -> None:
     own.write_text(CALLER.format(name=ASKING, queue=queue))
     scenario = project / "tests/e2e/test_scenario.py"
     shutil.copy(SCENARIO, scenario)
-    # No variable of this process reaches tests: `local/isolation.py`.
+    # `local/isolation.py` keeps the variables of this process from tests.
     variables = project / "tests/conftest.py"
     usual = variables.read_text()
     try:

@@ -1,4 +1,4 @@
-"""docs/TUTORIAL.md, taken apart: what a reader writes, and what a reader runs."""
+"""docs/TUTORIAL.md, parsed: what a reader writes, and what a reader runs."""
 
 import re
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ PAGE = ROOT / "docs" / "TUTORIAL.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+)`")
-PLACE = "@@\n"  # begins another place of the same file
-LEFT_OUT = "..."  # of an output
+PLACE = "@@\n"  # begins the next place in the same file
+LEFT_OUT = "..."  # stands for missing lines of an output
 
-# What differs between traces, besides ids.
+# Parts that differ between traces, besides ids.
 TIMES = re.compile(r"[·━]+ +[\d.]+ ms|  [\d.]+ ms$|queue_time=[\d.]+ms", re.MULTILINE)
 
 
@@ -30,7 +30,7 @@ class Code(NamedTuple):
     text: str
 
     def apply(self, project: Path) -> None:
-        """Do to the file what the sentence says. It tells whether there is one."""
+        """Apply the sentence to the file. Tells whether the sentence names one."""
         file = project / self.path
         assert file.exists() is not self.sentence.startswith("Create"), self
         if self.language == "diff":
@@ -42,7 +42,8 @@ class Code(NamedTuple):
             file.write_text(self.text)
 
     def _changed(self, text: str) -> str:
-        """Each place is behind the one before it. A line without a sign is as it is."""
+        """Each place comes after the one before it. Lines without a sign do not
+        change."""
         done = ""
         for place in self.text.split(PLACE):
             lines = [line if line.strip() else " \n" for line in place.splitlines(True)]
@@ -55,14 +56,15 @@ class Code(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What a reader types; `output` is None where the page shows none."""
+    """A command that a reader types; `output` is None where the page shows none."""
 
     section: str
     line: str
     output: str | None
 
     def matches(self, output: str) -> bool:
-        """Whether it printed what the page shows, except for what differs each time."""
+        """Whether it printed what the page shows, except for parts that differ each
+        time."""
         if self.output is None:
             return True
         parts = _mask(self.output).split(LEFT_OUT)
@@ -78,7 +80,7 @@ def _mask(output: str) -> str:
 
 
 def steps(page: str) -> Iterator[Step]:
-    """Everything that a reader does, in order."""
+    """All steps of a reader, in order."""
     done = 0
     for block in FENCE.finditer(page):
         prose, done = page[done : block.start()], block.end()
@@ -99,7 +101,7 @@ def _commands(section: str, text: str) -> Iterator[Command]:
 
 
 def _code(section: str, prose: str, language: str, text: str) -> Code:
-    """Its file is the one that the paragraph before it names last."""
+    """The block's file is the last one that the paragraph before it names."""
     paragraph = prose.strip().rpartition("\n\n")[2]
     names = FILE.findall(paragraph)
     assert names and paragraph.endswith(":"), f"no file for\n{text}"
@@ -108,5 +110,5 @@ def _code(section: str, prose: str, language: str, text: str) -> Code:
 
 
 def minutes_to_read(page: str) -> float:
-    """200 words a minute, code and outputs included."""
+    """At 200 words per minute, code and outputs included."""
     return len(page.split()) / 200

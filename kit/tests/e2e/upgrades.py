@@ -1,4 +1,4 @@
-"""The commands of docs/UPGRADING.md, and a kit that has another version."""
+"""The commands of docs/UPGRADING.md, and a kit with another version."""
 
 import os
 import re
@@ -22,12 +22,12 @@ BACKOFF = "packages/chassis/src/chassis/rpc/backoff.py"
 SWEEP = "backend/app/tasks/maintenance.py"
 SERVICE_TEMPLATE = "kit/templates/service/services/specimen/README.md"
 
-# `make`, without the installation that it would do.
+# `make`, without its installation step.
 MAKE = f'make() {{ {sys.executable} -m kit "$1" "${{2#*=}}" "${{@:3}}"; }}'
 
 
 def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """Run some lines of the page, with this test's versions."""
+    """Run some lines of the page with this test's versions."""
     script = script.replace("ADDRESS", str(folder.with_name("upstream")))
     script = script.replace("v0.1.0", f"v{BEGIN}").replace("v0.2.0", f"v{NEXT}")
     return subprocess.run(
@@ -47,18 +47,18 @@ def sh(folder: Path, script: str) -> str:
 
 
 def publish(folder: Path) -> None:
-    """Make what is in the folder the version that this tree has."""
+    """Publish the folder's content as this tree's version."""
     sh(folder, "git init -q -b main; git add -A; git commit -qm kit")
     sh(folder, f"git tag -a -m old v{BEGIN}")
 
 
 def release(upstream: Path, version: str = NEXT) -> None:
-    """This tree and a bit more, with lines that bear the kit's name."""
+    """Release this tree with a few more lines, which contain the kit's name."""
     for path in upstream.iterdir():
         if path.name not in SKIPPED:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     copy_project(upstream)
-    # With the two empty lines that black wants.
+    # Black wants these two empty lines.
     append(upstream / BACKOFF, "\n# New in the kit.\n")
     append(upstream / SWEEP, "\n# Of the kit.\n")
     append(upstream / SERVICE_TEMPLATE, "New in the template.\n")
@@ -79,6 +79,6 @@ def begin(upstream: Path, way: str) -> Path:
     if way == "zip":
         folder.mkdir()
         sh(upstream, f"git archive v{BEGIN} | tar --extract --directory {folder}")
-    # The page begins outside of the folder.
+    # The page's commands begin outside the folder.
     sh(upstream, f"cd ..\n{CLONE if way == 'clone' else ZIP}")
     return folder

@@ -13,7 +13,8 @@ from kit.tree import Tree
 
 pytestmark = pytest.mark.skipif(not HAS_DEMO, reason="it was taken out")
 
-# Files that may still name its folder: the past, and the kit, which removes it.
+# Files that may still name its folder: the changelog, and the kit, which removes the
+# demo.
 LEFT = ("CHANGELOG.md", "kit/")
 
 
@@ -22,7 +23,7 @@ def run(project: Path, *words: str) -> int:
 
 
 def own(project: Path) -> set[str]:
-    """The services that the project has."""
+    """The project's services."""
     return set(service.registered(Tree(project)))
 
 

@@ -1,4 +1,4 @@
-"""Entries of shared files: inserted where they belong, removed without a trace."""
+"""Entries of shared files: inserted in the right place, removed without a trace."""
 
 import json
 

@@ -23,7 +23,6 @@ from kit.tests.copies import (
     snapshot,
 )
 from kit.tree import Tree
-from local.tests.troubleshooting import explanation
 
 LONG = ("a" * (LONGEST // 2 - 1)) + "-" + "b" * (LONGEST // 2)
 OWN = Name.parse(SERVICE)
@@ -182,75 +181,6 @@ def test_the_data_service_has_the_entries_of_a_new_one(project: Path) -> None:
     for edit in entries(tree, service.TEMPLATES, rename):
         edit.undo(tree, force=False)
     assert set(tree.changes) >= {*SHARED, service.REGISTRY}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        *(("new-service", SERVICE), ("new-resource", SERVICE)),
-        *(("new-resource", "record"), ("new-resource", "page")),
-        *(("new-resource", "log"), ("new-service", "billing-service")),
-        *(("new-service", "task"), ("new-task", "maintenance"), ("new-task", TASK)),
-        *(("remove-service", OTHER), ("remove-resource", RESOURCE)),
-        *(("remove-task", OTHER), ("remove-task", "maintenance", "--force")),
-        *(("new-service",), ("new-service", "a", "b"), ("new-service", "a", "--x")),
-        ("new-service", "data"),
-    ],
-)
-def test_a_failed_command_changes_nothing(
-    project: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(project, "new-service", SERVICE)
-    run(project, "new-task", TASK)
-    before = snapshot(project)
-    assert run(project, *words) == 1
-    assert capsys.readouterr().err
-    assert snapshot(project) == before
-
-
-@pytest.mark.parametrize("kind", ["service", "resource", "task"])
-def test_a_taken_name_is_told(
-    project: Path, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(project, f"new-{kind}", "gadget") == 0
-    assert run(project, f"new-{kind}", "gadget") == 1
-    assert "another name" in explanation(capsys.readouterr().err)
-
-
-@pytest.mark.parametrize(
-    ("path", "place", "reason"),
-    [
-        ("docker-compose.yml", "  api:\n", "services.api.depends_on is missing"),
-        (SCALE, "services:\n", "services is missing"),
-        ("rabbitmq/definitions.json", '"queues": [', "the list queues is missing"),
-        ("services/kustomization.yaml", "resources:", "resources is missing"),
-        (service.REGISTRY, "SERVICES:", "the tuple SERVICES is missing"),
-    ],
-)
-def test_a_missing_place_is_named(
-    project: Path,
-    path: str,
-    place: str,
-    reason: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    file = project / path
-    text = file.read_text()
-    assert place in text
-    file.write_text(text.replace(place, re.sub(r"(\w)(?=\W*$)", r"\1_", place), 1))
-    before = snapshot(project)
-    assert run(project, "new-service", SERVICE) == 1
-    said = capsys.readouterr().err
-    assert path in said and reason in said
-    assert snapshot(project) == before
-
-
-def test_without_the_registry_there_is_no_service(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (project / service.REGISTRY).unlink()
-    assert run(project, "new-service", SERVICE) == 1
-    assert f"{service.REGISTRY} is missing" in capsys.readouterr().err
 
 
 def test_edited_files_are_removed_only_with_force(

@@ -1,6 +1,8 @@
 """A release in a copy: one commit and one tag, or nothing."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -11,42 +13,54 @@ import pytest
 from kit import __version__
 from kit.commands import ROOT
 from kit.project import is_renamed
-from kit.tests.copies import IDENTITY, python, snapshot
+from kit.tests.copies import IDENTITY, PROJECT, copy_project, snapshot
 
 OLD = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)[0]
 NEW = "7.8.9"
 ENTRY = "### Added\n\n* Something `useful`."
 
-# Versions of packages, and earlier releases.
+# Versions of packages and earlier releases.
 OTHERS = re.compile(r"requirements.*\.txt$|CHANGELOG.md$|pyproject.toml$|^docs/BENCH")
 
 
+ENV = {**os.environ, **IDENTITY}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy under git, on main, with one unreleased line; nothing may change it."""
+    project = copy_project(tmp_path_factory.mktemp("clean") / "project")
+    unreleased(project)
+    return project
+
+
 @pytest.fixture
-def kit(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy under git, on main, with one unreleased line."""
-    for name, value in IDENTITY.items():
-        monkeypatch.setenv(name, value)
+def kit(clean: Path, tmp_path: Path) -> Path:
+    """The same, to be released."""
+    return shutil.copytree(clean, tmp_path / "project")
+
+
+def unreleased(project: Path) -> None:
+    """Put one unreleased line into the changelog, and all into git."""
     changelog = project / "CHANGELOG.md"
-    text = changelog.read_text()
-    before, after = text.split("## Unreleased\n")
+    before, after = changelog.read_text().split("## Unreleased\n")
     after = after.partition("\n## ")[2]
     after = after and f"\n## {after}"
     changelog.write_text(f"{before}## Unreleased\n\n{ENTRY}\n{after}")
     git(project, "init", "-q", "-b", "main")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "all")
-    return project
 
 
 def git(folder: Path, *words: str) -> str:
     return subprocess.run(
-        ["git", *words], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *words], cwd=folder, env=ENV, check=True, capture_output=True, text=True
     ).stdout
 
 
 def release(project: Path, version: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kit", "release", version]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+    return subprocess.run(command, cwd=project, env=ENV, capture_output=True, text=True)
 
 
 def test_a_release_updates_every_file(kit: Path) -> None:
@@ -76,8 +90,8 @@ def test_a_release_updates_every_file(kit: Path) -> None:
 @pytest.mark.parametrize(
     "version", ["", "1", "1.2", "v9.0.0", "9.0.0rc1", "09.0.0", "0.0.0", "9.0.0\n"]
 )
-def test_bad_versions_are_refused(kit: Path, version: str) -> None:
-    assert_refused(kit, version, "is not a version|is older")
+def test_bad_versions_are_refused(clean: Path, version: str) -> None:
+    assert_refused(clean, version, "is not a version|is older")
 
 
 def test_a_version_is_released_once(kit: Path) -> None:
@@ -105,15 +119,15 @@ def test_a_commit_that_fails_leaves_nothing(kit: Path) -> None:
 
 
 @pytest.mark.skipif(is_renamed(), reason="this is a project, not the kit")
-def test_a_project_keeps_the_version_of_its_kit(kit: Path) -> None:
-    python(kit, "-m", "kit", "rename", "acme-orders")
-    changelog = kit / "CHANGELOG.md"
-    changelog.write_text(f"{changelog.read_text()}\n{ENTRY}\n")
-    git(kit, "add", "-A")
-    git(kit, "commit", "-qm", "renamed")
+def test_a_project_keeps_the_version_of_its_kit(
+    made_renamed: Path, tmp_path: Path
+) -> None:
+    kit = shutil.copytree(made_renamed, tmp_path / "project")
+    shutil.rmtree(kit / ".git")
+    unreleased(kit)
     assert release(kit, NEW).returncode == 0
     assert f'"{__version__}"' in (kit / "kit/__init__.py").read_text()
-    assert f"acme-orders-api:{NEW}" in (kit / "backend/backend-pod.yaml").read_text()
+    assert f"{PROJECT}-api:{NEW}" in (kit / "backend/backend-pod.yaml").read_text()
 
 
 @pytest.mark.skipif(is_renamed(), reason="a project has versions of its own")

@@ -3,7 +3,6 @@
 import ast
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from kit.tests.copies import (
     OTHER_PROJECT,
     PROJECT,
     SERVICE,
-    copy_project,
     python,
     snapshot,
 )
@@ -53,32 +51,24 @@ def run(project: Path, *words: str) -> None:
     python(project, "-m", "kit", *words)
 
 
-# Renaming takes seconds: it is done once, and each test has a copy of what came of it.
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    project = copy_project(tmp_path_factory.mktemp("made") / "project")
-    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
-    (project / ".env").write_text("DATABASE_URL=x/fastapi_db\n")
-    run(project, "new-service", SERVICE)
-    return project
-
-
-@pytest.fixture(scope="module")
-def made_renamed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    project = shutil.copytree(made, tmp_path_factory.mktemp("renamed") / "project")
-    run(project, "rename", PROJECT)
-    return project
-
-
 @pytest.fixture
 def before(made: Path, tmp_path: Path) -> Path:
-    """A copy under git with a service of its own, and files that git ignores."""
+    """Before the renaming."""
     return shutil.copytree(made, tmp_path / "project")
 
 
 @pytest.fixture
 def renamed(made_renamed: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made_renamed, tmp_path / "renamed")
+
+
+@pytest.fixture(scope="module")
+def made_other(made_renamed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Renamed a second time; only to be read."""
+    project = tmp_path_factory.mktemp("other") / "project"
+    shutil.copytree(made_renamed, project)
+    run(project, "rename", OTHER_PROJECT)
+    return project
 
 
 def containers(project: Path) -> dict[str, Any]:
@@ -97,7 +87,8 @@ def own_names(project: Path) -> set[str]:
 
 @pytest.mark.skipif(is_renamed(), reason="the names of the kit are gone")
 def test_no_name_of_the_kit_remains(renamed: Path) -> None:
-    """Except the library of the same name, and what all projects on a machine share."""
+    """This excludes the library of the same name, and names that all projects on a
+    machine share."""
     left = [
         f"{path}: {line}"
         for path, text in texts(renamed).items()
@@ -112,7 +103,8 @@ def test_no_name_of_the_kit_remains(renamed: Path) -> None:
 @pytest.mark.kit  # half a minute
 @pytest.mark.timeout(600)
 def test_a_second_rename_keeps_nothing_of_the_first(before: Path) -> None:
-    """One word, as long as may be; with the kit's name in it; with a digit."""
+    """The names are a word of the greatest length, one with the kit's name in it, and
+    one with a digit."""
     word = "b" * LONGEST
     (before / "NOTES.md").write_text(f"# Of {word}\n\nAbout {word}: `{word}`\n")
     direct = before.with_name("direct")
@@ -134,7 +126,7 @@ def test_the_changelog_of_the_kit_stays(before: Path, renamed: Path) -> None:
 
 
 def meaning(path: str, text: str) -> str:
-    """The text without Python's layout, where lines had other lengths."""
+    """The text without Python's layout, which changes with the length of lines."""
     return ast.dump(ast.parse(text)) if path.endswith(".py") else text
 
 
@@ -148,17 +140,15 @@ def texts(project: Path) -> dict[str, str]:
 
 
 def test_two_projects_have_nothing_in_common(
-    before: Path, renamed: Path, tmp_path: Path
+    made: Path, made_renamed: Path, made_other: Path
 ) -> None:
-    other = shutil.copytree(renamed, tmp_path / "other")
-    run(other, "rename", OTHER_PROJECT)
-    first = own_names(before)
-    for name, project in ((PROJECT, renamed), (OTHER_PROJECT, other)):
+    first = own_names(made)
+    for name, project in ((PROJECT, made_renamed), (OTHER_PROJECT, made_other)):
         own = own_names(project)
         assert not own & first
         prefixes = (f"{name}-", f"{name.replace('-', '_')}_")
         assert all(each.startswith(prefixes) for each in own)
-    assert len({subnet(project) for project in (before, renamed, other)}) == 3
+    assert len({subnet(project) for project in (made, made_renamed, made_other)}) == 3
 
 
 def subnet(project: Path) -> str:
@@ -187,10 +177,11 @@ for each in settings.services:
     assert told.startswith(f"{NEW.title} ") and told.endswith(f"/{NEW.snake}_db\n")
 
 
-def test_the_capacity_model_names_the_manifests_workloads(before: Path) -> None:
-    for name in (PROJECT, OTHER_PROJECT):
-        run(before, "rename", name)
-        said = python(before, "-m", "deploy.capacity")
+def test_the_capacity_model_names_the_manifests_workloads(
+    made_renamed: Path, made_other: Path
+) -> None:
+    for name, project in ((PROJECT, made_renamed), (OTHER_PROJECT, made_other)):
+        said = python(project, "-m", "deploy.capacity")
         named = set(re.findall(r"^  (\S+) +[\d,]+ replicas$", said, re.MULTILINE))
         there = {
             each["metadata"]["name"]
@@ -199,14 +190,14 @@ def test_the_capacity_model_names_the_manifests_workloads(before: Path) -> None:
                 "backend/*.yaml",
                 "deploy/nginx/*.yaml",
             )
-            for file in before.glob(pattern)
+            for file in project.glob(pattern)
             for each in yaml.safe_load_all(file.read_text())
             if each and each.get("kind") == "Deployment"
         }
         assert named <= there
         assert {each for each in named if each.endswith("-service")} == {
             f"{name}-{each.replace('_', '-')}-service"
-            for each in service.registered(Tree(before))
+            for each in service.registered(Tree(project))
         }
 
 

@@ -1,4 +1,4 @@
-"""docs/TUTORIAL.md, without running it: its parts, and that its code fits the kit.
+"""docs/TUTORIAL.md without running it: its parts exist, and its code fits the kit.
 
 `e2e/test_tutorial.py` runs it.
 """
@@ -24,7 +24,7 @@ TEXT = PAGE.read_text()
 STEPS = list(steps(TEXT))
 COMMANDS = [step for step in STEPS if isinstance(step, Command)]
 
-# What the generators do; without an installation, a database or a network.
+# What the generators do without an installation, a database or a network.
 GENERATES = re.compile(r"make (rename|new-\w+) NAME=(\S+)")
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
 

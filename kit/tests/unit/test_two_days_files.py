@@ -1,12 +1,12 @@
-"""The files of the two days' walk still fit what the kit generates; in seconds, while
-the walk itself takes minutes."""
+"""The files of `e2e/two_days` still fit what the kit generates. This takes seconds, the
+full test minutes."""
 
 from pathlib import Path
 
 from kit.tests.e2e.runs import kit
 from kit.tests.team import SNIPPETS, in_the_kit, write
 
-# What the team has the kit generate before it writes the files of a step.
+# What the team generates before it writes the files of a step.
 GENERATED = {
     "pricing": [("rename", "acme-orders"), ("new-service", "pricing")],
     "order": [("new-resource", "order")],

@@ -1,7 +1,8 @@
-"""A `make run` of the test's own."""
+"""A separate `make run` for the test."""
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,13 @@ from local.tests.integration.launcher import Launcher
 NewLauncher = Callable[..., Launcher]
 
 
-@pytest.fixture
-def new_launcher(tmp_path: Path) -> Iterator[NewLauncher]:
+@contextmanager
+def launchers(folder: Path) -> Iterator[NewLauncher]:
     """Makes launchers by the name of their folder; what they leave is ended."""
     made: list[Launcher] = []
 
     def make(name: str, *options: str, **env: str) -> Launcher:
-        made.append(Launcher(tmp_path / name, *options, **env))
+        made.append(Launcher(folder / name, *options, **env))
         return made[-1]
 
     yield make
@@ -29,6 +30,7 @@ def new_launcher(tmp_path: Path) -> Iterator[NewLauncher]:
 
 
 @pytest.fixture
-def launcher(new_launcher: NewLauncher) -> Launcher:
+def launcher(tmp_path: Path) -> Iterator[Launcher]:
     """One without options."""
-    return new_launcher("run")
+    with launchers(tmp_path) as make:
+        yield make("run")

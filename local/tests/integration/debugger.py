@@ -1,4 +1,4 @@
-"""A debugger as an editor has it: the Debug Adapter Protocol over a socket.
+"""A debugger as editors have it: the Debug Adapter Protocol over a socket.
 
 https://microsoft.github.io/debug-adapter-protocol/specification
 """
@@ -35,25 +35,25 @@ class Debugger:
         self._wait(lambda m: m.get("request_seq") == self._attaching)
 
     def wait_stopped(self) -> tuple[str, int]:
-        """Where it stands, as the name of a function, and the thread."""
+        """Wait until it stops. Returns the function's name and the thread."""
         thread = self.wait_event("stopped")["threadId"]
         frames = self.ask("stackTrace", threadId=thread)["stackFrames"]
         self._frame = frames[0]["id"]
         return frames[0]["name"], thread
 
     def evaluate(self, expression: str) -> str:
-        """The value of an expression where it stands."""
+        """The value of an expression where the process stopped."""
         answer = self.ask("evaluate", expression=expression, frameId=self._frame)
         return str(answer["result"])
 
     def go_on(self, thread: int) -> None:
-        """Let it run, and leave."""
+        """Let the process run, and disconnect."""
         self.ask("continue", threadId=thread)
         self.ask("disconnect", terminateDebuggee=False)
         self._socket.close()
 
     def ask(self, command: str, **arguments: Any) -> Message:
-        """The body of the answer to a request."""
+        """Send a request; returns the body of the answer."""
         number = self._send(command, **arguments)
         answer = self._wait(lambda message: message.get("request_seq") == number)
         assert answer["success"], answer
@@ -61,7 +61,7 @@ class Debugger:
         return body
 
     def wait_event(self, name: str) -> Message:
-        """The body of the next event of a name."""
+        """Wait for the next event of a name; returns its body."""
         event = self._wait(lambda message: message.get("event") == name)
         body: Message = event.get("body") or {}
         return body

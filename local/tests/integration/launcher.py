@@ -1,4 +1,4 @@
-"""`make run`, and commands beside it, as a user types them."""
+"""`make run`, and commands used with it, as a user types them."""
 
 import os
 import re
@@ -19,7 +19,7 @@ MAIN = (
 
 
 class Launcher:
-    """The stack on a folder of the test's own."""
+    """The stack on a separate folder."""
 
     def __init__(self, folder: Path, *options: str, **env: str) -> None:
         """`options` are keywords of `local.run.run`, such as "debug"."""
@@ -29,7 +29,7 @@ class Launcher:
         self.output = folder.with_suffix(".out")
 
     def start(self, before: str = "") -> None:
-        """Begin to start; `before` is Python to run first."""
+        """Start, without waiting; `before` is Python to run first."""
         code = [sys.executable, "-c", before + MAIN, str(self.folder), *self.options]
         with self.output.open("w") as out:
             self.process = subprocess.Popen(
@@ -41,7 +41,7 @@ class Launcher:
             )
 
     def wait_for(self, pattern: str, timeout: float = 60) -> str:
-        """The first group of what it has printed."""
+        """Wait until the output matches a pattern; returns its first group."""
         deadline = time.monotonic() + timeout
         while not (found := re.search(pattern, self.output.read_text())):
             assert time.monotonic() < deadline, self.output.read_text()
@@ -50,11 +50,11 @@ class Launcher:
         return found[1]
 
     def url(self) -> str:
-        """The gateway's address, once all is up."""
+        """The gateway's address, when everything is up."""
         return self.wait_for(r"Gateway +(http://[\d.:]+)\n(?s:.*)Ctrl-C stops")
 
     def end(self, number: signal.Signals) -> int:
-        """Send a signal; the exit code."""
+        """Send a signal; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(60)
 

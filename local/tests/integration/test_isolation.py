@@ -15,11 +15,11 @@ from local import bootstrap
 # They run parts of the suite in a copy.
 pytestmark = [pytest.mark.kit, pytest.mark.timeout(900)]
 
-# What is run; `kit/tests/unit/test_named_tests.py` checks that they exist.
+# The tests to run; `kit/tests/unit/test_named_tests.py` checks that they exist.
 UNIT = ("test_config", "test_settings", "takes_its_settings")
 MIGRATION = "migrate_concurrently"
 
-# Each alone makes the tests below fail that read it.
+# Each of these, alone, makes tests below fail if they read it.
 SETTINGS = {
     "ENVIRONMENT": "production",
     "LOG_FORMAT": "neither",
@@ -53,7 +53,7 @@ VARIABLES = {
 
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project, on the machine of somebody who has set everything."""
+    """A copy of the project, on a machine where everything is set."""
     root = copy_project(tmp_path / "project")
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)  # for its files
     lines = "".join(f"{name}={value}\n" for name, value in SETTINGS.items())
@@ -82,7 +82,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _lend_venv(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the copy our packages, as if they had been installed into it."""
+    """Give the copy our packages, as if they were installed into it."""
     venv = root / ".venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "lib").symlink_to(bootstrap.VENV / "lib")
@@ -99,7 +99,7 @@ def _lend_venv(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(folder: Path, *words: str, **env: str) -> str:
-    """What a command says that passes."""
+    """Run a command that must pass; returns its output."""
     result = subprocess.run(
         [sys.executable, *words],
         cwd=folder,
@@ -122,7 +122,8 @@ def test_the_suite_is_isolated(hostile: Path) -> None:
 
 
 def test_pytest_alone_is_isolated(hostile: Path) -> None:
-    """As editors run it; what Python itself reads has acted by then."""
+    """Editors run pytest like this. Variables that Python itself reads have already
+    acted."""
     path = os.pathsep.join([str(hostile), str(hostile / "backend")])
     environment = {"PYTHONPATH": path, "PYTEST_ADDOPTS": "", "PYTHONWARNINGS": ""}
     words = ("tests/unit/test_config.py", "tests/unit/test_api.py", "-q")

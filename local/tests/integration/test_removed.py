@@ -1,4 +1,4 @@
-"""What a team deletes takes its tests along."""
+"""The tests of a part go with the part when a team deletes it."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ def test_the_list_names_tests_that_are_there() -> None:
     for part, tests in TESTS.items():
         if (ROOT / part).exists():
             missing = {test for test in tests if not (ROOT / test).exists()}
-            # Of the demo, which `make remove-demo` takes out.
+            # These belong to the demo, which `make remove-demo` removes.
             assert {test for test in missing if "/data/" not in test} == set()
 
 

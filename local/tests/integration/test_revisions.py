@@ -1,4 +1,4 @@
-"""What `make revision` writes: it runs, leaves nothing, and passes `make check`."""
+"""Migrations of `make revision`: they run, leave nothing, and pass `make check`."""
 
 import json
 import os
@@ -18,7 +18,8 @@ RUN = (
     "import sys; from local import commands\n"
     "sys.exit(commands.run(sys.argv[1], sys.argv[2:]))"
 )
-# Several commands of Alembic in one process: most of each one's time is its imports.
+# Several commands of Alembic in one process, because imports take most of each one's
+# time.
 ALEMBIC = (
     "import json, sys; from alembic import config\n"
     "for words in json.loads(sys.argv[1]): config.main(words)"
@@ -32,7 +33,7 @@ CHECKS = {
 
 
 class Project:
-    """A copy of the project over a database of its own."""
+    """A copy of the project with its own database."""
 
     def __init__(self, root: Path, url: str) -> None:
         self.root, self.url = root, url
@@ -52,13 +53,13 @@ class Project:
         )
 
     def refused(self, *words: str) -> str:
-        """What Alembic says instead of doing it."""
+        """Alembic's message when it refuses a command."""
         result = self.python(self.root / "backend", "-m", "alembic", *words)
         assert result.returncode, result.stdout
         return result.stdout
 
     def alembic(self, *commands: str | list[str]) -> str:
-        """Run commands, one after the other; what they say."""
+        """Run commands, one after another; returns their output."""
         words = [each.split() if isinstance(each, str) else each for each in commands]
         backend = self.root / "backend"
         result = self.python(backend, "-c", ALEMBIC, json.dumps(words))
@@ -70,22 +71,22 @@ class Project:
         assert before in text
         self.models.write_text(text.replace(before, after))
 
-    def revise(self, message: str) -> str:
-        """Write a migration, run it to and fro; its text."""
+    def revise(self, message: str, *first: str) -> str:
+        """After `first`, write a migration, run it to and fro; its text."""
         before = set(self.versions.glob("*.py"))
         revision = ["revision", "--autogenerate", "-m", message]
         there = ["upgrade head", "check"]
-        self.alembic(revision, *there, "downgrade -1", *there)
+        self.alembic(*first, revision, *there, "downgrade -1", *there)
         (written,) = set(self.versions.glob("*.py")) - before
         return written.read_text()
 
     @property
     def written(self) -> list[Path]:
-        """What the test has written so far."""
+        """The migrations that the test has written so far."""
         return sorted(set(self.versions.glob("*.py")) - self.kept)
 
     def check_style(self) -> None:
-        """What `make check` asks of them."""
+        """The checks of `make check` for these files."""
         names = [str(path.relative_to(self.root)) for path in self.written]
         for tool, options in CHECKS.items():
             result = self.python(self.root, "-m", tool, *options, *names)
@@ -102,7 +103,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(copied: Path, postgres: PostgreSQL) -> Iterator[Project]:
-    """The copy with every column type in tables that are migrated."""
+    """The copy, with migrated tables that have every column type."""
     project = Project(copied, postgres.create_database("revisions"))
     project.models.write_text(MODELS)
     yield project
@@ -113,20 +114,18 @@ def project(copied: Path, postgres: PostgreSQL) -> Iterator[Project]:
 
 
 def enums(postgres: PostgreSQL) -> None:
-    """Raises an error of psycopg2 when an enum type is left."""
+    """Fail with psycopg2's error if an enum type is left."""
     count = "(SELECT count(*) FROM pg_type WHERE typtype = 'e')"
     postgres.execute(f"SELECT 1 / (CASE {count} WHEN 0 THEN 1 ELSE 0 END)", "revisions")
 
 
 def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
-    project.alembic("upgrade head")
-    text = project.revise("Every type")
+    text = project.revise("Every type", "upgrade head")
     assert "sqlmodel" not in text and "app." not in text
     project.alembic("downgrade base")
     enums(postgres)
-    project.alembic("upgrade head")
     project.models.write_text('"""Nothing."""\n')
-    project.revise("Tables that are gone")
+    project.revise("Tables that are gone", "upgrade head")
     enums(postgres)
     project.rebuild()
     project.check_style()
@@ -135,11 +134,10 @@ def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
 def test_changes_of_tables_that_have_rows(
     project: Project, postgres: PostgreSQL
 ) -> None:
-    project.alembic("upgrade head")
-    project.revise("Every type")
+    project.revise("Every type", "upgrade head")
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
 
-    # Constraints without a name, a label of an enum, a default, a column that goes.
+    # Unnamed constraints, a label of an enum, a default, a removed column.
     project.change("    plain: str | None = None\n", "")
     project.change("    loose: str | None = None", "    loose: str | None = UNIQUE")
     project.change("    note: int | None = None", "    note: int | None = OF_NOTES")
@@ -173,19 +171,17 @@ def test_revisions_of_two_branches_are_joined(project: Project) -> None:
         return result.stdout
 
     assert "nothing to merge" in local("merge-revisions", "-m", "x")
-    for branch in "ab":
-        words = ("--head", "0003", "--splice") if branch == "b" else ()
-        project.alembic(["revision", "-m", "same words", *words])
-    assert project.alembic("heads").count("(head)") == 2
+    same = ["revision", "-m", "same words"]
+    branch = [*same, "--head", "0003", "--splice"]
+    assert project.alembic(same, branch, "heads").count("(head)") == 2
     local("merge-revisions", "-m", "join the update")
-    assert project.alembic("heads").count("(head)") == 1
+    assert project.alembic("heads", "upgrade head").count("(head)") == 1
     assert len(project.written) == 3
     project.check_style()
-    project.alembic("upgrade head")
 
 
 def test_the_whole_command(project: Project) -> None:
-    """With the database that it starts for itself."""
+    """It starts its own database."""
 
     def local(*words: str) -> subprocess.CompletedProcess[str]:
         return project.python(project.root, "-c", RUN, *words)

@@ -27,7 +27,7 @@ needs_rabbitmq = pytest.mark.skipif(not find_script(), reason="no rabbitmq-serve
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[State]:
-    """A folder that is deep, has a space, and is nobody else's."""
+    """A private folder that is deep and has a space."""
     state = State(tmp_path / "a folder" / ("deep" * 25))
     state.acquire()
     tmp_path.chmod(0o700)
@@ -46,7 +46,7 @@ def read_postgres(server: PostgreSQL) -> None:
 def write_redis(server: Redis) -> None:
     with server.connect() as client:
         client.set("kept", "1")
-    time.sleep(1.1)  # Redis promises no more than "synced once a second"
+    time.sleep(1.1)  # Redis only promises "synced once a second"
 
 
 def read_redis(server: Redis) -> None:
@@ -58,7 +58,7 @@ def write_rabbitmq(server: RabbitMQ) -> None:
     with server.connect() as connection:
         channel = connection.channel()
         channel.queue_declare("kept", durable=True, auto_delete=False)
-    # RabbitMQ's answer comes a moment before its table of queues is on disk.
+    # RabbitMQ answers a moment before its table of queues is on disk.
     look = ["grep", "-rqs", "kept", str(server.folder / "mnesia")]
     server.child.wait_until(
         lambda: subprocess.run(look).returncode == 0, 10, "write it down"
@@ -100,7 +100,7 @@ def test_each_server_survives_kill_pause_and_restart(
     server = make(own)
     server.start()
     write(server)
-    os.kill(server.pid, signal.SIGKILL)  # the leader alone, as a crash would
+    os.kill(server.pid, signal.SIGKILL)  # only the leader, as in a crash
     server.child.wait()
     server.start()
     read(server)
@@ -193,7 +193,7 @@ def test_nginx_reloads_and_restarts(own: State, tmp_path: Path) -> None:
     nginx.start()
     nginx.reload()
     assert nginx.ready()
-    os.kill(nginx.pid, signal.SIGKILL)  # its workers live on and hold the port
+    os.kill(nginx.pid, signal.SIGKILL)  # its workers survive and hold the port
     nginx.child.wait()
     nginx.start()
     assert nginx.ready()

@@ -1,4 +1,4 @@
-"""A machine that does not let the project install itself: each fault made for real."""
+"""Faults of a machine that prevent the installation, each made for real."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ needs_namespaces = pytest.mark.skipif(
 
 
 class Project:
-    """The launcher in a folder of its own, with requirements of the test's choice."""
+    """The launcher in a separate folder, with requirements that the test chooses."""
 
     def __init__(self, root: Path, requirements: str = "") -> None:
         self.root = root
@@ -62,7 +62,7 @@ class Project:
         )
 
     def setup(self, *before: str, python: str = sys.executable, **env: str) -> str:
-        """What `setup` says."""
+        """Run `setup`; returns its output."""
         said = self.start(*before, python=python, **env).communicate(timeout=90)[0]
         return said
 
@@ -93,7 +93,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One with a whole `.venv`, in which nothing is installed."""
+    """A project with a complete `.venv` that has no packages."""
     project = Project(tmp_path_factory.mktemp("installed") / "project")
     assert "Installed in" in project.setup()
     return project
@@ -109,7 +109,7 @@ def test_a_read_only_folder(project: Project) -> None:
 @needs_namespaces
 def test_a_folder_of_another_user(project: Project) -> None:
     project.root.chmod(0o555)
-    # As root, too, a namespace takes away the right to write everywhere.
+    # A namespace takes away the right to write everywhere, even from root.
     said = project.setup(
         "unshare", "--user", "--map-user=65534", "sh", "-c", 'eval "$0"'
     )
@@ -207,7 +207,7 @@ def test_a_killed_installation_is_done_again(project: Project) -> None:
     while not list(libraries.glob("*/site-packages/pip")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)  # as a terminal that is closed does
+    os.killpg(process.pid, signal.SIGKILL)  # as a closing terminal does
     process.communicate()
     said = project.setup()
     assert "half made" in said and "Installed in" in said

@@ -14,7 +14,7 @@ from local.tests.troubleshooting import explanation, rows
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project in a folder with a space; pip and venv are only pretended."""
+    """A project in a folder with a space; pip and venv are fakes."""
     root = tmp_path / "a project"
     for folder in ("packages/shared", "backend", "services/one", "local", "."):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was run: `venv` or the requirement files that pip was given."""
+    """The commands that ran: `venv`, or the requirement files given to pip."""
     calls: list[str] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -84,7 +84,7 @@ def test_packages_are_importable_without_a_build(
     bootstrap.ensure(development=False)
     libraries = project / ".venv/lib/python3.11/site-packages"
     code = f"import site; site.addsitedir({str(libraries)!r}); import shared"
-    # `subprocess` is only pretended here.
+    # `subprocess` is a fake here.
     os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code)
     assert capfd.readouterr().out.splitlines()[-1] == f"imported from {module}"
 

@@ -1,4 +1,4 @@
-"""What docs/DEBUGGING.md tells editors, and a second system of containers."""
+"""The settings for editors in docs/DEBUGGING.md, and a second system of containers."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""A variable of `.env` that is almost a setting is told; another program's is not."""
+"""A variable of `.env` that almost matches a setting is reported; other programs'
+variables are not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What our processes are told about the servers."""
+"""The variables that tell our processes about the servers."""
 
 from pathlib import Path
 

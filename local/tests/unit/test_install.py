@@ -1,4 +1,4 @@
-"""Servers are installed where that needs no question, and only then."""
+"""Servers are installed only where no question is needed."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ APT = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
-    """A pretended machine; gives the list of what is run on it."""
+    """A fake machine; returns the list of commands that ran on it."""
 
     def pretend(*, programs: str, uid: int, sudo: int = 1) -> list[list[str]]:
         ran: list[list[str]] = []

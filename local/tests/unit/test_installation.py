@@ -1,4 +1,4 @@
-"""How far pip is, read from its log and from what it has installed."""
+"""The progress of pip, from its log and from the installed packages."""
 
 import io
 from pathlib import Path
@@ -43,11 +43,11 @@ def test_the_log_tells_what_is_fetched_and_the_folder_what_is_installed(
     progress = Installation(pinned(files), log, tmp_path)
     assert progress.look() == (0, 0)
     log.write_text(LOG)
-    assert progress.look() == (2, 1)  # one is not for this machine
+    assert progress.look() == (2, 1)  # one package is not for this machine
     with log.open("a") as file:
         file.write("ing-extensions==4.16.0\n")
     (tmp_path / "anyio-4.16.0.dist-info").mkdir()
-    (tmp_path / "typing_extensions-4.15.0.dist-info").mkdir()  # an older one
+    (tmp_path / "typing_extensions-4.15.0.dist-info").mkdir()  # an older version
     assert progress.look() == (3, 2)
 
 

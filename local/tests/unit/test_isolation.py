@@ -1,4 +1,4 @@
-"""What of a developer's environment reaches tests and checks."""
+"""Which parts of a developer's environment reach tests and checks."""
 
 import os
 
@@ -45,7 +45,7 @@ def test_only_folders_of_the_project_stay_importable() -> None:
 
 
 def test_isolating_twice_changes_nothing() -> None:
-    """`python3 -m local` starts anew until nothing is left to take away."""
+    """`python3 -m local` restarts until there is nothing left to remove."""
     once = isolated({**os.environ, **HOSTILE})
     assert isolated(once) == once
 
@@ -56,7 +56,7 @@ def test_pytest_isolates_itself(pytestconfig: pytest.Config) -> None:
 
 
 def test_every_command_that_tests_or_checks_is_isolated() -> None:
-    # No test; or on the internet; or the developer's own stack.
+    # Not tests, or on the internet, or the developer's own stack.
     apart = {"install-dev", "format", "lock", "audit", "debug"}
     tools = {name for name, command in COMMANDS.items() if command.tools}
     assert {n for n, command in COMMANDS.items() if command.isolated} == tools - apart

@@ -1,4 +1,4 @@
-"""What `make lock` writes: by uv itself, from packages made here."""
+"""The files of `make lock`, written by uv itself from packages made here."""
 
 import zipfile
 from pathlib import Path
@@ -25,8 +25,8 @@ shared = { workspace = true }
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project of a shared package, a backend and a service, and packages to choose
-    from: `pen` needs `ink`; `ink` is there in two versions."""
+    """A project with a shared package, a backend and a service, and packages to choose
+    from: `pen` needs `ink`, and `ink` has two versions."""
     root = tmp_path / "a project"
     root.mkdir()
     (root / "pyproject.toml").write_text(ROOT_PROJECT)
@@ -49,7 +49,7 @@ def project(folder: Path, *dependencies: str) -> None:
 
 
 def wheel(root: Path, name: str, version: str, *needs: str) -> None:
-    """The smallest wheel that a resolver reads."""
+    """The smallest wheel that a resolver accepts."""
     (root / "wheels").mkdir(exist_ok=True)
     path = root / "wheels" / f"{name}-{version}-py3-none-any.whl"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"

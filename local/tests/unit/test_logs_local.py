@@ -1,4 +1,4 @@
-"""One log, followed as it grows."""
+"""Following one log while it grows."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def test_the_last_lines_come_first_then_what_is_new(
     with log.open("a") as file:
         file.write("new\n")
     until(lambda: shows("new\n"))
-    # As a new `make run` does.
+    # A new `make run` does this.
     log.replace(log.with_suffix(".log.previous"))
     log.write_text("of the next run\n")
     until(lambda: shows("of the next run\n"))

@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def local_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Sets the time zone, in which lines of text are."""
+    """Sets the time zone of text log lines."""
 
     def choose(zone: str) -> None:
         monkeypatch.setenv("TZ", zone)

@@ -1,4 +1,4 @@
-"""The template is filled as the official image fills it."""
+"""We fill in the template as the official image does."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The receiver by both protocols, and the trees that are drawn of what it gets."""
+"""The receiver with both protocols, and the trees drawn from what it receives."""
 
 import urllib.request
 from pathlib import Path

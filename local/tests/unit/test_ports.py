@@ -1,4 +1,4 @@
-"""Ports are chosen so that nobody else gets the same one."""
+"""Ports are chosen so that no other process gets the same one."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Children: what is left of them is found, and nothing else is."""
+"""Remaining children are found, and no other processes."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from local.state import AlreadyRunning, State, end_leftovers, leftovers
 
 PATH = {"PATH": os.environ["PATH"]}
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-# Leaves its session, as daemons do, then says so.
+# Leaves its session, as daemons do, then reports it.
 DAEMON = [
     sys.executable,
     "-c",

@@ -1,4 +1,4 @@
-"""What the linter of prose finds, and what it leaves alone."""
+"""What the prose linter finds, and what it ignores."""
 
 import json
 import subprocess
@@ -61,7 +61,7 @@ def test_the_first_pages_have_shorter_sentences() -> None:
 
 
 def test_grammar(tmp_path: Path) -> None:
-    """In two files of one name, as all README.md are."""
+    """The two files have the same name, as all README.md files do."""
     good, bad = tmp_path / "a" / "README.md", tmp_path / "b" / "README.md"
     for document, text in (
         (good, "It works.\n"),

@@ -1,4 +1,4 @@
-"""A saved file reaches the processes that are made of it, and no others."""
+"""A saved file restarts the processes that use it, and no others."""
 
 import threading
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_saving_a_file_reloads(tmp_path: Path, apps: list[App]) -> None:
     watching = threading.Thread(target=watch_code, args=(apps, recorder, stopped))
     watching.start()
     number = 0
-    while not saved.wait(0.2):  # the watcher may not look yet
+    while not saved.wait(0.2):  # the watcher may not have started
         number += 1
         assert number < 100
         (tmp_path / "prices" / "notes.txt").write_text(str(number))
@@ -63,7 +63,7 @@ def test_saving_a_file_reloads(tmp_path: Path, apps: list[App]) -> None:
 
 
 class Watching:
-    """What `watch_settings` does with a `.env` and a requirement that change."""
+    """Runs `watch_settings` with a changing `.env` and a changing requirement."""
 
     def __init__(self, folder: Path) -> None:
         self.env, self.requirement = folder / ".env", folder / "requirements.txt"
@@ -76,7 +76,7 @@ class Watching:
         self._thread = threading.Thread(target=watch_settings, args=arguments)
 
     def ensure(self, development: bool) -> None:
-        """In the place of the one that runs pip."""
+        """Replaces the function that runs pip."""
         self.did.append("install")
         if not self.installs:
             self._happened.set()
@@ -90,11 +90,12 @@ class Watching:
         self._thread.start()
 
     def save(self, file: Path) -> list[str]:
-        """Save it as editors do, until it is noticed; what was done then."""
+        """Save the file as editors do, until it is noticed. Returns what was done
+        then."""
         self.did.clear()
         self._happened.clear()
         number = 0
-        while not self._happened.wait(0.6):  # the watcher may not look yet
+        while not self._happened.wait(0.6):  # the watcher may not have started
             number += 1
             assert number < 50
             draft = file.with_suffix(".swp")

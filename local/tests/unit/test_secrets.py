@@ -1,4 +1,4 @@
-"""Fresh passwords, and no file of the user's lost."""
+"""Fresh passwords; no file of the user is lost."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the user has set, and what of it `make run` does not take."""
+"""The user's settings, and those that `make run` ignores."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table of what is up."""
+"""The table of running parts."""
 
 from pathlib import Path
 

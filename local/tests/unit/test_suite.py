@@ -4,5 +4,5 @@ from local import suite
 
 
 def test_the_long_parts_are_parts() -> None:
-    """A part that gets another name would start late."""
+    """A renamed part would start late."""
     assert {*suite.LONG} <= {part.name for part in suite.all_tests([])}

@@ -1,4 +1,4 @@
-"""What dies is started again, and not for ever."""
+"""Processes that die are restarted, but not forever."""
 
 import os
 import sys

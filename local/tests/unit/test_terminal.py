@@ -9,7 +9,7 @@ from local.terminal import Progress, Terminal, is_colourful
 
 
 class Screen(io.StringIO):
-    """A terminal."""
+    """A fake terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -47,7 +47,7 @@ def test_colours_are_for_terminals_whose_user_wants_them(
     screen = Screen()
     Terminal(screen).say("words")
     assert "\x1b[36m" in screen.getvalue()
-    monkeypatch.setenv("NO_COLOR", "")  # as good as unset, by its definition
+    monkeypatch.setenv("NO_COLOR", "")  # its definition treats this as unset
     assert is_colourful(Screen())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not is_colourful(Screen())

@@ -23,7 +23,8 @@ def test_that_does_not():
 
 
 def run(folder: Path, before: str, *options: str) -> str:
-    """What pytest says of the two tests, with the limits of the project, but short."""
+    """Pytest's output for the two tests, with short versions of the project's
+    limits."""
     file = folder / "test_hangs.py"
     file.write_text(HANGS.format(before=before))
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml")]

@@ -1,4 +1,5 @@
-"""A 202 is a promise: whatever breaks, every accepted task ends, once, as it should."""
+"""A 202 is a promise: every accepted task ends once with the right result, whatever
+breaks."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ TASKS = 500
 
 @dataclass
 class Ledger:
-    """What was accepted, and what became of it."""
+    """The accepted tasks, and their results."""
 
     api: Api
     stack: Stack
@@ -27,7 +28,7 @@ class Ledger:
     longest: float = 0.0
 
     def submit(self, count: int = TASKS) -> None:
-        """Have tasks accepted by several clients at once, each a payload of its own."""
+        """Submit tasks from several clients at once, each with its own payload."""
         with ThreadPoolExecutor(16) as clients:
             for _ in clients.map(self._submit, range(count)):
                 pass
@@ -43,7 +44,7 @@ class Ledger:
             assert answer.status_code == 503, answer.text
 
     def count(self, detail: str) -> int:
-        """How many are in that state."""
+        """The number of tasks in that state."""
         states = [
             self.api.get_json(f"{PROCESS_ASYNC}/{task_id}")
             for task_id in list(self.accepted)
@@ -55,7 +56,7 @@ class Ledger:
         assert self.accepted
         until = time.monotonic() + within
         for task_id, payload in self.accepted.items():
-            # As a supervisor does: Celery may end when its broker goes.
+            # A supervisor does this: Celery may end when its broker goes.
             self.stack.worker.start()
             result = self.api.wait_ended(task_id, until - time.monotonic())
             assert result["task_status"] == "Success", result
@@ -77,7 +78,7 @@ def whole(
     redis_server: Redis,
     rabbitmq: RabbitMQ,
 ) -> Iterator[None]:
-    """Whatever a test broke is whole again after it."""
+    """Repairs afterwards what the test broke."""
     yield
     for server in (postgres, redis_server, rabbitmq, *stack.processes):
         server.resume()
@@ -196,7 +197,7 @@ def test_redis_hangs(ledger: Ledger, redis_server: Redis, api: Api) -> None:
     redis_server.pause()
     try:
         ledger.submit(20)
-        assert ledger.longest < 5  # bounded, and accepted all the same
+        assert ledger.longest < 5  # bounded, and still accepted
         state = api.get_json(f"{PROCESS_ASYNC}/{next(iter(ledger.accepted))}")
         assert state["task_status"] in ("Processing", "Success")
     finally:

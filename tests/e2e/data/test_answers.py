@@ -1,4 +1,4 @@
-"""What clients see of the data service: Swagger UI, a generated client, figures."""
+"""The data service for its clients: Swagger UI, a generated client, figures."""
 
 import importlib
 import json
@@ -52,7 +52,7 @@ def test_a_generated_client_works(
 ) -> None:
     schema = tmp_path / "openapi.json"
     described = api.get_json("/api/v1/openapi.json")
-    # Of endpoints of a team it may not know every kind of body.
+    # For a team's endpoints, the client may not know every kind of body.
     described["paths"] = {
         path: methods
         for path, methods in described["paths"].items()

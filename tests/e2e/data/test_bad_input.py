@@ -1,4 +1,4 @@
-"""Bad input gets the 4xx of the contract; nothing of it harms a process."""
+"""Bad input gets the contract's 4xx, and harms no process."""
 
 import json
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ BAD_PAGES = [
 
 @pytest.fixture(scope="module", autouse=True)
 def same_processes(api: Api, launched: Stack | None) -> Iterator[None]:
-    """After all this every process is the one that it was, and serves."""
+    """Afterwards every process must still be the same one, and serve."""
 
     def identities() -> list[tuple[int, float]]:
         if launched is None:

@@ -1,4 +1,4 @@
-"""Records and log rows: what is kept, how it is paged, filtered and deleted."""
+"""Records and log rows: how they are kept, paged, filtered and deleted."""
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -104,7 +104,7 @@ def test_links_reach_all_records_while_new_ones_arrive(api: Api) -> None:
         assert len(page) <= 7
         seen += [row["id"] for row in page]
         if len(seen) < 40:
-            api.process("a newer one")  # an offset would now show a row twice
+            api.process("a newer one")  # an offset would show a row twice now
 
     assert seen == sorted(seen, reverse=True)
     assert len(seen) == len(set(seen))

@@ -1,4 +1,4 @@
-"""Processes and servers die under traffic; the system says so, and comes back."""
+"""Processes and servers die under load; the system reports it, and recovers."""
 
 import socket
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from local.stack import Stack
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, assert_problem, wait_for
 from tests.e2e.traffic import Traffic
 
-pytestmark = pytest.mark.timeout(240)  # what broke has two minutes to come back
+pytestmark = pytest.mark.timeout(240)  # a broken part has two minutes to return
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def whole(
     redis_keys: KeysRedis,
     launched_rabbitmq: RabbitMQ | None,
 ) -> Iterator[None]:
-    """Whatever a test broke is whole again after it."""
+    """Repairs afterwards what the test broke."""
     yield
     broker = [launched_rabbitmq] if launched_rabbitmq else []
     for server in (postgres, redis_server, redis_keys, *broker, *stack.processes):
@@ -42,7 +42,7 @@ def healthy(api: Api) -> bool:
 
 
 def assert_unavailable(traffic: Traffic) -> None:
-    """Every failure said in the contract's words that something is missing."""
+    """Every failure must be the contract's error for a missing part."""
     assert traffic.broken == []
     for answer in traffic.failures:
         assert_problem(answer, 504 if answer.status_code == 504 else 503)
@@ -94,15 +94,15 @@ def test_disconnecting_clients_leak_nothing(api: Api, stack: Stack) -> None:
         service.resume()
         wait_for(lambda: in_flight(api) == 0, "no calls under way")
         api.process("another client is served")
-        # The first round makes connections and threads that stay.
+        # The first round creates connections and threads that stay.
         before = before or [process.num_fds(), process.num_threads()]
-    # Fewer more than clients have left: the gateway may keep some connections.
+    # Fewer new ones than clients that left: the gateway may keep some connections.
     wait_for(lambda: process.num_fds() < before[0] + 16, "descriptors as before")
     assert process.num_threads() < before[1] + 16
 
 
 def leaving(port: int | None) -> socket.socket:
-    """A client that has sent a request and will not read the answer."""
+    """Send a request, and leave without reading the answer."""
     assert port
     client = socket.create_connection(("127.0.0.1", port))
     body = b'{"payload": "left behind"}'
@@ -112,7 +112,7 @@ def leaving(port: int | None) -> socket.socket:
 
 
 def in_flight(api: Api) -> int:
-    """Calls of the API to its data service now."""
+    """The number of the API's current calls to its data service."""
     return int(api.get_json("/api/v1/metrics")["rpc"]["in_flight"])
 
 
@@ -144,7 +144,8 @@ def test_rabbitmq_dies(api: Api, rabbitmq: RabbitMQ, way: str) -> None:
 
 
 def test_redis_dies(api: Api, redis_server: Redis) -> None:
-    """Synchronous work goes on; asynchronous work is accepted, for it is stored."""
+    """Synchronous work continues. Asynchronous work is accepted, because it is
+    stored."""
     redis_server.kill()
     try:
         wait_for(
@@ -163,7 +164,7 @@ def test_redis_dies(api: Api, redis_server: Redis) -> None:
 
 @pytest.mark.parametrize("name", ["dataservice", "worker"])
 def test_a_paused_process_resumes(api: Api, stack: Stack, name: str) -> None:
-    """Within the deadline a pause is only a delay."""
+    """A pause shorter than the deadline is only a delay."""
     server: Server = stack.worker if name == "worker" else stack.services[0]
     answer = api.post(PROCESS_ASYNC, "while it sleeps", "uppercase")
     server.pause()

@@ -1,4 +1,4 @@
-"""Each attack of `make hostile`, for a second: long enough to hold all it can."""
+"""Each attack of `make hostile` for a second: long enough to reach its full load."""
 
 import pytest
 
@@ -11,7 +11,7 @@ CLIENTS, SECONDS = 24, 1.0
 
 @pytest.mark.parametrize("name", attacks())
 def test_an_attack(stack: Stack, name: str) -> None:
-    """Tests run beside each other: how long answers take is for `make hostile`."""
+    """Tests run in parallel, so `make hostile` checks the times of answers instead."""
     trial = attempt(stack, name, [name], CLIENTS, SECONDS)
     slow = ("/health/live took", "the friend waited")
     assert [f for f in trial.findings if not f.startswith(slow)] == []

@@ -1,4 +1,4 @@
-"""A POST that is sent again under its key is done once, whatever dies meanwhile."""
+"""A POST that is repeated with its key is done once, whatever dies meanwhile."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,13 +31,13 @@ LEASE = 4.0
 
 @pytest.fixture
 def key() -> str:
-    """A key that was never used; also the payload, by which records are found."""
+    """A new key; also the payload, to find its records."""
     return str(uuid4())
 
 
 @pytest.fixture
 def impatient(state: State, stack: Stack) -> Iterator[apps.App]:
-    """An API process of its own with a short lease."""
+    """A separate API process with a short lease."""
     env = {
         **stack.env,
         "RPC_TIMEOUT_SECONDS": "2",
@@ -65,7 +65,7 @@ Records = Callable[[str], list[str]]
 
 @pytest.fixture
 def records(api: Api) -> Records:
-    """Ids of the records that the test has made with a payload."""
+    """The ids of the records that the test created with a payload."""
     newest = api.newest(RECORDS)
 
     def records(payload: str) -> list[str]:
@@ -115,7 +115,7 @@ VALUES = '[1e16, -0.0, 0.1, 1%s, "é \\u2028 \\"", {"b": null, "a": []}]' % ("0"
 def test_an_answer_is_rebuilt_from_its_record(
     api: Api, key: str, redis_keys: KeysRedis, count: int
 ) -> None:
-    """Byte by byte the same, and next to nothing of it is in Redis."""
+    """The answer is the same in every byte, and almost nothing of it is in Redis."""
     payload = "[" + ",".join([VALUES] * count) + "]"
     body = b'{"payload": %s}' % payload.encode()
     first = api.send(PROCESS, body, **{"Idempotency-Key": key})
@@ -171,7 +171,7 @@ def test_malformed_keys(api: Api, malformed: str) -> None:
 def test_stored_but_forgotten_by_redis(
     api: Api, key: str, path: str, redis_keys: KeysRedis, records: Records
 ) -> None:
-    """As when a process dies between its commit and its answer, and the lease ends."""
+    """A process has died between its commit and its answer, and the lease has ended."""
     first = send(api, key, path)
     with redis_keys.connect() as redis:
         assert redis.delete(entry(key)) == 1
@@ -193,7 +193,7 @@ def test_killed_while_holding_a_key(
     records: Records,
 ) -> None:
     direct = Api(f"http://127.0.0.1:{impatient.port}")
-    another = Api(stack.api_url)  # one that need not start while the lease ends
+    another = Api(stack.api_url)  # another API, already running when the lease ends
     with ThreadPoolExecutor(1) as pool, redis_keys.connect() as redis:
         stack.services[0].pause()
         try:
@@ -237,14 +237,14 @@ def test_the_redis_of_keys_stopped(
 
 
 def assert_others_are_served(api: Api) -> None:
-    """Without a key, at once and later."""
+    """Requests without a key succeed, by both endpoints."""
     for work in (api.process, api.process_async):
         assert work("no key", "uppercase")["outcome"]["output"] == "NO KEY"
 
 
 @pytest.fixture
 def crowded(state: State, stack: Stack) -> Iterator[tuple[Api, KeysRedis]]:
-    """An API process whose Redis of keys has room for a few."""
+    """An API process whose Redis for keys has room for only a few."""
     small = KeysRedis(state, free_port(), maxmemory="2mb", name="small")
     small.start()
     env = {**stack.env, "IDEMPOTENCY_REDIS_URL": small.url()}
@@ -301,6 +301,6 @@ def test_many_large_answers_do_not_affect_celery(
 
 
 def used(server: Redis) -> int:
-    """Bytes that its data takes."""
+    """The bytes of Redis' data."""
     with server.connect() as redis:
         return int(redis.info("memory")["used_memory_dataset"])

@@ -1,4 +1,4 @@
-"""Many clients at once: each gets the answer to its own question, all of it stored."""
+"""Many clients at once: each gets its own answer, and everything is stored."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Every operation of the data service, in both ways of asking for it."""
+"""Every operation of the data service, by both endpoints."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ OPERATIONS: list[tuple[Any, str | None, Any, str]] = [
     (None, "uppercase", {"value": None, "processed": True}, "generic"),
 ]
 
-# What is valid JSON and yet cannot be done: payload, description, code
+# Valid JSON that the service refuses: payload, description, code
 REFUSED: list[tuple[Any, str, str]] = [
     ([1, "a"], "sort", "unsortable_list"),
     ([[1], [2]], "sort", "unsortable_list"),

@@ -11,7 +11,7 @@ from tests.e2e.client import PROCESS, Api, exact
 
 
 def every_script() -> str:
-    """Four characters of every block of 128 that holds any, of all categories."""
+    """Four characters of every block of 128 that has any, of all categories."""
     characters = []
     for block in range(0, sys.maxunicode + 1, 128):
         assigned = [

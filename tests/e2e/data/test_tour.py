@@ -1,4 +1,4 @@
-"""The pages that show requests: what they print is what the system answers."""
+"""The output on pages that show requests is what the system answers."""
 
 import secrets
 import shutil
@@ -19,7 +19,7 @@ def test_the_answers_are_those_of_the_page(
 ) -> None:
     if launched:
         request.getfixturevalue("rabbitmq")  # or skip: over Redis nothing is measured
-    # A system that was asked before has log rows of the page's own request id.
+    # A system that was used before has log rows with the page's own request id.
     names = {"tour-1": f"tour-{secrets.token_hex(4)}"}
     for shown, real in run(page.read_text(), url, names):
         assert mask(real.output) == mask(shown.output), real.command

@@ -34,7 +34,7 @@ def found(traced: Traced, service: str) -> set[tuple[str, str, str]]:
 
 
 def spoil(traced: Traced) -> None:
-    """Send what is no request: it becomes a dead letter."""
+    """Send an invalid request, which becomes a dead letter."""
     from kombu import Connection
 
     env = traced.stack.env

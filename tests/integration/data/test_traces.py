@@ -1,4 +1,4 @@
-"""One trace across everything: its edges, exactly."""
+"""One trace through the whole system: its exact edges."""
 
 import json
 import os
@@ -47,7 +47,7 @@ ASYNCHRONOUS: Edges = {
 
 
 class Caller:
-    """A trace that begins with us."""
+    """A trace that the test begins."""
 
     def __init__(self) -> None:
         self.trace = secrets.token_hex(16)
@@ -69,7 +69,7 @@ def label(span: Span) -> str:
 
 
 def edges(spans: list[Span], caller: Caller) -> Edges:
-    """Without commands of Redis: which there are depends on connections."""
+    """The edges without Redis commands, which depend on the connections."""
     names = {span.id: label(span) for span in spans}
     names[caller.span] = "caller"
     return {
@@ -80,7 +80,7 @@ def edges(spans: list[Span], caller: Caller) -> Edges:
 
 
 def wait_edges(traced: Traced, caller: Caller, expected: Edges) -> list[Span]:
-    """The trace, once all of it is there; its edges are those and no others."""
+    """Wait until the trace is complete; it must have exactly these edges."""
 
     def complete(_: Any) -> list[Span]:
         spans = traced.receiver.trace(caller.trace)

@@ -1,6 +1,6 @@
 """A collector that does not answer costs nothing.
 
-The last file with a traced stack, by its name: it ends with that stack stopped.
+This file's name makes it the last one with a traced stack, because it stops that stack.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.integration.conftest import EACH_PROTOCOL, Traced
 
 @pytest.fixture(params=["hanging", "gone"])
 def collector(request: pytest.FixtureRequest, traced: Traced) -> Iterator[str]:
-    """A collector that does not answer; one that is gone stays so."""
+    """A collector that does not answer; nothing restarts it."""
     name: str = request.param
     if name == "gone":
         traced.receiver.__exit__(None, None, None)
@@ -58,8 +58,8 @@ def assert_costs_nothing(traced: Traced, seconds: float) -> None:
     memory = resident(processes)
     during, cost_during = measure(traced, processes, seconds)
     grown = resident(processes) - memory
-    # Other work on this machine makes requests slower. One that waits for a collector
-    # takes seconds, and what else it costs is seen by the processor's time.
+    # Other work on this machine slows requests down. A request that waits for a
+    # collector takes seconds, and other costs show in the processor time.
     assert during < 1.5 * before + 0.25
     assert cost_during < 1.5 * cost
     assert grown < 40e6 * len(processes)
@@ -68,7 +68,7 @@ def assert_costs_nothing(traced: Traced, seconds: float) -> None:
 def measure(
     traced: Traced, processes: list[psutil.Process], seconds: float
 ) -> tuple[float, float]:
-    """The median time of a request under load, and the processor's time for one."""
+    """The median time of a request under load, and its processor time."""
     began = spent(processes)
     times = load(traced, seconds)
     alive = [process.is_running() for process in processes]
@@ -93,7 +93,7 @@ def load(traced: Traced, seconds: float) -> list[float]:
     def send(number: int) -> list[float]:
         times: list[float] = []
         while (began := time.monotonic()) < until:
-            # Few tasks: what the worker has not done is there for the next test.
+            # Only a few tasks, because the next test inherits those that are not done.
             path = PROCESS if number or len(times) % 25 else PROCESS_ASYNC
             answer = traced.api.send(path, body)
             assert answer.status_code in (200, 202), answer.text
@@ -114,5 +114,5 @@ def resident(processes: list[psutil.Process]) -> int:
 
 
 def spent(processes: list[psutil.Process]) -> float:
-    """The processor's seconds."""
+    """The processor time in seconds."""
     return sum(sum(process.cpu_times()[:2]) for process in processes)

@@ -5,7 +5,6 @@ form, an upload, ``Request.body()`` and ``Request.stream()`` are all limited. If
 passes and PostgreSQL refuses it, ``app.core.database`` translates the error.
 """
 
-import asyncio
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -27,6 +26,7 @@ from app.api.strict_json import (
 )
 from app.core.budget import Account, Budget, held_for, work_of
 from app.core.exceptions import TooBusy
+from chassis import json_aside
 from chassis.json_text import most_values
 
 # Maximum bytes of path and query; nginx passes on more, so that this answer counts.
@@ -131,7 +131,7 @@ async def check_json(body: bytes, max_values: int) -> None:
     if len(body) <= LARGE:
         parse_json(body, max_values)
     else:
-        await asyncio.to_thread(parse_json, body, max_values)
+        await json_aside.run(parse_json, body, max_values)
 
 
 class _Exchange:

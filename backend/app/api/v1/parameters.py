@@ -14,6 +14,10 @@ ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
 TASK_ID_PATTERN = r"^[A-Za-z0-9._:#/+=@{}-]{1,128}$"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 
+# Rows of a page, and rows that it skips: PostgreSQL reads those all the same.
+MAX_LIMIT = 100
+MAX_OFFSET = 10_000
+
 EQUAL = "Only rows with this value."
 
 
@@ -44,10 +48,10 @@ IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description=EQUAL)]
 
 async def get_page(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=100, description="Rows per page.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows per page.")] = 10,
     offset: Annotated[
         int,
-        Query(ge=0, le=10_000, description="Rows to skip; not needed with `Link`."),
+        Query(ge=0, le=MAX_OFFSET, description="Rows to skip; not needed with `Link`."),
     ] = 0,
     before: Annotated[
         int | None,

@@ -21,6 +21,7 @@ from sqlmodel import SQLModel
 from app.core.database import translate_errors
 from app.core.exceptions import DatabaseUnavailable, TooManyInFlight
 from app.infrastructure.postgres.bulk_insert import bulk_insert
+from chassis import json_aside
 from chassis.telemetry import tracing
 
 MAX_BATCH = 100
@@ -126,13 +127,18 @@ class GroupCommit:
         statement = bulk_insert(columns, self._engine.dialect)
         if self._engine.echo:
             echo.info(statement.sql)
+        contents = [row.values for write in batch for row in write.rows]
         with _traced_batch(batch), translate_errors():
+            if json_aside.is_large(*contents):
+                parameters = await json_aside.run(statement.parameters, tables)
+            else:
+                parameters = statement.parameters(tables)
             driver = await self._connect()
             try:
                 # Outside a transaction block, one statement is one transaction.
                 # SQLAlchemy is bypassed: it would take a quarter of the time of a lone
                 # commit.
-                await driver.execute(statement.sql, *statement.parameters(tables))
+                await driver.execute(statement.sql, *parameters)
             except BaseException:
                 await self._disconnect()
                 raise

@@ -123,7 +123,7 @@ class Caller:
         return int(declared[1])
 
     def take(self, queue: str) -> Any:
-        """One message of a queue, or None."""
+        """Take one message of a queue, or None."""
         return self._channel.basic_get(queue, no_ack=True)
 
     def _drain(self, timeout: float) -> None:

@@ -57,7 +57,7 @@ def launch(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def start(launch: Start, rabbitmq: Rabbit, vhost: str, queue: str) -> Start:
-    """As `launch`, and wait until it consumes."""
+    """Like `launch`, but wait until it consumes."""
 
     def start(program: list[str] | None = None, **env: str) -> ServiceProcess:
         name = env.get("QUEUE_NAME", queue)

@@ -1,4 +1,4 @@
-"""A service that does what a request says, even the worst."""
+"""A service that does anything that a request says, even harm."""
 
 import json
 import threading
@@ -13,7 +13,9 @@ from chassis.service import serve
 
 
 class ProbeService:
-    """Answers with the payload, after it did what the payload says: `{"do": ...}`.
+    """Answers with the payload, after it has done what the payload says: `{"do": ...}`.
+    With `note` it first appends one line to that file, so that a test sees how often
+    and when a request began.
 
     With `note` it first appends one line to that file, so that a test sees how often,
     and when, a request began.

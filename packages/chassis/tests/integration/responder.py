@@ -15,7 +15,7 @@ CLASSIC: dict[str, Any] = {"x-queue-type": "classic"}
 
 
 def connect(settings: RabbitMQSettings) -> Connection:
-    """A connection for the test's own use."""
+    """A separate connection for the test itself."""
     return Connection(
         hostname=settings.host,
         port=settings.port,

@@ -19,13 +19,13 @@ LARGE = "x" * 300_000  # many TLS records, and many frames
 
 
 class End(Protocol):
-    """One end, which finds its broker through variables."""
+    """One end, which finds its broker in the variables."""
 
     def start(self, **env: str) -> None:
         """Start it."""
 
     def call(self, payload: Any) -> Any:
-        """Send the payload through it; returns the reply."""
+        """Send the payload through this end; returns the reply."""
 
     def report(self) -> str:
         """Its log so far."""

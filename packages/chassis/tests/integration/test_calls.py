@@ -161,6 +161,7 @@ def test_a_late_reply_is_dropped_and_counted(
     assert producer.client.statistics.dropped_replies == 1
 
 
+@pytest.mark.budget("RPC_MAX_IN_FLIGHT")
 def test_calls_in_flight_are_bounded(
     new_client: Callable[..., RpcClient], responder: Responder
 ) -> None:

@@ -218,7 +218,8 @@ def test_half_a_frame_causes_no_busy_loop(
 def test_a_message_that_cannot_be_parsed_does_not_stop_the_others(
     start: Start, connect: Connect, rabbitmq: Any, vhost: str, queue: str
 ) -> None:
-    """The client library fails on it; the broker's delivery limit ends that."""
+    """The client library fails on such a message until the broker's delivery limit
+    removes it."""
     process = start()
     with rabbitmq.connect(vhost) as connection:
         message = amqp.Message(b"{}", correlation_id=b"\xff not UTF-8")

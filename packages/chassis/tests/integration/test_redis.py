@@ -193,7 +193,7 @@ def test_redis_restarted(start: Start, redis_server: Any, queue: str) -> None:
 
 
 def refusals(client: Any) -> int:
-    """How many commands Redis has refused for want of a password."""
+    """How many commands Redis refused because they had no password."""
     return int(client.info("errorstats")["errorstat_NOAUTH"]["count"])
 
 

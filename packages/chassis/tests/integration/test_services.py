@@ -34,7 +34,7 @@ def other(queue: str) -> str:
 
 @pytest.fixture
 def first(start: Start) -> ServiceProcess:
-    """It has one thread, so a request that hangs would be its last."""
+    """A service with one thread: a request that hangs would be its last."""
     return start(CONCURRENCY="1")
 
 
@@ -44,7 +44,7 @@ def second(start: Start, other: str) -> ServiceProcess:
 
 
 def calling(other: str, payload: Any, **more: Any) -> dict[str, Any]:
-    """A request to the first service, which calls the other with `payload`."""
+    """Send a request to the first service, which calls the other with `payload`."""
     return {"payload": {"do": "call", "queue": other, "payload": payload, **more}}
 
 

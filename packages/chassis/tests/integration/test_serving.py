@@ -162,7 +162,7 @@ def test_a_receiver_within_a_process(
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the arguments of the contract; the process handles signals itself."""
+    """It uses the arguments of the contract; the process handles signals itself."""
     monkeypatch.setenv("RABBITMQ_VHOST", vhost)
     receiver = EventReceiver(
         username=rabbitmq.user,

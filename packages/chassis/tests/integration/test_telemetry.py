@@ -1,4 +1,4 @@
-"""What processes export, received by a collector of the tests."""
+"""The telemetry of processes, received by the tests' own collector."""
 
 import base64
 import json
@@ -145,7 +145,7 @@ def test_logs_name_their_trace(
     assert {log.span for log in failures} == set(spans)
     assert all(span.failed for span in spans.values())
     bodies = {log.body for log in collector.logs}
-    assert not any("Served" in str(body) for body in bodies)  # the span has this
+    assert not any("Served" in str(body) for body in bodies)  # the span says this
     (dead,) = [m for m in collector.metrics if m.name == "app.rpc.dead_letters"]
     assert dead.points[0]["attributes"]["error.type"] == "internal_error"
 

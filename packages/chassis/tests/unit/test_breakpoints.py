@@ -1,4 +1,4 @@
-"""A ``breakpoint()`` that was left in the code is told, and passed over."""
+"""A forgotten ``breakpoint()`` is logged and skipped."""
 
 import os
 import pty

@@ -27,4 +27,4 @@ def test_the_url_replaces_the_variables(
     rpc = RpcSettings(broker_url=SecretStr(url) if url else None)
     connection = new_connection(RABBITMQ, rpc, "test")
     assert isinstance(connection, kind)
-    assert str(connection) == shown  # and no password
+    assert str(connection) == shown  # without a password

@@ -89,6 +89,7 @@ def test_a_missing_dependency_is_answered_and_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("count", [None, 0, 1])
+@pytest.mark.budget("topology.DELIVERY_LIMIT")
 def test_a_failure_before_the_limit_returns_the_message(count: int | None) -> None:
     request = make_request(headers={"x-delivery-count": count})
     outcome = handle(RuntimeError("boom"), request)
@@ -96,6 +97,7 @@ def test_a_failure_before_the_limit_returns_the_message(count: int | None) -> No
 
 
 @pytest.mark.parametrize("count", [DELIVERY_LIMIT - 1, DELIVERY_LIMIT])
+@pytest.mark.budget("topology.DELIVERY_LIMIT")
 def test_a_failure_at_the_limit_is_answered_and_dead_lettered(count: int) -> None:
     request = make_request(headers={"x-delivery-count": count})
     outcome = handle(RuntimeError("secret"), request)
@@ -232,6 +234,7 @@ def test_a_refusal_survives_pickling_by_celery() -> None:
     assert (again.code, again.detail) == ("odd", "why")
 
 
+@pytest.mark.budget("MAX_JSON_VALUES")
 def test_too_many_values_are_refused_before_parsing() -> None:
     handler = RequestHandler(Scripted(("1", "kind")), DELIVERY_LIMIT, max_values=10)
     few, many = (b"[" + b"1," * count + b"1]" for count in (16, 17))
@@ -241,6 +244,21 @@ def test_too_many_values_are_refused_before_parsing() -> None:
     assert reply(outcome)["code"] == "too_many_values"
 
 
+@pytest.mark.parametrize(
+    "result", ["NaN", '{"total":Infinity}', "[-Infinity]", "{", "", '"\\ud800"']
+)
+def test_a_result_that_is_not_json_is_refused(result: str) -> None:
+    outcome = handle((result, "kind"))
+    assert outcome.settlement is Settlement.ACK
+    assert outcome.error == reply(outcome)["code"] == "result_not_json"
+
+
+@pytest.mark.parametrize("result", ['"NaN"', '{"Infinity":1}', "1e308", "null"])
+def test_a_result_that_only_resembles_a_constant_is_sent(result: str) -> None:
+    assert handle((result, "kind")).error is None
+
+
+@pytest.mark.budget("MAX_RESULT_BYTES")
 def test_a_result_above_the_limit_is_refused() -> None:
     for size, error in ((10, None), (11, "result_too_large")):
         service = Scripted(('"' + "x" * (size - 2) + '"', "kind"))

@@ -17,7 +17,7 @@ PREFETCH = 8
 
 
 class FakeConnection:
-    """Connection and channel in one; `writes` are lines, joined as they were sent."""
+    """Connection and channel in one; `writes` are lines, joined as they are sent."""
 
     def __init__(self, is_reliable: bool = True) -> None:
         self.is_reliable = is_reliable
@@ -174,18 +174,31 @@ def test_without_expiration_the_time_in_the_queue_counts(
     assert bench.requests[1].is_late() is is_late
 
 
-def test_a_full_intake_leaves_the_rest_in_the_socket() -> None:
-    connection = Socket([b"12345"] * 4)
+def bounded(max_bytes: int) -> tuple[Intake, list[Request]]:
+    """An intake with that limit and four requests of five bytes, and those that
+    arrived."""
     arrived: list[Request] = []
     intake = Intake(
-        cast(BrokerConnection, connection),
+        cast(BrokerConnection, Socket([b"12345"] * 4)),
         RequestQueue("queue"),
         PREFETCH,
         arrived.append,
-        max_bytes=10,
+        max_bytes=max_bytes,
     )
     intake.open()
     intake.receive()
+    return intake, arrived
+
+
+@pytest.mark.budget("MAX_UNSETTLED_BYTES")
+@pytest.mark.parametrize(("max_bytes", "fetched"), [(10, 2), (11, 3)])
+def test_an_intake_fetches_until_it_is_full(max_bytes: int, fetched: int) -> None:
+    _, arrived = bounded(max_bytes)
+    assert len(arrived) == fetched
+
+
+def test_a_full_intake_leaves_the_rest_in_the_socket() -> None:
+    intake, arrived = bounded(10)
     assert (len(arrived), intake.is_full, intake.is_behind) == (2, True, True)
     intake.receive()  # at a tick: at least one
     assert len(arrived) == 3

@@ -66,6 +66,6 @@ def test_wake_while_awake_costs_nothing(poller: Poller) -> None:
 
 
 def test_interrupt_is_never_lost(poller: Poller) -> None:
-    for _ in range(100_000):  # more than a pipe holds
+    for _ in range(100_000):  # more than fits into a pipe
         poller.interrupt()
     assert seconds_of_wait(poller, 10) < 5

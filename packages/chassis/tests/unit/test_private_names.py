@@ -13,7 +13,7 @@ PUBLIC = {"os._exit"}
 
 
 def private_names(tree: ast.AST) -> Iterator[str]:
-    """Attributes and modules with a leading underscore that belong to others."""
+    """The attributes and modules of others with a leading underscore."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             owner = ast.unparse(node.value)

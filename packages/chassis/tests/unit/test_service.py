@@ -26,7 +26,7 @@ class Recorder:
         type(self).arguments = arguments
 
     def run(self) -> None:
-        """While it runs, its service may call others."""
+        """Run a service that may call others meanwhile."""
         with pytest.raises(BrokerUnavailable):
             calls.call_service("nobody", {}, use_rabbitmq=True)
 

@@ -18,7 +18,7 @@ PREFIXES = ("RABBITMQ_", "RPC_", "LOG_", "QUEUE_", "SERVICE_", "ENVIRONMENT")
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without the machine's variables and `.env`."""
+    """Runs without the machine's variables and `.env`."""
     monkeypatch.delenv("ENV_FILE")
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         monkeypatch.delenv(name)

@@ -112,7 +112,7 @@ def test_a_frame_larger_than_what_is_read_ahead() -> None:
     sock = Socket(encode(*expected))
     assert read_all(Transport(sock)) == expected
     assert sock.sizes[0] == READ_AHEAD
-    assert len(sock.sizes) == 4  # and not once per 16 KiB
+    assert len(sock.sizes) == 4  # not once per 16 KiB
 
 
 @pytest.mark.parametrize("arrived", [b"", b"\x01\x00", encode((1, 1, b"long"))[:-1]])

@@ -103,7 +103,7 @@ def test_the_deadline_counts_from_the_delivery() -> None:
 
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 def test_no_other_clock_decides(ahead: float) -> None:
-    """Neither a caller's clock that is an hour behind nor one that is ahead matters."""
+    """A caller's clock that is an hour behind or ahead does not matter."""
     sent_at = (time.time() + ahead) * 1000
     request = make_request(headers={"x-time-left": 1000, "x-sent-at": sent_at})
     assert not request.is_late()

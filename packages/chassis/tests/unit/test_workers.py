@@ -47,11 +47,13 @@ def test_every_request_comes_back_with_its_outcome(bench: Bench) -> None:
     assert not bench.pool.has_finished
 
 
+@pytest.mark.budget("CONCURRENCY")
 def test_withdraws_only_requests_that_have_not_begun(bench: Bench) -> None:
     for tag in range(5):
         bench.pool.submit(make_request(tag=tag))
     for _ in range(2):
         assert bench.began.acquire(timeout=10)
+    assert not bench.began.acquire(timeout=0.1)  # a third has to wait
     assert [one.delivery.tag for one in bench.pool.withdraw()] == [2, 3, 4]
     assert bench.pool.unfinished == 2
     bench.gate.set()

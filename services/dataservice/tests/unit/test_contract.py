@@ -34,7 +34,7 @@ def test_the_example_request_gets_the_example_reply() -> None:
     request, expected = EXAMPLES["request"], EXAMPLES["reply_ok"]
     body, headers = handle(request["body"], request["headers"])
     assert headers == expected["headers"]
-    del body["metadata"]["operation"]  # our own; the contract allows more
+    del body["metadata"]["operation"]  # our own field; the contract
     assert shape(body) == shape(expected["body"])
     for name in ("status", "input", "output"):
         assert body[name] == expected["body"][name]

@@ -23,6 +23,7 @@ access = logging.getLogger(ACCESS)
 
 TOO_MANY_VALUES = "too_many_values"
 RESULT_TOO_LARGE = "result_too_large"
+RESULT_NOT_JSON = "result_not_json"
 MAX_VALUES = 50_000
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 #: Values that a caller adds to the payload: a payload that passes there passes here.
@@ -99,7 +100,7 @@ class RequestHandler:
                 INVALID_REQUEST, str(error), Settlement.DEAD_LETTER
             )
         try:
-            return self._bounded(Outcome.answer(*self._service.call(text)))
+            return self._answer(*self._service.call(text))
         except Refused as refusal:
             return Outcome.error_reply(refusal.code, refusal.detail)
         except Unavailable as error:
@@ -119,13 +120,22 @@ class RequestHandler:
         json_text.loads(text)
         return text
 
-    def _bounded(self, outcome: Outcome) -> Outcome:
+    def _answer(self, result: str, task_type: str) -> Outcome:
         limit = self._max_result_bytes
-        if len(outcome.reply or b"") <= limit:
-            return outcome
-        return Outcome.error_reply(
-            RESULT_TOO_LARGE, f"the result is larger than {limit} bytes"
-        )
+        outcome = Outcome.answer(result, task_type)
+        if len(outcome.reply or b"") > limit:
+            return Outcome.error_reply(
+                RESULT_TOO_LARGE, f"the result is larger than {limit} bytes"
+            )
+        try:
+            # A large number may end as Infinity, which Python's json writes.
+            json_text.loads(result)
+        except json_text.NotJson as error:
+            logger.warning("The service's result cannot be sent: %s", error)
+            return Outcome.error_reply(
+                RESULT_NOT_JSON, f"the result cannot be sent: {error}"
+            )
+        return outcome
 
     def _failed(self, request: Request, error: BaseException) -> Outcome:
         if isinstance(error, DeadlineExceeded) and request.is_late():

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from chassis import json_text
+from chassis import json_aside, json_text
 from chassis.context import current_deadline, current_request_id
 from chassis.errors import BrokerUnavailable, DeadlineExceeded
 from chassis.queues import get_service_name
@@ -63,7 +63,8 @@ class _Arguments:
     correlation_id: str
     on_log_event: OnLogEvent | None
 
-    def call(self, timeout: float, on_done: Callable[[Call], None]) -> Call:
+    def call(self, text: str, timeout: float, on_done: Callable[[Call], None]) -> Call:
+        """``text`` is the payload's."""
         headers = {wire.REQUEST_ID: self.correlation_id, wire.TASK_ID: self.task_id}
         # Clients choose request ids and may repeat them: the number keeps two calls
         # with the same id apart.
@@ -72,9 +73,8 @@ class _Arguments:
             raise ValueError(
                 "the queue's name or the correlation id is too long for " "AMQP"
             )
-        body = json_text.dumps(self.payload).encode()
         limit = _within_deadline(timeout, self.queue_name)
-        return Call(call_id, self.queue_name, body, headers, limit, on_done)
+        return Call(call_id, self.queue_name, text.encode(), headers, limit, on_done)
 
     def log(self, status: str, task_type: str | None = None) -> None:
         if self.on_log_event is not None:
@@ -158,7 +158,8 @@ class EventProducer:
         )
         done = threading.Event()
         limit = self._timeout if timeout is None else timeout
-        call = arguments.call(limit, lambda _: done.set())
+        text = json_text.dumps(payload)
+        call = arguments.call(text, limit, lambda _: done.set())
         self.client.start()
         with traced_call(self.client.system, call):
             if not self.client.wait_connected(min(CONNECT_WAIT, call.timeout)):
@@ -204,7 +205,8 @@ class AsyncEventProducer:
             queue_name, payload, task_id, correlation_id, on_log_event
         )
         limit = self._timeout if timeout is None else timeout
-        call = arguments.call(limit, self._on_done)
+        text = await json_aside.write(payload)
+        call = arguments.call(text, limit, self._on_done)
         with traced_call(self.client.system, call):
             await self._answer(call, arguments)
             return arguments.result(call)

@@ -55,7 +55,7 @@ class RequestQueue:
             "x-max-length": MAX_DEAD_LETTERS,
             "x-max-length-bytes": MAX_DEAD_LETTER_BYTES,
             "x-overflow": "drop-head",
-            "x-message-ttl": DEAD_LETTER_DAYS * 24 * 60 * 60 * 1000,
+            "x-message-ttl": int(DEAD_LETTER_DAYS * 24 * 60 * 60 * 1000),
         }
 
     def declare(self, channel: Any) -> None:

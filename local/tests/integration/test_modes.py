@@ -1,20 +1,29 @@
-"""An editor's debugger stops a request in each of our processes, and lets it go on."""
+"""Two systems at once: one that reloads, and one under an editor's debugger.
+
+Starting one takes long, so the tests share them, and run in order.
+"""
 
 import json
 import re
 import signal
 import threading
 import urllib.request
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from local.apps import BACKEND, service_folders
+from local.apps import BACKEND, answers, service_folders
 from local.registry import registered
-from local.tests.integration.conftest import NewLauncher
+from local.state import leftovers
+from local.tests.integration.conftest import launchers
 from local.tests.integration.debugger import Debugger
+from local.tests.integration.launcher import Launcher
 
 DATA = "/api/v1/data/process"
+
+pytestmark = pytest.mark.timeout(300)
 
 
 class Client(threading.Thread):
@@ -33,18 +42,47 @@ class Client(threading.Thread):
             self.answer = json.load(answer)
 
     def finish(self) -> Any:
-        """What was answered, once it is."""
+        """Wait for the answer and return it."""
         self.join(60)
         assert not self.is_alive()
         return self.answer
 
 
-@pytest.mark.timeout(300)
-def test_a_debugger_attaches_to_every_process(new_launcher: NewLauncher) -> None:
-    launcher = new_launcher("debug", "debug")
-    launcher.start()
-    url = launcher.url()
-    table = launcher.output.read_text()
+class Systems(NamedTuple):
+    """Of two clones, which are two folders."""
+
+    debug: Launcher
+    dev: Launcher
+    settings: Path  # of `dev`
+
+
+@pytest.fixture(scope="module")
+def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
+    """Both are up; the last test ends them."""
+    folder = tmp_path_factory.mktemp("systems")
+    settings = folder / "settings.env"
+    settings.write_text("ENVIRONMENT=production\n")
+    with launchers(folder) as make:
+        debug = make("debug", "debug")
+        dev = make("dev", "reload", ENV_FILE=str(settings))
+        for each in (debug, dev):
+            each.start()
+        for each in (debug, dev):
+            each.url()
+        yield Systems(debug, dev, settings)
+
+
+def test_two_systems_share_no_port(systems: Systems) -> None:
+    debug, dev = (
+        set(re.findall(r" up .* (\d{4,5})  ", each.output.read_text()))
+        for each in (systems.debug, systems.dev)
+    )
+    assert debug and dev and not debug & dev
+
+
+def test_a_debugger_attaches_to_every_process(systems: Systems) -> None:
+    url = systems.debug.url()
+    table = systems.debug.output.read_text()
     ports = dict(re.findall(r"^  (\w+) .*debugger: port (\d+)$", table, re.MULTILINE))
     assert {"api", "worker"} <= set(ports) and "beat" not in ports
 
@@ -52,7 +90,28 @@ def test_a_debugger_attaches_to_every_process(new_launcher: NewLauncher) -> None
     if "data" in registered():
         stop_in_service(int(ports["dataservice"]), url)
         stop_in_worker(int(ports["worker"]), url)
-    assert launcher.end(signal.SIGINT) == 0
+
+
+def test_saved_settings_are_taken_over(systems: Systems) -> None:
+    launcher = systems.dev
+    page = f"{launcher.url()}/api/v1/docs"
+    assert "ENVIRONMENT=production is ignored" in launcher.output.read_text()
+    assert answers(page)
+    launcher.wait_for("(reloads on save)")
+    systems.settings.write_text("DOCS_ENABLED=false\n")
+    launcher.wait_for("(api runs the changed code)")
+    assert answers(page, 404)
+
+
+def test_one_ends_and_the_other_is_killed_by_a_second_signal(systems: Systems) -> None:
+    assert systems.debug.end(signal.SIGINT) == 0
+    assert leftovers(systems.debug.folder) == []
+    dev = systems.dev
+    assert answers(dev.url() + "/health/ready")
+    dev.process.send_signal(signal.SIGINT)
+    dev.wait_for("(stopping)")
+    assert dev.end(signal.SIGINT) == 130  # an orderly stop ends with 0
+    assert leftovers(dev.folder) == []
 
 
 def stop_in_api(port: int, url: str) -> None:

@@ -1,0 +1,59 @@
+"""Large bodies do not hold the API's event loop: others are served meanwhile."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from local import apps
+from local.ports import free_port
+from local.stack import Stack
+from local.state import State
+from tests.e2e.client import PROCESS, Api
+from tests.hostile.attacks import bodies
+
+WATCHED = apps.ROOT / "tests" / "hostile"
+MOST, ATTEMPTS = 0.05, 5  # seconds
+
+
+@pytest.fixture(scope="module")
+def watched(state: State, stack: Stack) -> Iterator[Api]:
+    """Another API process of the stack, which tells how long it held its loop."""
+    process = apps.api("watched", state, stack.env, free_port())
+    process.arguments = ["-m", "uvicorn", "watched:app", "--app-dir", str(WATCHED)]
+    process.arguments += ["--port", str(process.port), "--no-access-log"]
+    process.start()
+    client = Api(process.address)
+    yield client
+    client.close()
+    process.stop()
+
+
+def text_takes(body: bytes) -> float:
+    """Seconds to read and write it once, on this machine as busy as it is."""
+    began = time.process_time()
+    json.dumps(json.loads(body))
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("at_a_time", [1, 4])
+@pytest.mark.parametrize("name", bodies())
+def test_a_large_body_holds_the_loop_shortly(
+    watched: Api, name: str, at_a_time: int
+) -> None:
+    """The best of some attempts: tests run beside each other, and slow each other
+    down."""
+    body, holds = bodies()[name], []
+    for _ in range(ATTEMPTS):
+        watched.http.get("/longest-hold")
+        with ThreadPoolExecutor(at_a_time) as threads:
+            sent = [
+                threads.submit(watched.send, PROCESS, body) for _ in range(at_a_time)
+            ]
+            assert {each.result().status_code for each in sent} <= {200, 422}
+        holds.append(watched.http.get("/longest-hold").json())
+        if holds[-1] <= max(MOST, 2 * text_takes(body)):
+            return
+    pytest.fail(f"{name}, {at_a_time} at a time, held the loop for {holds} s")
