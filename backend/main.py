@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from app.api.protocol import ProblemProtocol
 from app.application import SERVICE, create_app
 from app.core.config import load_settings
 from chassis.logs import configure_logging
@@ -17,7 +18,7 @@ if __name__ == "__main__":
         port=settings.api_port,
         workers=settings.web_concurrency,
         loop="uvloop",
-        http="httptools",
+        http=ProblemProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.telemetry import TelemetryConfig
 
 from app import __title__, __version__
 from app.api import answers, docs, errors, openapi, root, v1
 from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.bounds import BoundsMiddleware
+from app.api.middleware.bugs import BugMiddleware
+from app.api.middleware.cors import CorsMiddleware
 from app.api.middleware.head import HeadMiddleware
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.security_headers import SecurityHeadersMiddleware
@@ -29,14 +30,6 @@ from chassis.logs import configure_logging
 from chassis.memory import give_back_memory
 from chassis.telemetry import start_telemetry, stop_telemetry
 from chassis.telemetry.process import watched_loop
-
-CORS: dict[str, Any] = {
-    "allow_methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
-    "allow_headers": ["Content-Type", "Idempotency-Key", "X-Request-ID"]
-    + ["traceparent", "tracestate"],
-    "expose_headers": ["X-Request-ID", "Location", "Link", "Retry-After"]
-    + ["Idempotency-Replayed"],
-}
 
 SERVICE = "api"
 
@@ -66,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=docs.OPENAPI_URL if settings.serves_docs else None,
         docs_url=None,  # app.api.docs serves pages that need no internet
         redoc_url=None,
+        redirect_slashes=False,  # a redirect could name an inner host or scheme
     )
     app.state.settings = settings
     app.state.budget = Budget(settings.max_body_bytes_in_flight)
@@ -95,8 +89,9 @@ def create_app(settings: Settings) -> FastAPI:
         max_json_values=settings.max_json_values,
         budget=app.state.budget,
     )
-    if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.add_middleware(BugMiddleware)
+    if settings.cors.origins:
+        app.add_middleware(CorsMiddleware, settings=settings.cors)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware)

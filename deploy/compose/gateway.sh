@@ -17,7 +17,25 @@ SITE=/tmp/site.conf
 APPLIED=/tmp/applied # addresses in the running configuration
 LEFT=/tmp/left       # addresses that get no requests
 
+trusted() { # directives for NGINX_TRUSTED_PROXIES
+    proxies=$(echo "${NGINX_TRUSTED_PROXIES:-}" | tr , ' ')
+    case $proxies in
+        *[!0-9a-fA-F.:/\ ]*)
+            echo "gateway: NGINX_TRUSTED_PROXIES: list addresses and networks, such as" \
+                "10.0.0.0/8,192.0.2.7" >&2
+            return 2
+            ;;
+    esac
+    echo 'geo $realip_remote_addr $is_trusted_proxy {'
+    echo "default 0;"
+    for proxy in $proxies; do echo "$proxy 1;"; done
+    echo "}"
+    for proxy in $proxies; do echo "set_real_ip_from $proxy;"; done
+    test -z "${proxies# }" || echo "real_ip_header X-Forwarded-For; real_ip_recursive on;"
+}
+
 write_main() {
+    known=$(trusted) || exit 2
     cat >"$MAIN" <<END
 worker_processes auto;
 pid /tmp/nginx.pid;
@@ -31,6 +49,7 @@ http {
     uwsgi_temp_path /tmp/uwsgi;
     scgi_temp_path /tmp/scgi;
     $1
+    $known
     include $SITE;
     include /gateway/conf.d/*.conf;
 }
@@ -46,7 +65,7 @@ render() { # ADDRESSES
     # The template's `server ${API_UPSTREAM};` becomes one `server` per address.
     API_UPSTREAM=$(for ip in $1; do printf '; server %s:%s' "$ip" "$API_PORT"; done)
     export API_UPSTREAM="${API_UPSTREAM#; server }"
-    names=$(env | sed -n 's/^\(NGINX_[A-Z_]*\|API_UPSTREAM\)=.*/${\1}/p')
+    names=$(env | sed -n 's/^\(NGINX_[A-Z_]*\|CORS_[A-Z_]*\|API_UPSTREAM\)=.*/${\1}/p')
     envsubst "$names" <"$TEMPLATE" >"$SITE"
     echo "$1" >"$APPLIED"
     echo "gateway: requests go to $API_UPSTREAM"

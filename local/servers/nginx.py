@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -41,6 +42,7 @@ http {{
     fastcgi_temp_path temp/fastcgi;
     uwsgi_temp_path temp/uwsgi;
     scgi_temp_path temp/scgi;
+    {trusted}
     include site.conf;
 }}
 """
@@ -66,7 +68,30 @@ def gateway_settings(env: Mapping[str, str]) -> dict[str, str]:
 
 def is_ours(variable: str) -> bool:
     """Whether it is a setting of the gateway."""
-    return variable.startswith("NGINX_")
+    return variable.startswith(("NGINX_", "CORS_"))
+
+
+def trusted_proxies(listed: str) -> str:
+    """The directives for NGINX_TRUSTED_PROXIES, as in deploy/compose/gateway.sh.
+
+    Raises:
+        ProcessFailed: it lists something else than addresses and networks.
+    """
+    proxies = listed.replace(",", " ").split()
+    try:
+        for proxy in proxies:
+            ip_network(proxy)
+    except ValueError as error:
+        raise ProcessFailed(
+            "NGINX_TRUSTED_PROXIES: list addresses and networks, such as "
+            f"10.0.0.0/8,192.0.2.7: {error}"
+        ) from error
+    known = " ".join(f"{proxy} 1;" for proxy in proxies)
+    lines = [f"geo $realip_remote_addr $is_trusted_proxy {{ default 0; {known} }}"]
+    lines += [f"set_real_ip_from {proxy};" for proxy in proxies]
+    if proxies:
+        lines += ["real_ip_header X-Forwarded-For;", "real_ip_recursive on;"]
+    return "\n    ".join(lines)
 
 
 class Nginx(Server):
@@ -131,7 +156,9 @@ class Nginx(Server):
         (self.folder / "site.conf").write_text(site)
         # Root's workers would run as `nobody`, who may not enter a private folder.
         user = "user root;" if os.geteuid() == 0 else ""
-        (self.folder / "nginx.conf").write_text(_MAIN.format(user=user))
+        trusted = trusted_proxies(variables.get("NGINX_TRUSTED_PROXIES", ""))
+        main = _MAIN.format(user=user, trusted=trusted)
+        (self.folder / "nginx.conf").write_text(main)
 
     def reload(self) -> None:
         """Send SIGHUP: new workers use the new configuration, old ones finish their

@@ -6,13 +6,19 @@ that stop, kill or configure processes of the local launcher are skipped.
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from local.ports import free_port
+from local.servers.nginx import TEMPLATE, find_binary
 from local.stack import Stack
+from local.state import State
 from tests.e2e.browser import Browser, find_chromium
 from tests.e2e.client import Api
+from tests.e2e.gateway import Gateway, NewGateway
 
 # Not a name of this machine: for "localhost", Swagger UI leaves out its request to the
 # internet.
@@ -48,6 +54,34 @@ def api(url: str) -> Iterator[Api]:
     client = Api(url)
     yield client
     client.close()
+
+
+@pytest.fixture
+def new_gateway(state: State, stack: Stack) -> Iterator[NewGateway]:
+    """Starts a gateway with settings of its own; gives a client of it."""
+    if find_binary() is None:
+        pytest.skip("there is no nginx")
+    with ExitStack() as started:
+
+        def new(
+            port: int = stack.apis[0].port,
+            template: Path = TEMPLATE,
+            **settings: str,
+        ) -> Api:
+            gateway = Gateway(state, free_port(), [port], template, settings)
+            gateway.start()
+            started.callback(gateway.stop)
+            client = Api(gateway.url)
+            started.callback(client.close)
+            return client
+
+        yield new
+
+
+@pytest.fixture
+def orphan(new_gateway: NewGateway) -> Api:
+    """A gateway before nothing."""
+    return new_gateway(free_port())
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from app.core.exceptions import (
     Refused,
     Unavailable,
 )
-from chassis.context import REQUEST_ID_HEADER, current_request_id
+from chassis.context import current_request_id
 
 STATUS_CODES: Mapping[type[ApplicationError], int] = {
     Malformed: 400,
@@ -70,11 +70,6 @@ def problem(
     )
 
 
-def request_id_header() -> dict[str, str]:
-    """The header for answers sent outside the middleware that normally adds it."""
-    return {REQUEST_ID_HEADER: current_request_id.get()}
-
-
 def answer(error: ApplicationError) -> Response:
     """The answer to an error class of ``app.core.exceptions``."""
     known = (cls for cls in type(error).__mro__ if cls in STATUS_CODES)
@@ -103,10 +98,12 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = phrase_of(error.status_code)
     code = getattr(error, "code", code_of(phrase))
-    headers = error.headers
+    headers, detail = error.headers, str(error.detail)
     if error.status_code == 405:
         headers = {"Allow": ", ".join(_allowed_methods(request))}
-    return problem(error.status_code, code, phrase, str(error.detail), headers)
+    if detail == phrases[404] and request.url.path.endswith("/"):
+        detail = "There is nothing here: paths have no slash at the end."
+    return problem(error.status_code, code, phrase, detail, headers)
 
 
 def phrase_of(status_code: int) -> str:
@@ -129,7 +126,7 @@ def _allowed_methods(request: Request) -> list[str]:
             found.append(method)
     if "GET" in found:
         found.insert(1, "HEAD")  # HEAD is answered by app.api.middleware.head
-    return found
+    return found or ["GET", "HEAD"]  # mounted files are no routes
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
@@ -181,7 +178,7 @@ async def on_unreadable(request: Request, error: Exception) -> Response:
 async def on_bug(_: Request, __: Exception) -> Response:
     """Anything else is a bug of ours; the traceback is in the log."""
     title, detail = "Internal server error", "This is a bug; please report it."
-    return problem(500, "internal_error", title, detail, request_id_header())
+    return problem(500, "internal_error", title, detail)
 
 
 def install_error_handlers(app: FastAPI) -> None:

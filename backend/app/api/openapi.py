@@ -15,7 +15,7 @@ from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency
 from app.core.config import Settings
 from app.models.schemas import TASK_ID, Problem
-from chassis.context import REQUEST_ID_HEADER, REQUEST_ID_PATTERN
+from chassis.context import REQUEST_ID_HEADER
 
 TAGS = [
     {"name": "database", "description": "Stored records and log rows."},
@@ -100,8 +100,9 @@ HEADERS: dict[str, dict[str, Any]] = {
 REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID_HEADER,
     "in": "header",
-    "description": "An id for this request, kept and returned. Generated if missing.",
-    "schema": {"type": "string", "pattern": f"^({REQUEST_ID_PATTERN.pattern})?$"},
+    "description": "An id for this request, kept and returned: 1 to 128 letters, "
+    "digits and `._~:/+=@-`. Any other id is replaced, and a missing one generated.",
+    "schema": _text,
     "example": "order-1/attempt-2",
 }
 KEY_PARAMETER = {

@@ -141,6 +141,9 @@ _plain = json.JSONDecoder(parse_constant=_refuse_name)
 _LARGE_NUMBER = re.compile(r"[0-9](?:[eE]|[0-9]{299})")
 _MANY = 200
 
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
+_UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")
+
 
 def _decoder_for(text: str) -> json.JSONDecoder:
     """The strict decoder calls Python for each number. If a body may hold many, it is
@@ -148,6 +151,26 @@ def _decoder_for(text: str) -> json.JSONDecoder:
     if text.count(",") > _MANY and not _LARGE_NUMBER.search(text):
         return _plain
     return _careful
+
+
+def refuse_encoding(content_type: str, content_encoding: str) -> None:
+    """Refuse a compressed body, and text in another encoding than UTF-8.
+
+    The API decodes no compressed body: few bytes could become many values.
+
+    Raises:
+        BodyRefused: 415; ``Accept-Encoding`` says what to send (RFC 9110, 15.5.16).
+    """
+    codings = {each.strip().lower() for each in content_encoding.split(",")}
+    if codings - {"", "identity"}:
+        detail = "Send the body as it is, without Content-Encoding."
+        headers = {"Accept-Encoding": "identity"}
+        raise BodyRefused(415, "unsupported_encoding", detail, headers)
+    if is_json(content_type):
+        charset = _CHARSET.search(content_type)
+        if charset and charset[1].lower() not in _UTF_8:
+            detail = "Send JSON in UTF-8 (RFC 8259), with charset=utf-8 or without."
+            raise BodyRefused(415, "unsupported_charset", detail)
 
 
 def is_json(content_type: str) -> bool:

@@ -4,7 +4,6 @@ Each group is a class. ``.env.example`` takes each variable's comment from its
 description here. The defaults are those of ``docker-compose.yml``.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -12,24 +11,13 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
+from app.core.browser_settings import CorsSettings, check_proxies
 from app.core.database_settings import DatabaseSettings
 from app.core.passwords import has_known_password, is_known
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
-
-
-def _check_origin(origin: str) -> str:
-    if origin != "*" and not re.fullmatch(r"https?://[^/\s*]+", origin):
-        raise ValueError(
-            "write an origin as https://example.org, without a slash at " "the end"
-        )
-    return origin
-
-
-Origin = Annotated[str, AfterValidator(_check_origin)]
-
 
 QueueNames = create_model(
     "QueueNames",
@@ -70,12 +58,7 @@ class Settings(ProcessSettings):
     record_retention_days: float | None = Field(
         None, gt=0, description="Days to keep records; for ever if unset"
     )
-    cors_origins: list[Origin] = Field(
-        [],
-        description="JSON list of the origins allowed to call from a browser: "
-        '["https://app.example.org"]',
-    )
-    forwarded_allow_ips: str = Field(
+    forwarded_allow_ips: Annotated[str, AfterValidator(check_proxies)] = Field(
         "127.0.0.1",
         description="Proxies whose X-Forwarded-* headers are trusted: addresses and "
         "networks",
@@ -85,6 +68,7 @@ class Settings(ProcessSettings):
         description="Keep the traces that clients mark as sampled; if false, "
         "OTEL_TRACES_SAMPLER alone decides",
     )
+    cors: CorsSettings = Field(default_factory=CorsSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
@@ -140,7 +124,7 @@ class Settings(ProcessSettings):
                 url = getattr(group, name)
                 if url is not None and has_known_password(url):
                     yield f"{group.variable(name)}: {advice}"
-        if "*" in self.cors_origins:
+        if "*" in self.cors.origins:
             yield "CORS_ORIGINS: list the origins instead of *"
         if "*" in self.forwarded_allow_ips:
             yield "FORWARDED_ALLOW_IPS: list the proxies, as addresses or networks"

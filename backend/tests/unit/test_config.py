@@ -92,7 +92,7 @@ def test_production_starts_with_its_own_values(
     set_all(monkeypatch, PRODUCTION)
     settings = load_settings()
     assert not settings.serves_docs
-    assert settings.cors_origins == []
+    assert settings.cors.origins == []
     assert settings.forwarded_allow_ips == "127.0.0.1"
 
 
@@ -147,6 +147,18 @@ def test_production_serves_the_docs_if_configured(
         ({"ENVIRONMENT": "prod"}, "ENVIRONMENT: Input should be 'development',"),
         ({"CORS_ORIGINS": "https://a"}, "CORS_ORIGINS: must be JSON, such as"),
         ({"CORS_ORIGINS": '["https://a/"]'}, "CORS_ORIGINS: write an origin as"),
+        ({"CORS_ORIGINS": '["https://ä.example"]'}, "CORS_ORIGINS: write an origin as"),
+        ({"CORS_ORIGINS": '["a.example"]'}, "CORS_ORIGINS: write an origin as"),
+        ({"CORS_ORIGINS": '["https://a:70000"]'}, "CORS_ORIGINS: write an origin as"),
+        ({"CORS_METHODS": '["GET, POST"]'}, "CORS_METHODS: write names of methods"),
+        ({"CORS_HEADERS": '["X Y"]'}, "CORS_HEADERS: write names of methods"),
+        ({"CORS_MAX_AGE_SECONDS": "-1"}, "CORS_MAX_AGE_SECONDS: Input should be"),
+        (
+            {"CORS_ORIGINS": '["*"]', "CORS_CREDENTIALS": "true"},
+            "CORS_CREDENTIALS: list the CORS_ORIGINS",
+        ),
+        ({"FORWARDED_ALLOW_IPS": "10.0.0.1/8"}, "FORWARDED_ALLOW_IPS: list addresses"),
+        ({"FORWARDED_ALLOW_IPS": "nginx"}, "FORWARDED_ALLOW_IPS: list addresses"),
         (
             {"IDEMPOTENCY_LEASE_SECONDS": "40"},
             "IDEMPOTENCY_LEASE_SECONDS must be above",

@@ -171,12 +171,12 @@ def test_other_types_of_content(api: Api, kind: str) -> None:
     assert_problem(answer, 415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("given", ["two words", "x" * 129, "-x", "é", 'a"b', "a;b"])
-def test_malformed_request_ids(api: Api, given: str) -> None:
-    answer = api.http.get("/health", headers=[(b"X-Request-ID", given.encode())])
+@pytest.mark.parametrize("given", ["two words", "x" * 129, "é", 'a"b', "a;b"])
+def test_unsafe_request_ids_are_replaced(api: Api, given: str) -> None:
+    answer = api.http.get("/nope", headers=[(b"X-Request-ID", given.encode())])
 
-    assert_problem(answer, 400, "malformed_header")
-    assert answer.headers["X-Request-ID"] != given
+    assert_problem(answer, 404)
+    assert len(answer.headers["X-Request-ID"]) == 32
 
 
 @pytest.mark.parametrize("task_id", UNKNOWN_IDS)

@@ -227,6 +227,13 @@ def test_the_gateway_is_the_one_of_the_root() -> None:
         assert defaults.get(name, value) == value, name
 
 
+def test_one_list_of_origins_for_the_api_and_its_gateway() -> None:
+    api, gateway = (workload(n).environment() for n in ("fastapi-api", "nginx"))
+    defaults = dotenv_values(ROOT / ".env.example")
+    for name in ("CORS_ORIGINS", "CORS_CREDENTIALS"):
+        assert gateway[name] == api.get(name, defaults[name])
+
+
 def test_ports_agree() -> None:
     env = workload("fastapi-api").environment()
     assert _port("fastapi-api", "http") == int(env["API_PORT"]) == 8000

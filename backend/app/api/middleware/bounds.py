@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,13 +17,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import MEDIA_TYPE, answer_error, problem
 from app.api.middleware.answers import PIECE, announced_length, send_pieces
-from app.api.strict_json import BodyRefused, is_json, parse_json, too_large
+from app.api.strict_json import (
+    BodyRefused,
+    is_json,
+    parse_json,
+    refuse_encoding,
+    too_large,
+)
 from app.core.budget import Account, Budget, held_for, work_of
 from app.core.exceptions import TooBusy
 from chassis import json_aside
 from chassis.json_text import most_values
 
-# Maximum bytes of path and query: as much as nginx accepts in one line.
+# Maximum bytes of path and query; nginx passes on more, so that this answer counts.
 MAX_ADDRESS_BYTES = 8 * 1024
 
 SAFE = ("GET", "HEAD")
@@ -119,10 +126,6 @@ def _invalid(place: list[str], fault: str) -> Response:
     return problem(422, "invalid_values", "Invalid values", detail, errors=errors)
 
 
-def _is_problem(start: Message) -> bool:
-    return Headers(raw=start["headers"]).get("content-type") == MEDIA_TYPE
-
-
 async def check_json(body: bytes, max_values: int) -> None:
     """Parse a body as JSON, a large one outside the event loop. Raises BodyRefused."""
     if len(body) <= LARGE:
@@ -142,10 +145,12 @@ class _Exchange:
         limits: Limits,
         account: Account,
     ) -> None:
-        kind = length = b""
+        kind = length = coding = b""
         for name, value in scope["headers"]:  # the first of a repeated header
             if name == b"content-type":
                 kind = kind or value
+            elif name == b"content-encoding":
+                coding += b"," + value  # a repeated one continues the list
             elif name == b"content-length":
                 length = length or value
         self._scope = scope
@@ -153,7 +158,9 @@ class _Exchange:
         self._send = send
         self._default_limit, self._max_values = limits
         self._length = int(length) if length.isdigit() and len(length) < 20 else 0
-        self._to_check = is_json(kind.decode("latin-1"))
+        self._kind = kind.decode("latin-1")
+        self._coding = coding.decode("latin-1")
+        self._to_check = is_json(self._kind)
         self._size = 0
         self._is_answered = False
         self._is_replaced = False
@@ -169,6 +176,7 @@ class _Exchange:
         """ASGI's ``receive``; raises BodyRefused. Once the answer has started, the body
         just ends."""
         try:
+            refuse_encoding(self._kind, self._coding)
             if self._to_check:
                 self._to_check = False
                 return await self._receive_json()
@@ -211,15 +219,14 @@ class _Exchange:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:
-        """ASGI's ``send``. FastAPI answers 413 in plain text where a route has its own
-        limit."""
+        """ASGI's ``send``. It replaces what the framework answers in plain text."""
         if message["type"] == "http.response.start":
             self._is_answered = True
             await self._count_answer(message)
-            if message["status"] == 413 and not _is_problem(message):
+            if error := self._plain_refusal(message):
                 self._is_replaced = True
                 request = Request(self._scope, self._receive)
-                answer = await answer_error(request, too_large(self._limit))
+                answer = await answer_error(request, error)
                 await answer(self._scope, self._receive, self._send)
         elif not message.get("more_body", False):
             self._account.end()
@@ -229,6 +236,20 @@ class _Exchange:
             await self._send(message)
         elif not await send_pieces(self._send, message):
             self._is_replaced = True  # replace the rest of that answer with nothing
+
+    def _plain_refusal(self, start: Message) -> HTTPException | None:
+        """A body above a route's own limit, or a range of a file."""
+        headers = Headers(raw=start["headers"])
+        if start["status"] < 400 or headers.get("content-type") == MEDIA_TYPE:
+            return None
+        if start["status"] == 413:
+            return too_large(self._limit)
+        asked = Headers(raw=self._scope["headers"])
+        if start["status"] in (400, 416) and "range" in asked:
+            size = {n: headers[n] for n in ("content-range",) if n in headers}
+            detail = "The file has no such range of bytes."
+            return HTTPException(start["status"], detail, size)
+        return None
 
     async def _count_answer(self, start: Message) -> None:
         """A large answer that only reads is refused if the budget is full; any other

@@ -3,7 +3,6 @@ answer."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import problem, request_id_header
 from chassis.context import (
     REQUEST_ID_HEADER,
     REQUEST_ID_PATTERN,
@@ -25,16 +24,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = [value for name, value in scope["headers"] if name == _RAW_HEADER]
-        request_id = given[0].decode("latin-1") if any(given) else new_request_id()
-        if not REQUEST_ID_PATTERN.fullmatch(request_id) or len(given) > 1:
-            current_request_id.set(new_request_id())
-            rule = "must be one word of at most 128 letters and ._:/+=@-"
-            detail = f"{REQUEST_ID_HEADER} {rule}"
-            title, headers = "Malformed header", request_id_header()
-            refusal = problem(400, "malformed_header", title, detail, headers)
-            await refusal(scope, receive, send)
-            return
+        request_id = request_id_of(scope)
         current_request_id.set(request_id)
 
         async def send_named(message: Message) -> None:
@@ -43,3 +33,11 @@ class RequestIdMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_named)
+
+
+def request_id_of(scope: Scope) -> str:
+    """The client's id. A new one if it has none, several, or one that is not safe to
+    log and to return."""
+    given = [value for name, value in scope["headers"] if name == _RAW_HEADER]
+    text = given[0].decode("latin-1") if len(given) == 1 else ""
+    return text if REQUEST_ID_PATTERN.fullmatch(text) else new_request_id()

@@ -1,13 +1,17 @@
 """Parameters that several endpoints share, and the link to the next page."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
+from pydantic import AfterValidator
 
 from app.models.schemas import TASK_ID
 from app.repositories.pages import Page, Rows
 
 ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
+# An id as it stands in a URN or between braces.
+TASK_ID_PATTERN = r"^[A-Za-z0-9._:#/+=@{}-]{1,128}$"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 
 # Rows of a page, and rows that it skips: PostgreSQL reads those all the same.
@@ -16,13 +20,27 @@ MAX_OFFSET = 10_000
 
 EQUAL = "Only rows with this value."
 
+
+def normal_id(task_id: str) -> str:
+    """A UUID as it is stored, however the client writes it (RFC 9562, section 4)."""
+    try:
+        return str(UUID(task_id))
+    except ValueError:
+        return task_id
+
+
 TaskId = Annotated[
     str,
     Path(
-        pattern=ID_PATTERN,
+        pattern=TASK_ID_PATTERN,
         description="The id from `Location` or from a row.",
         examples=[TASK_ID],
     ),
+    AfterValidator(normal_id),
+]
+TaskIdQuery = Annotated[
+    Annotated[str, AfterValidator(normal_id)] | None,
+    Query(pattern=TASK_ID_PATTERN, description=EQUAL),
 ]
 NameQuery = Annotated[str | None, Query(pattern=NAME_PATTERN, description=EQUAL)]
 IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description=EQUAL)]

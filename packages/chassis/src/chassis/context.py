@@ -10,7 +10,8 @@ from contextvars import ContextVar
 REQUEST_ID_HEADER = "X-Request-ID"
 
 #: What fits into a header, an AMQP short string and a log line without escaping.
-REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+#: Base64 and nanoid may begin with any of their characters.
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 
 #: ``-`` outside any request.
 current_request_id: ContextVar[str] = ContextVar("request_id", default="-")

@@ -14,6 +14,7 @@ from app.api.v1.parameters import (
     IdQuery,
     NameQuery,
     TaskId,
+    TaskIdQuery,
     get_page,
     link_next,
 )
@@ -96,7 +97,7 @@ async def get_logs(
     page: PageDep,
     request: Request,
     response: Response,
-    task_id: IdQuery = None,
+    task_id: TaskIdQuery = None,
     correlation_id: IdQuery = None,
     queue_name: NameQuery = None,
     service_name: NameQuery = None,
