@@ -44,6 +44,15 @@ def test_pages_may_read_the_answers_of_nginx(lonely: Api) -> None:
     assert_readable(http.get("/", headers={"X-Long": "x" * 20_000}), 431)
 
 
+def test_pages_may_read_what_uvicorn_answers(new_gateway: NewGateway) -> None:
+    """nginx passes on methods that uvicorn does not know."""
+    gateway = new_gateway(CORS_ORIGINS=f'["{ORIGIN}"]')
+    answer = gateway.http.request("FOO", "/", headers={"Origin": ORIGIN})
+    assert_problem(answer, 400, "malformed_request")
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert answer.headers["Vary"] == "Origin"
+
+
 def test_pages_learn_when_to_come_back(new_gateway: NewGateway) -> None:
     limits = {"NGINX_REQUESTS_PER_SECOND": "1", "NGINX_BURST": "1"}
     strict = new_gateway(free_port(), CORS_ORIGINS='["*"]', **limits)
