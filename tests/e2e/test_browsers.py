@@ -44,6 +44,27 @@ def test_pages_may_read_the_answers_of_nginx(lonely: Api) -> None:
     assert_readable(http.get("/", headers={"X-Long": "x" * 20_000}), 431)
 
 
+def test_pages_may_read_what_uvicorn_answers(new_gateway: NewGateway) -> None:
+    """nginx passes on methods that uvicorn does not know."""
+    gateway = new_gateway(CORS_ORIGINS=f'["{ORIGIN}"]')
+    answer = gateway.http.request("FOO", "/", headers={"Origin": ORIGIN})
+    assert_problem(answer, 400, "malformed_request")
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert answer.headers["Vary"] == "Origin"
+
+
+def test_pages_learn_when_to_come_back(new_gateway: NewGateway) -> None:
+    limits = {"NGINX_REQUESTS_PER_SECOND": "1", "NGINX_BURST": "1"}
+    strict = new_gateway(free_port(), CORS_ORIGINS='["*"]', **limits)
+    strict.http.headers["Origin"] = ORIGIN
+    answers = [strict.http.get("/") for _ in range(5)]
+    refused = [each for each in answers if each.status_code == 429]
+    assert refused and all(each.status_code in (429, 502) for each in answers)
+    for answer in answers:
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert int(answer.headers["Retry-After"]) > 0
+
+
 @pytest.mark.parametrize(
     "origins",
     [

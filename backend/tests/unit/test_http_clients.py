@@ -1,6 +1,7 @@
 """What clients of many kinds send, to the API without its servers."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.api.dependencies import get_record_service
+from chassis.context import REQUEST_ID_PATTERN
 from tests.echo import PROCESS, create_echo_app, get_echo_service
 
 RECORDS = "/api/v1/database/records"
@@ -144,6 +146,8 @@ def test_request_ids_of_common_generators_are_kept(
 ) -> None:
     answer = client.get("/health/live", headers={"X-Request-ID": given})
     assert answer.headers["X-Request-ID"] == given
+    logs = client.get(LOGS, params={"correlation_id": given})
+    assert logs.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -156,6 +160,13 @@ def test_unsafe_request_ids_are_replaced(client: TestClient, given: str) -> None
     assert answer.status_code == 404
     assert len(answer.headers["X-Request-ID"]) == 32
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_nginx_keeps_the_same_request_ids() -> None:
+    gateway = Path(__file__).parents[3] / "nginx_config.conf"
+    assert f'"~^{REQUEST_ID_PATTERN.pattern}$" $http_x_request_id' in (
+        gateway.read_text()
+    )
 
 
 def test_of_two_request_ids_none_is_taken(client: TestClient) -> None:

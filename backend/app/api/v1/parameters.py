@@ -9,9 +9,9 @@ from pydantic import AfterValidator
 from app.models.schemas import TASK_ID
 from app.repositories.pages import Page, Rows
 
-ID_PATTERN = r"^[A-Za-z0-9._:#/+=@-]{1,128}$"
+ID_PATTERN = r"^[A-Za-z0-9._~:#/+=@-]{1,128}$"
 # An id as it stands in a URN or between braces.
-TASK_ID_PATTERN = r"^[A-Za-z0-9._:#/+=@{}-]{1,128}$"
+TASK_ID_PATTERN = r"^[A-Za-z0-9._~:#/+=@{}-]{1,128}$"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 
 # Rows of a page, and rows that it skips: PostgreSQL reads those all the same.
