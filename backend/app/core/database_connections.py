@@ -16,8 +16,8 @@ from sqlalchemy.exc import InvalidatePoolError
 # A connection that was idle for longer is asked whether it still serves.
 IDLE_SECONDS = 1.0
 PING_SECONDS = 2.0
-# psycopg2 cannot limit the wait for an answer. Nothing drops a connection so soon; after
-# this time it opens another one.
+# psycopg2 cannot limit the wait for an answer. Nothing drops a connection so soon;
+# later, it opens another one.
 SYNC_IDLE_SECONDS = 5.0
 
 OPENED, RETURNED = "opened", "returned"

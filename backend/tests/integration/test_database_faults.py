@@ -66,8 +66,8 @@ class Administrator:
             [
                 "CREATE SEQUENCE inserts",
                 "CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                f"IF {condition} THEN RAISE EXCEPTION 'x' USING ERRCODE = '{sqlstate}'; "
-                "END IF; RETURN NEW; END $$",
+                f"IF {condition} THEN RAISE EXCEPTION 'x' "
+                f"USING ERRCODE = '{sqlstate}'; END IF; RETURN NEW; END $$",
                 "CREATE TRIGGER fault BEFORE INSERT ON data_processing_records "
                 "FOR EACH ROW EXECUTE FUNCTION fault()",
             ],
