@@ -57,13 +57,11 @@ POOLER_ADVICE = "if DATABASE_URL leads to a pooler, set DB_TRANSACTION_POOLER=tr
 # The server only reads (failover, a provider's limit), or its disk is full.
 READ_ONLY_STATES = ("25006", "53100")
 READ_ONLY_ADVICE = "PostgreSQL accepts no writes: look at its disk and its role"
-
 # Other transactions were in the way: deadlock, serialization, time to wait for a lock.
 BUSY_STATES = ("40", "55P03")
-
-# Classes of SQLSTATE: connection, resources, operator intervention (starting up,
-# shutting down, statement time-out), its system, transactions ended by a time limit.
-# See "PostgreSQL Error Codes" in its manual.
+# Classes of SQLSTATE: connection, resources, operator intervention (start, stop,
+# statement time-out), system, transactions ended by a time limit. See "PostgreSQL
+# Error Codes" in its manual.
 UNAVAILABLE_STATES = (
     *("08", "53", "57", "58", "25P03", "25P04"),
     *(*REFUSED_STATES, *POOLER_STATES, *READ_ONLY_STATES),
