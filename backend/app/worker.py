@@ -28,7 +28,7 @@ from celery.signals import (
 from app import tasks
 from app.core.config import load_settings
 from app.core.database import create_sync_engine
-from app.core.exceptions import DatabaseUnavailable
+from app.core.exceptions import DatabaseBusy, DatabaseUnavailable
 from app.infrastructure.celery import PROCESS_DATA, create_celery
 from app.infrastructure.instrumentation import instrument_clients
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
@@ -190,7 +190,7 @@ def end_failed(sender: Any, task_id: str, exception: BaseException, **_: Any) ->
     engine = create_sync_engine(settings.database)
     try:
         end_record(engine, task_id, ending)
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, DatabaseBusy):
         logger.warning("Task %s failed; the sweep will end its record", task_id)
     finally:
         engine.dispose()

@@ -57,13 +57,11 @@ POOLER_ADVICE = "if DATABASE_URL leads to a pooler, set DB_TRANSACTION_POOLER=tr
 # The server only reads (failover, a provider's limit), or its disk is full.
 READ_ONLY_STATES = ("25006", "53100")
 READ_ONLY_ADVICE = "PostgreSQL accepts no writes: look at its disk and its role"
-
 # Other transactions were in the way: deadlock, serialization, time to wait for a lock.
 BUSY_STATES = ("40", "55P03")
-
-# Classes of SQLSTATE: connection, resources, operator intervention (starting up,
-# shutting down, statement time-out), its system, transactions ended by a time limit.
-# See "PostgreSQL Error Codes" in its manual.
+# Classes of SQLSTATE: connection, resources, operator intervention (start, stop,
+# statement time-out), system, transactions ended by a time limit. See "PostgreSQL
+# Error Codes" in its manual.
 UNAVAILABLE_STATES = (
     *("08", "53", "57", "58", "25P03", "25P04"),
     *(*REFUSED_STATES, *POOLER_STATES, *READ_ONLY_STATES),
@@ -82,7 +80,6 @@ MISSING_STATES = ("42P01", "42703")
 DATA_STATES = "22"
 
 to_json = json_text.dumps
-
 logger = logging.getLogger(__name__)
 
 
@@ -118,7 +115,7 @@ def create_sync_engine(
         "connect_args": arguments,
     }
     engine = create_engine(settings.sync_url, **defaults | options)
-    _watch(engine, is_async=False)
+    _watch_connections(engine, is_async=False)
     if settings.db_transaction_pooler:
 
         @event.listens_for(engine, "begin")
@@ -128,11 +125,8 @@ def create_sync_engine(
     return engine
 
 
-def _watch(
-    engine: Engine,
-    *,
-    is_async: bool,
-    attempts: Iterable[Mapping[str, Any]] = ({},),
+def _watch_connections(
+    engine: Engine, *, is_async: bool, attempts: Iterable[Mapping[str, Any]] = ({},)
 ) -> None:
     """Translate failures to connect, and discard connections that no longer serve."""
     translate_failures_to_connect(engine, _unavailable, attempts)
@@ -141,7 +135,7 @@ def _watch(
     @event.listens_for(engine, "handle_error")
     def discard(context: ExceptionContext) -> None:
         error = context.original_exception
-        if _state(error) in READ_ONLY_STATES:
+        if _sqlstate(error) in READ_ONLY_STATES:
             context.is_disconnect = True
         elif isinstance(
             error, TimeoutError
@@ -172,7 +166,9 @@ class Database:
             json_serializer=to_json,
             connect_args=arguments,
         )
-        _watch(self.engine.sync_engine, is_async=True, attempts=url.attempts())
+        _watch_connections(
+            self.engine.sync_engine, is_async=True, attempts=url.attempts()
+        )
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
         )
@@ -183,6 +179,7 @@ class Database:
 
         Raises:
             DatabaseUnavailable: no connection, or no answer in time.
+            DatabaseBusy: another transaction was in the way.
             AlreadyStored, BrokenReference: existing rows do not allow it.
             Unstorable: a column does not accept a value.
         """
@@ -216,7 +213,7 @@ async def get_async_session(connection: HTTPConnection) -> AsyncIterator[AsyncSe
 _outage = Outage("PostgreSQL")
 
 
-def _state(error: BaseException | None) -> str:
+def _sqlstate(error: BaseException | None) -> str:
     """The SQLSTATE of a driver's error; empty if it has none."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
@@ -225,7 +222,7 @@ def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
     """The error to raise; logs the loss of PostgreSQL once per outage."""
     # SQLAlchemy's own text quotes the statement and its values.
     cause: BaseException = getattr(error, "orig", None) or error
-    state, advice = _state(cause), None
+    state, advice = _sqlstate(cause), None
     if state.startswith(REFUSED_STATES) or any(
         words in str(cause) and isinstance(cause, psycopg2.OperationalError)
         for words in REFUSED_TEXTS
@@ -251,9 +248,8 @@ def translate_errors() -> Iterator[None]:
         yield
         _outage.restored()
     except PoolTimeoutError as error:  # all connections are in use: none is lost
-        raise DatabaseUnavailable(
-            "All connections to PostgreSQL are in " "use."
-        ) from error
+        detail = "All connections to PostgreSQL are in use."
+        raise DatabaseUnavailable(detail) from error
     except (OSError, TimeoutError) as error:
         raise _unavailable(error, "PostgreSQL cannot be reached.") from error
     except PendingRollbackError as error:
@@ -274,14 +270,13 @@ def translate_errors() -> Iterator[None]:
 
 def _meaning(error: BaseException | None, is_lost: bool) -> ApplicationError | None:
     """Our meaning of the driver's error; ``is_lost`` if the connection is gone."""
-    state = _state(error)
+    state = _sqlstate(error)
     # asyncpg refuses some values before it sends them; SQLAlchemy hides that error.
     causes = (error, getattr(error, "__cause__", None))
     if state.startswith(DATA_STATES) or any(isinstance(c, ValueError) for c in causes):
         # The error's own text quotes the value.
-        logger.warning(
-            "PostgreSQL does not accept this value " "(SQLSTATE %s)", state or "none"
-        )
+        what = "PostgreSQL does not accept this value (SQLSTATE %s)"
+        logger.warning(what, state or "none")
         return Unstorable(
             "A value is too long, out of range, or text that PostgreSQL cannot store."
         )

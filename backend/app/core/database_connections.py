@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import asyncpg
+import psycopg2
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
 # A connection that was idle for longer is asked whether it still serves.
 IDLE_SECONDS = 1.0
 PING_SECONDS = 2.0
-# psycopg2 cannot limit the wait for an answer: it opens a new connection instead.
+# psycopg2 cannot limit the wait for an answer. Nothing drops a connection so soon;
+# later, it opens another one.
 SYNC_IDLE_SECONDS = 5.0
 
 OPENED, RETURNED = "opened", "returned"
@@ -93,9 +95,20 @@ def check_idle_connections(engine: Engine, *, is_async: bool) -> None:
         if is_async:
             answers = connection.run_async(lambda driver: is_alive(driver, idle))
         else:
-            answers = not connection.closed and idle < SYNC_IDLE_SECONDS
+            answers = idle < SYNC_IDLE_SECONDS and _answers(connection, idle)
         if not answers or writes.were_refused_since(record.info[OPENED]):
             raise InvalidatePoolError()
+
+
+def _answers(connection: psycopg2.extensions.connection, idle: float) -> bool:
+    if not connection.closed and idle >= IDLE_SECONDS:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            connection.rollback()
+        except psycopg2.Error:
+            return False
+    return not connection.closed
 
 
 async def is_alive(driver: asyncpg.Connection, idle: float) -> bool:

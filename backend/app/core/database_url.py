@@ -77,6 +77,14 @@ ADVICE = {
     ),
 }
 CONNECT_SECONDS = 3
+# Ends a statement on a connection that the network has dropped.
+PSYCOPG2_DEFAULTS = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
 
 
 class Host(NamedTuple):
@@ -131,7 +139,7 @@ class DatabaseUrl:
 
     def for_psycopg2(self) -> dict[str, Any]:
         """The arguments of ``psycopg2.connect``."""
-        return {"connect_timeout": CONNECT_SECONDS, **self.words}
+        return {**PSYCOPG2_DEFAULTS, **self.words}
 
     def for_asyncpg(self) -> dict[str, Any]:
         """The arguments of ``asyncpg.connect``, except the host.

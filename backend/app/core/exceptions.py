@@ -16,7 +16,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Unavailable
         +-- TooBusy          this process has no capacity left
         +-- DatabaseUnavailable
-        |   +-- DatabaseBusy     another transaction was in the way
+        +-- DatabaseBusy         another transaction was in the way
         +-- KeyStoreUnavailable  the Redis of idempotency keys is down or full
         +-- RemoteUnavailable    another HTTP server is down or fails
 
@@ -141,7 +141,7 @@ class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 
 
-class DatabaseBusy(DatabaseUnavailable):
+class DatabaseBusy(Unavailable):
     """A deadlock, a serialization failure or a lock that was not free in time: the same
     again may succeed. Nothing of the request was stored."""
 

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.core.database import to_json, translate_errors
-from app.core.exceptions import DatabaseUnavailable
+from app.core.exceptions import DatabaseBusy, DatabaseUnavailable
 from app.infrastructure.postgres.group_commit import Row
 from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord
@@ -191,7 +191,7 @@ def end_record(
     statement = END_AND_LOG if events else END
     try:
         changed = _execute(engine, statement, parameters)
-    except DatabaseUnavailable:  # the connection may just have been stale
+    except (DatabaseUnavailable, DatabaseBusy):  # often for a moment only
         changed = _execute(engine, statement, parameters)
     if changed:
         _ended.add(1, {"app.task.status": ending.status.value})

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from app.core.config import Settings
 from app.core.database import to_json, translate_errors
-from app.core.exceptions import DatabaseUnavailable
+from app.core.exceptions import DatabaseBusy, DatabaseUnavailable
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq import LogEvent
@@ -68,7 +68,7 @@ def servers_needed() -> Iterator[None]:
     try:
         yield
         _redis.restored()
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, DatabaseBusy):
         pass
     except (KombuError, RedisError, OSError) as error:
         _redis.lost(error, advice(error))

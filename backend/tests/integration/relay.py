@@ -11,7 +11,7 @@ class Nat:
     def __init__(self, target: int) -> None:
         self._target = target
         self._open: list[tuple[asyncio.Event, asyncio.StreamWriter]] = []
-        self._copies: list[asyncio.Future[list[None]]] = []
+        self._copies: list[asyncio.Future[tuple[None, None]]] = []
         self.port = 0
 
     async def __aenter__(self) -> Self:

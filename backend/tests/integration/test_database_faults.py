@@ -13,6 +13,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.core import database_connections
+from app.core.budget import Budget
+from app.core.config import Settings
 from app.core.database import Database, create_sync_engine, translate_errors
 from app.core.database_connections import writes
 from app.core.database_settings import DatabaseSettings
@@ -20,6 +22,7 @@ from app.core.exceptions import DatabaseBusy, DatabaseUnavailable
 from app.infrastructure.postgres.group_commit import GroupCommit, Row
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import DataRepository
+from app.resources import open_resources
 from tests.integration.relay import Nat
 
 
@@ -63,8 +66,8 @@ class Administrator:
             [
                 "CREATE SEQUENCE inserts",
                 "CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                f"IF {condition} THEN RAISE EXCEPTION 'x' USING ERRCODE = '{sqlstate}'; "
-                "END IF; RETURN NEW; END $$",
+                f"IF {condition} THEN RAISE EXCEPTION 'x' "
+                f"USING ERRCODE = '{sqlstate}'; END IF; RETURN NEW; END $$",
                 "CREATE TRIGGER fault BEFORE INSERT ON data_processing_records "
                 "FOR EACH ROW EXECUTE FUNCTION fault()",
             ],
@@ -112,20 +115,21 @@ async def test_a_server_that_only_reads(
 
 
 async def test_no_connection_to_the_old_primary_is_used_again(
-    database: Database, commits: GroupCommit
+    database: Database,
 ) -> None:
-    """A session that only reads stands for the connection to the old primary."""
-    await commits.add([record()])
-    async with database.session() as session:
-        await session.scalar(text("SELECT 1"))
-        driver = commits._driver  # our own
-        await driver.execute("SET default_transaction_read_only = on")
-        with pytest.raises(DatabaseUnavailable):
-            await commits.add([record()])
-        old = await session.scalar(text("SELECT pg_backend_pid()"))
-    await commits.add([record()])
-    async with database.session() as session:
-        assert await session.scalar(text("SELECT pg_backend_pid()")) != old
+    """A session that only reads stands for a connection to the old primary."""
+    pid = text("SELECT pg_backend_pid()")
+    async with database.session() as idle, database.session() as other:
+        old = {await idle.scalar(pid), await other.scalar(pid)}
+        await other.commit()
+        await other.scalar(
+            text("SELECT set_config('default_transaction_read_only', 'on', false)")
+        )
+        await other.commit()
+        with pytest.raises(DatabaseUnavailable), translate_errors():
+            await other.scalar(text("CREATE TABLE t ()"))
+    async with database.session() as first, database.session() as second:
+        assert old.isdisjoint({await first.scalar(pid), await second.scalar(pid)})
     writes.accept()
 
 
@@ -156,6 +160,26 @@ async def test_a_full_disk(
     async with database.session() as session:
         await DataRepository(session).try_to_write()
     writes.accept()
+
+
+async def test_probes_follow_what_the_disk_accepts(
+    settings: Settings, commits: GroupCommit, administrator: Administrator
+) -> None:
+    async with open_resources(settings, Budget(1)) as resources:
+
+        async def becomes(is_able: bool) -> None:
+            async with asyncio.timeout(5):
+                while (await resources.health.report()).is_able is not is_able:
+                    await asyncio.sleep(0.1)
+
+        await becomes(True)
+        for fault in (administrator.raising("53100"), administrator.until(*READ_ONLY)):
+            with fault:
+                with pytest.raises(DatabaseUnavailable):
+                    while True:  # a new setting arrives soon
+                        await commits.add([record()])
+                await becomes(False)
+            await becomes(True)
 
 
 @pytest.mark.parametrize("sqlstate", ["40P01", "40001"])
@@ -296,6 +320,20 @@ def behind(settings: DatabaseSettings, port: int) -> DatabaseSettings:
     parts = urlsplit(settings.database_url.get_secret_value())
     url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}")
     return settings.model_copy(update={"database_url": SecretStr(url.geturl())})
+
+
+def test_a_task_notices_a_connection_that_ended(
+    database_settings: DatabaseSettings,
+    administrator: Administrator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database_connections, "SYNC_IDLE_SECONDS", 60.0)
+    engine = create_sync_engine(database_settings)
+    for _ in range(2):
+        with translate_errors(), engine.begin() as connection:
+            pid = connection.scalar(text("SELECT pg_backend_pid()"))
+        administrator.run(f"SELECT pg_terminate_backend({pid}, 2000)")
+    engine.dispose()
 
 
 @pytest.mark.parametrize("fault", ["drop", "reset"])

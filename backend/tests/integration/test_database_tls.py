@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from app.core.exceptions import DatabaseUnavailable
 from local.ports import free_port
 from tests.integration.responder import wait_until
 
+BACKEND = Path(__file__).parents[2]
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 pytestmark = pytest.mark.skipif(
@@ -173,6 +175,18 @@ async def test_a_client_certificate_is_the_login(server: TlsServer) -> None:
         "&sslcert={folder}/robot.crt&sslkey={folder}/robot.key"
     )
     assert await seen(server.url(query, user="robot")) == [("/CN=robot", True)] * 2
+
+
+def test_migrations_understand_the_password(server: TlsServer) -> None:
+    for words in ("upgrade head", "upgrade head --sql"):
+        run = subprocess.run(
+            [sys.executable, "-m", "alembic", *words.split()],
+            cwd=BACKEND,
+            env={**os.environ, "DATABASE_URL": server.url("sslmode=require")},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("host", ["socket", "[::1]", "localhost,localhost"])

@@ -81,6 +81,7 @@ class GroupCommit:
             DatabaseUnavailable: nothing was stored, unless the connection broke during
                 the commit: then the rows may or may not be there.
             AlreadyStored: a unique value already exists; nothing was stored.
+            DatabaseBusy: other transactions were in the way; nothing was stored.
             TooManyInFlight: too many requests already wait for a commit.
         """
         if len(self._waiting) >= MAX_WAITING:
@@ -113,7 +114,7 @@ class GroupCommit:
     async def _write(self, batch: Sequence[_Write]) -> None:
         try:
             await self._commit(batch)
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, DatabaseBusy) as error:
             for write in batch:
                 _finish(write, error)
         except Exception as error:
