@@ -31,7 +31,7 @@ TEXT
 
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 gateway="" context="" timeout=600 dry_run="" yes="" no_migration="" database_url="" redis_url=""
-redis_keys_url=""
+redis_keys_url="" redis=() keys_port=6379
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -94,6 +94,7 @@ preflight() {
         fi
         k get apiservice v1beta1.metrics.k8s.io >/dev/null 2>&1 ||
             note "there is no metrics server: CPU cannot be measured, nothing will scale"
+        read_redis
         need_url database-credentials "$database_url" --database-url-file
         need_url redis-credentials "$redis_url" --redis-url-file
         need_url redis-keys-credentials "$redis_keys_url" --redis-keys-url-file
@@ -109,6 +110,30 @@ preflight() {
     *) note "there is no default StorageClass: volumes will stay Pending" ;;
     esac
 }
+
+# user, password, address, tls, database, port: of the file, or of an earlier run.
+read_redis() {
+    local url="" parts keys="" keys_parts
+    if [ -n "$redis_url" ]; then url=$(cat "$redis_url"); else
+        url=$(secret_value redis-credentials url)
+    fi
+    [ -n "$url" ] || return 0
+    parts=$(redis_parts "$url") || exit 1
+    mapfile -t redis <<<"$parts"
+    if [ -n "$redis_keys_url" ]; then keys=$(cat "$redis_keys_url"); else
+        keys=$(secret_value redis-keys-credentials url)
+    fi
+    if [ -n "$keys" ]; then
+        keys_parts=$(redis_parts "$keys") || exit 1
+        keys_port=${keys_parts##*$'\n'}
+    fi
+    if [ "$overlay" = production ] && [ -z "${redis[2]}" ]; then
+        overlay=production-cpu
+        note "KEDA's trigger for Redis knows no Sentinels: scaling on CPU only"
+    fi
+}
+
+redis_parts() { (cd "$root" && python3 -m deploy.redis_parts <<<"$1"); }
 
 need_url() { # secret, file, option
     [ -n "$2" ] || has_secret "$1" ||
@@ -131,6 +156,8 @@ render() {
         for image in fastapi-starter-api $(services) rabbitmq-service; do
             echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
         done
+        [ "${redis[5]:-6379}" = 6379 ] || printf '%s\n' "configMapGenerator:" \
+            "  - {name: backend-config, behavior: merge, literals: [REDIS_PORT=${redis[5]}]}"
         patches
     } >"$work/kustomization.yaml"
     kubectl kustomize "$work" >"$work/all.yaml" || fail "kustomize failed"
@@ -141,8 +168,8 @@ render() {
 }
 
 patches() {
-    [ -n "$host$gateway" ] || return 0
     echo "patches:"
+    redis_patches
     if [ -n "$gateway" ]; then
         echo "  - target: {kind: HTTPRoute, name: fastapi-api}"
         echo "    patch: |"
@@ -151,11 +178,34 @@ patches() {
         [ -z "$host" ] || echo "      - {op: add, path: /spec/hostnames, value: [\"$host\"]}"
         return
     fi
+    [ -n "$host" ] || return 0
     echo "  - target: {kind: Ingress, name: fastapi-api}"
     echo "    patch: |"
     echo "      - {op: add, path: /spec/rules/0/host, value: \"$host\"}"
     [ "$environment" != production ] ||
         echo "      - {op: replace, path: /spec/tls/0/hosts/0, value: \"$host\"}"
+}
+
+# The lists that KEDA looks at, and the ports that pods may reach.
+redis_patches() {
+    local prefix trigger=0 list port
+    prefix=$(sed -n 's/^CELERY_KEY_PREFIX=//p' "$root/backend/backend-config.env")
+    if [ "$overlay" = production ] && [ "$prefix${redis[4]:-0}" != 0 ]; then
+        echo "  - target: {kind: ScaledObject, name: fastapi-celery-worker}"
+        echo "    patch: |"
+        for list in high default low; do
+            set -- "/spec/triggers/$trigger/metadata"
+            echo "      - {op: replace, path: $1/listName, value: \"$prefix$list\"}"
+            echo "      - {op: replace, path: $1/databaseIndex, value: \"${redis[4]:-0}\"}"
+            trigger=$((trigger + 1))
+        done
+    fi
+    for port in "${redis[5]:-6379}" "$keys_port"; do
+        [ "$port" != 6379 ] || continue
+        echo "  - target: {kind: NetworkPolicy, name: external-servers}"
+        echo "    patch: |"
+        echo "      - {op: add, path: /spec/egress/0/ports/-, value: {protocol: TCP, port: $port}}"
+    done
 }
 
 # --- Secrets: made once, kept, never printed -----------------------------------------
@@ -179,10 +229,12 @@ default_pass = $password" \
             url "postgresql+psycopg2://fastapi:$password@postgres:5432/fastapi_db"
     fi
     if [ -n "$redis_url" ]; then
-        redis_secret "$(cat "$redis_url")"
+        replace_secret redis-credentials url "$(cat "$redis_url")" \
+            username "${redis[0]}" password "${redis[1]}" address "${redis[2]}" \
+            tls "${redis[3]}"
     elif ! has_secret redis-credentials; then
         password=$(random)
-        create_secret redis-credentials password "$password" \
+        create_secret redis-credentials username "" password "$password" tls disable \
             url "redis://:$password@redis:6379/0" \
             redis.conf "requirepass $password" \
             address "redis.$namespace.svc:6379"
@@ -195,16 +247,6 @@ default_pass = $password" \
             url "redis://:$password@redis-keys:6379/0" \
             redis.conf "requirepass $password"
     fi
-}
-
-# KEDA takes the parts of redis://user:password@host:port/0 separately.
-redis_secret() {
-    local authority=${1#*://}
-    authority=${authority%%/*}
-    local address=${authority##*@} password=""
-    case $authority in *@*) password=${authority%@*} && password=${password#*:} ;; esac
-    case $address in *:*) ;; *) address=$address:6379 ;; esac
-    replace_secret redis-credentials url "$1" password "$password" address "$address"
 }
 
 # --- The steps -----------------------------------------------------------------------

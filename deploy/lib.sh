@@ -47,6 +47,9 @@ is_at_least_1_31() { # 1.31
 
 has_crd() { k get crd "$1" >/dev/null 2>&1; }
 has_secret() { n get secret "$1" >/dev/null 2>&1; }
+secret_value() { # secret, key; nothing if it is not there
+    n get secret "$1" -o "jsonpath={.data.$2}" 2>/dev/null | base64 -d || true
+}
 
 # Prints the names of the services, from services/*/*-pod.yaml. Their images have the
 # same names.

@@ -77,6 +77,8 @@ def register_transport() -> None:
 class PrimaryBackend(RedisBackend):
     """For the URL schemes ``redis`` and ``rediss``."""
 
+    connparams: dict[str, Any]
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         kinds = {None: PrimaryConnection, SSLConnection: PrimaryTlsConnection}

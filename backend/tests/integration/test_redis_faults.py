@@ -189,7 +189,8 @@ def test_workers_with_prefixes_share_a_database(
         assert len(list(lists.read_messages())) == 3
     one.start()
     wait_until(one.have_ended, 30)
-    keys = {key.decode().partition(":")[0] for key in own_redis.connect().keys()}
+    redis: Any = own_redis.connect()
+    keys = {str(key, "ascii").partition(":")[0] for key in redis.keys()}
     assert keys == {"one", "other"}
 
 

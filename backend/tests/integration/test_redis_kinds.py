@@ -210,7 +210,8 @@ async def test_two_systems_share_a_database(
         await each.publish()
         await each.store()
         await each.claim()
-    keys = [key.decode() for key in own_redis.connect().keys()]
+    redis: Any = own_redis.connect()
+    keys = [str(key, "ascii") for key in redis.keys()]
     # RPC over Redis has no prefix: it is for one machine.
     strange = [k for k in keys if not k.startswith(("one:", "other:"))]
     assert [k for k in strange if "rpc.reply" not in k] == []

@@ -4,6 +4,7 @@ The program on PATH is a few lines of shell that hand their arguments to this pr
 through a pipe: a Python for each of the many calls would take minutes.
 """
 
+import base64
 import os
 import re
 import subprocess
@@ -85,6 +86,10 @@ class FakeKubectl:
                 return self.job
             case ["get", "namespace" | "secret" as kind, name]:
                 return name if f"{kind}/{name}" in self.objects else _no()
+            case ["get", "secret", name, "-o", key]:
+                data = self.objects.get(f"secret/{name}", {}).get("data", {})
+                value = data.get(key.removeprefix("jsonpath={.data.").rstrip("}"), "")
+                return base64.b64encode(value.encode()).decode()
             case ["get", kinds, "-l", selector, "-o", "name", *_]:
                 return "".join(f"{key}\n" for key in self._found(kinds, selector))
             case ["rollout", "status", target, _]:

@@ -78,8 +78,14 @@ def _pool(place: RedisUrl, options: dict[str, Any]) -> ConnectionPool:
     has_tls = place.tls is not None
     if place.master_name:
         asked = {**sentinel_options(place), "retry": Retry(NoBackoff(), 0)}
-        sentinels = Sentinel(place.hosts, sentinel_kwargs=asked)
-        return _SentinelPool(place.master_name, sentinels, ssl=has_tls, **options)
+        # redis-py's Sentinels have no types.
+        new_pool: Any = _SentinelPool
+        new_sentinel: Any = Sentinel
+        sentinels = new_sentinel(place.hosts, sentinel_kwargs=asked)
+        pool: ConnectionPool = new_pool(
+            place.master_name, sentinels, ssl=has_tls, **options
+        )
+        return pool
     ((host, port),) = place.hosts
     if has_tls:
         options["connection_class"] = SSLConnection
@@ -99,10 +105,11 @@ def connect_blocking(url: str, seconds: float) -> BlockingRedis:
     if place.socket:
         return BlockingRedis(unix_socket_path=place.socket, **options)
     if place.master_name:
-        sentinels = blocking_sentinel.Sentinel(
-            place.hosts, sentinel_kwargs=sentinel_options(place)
-        )
-        return sentinels.master_for(place.master_name, **options)
+        new_sentinel: Any = blocking_sentinel.Sentinel
+        asked = sentinel_options(place)
+        sentinels = new_sentinel(place.hosts, sentinel_kwargs=asked)
+        client: BlockingRedis = sentinels.master_for(place.master_name, **options)
+        return client
     ((host, port),) = place.hosts
     return BlockingRedis(host=host, port=port, **options)
 
