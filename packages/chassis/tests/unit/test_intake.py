@@ -23,6 +23,7 @@ class FakeConnection:
         self.is_reliable = is_reliable
         self.channel = self
         self.writes: list[str] = []
+        self.now = time.time
         self.deliver: OnDelivery
         self.consumer: str | None = None
         self.size = 0

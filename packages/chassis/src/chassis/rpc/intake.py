@@ -149,7 +149,7 @@ class Intake:
         request = Request(delivery, self)
         if not self.connection.is_reliable:
             # Redis does not drop expired messages: count the time in the queue.
-            request.arrived -= request.waited() or 0.0
+            request.arrived -= request.waited(self.connection.now()) or 0.0
         if self._consumer != LONE_CONSUMER_TAG and request.attempt >= SUSPECT_DELIVERY:
             self._suspects.append(request)
             return
