@@ -104,7 +104,12 @@ def _lifespan(settings: Settings) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         give_back_memory()
         configure_logging(SERVICE, settings.log_level, settings.log_format)
-        if start_telemetry(SERVICE, settings.environment, is_edge=True, trusts_callers=settings.trust_sampled_flag):
+        if start_telemetry(
+            SERVICE,
+            settings.environment,
+            is_edge=True,
+            trusts_callers=settings.trust_sampled_flag,
+        ):
             instrument_api(app)
         try:
             async with (

@@ -188,7 +188,9 @@ def _exporter_faults(given: Mapping[str, str]) -> Iterator[str]:
         if protocol == "grpc" and compression == "deflate":
             yield f"{OTLP}{signal}_COMPRESSION: must be gzip or none over gRPC"
         says_tls = any(f"{OTLP}{each}_INSECURE" in given for each in (signal, ""))
-        if name in given and not _is_endpoint(given[name], bare=protocol == "grpc" and says_tls):
+        if name in given and not _is_endpoint(
+            given[name], bare=protocol == "grpc" and says_tls
+        ):
             yield f"{name}: must be a URL such as http://otel-collector:4317"
 
 

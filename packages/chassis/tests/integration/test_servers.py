@@ -60,7 +60,11 @@ def test_percent_encoded_parts_and_query_words(
 ) -> None:
     url = "amqp://" + difficult(f"{rabbitmq.host}:{rabbitmq.port}")
     assert attempt(f"{url}?heartbeat=7&connection_timeout=2000") is None
-    given: dict[str, Any] = {"host": rabbitmq.host, "port": rabbitmq.port, "vhost": VHOST}
+    given: dict[str, Any] = {
+        "host": rabbitmq.host,
+        "port": rabbitmq.port,
+        "vhost": VHOST,
+    }
     assert attempt(user=USER, password=PASSWORD, **given) is None
 
 
