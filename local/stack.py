@@ -106,7 +106,7 @@ class Servers:
             return {**variables, "RPC_BROKER_URL": self.redis.url(1)}
         return {
             **variables,
-            "RABBITMQ_HOST": broker.host,
+            "RABBITMQ_HOST": broker.hosts,
             "RABBITMQ_PORT": str(broker.port),
             "RABBITMQ_USER": broker.user,
             "RABBITMQ_PASSWORD": broker.password,

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import amqp
 
+from chassis.rabbitmq import bracketed, parse_hosts
 from local import ports
 from local.process import Child, ProcessFailed
 from local.servers.base import Command, Server, plain_environment
@@ -72,6 +73,8 @@ class Broker:
     """How to reach a RabbitMQ, whoever runs it."""
 
     host: str
+    #: Of a cluster, all of its nodes.
+    hosts: str
     port: int
     user: str
     password: str
@@ -81,13 +84,13 @@ class Broker:
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{self.host}:{self.port}/{name}"
+        return f"amqp://{self.user}:{self.password}@{bracketed(self.host)}:{self.port}/{name}"
 
     def connect(self, vhost: str | None = None) -> amqp.Connection:
         """A connection with short timeouts, for probes and tests; use it in a `with`
         block."""
         return amqp.Connection(
-            f"{self.host}:{self.port}",
+            f"{bracketed(self.host)}:{self.port}",
             userid=self.user,
             password=self.password,
             virtual_host=self.vhost if vhost is None else vhost,
@@ -144,7 +147,7 @@ class RabbitMQ(Broker, Server):
         self._has_fresh_figures = has_fresh_figures
         self.management_port = management_port
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
-        self.host = "127.0.0.1"
+        self.host = self.hosts = "127.0.0.1"
         self.management_url = f"http://127.0.0.1:{management_port}"
         self._mapper = Child("rabbitmq-epmd", state)
         self._mapper_port = ports.free_port()
@@ -263,17 +266,21 @@ class RabbitMQ(Broker, Server):
 
 
 class ExternalRabbitMQ(Broker):
-    """The RabbitMQ of `RABBITMQ_HOST`: used, never started or stopped."""
+    """The RabbitMQ of `RABBITMQ_HOST`: used, never started or stopped.
+
+    Of several nodes, `host` is the first; processes get `hosts`, all of them.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         get = environment.get
-        self.host = environment["RABBITMQ_HOST"]
-        self.port = int(get("RABBITMQ_PORT", "5672"))
+        self.hosts = environment["RABBITMQ_HOST"]
+        port = int(get("RABBITMQ_PORT", "5672"))
+        self.host, self.port = parse_hosts(self.hosts, port)[0]
         self.user = get("RABBITMQ_USER", USER)
         self.password = get("RABBITMQ_PASSWORD", PASSWORD)
         self.vhost = get("RABBITMQ_VHOST", "/")
         self.management_url = get(
-            "RABBITMQ_MANAGEMENT_URL", f"http://{self.host}:15672"
+            "RABBITMQ_MANAGEMENT_URL", f"http://{bracketed(self.host)}:15672"
         )
 
     def require(self) -> None:

@@ -38,12 +38,14 @@ def process_accepted(
     request: str,
     request_id: str,
     queue_name: str | None = None,
+    **_: Any,
 ) -> str:
     """Send ``request`` to a service, and end the record of ``task_id``.
 
     ``request`` is the JSON text of payload and description: kombu's own JSON would read
     some objects as its own types. ``queue_name`` is the service's queue; an older
-    version of the API sends none. Returns the record's status.
+    version of the API sends none, and a newer one may send more. Returns the record's
+    status.
     """
     began = time.perf_counter()
     current_request_id.set(request_id)
@@ -52,7 +54,7 @@ def process_accepted(
 
     def end(ending: Ending) -> str:
         engine = get_worker_resources().autocommit
-        end_record(engine, task_id, ending, events, content["description"])
+        end_record(engine, task_id, ending, events, content.get("description"))
         _note_state(self, SUCCESS, ending.status.value)
         report("Task ended", "ok" if ending.code is None else ending.code)
         return ending.status.value

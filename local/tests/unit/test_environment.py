@@ -58,6 +58,13 @@ def test_rabbitmq_of_the_user() -> None:
     assert broker.management_url == "http://mq:15672"
 
 
+def test_a_cluster_of_the_user() -> None:
+    broker = ExternalRabbitMQ({"RABBITMQ_HOST": "[::1]:5673,b"})
+    assert (broker.host, broker.port, broker.hosts) == ("::1", 5673, "[::1]:5673,b")
+    assert broker.url().endswith("@[::1]:5673/%2F")
+    assert broker.management_url == "http://[::1]:15672"
+
+
 def test_each_service_has_a_queue_of_its_own() -> None:
     env = {"QUEUE_NAME": "another's", "PRICING_QUEUE_NAME": "other"}
     queues = {"data": "acme_data_queue", "pricing": "acme_pricing_queue"}

@@ -17,6 +17,17 @@ class HeartbeatFile:
         self._path = path
         self._fails = False
 
+    def set_connected(self, connected: bool) -> None:
+        """Create the file ``<name>.connected``, or remove it, for a readiness probe."""
+        marker = self._path.with_name(f"{self._path.name}.connected")
+        try:
+            if connected:
+                marker.touch()
+            else:
+                marker.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("Cannot write %s: %s", marker, error)
+
     def touch(self) -> None:
         """Update the file's time."""
         try:

@@ -1,6 +1,7 @@
 """A service that does anything that a request says, even harm."""
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -51,6 +52,11 @@ class ProbeService:
     def do_wait_for_file(self, payload: dict[str, Any]) -> None:
         while not Path(payload["file"]).exists():
             threading.Event().wait(0.01)
+
+    def do_exit(self, payload: dict[str, Any]) -> None:
+        # Others that were fetched with it have begun, too.
+        time.sleep(payload["seconds"])
+        os._exit(3)
 
     def do_show_trace(self, payload: dict[str, Any]) -> dict[str, Any]:
         state = trace.get_current_span().get_span_context().trace_state

@@ -45,6 +45,10 @@ class ServiceProcess:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
     def log(self) -> str:
         return self._log.read_text()
 

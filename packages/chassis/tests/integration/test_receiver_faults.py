@@ -228,3 +228,27 @@ def test_a_message_that_cannot_be_parsed_does_not_stop_the_others(
     wait_until(lambda: caller.depth(f"{queue}_dlq") == 1, "it is dead-lettered")
     assert caller.call("after").status == "ok"
     assert "UnicodeDecodeError" in process.log
+
+
+def test_a_request_that_ends_the_process_takes_no_other_along(
+    launch: Start, connect: Connect, queue: str
+) -> None:
+    caller = connect()
+    processes = [launch(CONCURRENCY="8"), launch(CONCURRENCY="8")]
+    wait_until(lambda: all("Connected" in each.log for each in processes), "they run")
+    slow = {"do": "block", "seconds": 0.3}
+    sent = [caller.send(slow) for _ in range(6)]
+    caller.send({"do": "exit", "seconds": 0.1})
+    sent += [caller.send(slow) for _ in range(6)]
+
+    def supervise() -> bool:
+        """Restart what ended, until the guilty request is dead-lettered."""
+        for place, process in enumerate(processes):
+            if process.has_ended:
+                processes[place] = launch(CONCURRENCY="8")
+        return caller.depth(f"{queue}_dlq") > 0
+
+    wait_until(supervise, "it is dead-lettered", within=60)
+    assert all(caller.reply(each).status == "ok" for each in sent)
+    assert json.loads(caller.take(f"{queue}_dlq").body)["payload"]["do"] == "exit"
+    assert caller.take(f"{queue}_dlq") is None

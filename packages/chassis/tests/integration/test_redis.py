@@ -249,3 +249,22 @@ def test_tls_verifies_certificates(
         producer = EventProducer.connect(RabbitMQSettings(ssl_ca_file=ca_file), rpc)
         assert producer.client.wait_connected(1 if not is_known else 10) is is_known
         producer.close()
+
+
+@pytest.mark.parametrize("seconds", [-40, 40])
+def test_clocks_of_caller_and_service_may_differ(
+    redis_server: Any,
+    start: Start,
+    queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: int,
+) -> None:
+    start()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + seconds)
+    rpc = RpcSettings(broker_url=SecretStr(redis_server.url(0)), timeout_seconds=10)
+    producer = EventProducer.connect(RabbitMQSettings(), rpc)
+    try:
+        assert producer.call(queue, {"payload": "hello"}).outcome["output"] == "hello"
+    finally:
+        producer.close()

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import pytest
@@ -23,7 +23,10 @@ class FakeConnection:
         self.is_reliable = is_reliable
         self.channel = self
         self.writes: list[str] = []
+        self.now = time.time
         self.deliver: OnDelivery
+        self.consumer: str | None = None
+        self.size = 0
         self._gathered: list[str] | None = None
 
     def open(self, set_up: Callable[[Any], None]) -> None:
@@ -36,10 +39,20 @@ class FakeConnection:
         return options["queue"], 0, 0
 
     def basic_qos(self, size: int, count: int, a_global: bool) -> None:
-        assert count == PREFETCH
+        self.size = count
 
     def consume(self, queue: str, on_delivery: OnDelivery, *, tag: str) -> None:
-        self.deliver = on_delivery
+        assert self.consumer is None
+        self.deliver, self.consumer = on_delivery, tag
+
+    def cancel(self, tag: str) -> None:
+        assert self.consumer == tag
+        self.consumer = None
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def receive(self, is_enough: Callable[[], bool]) -> None: ...
 
     @contextmanager
     def one_write(self) -> Iterator[None]:
@@ -84,6 +97,7 @@ class Bench:
         for tag in range(1, 9):
             properties = {"reply_to": "replies", "correlation_id": f"call-{tag}"}
             self.connection.deliver(Delivery(b"{}", headers or {}, properties, tag))
+        self.intake.receive()
 
     def _take(self, request: Request) -> None:
         self.requests[request.delivery.tag] = request
@@ -225,3 +239,71 @@ class Socket(FakeConnection):
             self.deliver(Delivery(body, {}, properties, tag))
             if is_enough():
                 break
+
+
+class Crashed:
+    """An intake after a crash, or before one; `running` are the tags that run."""
+
+    def __init__(self) -> None:
+        self.connection = FakeConnection()
+        self.intake = Intake(
+            cast(BrokerConnection, self.connection),
+            RequestQueue("work"),
+            PREFETCH,
+            self._run,
+        )
+        self.running: dict[int, Request] = {}
+        self.intake.open()
+
+    def _run(self, request: Request) -> None:
+        self.running[request.delivery.tag] = request
+
+    def deliver(self, attempt: int, *tags: int) -> None:
+        for tag in tags:
+            headers = {"x-delivery-count": attempt - 1} if attempt > 1 else {}
+            self.connection.deliver(Delivery(b"{}", headers, {}, tag))
+        self.intake.receive()
+
+    def finish(self, tag: int) -> None:
+        self.intake.send([(self.running.pop(tag), Outcome(Settlement.ACK))])
+
+
+def test_after_a_start_it_fetches_one_at_a_time_until_one_is_new() -> None:
+    service = Crashed()
+    assert service.connection.size == 1
+    for tag, attempt in enumerate((2, 3, 4), start=1):
+        service.deliver(attempt, tag)
+        assert list(service.running) == [tag]
+        service.finish(tag)
+        assert service.connection.writes[-1] == f"ack up to {tag}"  # at once
+        assert service.connection.size == 1
+    service.deliver(1, 4)
+    assert service.connection.size == PREFETCH
+
+
+@pytest.mark.parametrize(("attempt", "order"), [(3, [4, 5, 6]), (4, [6, 5, 4])])
+def test_suspects_run_alone(attempt: int, order: list[int]) -> None:
+    service = Crashed()
+    service.deliver(1, 1, 2)
+    service.deliver(2, 3)  # perhaps only failed before
+    service.deliver(attempt, 4, 5, 6)
+    assert service.connection.consumer is None  # it fetches no more
+    assert list(service.running) == [1, 2, 3]
+    for tag in (1, 2, 3):
+        service.finish(tag)
+    for tag in order:
+        assert list(service.running) == [tag]
+        assert service.connection.consumer is None
+        service.finish(tag)
+        assert f"{tag}" in service.connection.writes[-1]
+    assert (service.connection.size, service.running) == (1, {})
+    assert service.connection.consumer is not None
+
+
+def test_a_stopping_service_begins_no_suspect() -> None:
+    service = Crashed()
+    service.deliver(1, 1)
+    service.deliver(3, 2)
+    service.intake.cancel()
+    service.finish(1)
+    assert (service.running, service.connection.consumer) == ({}, None)

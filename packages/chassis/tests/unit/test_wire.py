@@ -120,3 +120,27 @@ def test_the_time_in_the_queue_is_never_negative() -> None:
 @pytest.mark.parametrize(("count", "attempt"), [(0, 1), (2, 3), ("2", 1), (None, 1)])
 def test_the_broker_counts_deliveries(count: Any, attempt: int) -> None:
     assert make_request(headers={"x-delivery-count": count}).attempt == attempt
+
+
+def test_a_newer_release_may_add_to_messages() -> None:
+    """During an upgrade, callers and services of two releases talk to each other."""
+    more = {"x-new": {"any": [1]}, "x-newer": None}
+    answer = wire.decode_reply(body("reply_ok"), {**headers("reply_ok"), **more})
+    assert answer.task_type == "string"
+    refusal = json.dumps({**EXAMPLES["reply_error"]["body"], "new": 1}).encode()
+    with pytest.raises(ServiceError):
+        wire.decode_reply(refusal, {**headers("reply_error"), **more})
+    request = make_request(body("request"), {**headers("request"), **more})
+    assert (request.request_id, request.task_id) == ("req-1", "task-1")
+    assert not request.is_late()
+
+
+@pytest.mark.parametrize(
+    "missing", ["x-time-left", "x-sent-at", "x-request-id", "x-task-id"]
+)
+def test_another_release_may_send_less(missing: str) -> None:
+    given = {k: v for k, v in headers("request").items() if k != missing}
+    request = make_request(body("request"), given)
+    assert not request.is_late()
+    assert request.request_id
+    request.waited()

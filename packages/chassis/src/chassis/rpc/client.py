@@ -201,7 +201,7 @@ class RpcClient:
                 {
                     **call.headers,
                     wire.TIME_LEFT: milliseconds,
-                    wire.SENT_AT: int(time.time() * 1000),
+                    wire.SENT_AT: int(connection.now() * 1000),
                 },
                 mandatory=True,
                 correlation_id=call.id,

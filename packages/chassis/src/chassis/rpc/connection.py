@@ -4,6 +4,7 @@ Only its owner's thread uses it: py-amqp's connections must not be shared. It is
 repaired: when an operation fails, ``drop`` it and open another.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -74,6 +75,11 @@ class BrokerConnection(ABC):
             self.channel = self._transport.create_channel(self._driver)
             set_up(self.channel)
         self.receive()
+
+    def now(self) -> float:
+        """Unix time for messages. Only an unreliable broker's decides anything, so that
+        one has its own."""
+        return time.time()
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """Limit all waiting for the broker inside."""

@@ -30,12 +30,14 @@ class ReceiverLoop:
         poller: Poller,
         grace_seconds: float,
         on_tick: Callable[[], None],
+        on_connected: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._new_intake = new_intake
         self._pool = pool
         self._poller = poller
         self._grace_seconds = grace_seconds
         self._on_tick = on_tick
+        self._on_connected = on_connected
         self._next_tick = 0.0
         self._stopping = False
         self._refused: list[Request] = []
@@ -48,12 +50,14 @@ class ReceiverLoop:
     def run(self) -> None:
         """Receive until stopped; never raises an error of the broker."""
         attempts: Attempts | None = None
+        self._on_connected(False)  # perhaps a crashed process left it otherwise
         while not self._stopping:
             intake = self._new_intake(self._accept)
             attempts = attempts or Attempts(intake)
             try:
                 self._serve(intake, attempts)
             except Exception as error:
+                self._on_connected(False)
                 self._poller.watch(())
                 intake.connection.drop()
                 # The broker delivers requests that no handler has begun to another
@@ -67,9 +71,11 @@ class ReceiverLoop:
     def _serve(self, intake: Intake, attempts: Attempts) -> None:
         intake.open()
         attempts.succeeded()
+        self._on_connected(True)
         while not self._stopping:
             self._turn(intake, until=self._next_tick)
         self._drain(intake)
+        self._on_connected(False)
         self._poller.watch(())
         intake.close()
 

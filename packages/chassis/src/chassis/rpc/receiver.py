@@ -44,7 +44,8 @@ class EventReceiver:
         max_values: the most JSON values that a request may have; others are refused.
         max_result_bytes: the longest answer; longer ones are refused.
         shutdown_grace_seconds: how long it waits for running requests when it stops.
-        heartbeat_file: touched every second while the receiver works.
+        heartbeat_file: touched every second while the receiver works. A file of this
+            name with ``.connected`` exists while it consumes.
     """
 
     def __init__(
@@ -87,12 +88,14 @@ class EventReceiver:
         if tracing.is_enabled():
             handler = TracedHandler(handler, queue_name, broker.system)
         self._pool = WorkerPool(handler, concurrency, self._poller.wake)
+        heartbeat = HeartbeatFile(heartbeat_file) if heartbeat_file else None
         self._loop = ReceiverLoop(
             self._new_intake,
             self._pool,
             self._poller,
             shutdown_grace_seconds,
-            HeartbeatFile(heartbeat_file).touch if heartbeat_file else lambda: None,
+            heartbeat.touch if heartbeat else lambda: None,
+            heartbeat.set_connected if heartbeat else lambda _: None,
         )
 
     def run(self) -> None:

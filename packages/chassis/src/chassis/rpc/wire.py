@@ -15,7 +15,8 @@ REQUEST_ID = "x-request-id"
 TASK_ID = "x-task-id"
 #: Milliseconds that the caller had left when it sent the request.
 TIME_LEFT = "x-time-left"
-#: Unix time of sending in milliseconds: for metrics, never for decisions.
+#: Unix time of sending in milliseconds, for metrics. Over Redis it is by Redis' clock and
+#: also decides, as expired messages stay in the queue.
 SENT_AT = "x-sent-at"
 STATUS = "x-status"
 TASK_TYPE = "x-task-type"
@@ -124,10 +125,12 @@ class Request:
         left = self._seconds(TIME_LEFT)
         return None if left is None else self.arrived + left
 
-    def waited(self) -> float | None:
-        """Seconds since sending, by the clocks of both machines; None if unknown."""
+    def waited(self, now: float | None = None) -> float | None:
+        """Seconds from sending to ``now``, by default by the clocks of both machines;
+        None if unknown."""
         sent_at = self._seconds(SENT_AT)
-        return None if sent_at is None else max(0.0, time.time() - sent_at)
+        now = time.time() if now is None else now
+        return None if sent_at is None else max(0.0, now - sent_at)
 
     def is_late(self) -> bool:
         """Whether the caller has stopped waiting."""
