@@ -5,6 +5,9 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
+# Python would not find `local`, would find other modules, or would fail at a warning.
+unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
+unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
 .PHONY: help run dev debug status logs-local traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 

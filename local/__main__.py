@@ -28,7 +28,7 @@ def main():  # type: () -> int
 
 def _run():  # type: () -> int
     from local import bootstrap
-    from local.isolation import isolated
+    from local.isolation import cleaned, isolated
 
     arguments = sys.argv[1:] or ["help"]
     if arguments[0] not in bootstrap.COMMANDS or arguments[0] == "help":
@@ -42,9 +42,8 @@ def _run():  # type: () -> int
     except KeyboardInterrupt:
         print("\nStopped; the next command finishes the installation.")
         return 130
-    environment = dict(os.environ)
-    if bootstrap.COMMANDS[arguments[0]].isolated:
-        environment = isolated(environment)
+    clean = isolated if bootstrap.COMMANDS[arguments[0]].isolated else cleaned
+    environment = clean(os.environ)
     if not bootstrap.runs_in_venv() or environment != os.environ:
         words = [str(python), "-m", "local", *arguments]
         os.execve(python, words, environment)

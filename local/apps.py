@@ -4,10 +4,10 @@ import os
 import sys
 import tomllib
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from local import ports
 from local.servers.base import Command, Server
 from local.state import LOCAL, State
 
@@ -52,7 +52,7 @@ class App(Server):
 
     @property
     def address(self) -> str:
-        own = [f"http://127.0.0.1:{self.port}"] if self.port else []
+        own = [f"http://{ports.at(self.port)}"] if self.port else []
         debugger = [f"debugger: port {self.debug_port}"] if self.debug_port else []
         return ", ".join([*own, *debugger])
 
@@ -63,7 +63,7 @@ class App(Server):
     def command(self) -> Command:
         argv = [sys.executable, *self.options]
         if self.debug_port:
-            listen = f"127.0.0.1:{self.debug_port}"
+            listen = ports.at(self.debug_port)
             argv += [*_DEBUGGER_OPTIONS, "-m", "debugpy", "--listen", listen]
         environment = {**os.environ, **self.env}
         return Command([*argv, *self.arguments], self.cwd, environment)
@@ -76,7 +76,7 @@ class App(Server):
 def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
     """The HTTP API on a port of its own."""
     own = api_environment(env, port)
-    url = f"http://127.0.0.1:{port}/health/ready"
+    url = f"http://{ports.at(port)}/health/ready"
     return App(
         name,
         state,
@@ -90,7 +90,7 @@ def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
 
 def api_environment(env: Mapping[str, str], port: int) -> dict[str, str]:
     """The environment of an API process: only this machine reaches it."""
-    return {**env, "API_HOST": "127.0.0.1", "API_PORT": str(port)}
+    return {**env, "API_HOST": ports.LOOPBACK, "API_PORT": str(port)}
 
 
 def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> App:
@@ -141,7 +141,7 @@ def service_folders() -> list[Path]:
 def answers(url: str, status: int = 200) -> bool:
     """Whether a GET returns this status within two seconds."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with ports.DIRECT.open(url, timeout=2) as answer:
             return bool(answer.status == status)
     except urllib.error.HTTPError as error:
         return error.code == status

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from local import installation
 from local.advice import advice
+from local.isolation import cleaned
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -242,8 +243,14 @@ def _install(files: list[Path]) -> None:
 
 
 def _run(command: list[str], failure: str) -> None:
+    # A user's pip.conf may say `user = true`, which pip refuses in a venv.
+    environment = {**cleaned(os.environ), "PIP_USER": "0"}
     result = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if result.returncode:
         end = "\n".join(result.stdout.splitlines()[-LINES:])

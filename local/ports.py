@@ -1,4 +1,4 @@
-"""Chooses TCP ports on the loopback interface.
+"""Chooses TCP ports on the loopback interface, and says where that is.
 
 Some time passes between choosing a port and starting its server. To keep two stacks
 that start together, even of different users, from choosing the same port, a process
@@ -9,6 +9,7 @@ import random
 import socket
 import sys
 import threading
+import urllib.request
 
 # Below the kernel's range for outgoing connections: a client could take a port from
 # that range while its server is down for a moment.
@@ -17,10 +18,37 @@ _claimed: dict[int, socket.socket] = {}
 _lock = threading.Lock()
 
 
+def _can_bind(address: str) -> bool:
+    try:
+        with socket.socket(family(address)) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def family(address: str) -> socket.AddressFamily:
+    """Of an IP address."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+# A machine or container may have IPv6 alone.
+LOOPBACK = "127.0.0.1" if _can_bind("127.0.0.1") else "::1"
+_EVERYWHERE = "0.0.0.0" if LOOPBACK == "127.0.0.1" else "::"
+
+# For requests to this machine: no proxy of the environment gets them.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def at(port: int, host: str = LOOPBACK) -> str:
+    """`host:port` as URLs and servers' settings write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port, on loopback and everywhere."""
-    for address in ("127.0.0.1", "0.0.0.0"):
-        with socket.socket() as probe:
+    for address in (LOOPBACK, _EVERYWHERE):
+        with socket.socket(family(address)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((address, port))
@@ -61,7 +89,7 @@ def standard_or_free(standard: int) -> int:
     return standard if claim(standard) else free_port()
 
 
-def accepts(port: int, host: str = "127.0.0.1") -> bool:
+def accepts(port: int, host: str = LOOPBACK) -> bool:
     """Whether something accepts connections on the port."""
     try:
         socket.create_connection((host, port), timeout=1).close()

@@ -178,7 +178,7 @@ class Stack:
     @property
     def api_url(self) -> str:
         """Address of the first API process."""
-        return f"http://127.0.0.1:{self.apis[0].port}"
+        return f"http://{ports.at(self.apis[0].port)}"
 
     @property
     def url(self) -> str:

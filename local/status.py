@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psutil
 
 from local.apps import answers
-from local.ports import accepts
+from local.ports import accepts, at
 from local.servers.base import Server
 from local.servers.rabbitmq import ExternalRabbitMQ
 from local.state import LOCAL, State, leftovers
@@ -39,7 +39,7 @@ def describe(server: Server) -> Part:
     """One of ours, while it runs."""
     health = ""
     if server.name.startswith("api"):
-        health = f"http://127.0.0.1:{server.port}/health/ready"
+        health = f"http://{at(server.port)}/health/ready"
     return Part(
         server.name, _version(server), server.port, server.address, health=health
     )

@@ -1,9 +1,9 @@
 """`traces`: the last traces of the running stack, as trees."""
 
 import sys
-import urllib.request
 from pathlib import Path
 
+from local import ports
 from local.otlp.model import Span
 from local.otlp.tree import draw, last_traces
 from local.state import LOCAL
@@ -21,8 +21,8 @@ def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
     count = int(arguments[0]) if arguments else DEFAULT_COUNT
     try:
         port = int((path / PORT_FILE).read_text())
-        url = f"http://127.0.0.1:{port}/spans"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        url = f"http://{ports.at(port)}/spans"
+        with ports.DIRECT.open(url, timeout=5) as answer:
             spans = [Span.from_json(line) for line in answer.read().splitlines()]
     except OSError:
         print(NOT_RUNNING, file=sys.stderr)

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 
+from local import ports
 from local.otlp import grpc, model
 from local.otlp.model import Log, Metric, Span
 
@@ -58,19 +59,19 @@ class Receiver:
             ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)]
         )
         self._grpc.add_generic_rpc_handlers([_grpc_handler(self._receive)])
-        self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{grpc_port}")
-        self._http = _HttpServer(("127.0.0.1", http_port), self)
+        self.grpc_port = self._grpc.add_insecure_port(ports.at(grpc_port))
+        self._http = _HttpServer((ports.LOOPBACK, http_port), self)
         self.http_port = int(self._http.server_address[1])
 
     @property
     def grpc_url(self) -> str:
         """OTEL_EXPORTER_OTLP_ENDPOINT for the protocol `grpc`."""
-        return f"http://127.0.0.1:{self.grpc_port}"
+        return f"http://{ports.at(self.grpc_port)}"
 
     @property
     def http_url(self) -> str:
         """OTEL_EXPORTER_OTLP_ENDPOINT for the protocol `http/protobuf`."""
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"http://{ports.at(self.http_port)}"
 
     def __enter__(self) -> Self:
         self._grpc.start()
@@ -146,6 +147,7 @@ class _HttpServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], receiver: Receiver) -> None:
         self.receiver = receiver
+        self.address_family = ports.family(address[0])
         super().__init__(address, _HttpHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -117,7 +117,7 @@ class Nginx(Server):
     @property
     def url(self) -> str:
         """Address for clients."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{ports.at(self.port)}"
 
     @property
     def address(self) -> str:
@@ -141,9 +141,9 @@ class Nginx(Server):
     def configure(self) -> None:
         """Write the configuration; `reload` makes a running nginx use it."""
         # The template says `server ${API_UPSTREAM};`, which can expand to several.
-        upstream = "; server ".join(f"127.0.0.1:{port}" for port in self.api_ports)
+        upstream = "; server ".join(map(ports.at, self.api_ports))
         # `listen` also takes an address: here only this machine is served.
-        listen = f"127.0.0.1:{self.port}"
+        listen = ports.at(self.port)
         variables = {
             **{k: v or "" for k, v in dotenv_values(EXAMPLE).items() if is_ours(k)},
             **gateway_settings(os.environ),

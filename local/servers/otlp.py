@@ -3,6 +3,7 @@
 import os
 import sys
 
+from local import ports
 from local.apps import answers
 from local.servers.base import Command, Server
 from local.state import LOCAL, State
@@ -26,7 +27,7 @@ class TraceReceiver(Server):
     def environment(self) -> dict[str, str]:
         """Variables that make our processes export here; only traces are shown."""
         return {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.grpc_port}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{ports.at(self.grpc_port)}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
@@ -38,4 +39,4 @@ class TraceReceiver(Server):
         return Command(argv, LOCAL.parent, dict(os.environ))
 
     def ready(self) -> bool:
-        return answers(f"http://127.0.0.1:{self.port}/spans")
+        return answers(f"http://{ports.at(self.port)}/spans")

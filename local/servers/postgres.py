@@ -14,6 +14,7 @@ from subprocess import run as run_process
 import psycopg2
 from psycopg2 import sql
 
+from local import ports
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
 from local.servers.privileges import Runner, choose_runner
@@ -44,7 +45,7 @@ class PostgreSQL(Server):
     def url(self, database: str = DATABASE) -> str:
         """The SQLAlchemy URL of a database, with an explicit driver."""
         return (
-            f"postgresql+psycopg2://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+            f"postgresql+psycopg2://{USER}:{PASSWORD}@{ports.at(self.port)}/{database}"
         )
 
     @property
@@ -66,7 +67,7 @@ class PostgreSQL(Server):
         (data / "postmaster.pid").unlink(missing_ok=True)
         settings = {
             "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": ports.LOOPBACK,
             "unix_socket_directories": "",  # their paths may not exceed 107 bytes
             "max_connections": "200",
             "fsync": "on" if self.fsync else "off",
@@ -99,7 +100,7 @@ class PostgreSQL(Server):
 
     def _connect(self, database: str = DATABASE) -> psycopg2.extensions.connection:
         return psycopg2.connect(
-            host="127.0.0.1",
+            host=ports.LOOPBACK,
             port=self.port,
             user=USER,
             password=PASSWORD,

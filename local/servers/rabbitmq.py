@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import amqp
 
-from chassis.rabbitmq import bracketed, parse_hosts
+from chassis.rabbitmq import parse_hosts
 from local import ports
 from local.process import Child, ProcessFailed
 from local.servers.base import Command, Server, plain_environment
@@ -34,8 +34,8 @@ _PLACES = (
 )
 
 _CONFIGURATION = """\
-listeners.tcp.1 = 127.0.0.1:{port}
-management.tcp.ip = 127.0.0.1
+listeners.tcp.1 = {host}:{port}
+management.tcp.ip = {host}
 management.tcp.port = {management}
 default_user = {user}
 default_pass = {password}
@@ -43,9 +43,19 @@ log.console = true
 log.file = false
 """
 
+# Erlang's own connections take IPv4 unless told otherwise.
+_HAS_IPV4 = ports.LOOPBACK == "127.0.0.1"
+_DISTRIBUTION = "" if _HAS_IPV4 else "-proto_dist inet6_tcp "
+_NAMES = """\
+{inet6, true}.
+{lookup, [file, native]}.
+{host, {0,0,0,0,0,0,0,1}, ["localhost"]}.
+"""
+_INTERFACE = "{127,0,0,1}" if _HAS_IPV4 else "{0,0,0,0,0,0,0,1}"
+
 _ERLANG_ARGUMENTS = (
-    "-noinput "
-    "-kernel inet_dist_use_interface {127,0,0,1} "
+    f"-noinput {_DISTRIBUTION}"
+    f"-kernel inet_dist_use_interface {_INTERFACE} "
     # The management plugin takes 5 s to stop after all data is on disk.
     "-kernel shutdown_timeout 1500 "
     # No busy waiting on a machine with few cores.
@@ -84,13 +94,13 @@ class Broker:
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{bracketed(self.host)}:{self.port}/{name}"
+        return f"amqp://{self.user}:{self.password}@{ports.at(self.port, self.host)}/{name}"
 
     def connect(self, vhost: str | None = None) -> amqp.Connection:
         """A connection with short timeouts, for probes and tests; use it in a `with`
         block."""
         return amqp.Connection(
-            f"{bracketed(self.host)}:{self.port}",
+            ports.at(self.port, self.host),
             userid=self.user,
             password=self.password,
             virtual_host=self.vhost if vhost is None else vhost,
@@ -147,8 +157,8 @@ class RabbitMQ(Broker, Server):
         self._has_fresh_figures = has_fresh_figures
         self.management_port = management_port
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
-        self.host = self.hosts = "127.0.0.1"
-        self.management_url = f"http://127.0.0.1:{management_port}"
+        self.host = self.hosts = ports.LOOPBACK
+        self.management_url = f"http://{ports.at(management_port)}"
         self._mapper = Child("rabbitmq-epmd", state)
         self._mapper_port = ports.free_port()
         self._distribution_port = ports.free_port()
@@ -163,12 +173,14 @@ class RabbitMQ(Broker, Server):
             raise ProcessFailed("there is no rabbitmq-server on this machine")
         folder = self.folder
         configuration = _CONFIGURATION.format(
+            host=self.host,
             port=self.port,
             management=self.management_port,
             user=self.user,
             password=self.password,
         )
         (folder / "rabbitmq.conf").write_text(configuration)
+        (folder / "names").write_text("" if _HAS_IPV4 else _NAMES)
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         environment = plain_environment(
             **self._node_environment(),
@@ -220,7 +232,7 @@ class RabbitMQ(Broker, Server):
                 "Content-Type": "application/json",
             },
         )
-        urllib.request.urlopen(request, timeout=10).close()
+        ports.DIRECT.open(request, timeout=10).close()
 
     def set_alarm(self, *, is_full: bool) -> None:
         """Make the node believe that its disk is full, or not; when full, it accepts no
@@ -245,6 +257,8 @@ class RabbitMQ(Broker, Server):
             **self._mapper_environment(),
             "HOME": str(self.folder),  # the cookie's folder
             "RABBITMQ_NODENAME": "kit@localhost",
+            "RABBITMQ_CTL_ERL_ARGS": _DISTRIBUTION,
+            "ERL_INETRC": str(self.folder / "names"),  # how Erlang looks names up
             "RABBITMQ_CONF_ENV_FILE": "./none",  # ignore the machine's configuration
         }
 
@@ -252,7 +266,7 @@ class RabbitMQ(Broker, Server):
         """Where the node finds its port mapper. Without `epmd` it starts its own."""
         return {
             "ERL_EPMD_PORT": str(self._mapper_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_ADDRESS": ports.LOOPBACK,
         }
 
     def _start_mapper(self) -> None:
@@ -280,7 +294,7 @@ class ExternalRabbitMQ(Broker):
         self.password = get("RABBITMQ_PASSWORD", PASSWORD)
         self.vhost = get("RABBITMQ_VHOST", "/")
         self.management_url = get(
-            "RABBITMQ_MANAGEMENT_URL", f"http://{bracketed(self.host)}:15672"
+            "RABBITMQ_MANAGEMENT_URL", f"http://{ports.at(15672, self.host)}"
         )
 
     def require(self) -> None:
@@ -290,7 +304,7 @@ class ExternalRabbitMQ(Broker):
                 return
         except (OSError, amqp.AMQPError) as error:
             raise ProcessFailed(
-                f"cannot use the RabbitMQ at {self.host}:{self.port}: {error}\n"
+                f"cannot use the RabbitMQ at {ports.at(self.port, self.host)}: {error}\n"
                 "Check RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD "
                 "and RABBITMQ_VHOST."
             ) from error

@@ -8,6 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from local import ports
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
 from local.state import State
@@ -38,7 +39,7 @@ class Redis(Server):
 
     def url(self, database: int = 0) -> str:
         """The URL of one numbered database."""
-        return f"redis://127.0.0.1:{self.port}/{database}"
+        return f"redis://{ports.at(self.port)}/{database}"
 
     @property
     def address(self) -> str:
@@ -56,7 +57,7 @@ class Redis(Server):
                 "`redis-server` is not on PATH. Install the system package "
                 "redis-server."
             )
-        argv = [str(binary), "--port", str(self.port), "--bind", "127.0.0.1"]
+        argv = [str(binary), "--port", str(self.port), "--bind", ports.LOOPBACK]
         argv += ["--save", "", "--daemonize", "no", "--dir", ".", *self.options]
         return Command(argv, self.folder, plain_environment())
 
@@ -70,7 +71,7 @@ class Redis(Server):
     def connect(self, database: int = 0) -> redis.Redis:
         """A client with short timeouts, for probes and tests."""
         return redis.Redis(
-            host="127.0.0.1",
+            host=ports.LOOPBACK,
             port=self.port,
             db=database,
             socket_timeout=2,

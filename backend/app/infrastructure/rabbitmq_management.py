@@ -8,7 +8,13 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.request import (
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
 
 from app.core.exceptions import BrokerUnavailable
 from chassis.outages import Outage
@@ -75,14 +81,14 @@ class ManagementApi:
             f"{base}/api/queues/{vhost}?columns={columns}",
             headers={"Authorization": f"Basic {user}"},
         )
-        tls = self._tls if base.startswith("https:") else None
-        with urlopen(request, timeout=TIMEOUT, context=tls) as answer:  # nosec
+        with self._opener.open(request, timeout=TIMEOUT) as answer:
             queues: list[QueueFigures] = json.load(answer)
         return queues
 
     @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """The certificates of AMQP hold here too."""
+    def _opener(self) -> OpenerDirector:
+        """Uses AMQP's certificates and, like AMQP, never a proxy that the environment
+        names."""
         assert self._server
         server = self._server
         context = ssl.create_default_context(cafile=server.ca_file)
@@ -90,7 +96,7 @@ class ManagementApi:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if server.cert_file:
             context.load_cert_chain(server.cert_file, server.key_file)
-        return context
+        return build_opener(ProxyHandler({}), HTTPSHandler(context=context))
 
 
 def _advice(server: RabbitMQServer, code: int) -> str | None:

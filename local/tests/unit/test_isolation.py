@@ -1,12 +1,16 @@
-"""Which parts of a developer's environment reach tests and checks."""
+"""Which parts of a developer's environment reach commands, tests and checks."""
 
 import os
+import shutil
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 
 from local.apps import ROOT
 from local.bootstrap import COMMANDS
-from local.isolation import isolated
+from local.isolation import cleaned, isolated
 
 HOSTILE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -42,6 +46,69 @@ def test_only_folders_of_the_project_stay_importable() -> None:
     kept = os.pathsep.join([str(ROOT / "backend"), str(ROOT)])
     assert isolated({"PYTHONPATH": path})["PYTHONPATH"] == kept
     assert "PYTHONPATH" not in isolated({"PYTHONPATH": "/elsewhere"})
+
+
+# What breaks Python or pip before a line of ours runs, or catches our own requests.
+ODD = {
+    "PYTHONHOME": "/nowhere",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONPATH": "/elsewhere",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONIOENCODING": "latin-1",
+    "PYTHONUTF8": "0",
+    "PIP_TARGET": "/elsewhere",
+    "PIP_USER": "1",
+    "PIP_NO_BINARY": ":all:",
+    "PIP_DRY_RUN": "1",
+}
+
+
+def test_no_command_sees_what_breaks_python_or_pip() -> None:
+    found = cleaned({**ODD, "PIP_INDEX_URL": "https://mirror", "DATABASE_URL": "mine"})
+    assert not (set(found) & set(ODD)) - {"PYTHONUTF8"}
+    assert found["PYTHONUTF8"] == "1"
+    assert (found["PIP_INDEX_URL"], found["DATABASE_URL"]) == ("https://mirror", "mine")
+
+
+@pytest.mark.parametrize("clean", [cleaned, isolated])
+@pytest.mark.parametrize(
+    "user", [{}, {"NO_PROXY": "corp"}, {"no_proxy": "corp, ::1"}, {"NO_PROXY": "*"}]
+)
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000"])
+def test_a_proxy_gets_no_requests_to_this_machine(
+    clean: object, user: dict[str, str], host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(clean)
+    user = {**user, "http_proxy": "http://proxy:3128"}
+    for name, value in clean(user).items():
+        monkeypatch.setenv(name, value)
+    assert urllib.request.proxy_bypass(host)
+    assert not urllib.request.proxy_bypass("example.org") or "*" in user.values()
+
+
+def test_names_of_the_user_stay_beyond_the_proxy() -> None:
+    found = cleaned({"NO_PROXY": "corp", "no_proxy": "lan"})
+    assert found["NO_PROXY"] == found["no_proxy"] == "lan,corp,127.0.0.1,localhost,::1"
+
+
+def test_cleaning_twice_changes_nothing() -> None:
+    once = cleaned({**os.environ, **ODD})
+    assert cleaned(once) == once
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+def test_make_starts_python_in_an_odd_environment() -> None:
+    """Also without HOME, and in the locale C."""
+    said = subprocess.run(
+        ["make", "-s", f"PYTHON={sys.executable}", "new-service", "NAME="],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", **ODD},
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in said.stderr and "No module" not in said.stderr
+    assert "name" in said.stderr.lower(), said
 
 
 def test_isolating_twice_changes_nothing() -> None:

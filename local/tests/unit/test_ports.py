@@ -40,3 +40,9 @@ def test_a_port_of_another_process_is_not_claimed() -> None:
     finally:
         claim.close()
     assert ports.claim(port)
+
+
+def test_an_address_with_its_port_is_written_as_urls_need_it() -> None:
+    assert ports.at(80, "127.0.0.1") == "127.0.0.1:80"
+    assert ports.at(80, "::1") == "[::1]:80"
+    assert ports.at(80, "mq.example.org") == "mq.example.org:80"
