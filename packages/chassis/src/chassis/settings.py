@@ -18,7 +18,7 @@ def valid_redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
-def _scheme(url: SecretStr) -> str:
+def _kind_of(url: SecretStr) -> str:
     return url.get_secret_value().partition("://")[0].lower()
 
 
@@ -73,9 +73,9 @@ class RpcSettings(Group):
     @field_validator("broker_url")
     @classmethod
     def _names_a_broker(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is None or _scheme(url) in AMQP:
+        if url is None or _kind_of(url) in AMQP:
             return url
-        if _scheme(url) not in SCHEMES:
+        if _kind_of(url) not in SCHEMES:
             raise ValueError(f"must begin with {'://, '.join((*AMQP, *SCHEMES))}://")
         return valid_redis_url(url)
 
