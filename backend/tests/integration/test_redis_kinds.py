@@ -96,7 +96,8 @@ class Clients:
 
     async def close(self) -> None:
         self.publisher.close()
-        self.beat.connection.close()
+        connection: Any = self.beat.connection
+        connection.close()
         await self.states.close()
         await self.keys.close()
         self.celery.close()
