@@ -5,11 +5,14 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from kombu import Producer
+from kombu.exceptions import KombuError
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
@@ -84,6 +87,7 @@ class Clients:
             broker_url=secret, result_backend=secret, key_prefix=key_prefix
         )
         self.celery = create_celery(self.settings)
+        self.beat = Producer(self.celery.connection_for_write(), auto_declare=False)
         self.publisher = TaskPublisher(self.settings)
         self.states = TaskStates(self.settings)
         self.keys = KeyStore(url, lease=30, keep=60, key_prefix=key_prefix)
@@ -92,6 +96,8 @@ class Clients:
 
     async def close(self) -> None:
         self.publisher.close()
+        connection: Any = self.beat.connection
+        connection.close()
         await self.states.close()
         await self.keys.close()
         self.celery.close()
@@ -99,6 +105,14 @@ class Clients:
 
     async def publish(self) -> None:
         await self.publisher.send("some.task", queue="low")
+
+    async def send(self) -> None:
+        """As beat, which keeps its connection."""
+        send = partial(self.celery.send_task, producer=self.beat, retry=False)
+        try:
+            await asyncio.to_thread(send, "some.task", queue="low")
+        except KombuError as error:
+            raise ConnectionError from error
 
     async def count(self) -> int:
         with TaskLists(self.settings) as lists:
@@ -237,7 +251,7 @@ async def test_after_a_failover_every_client_leaves_the_replica(
     """As behind a DNS name: open connections lead to the old primary."""
     async with Forwarder(own_redis).open() as name:
         clients = connect(f"redis://127.0.0.1:{name.port}/0")
-        ways = (clients.publish, clients.store, clients.claim)
+        ways = (clients.publish, clients.send, clients.store, clients.claim)
         for way in ways:
             await way()
         own_redis.connect().replicaof("127.0.0.1", str(redis_server.port))
