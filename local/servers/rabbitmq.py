@@ -84,7 +84,8 @@ class Broker:
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{bracketed(self.host)}:{self.port}/{name}"
+        host = f"{bracketed(self.host)}:{self.port}"
+        return f"amqp://{self.user}:{self.password}@{host}/{name}"
 
     def connect(self, vhost: str | None = None) -> amqp.Connection:
         """A connection with short timeouts, for probes and tests; use it in a `with`
