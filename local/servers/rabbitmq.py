@@ -94,13 +94,18 @@ class Broker:
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{ports.at(self.port, self.host)}/{name}"
+        return f"amqp://{self.user}:{self.password}@{self.address}/{name}"
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return ports.at(self.port, self.host)
 
     def connect(self, vhost: str | None = None) -> amqp.Connection:
         """A connection with short timeouts, for probes and tests; use it in a `with`
         block."""
         return amqp.Connection(
-            ports.at(self.port, self.host),
+            self.address,
             userid=self.user,
             password=self.password,
             virtual_host=self.vhost if vhost is None else vhost,
@@ -304,7 +309,7 @@ class ExternalRabbitMQ(Broker):
                 return
         except (OSError, amqp.AMQPError) as error:
             raise ProcessFailed(
-                f"cannot use the RabbitMQ at {ports.at(self.port, self.host)}: {error}\n"
+                f"cannot use the RabbitMQ at {self.address}: {error}\n"
                 "Check RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD "
                 "and RABBITMQ_VHOST."
             ) from error

@@ -34,6 +34,7 @@ _states = Outage("Redis, which keeps the states of tasks")
 @shared_task(bind=True, name=PROCESS_DATA, autoretry_for=())  # it retries by itself
 def process_accepted(
     self: Task[Any, Any],
+    /,
     task_id: str,
     request: str,
     request_id: str,

@@ -8,7 +8,7 @@ import amqp
 from chassis.rabbitmq import RabbitMQServer
 
 
-def advice(server: RabbitMQServer, error: BaseException) -> str | None:
+def broker_advice(server: RabbitMQServer, error: BaseException) -> str | None:
     """What the error means and which variable to check; None if retries may help."""
     text, user, vhost = str(error), server.user, server.vhost
     login, where = server.credentials_from, server.vhost_from

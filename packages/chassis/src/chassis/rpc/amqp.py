@@ -10,7 +10,7 @@ from typing import Any
 from kombu import Connection
 
 from chassis.rabbitmq import Host, RabbitMQServer, bracketed
-from chassis.rpc.advice import advice
+from chassis.rpc.advice import broker_advice
 from chassis.rpc.connection import (
     CLOSE_TIMEOUT,
     IO_TIMEOUT,
@@ -35,7 +35,7 @@ class AmqpConnection(BrokerConnection):
         return f"{self.system} at {self._server}"
 
     def advice(self, error: BaseException) -> str | None:
-        return advice(self._server, error)
+        return broker_advice(self._server, error)
 
     @property
     def descriptors(self) -> Collection[int]:

@@ -15,8 +15,8 @@ REQUEST_ID = "x-request-id"
 TASK_ID = "x-task-id"
 #: Milliseconds that the caller had left when it sent the request.
 TIME_LEFT = "x-time-left"
-#: Unix time of sending in milliseconds, for metrics. Over Redis it is by Redis' clock and
-#: also decides, as expired messages stay in the queue.
+#: Unix time of sending in milliseconds, for metrics. Over Redis it is by Redis' clock
+#: and also decides, as expired messages stay in the queue.
 SENT_AT = "x-sent-at"
 STATUS = "x-status"
 TASK_TYPE = "x-task-type"
