@@ -94,10 +94,10 @@ class Broker:
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{self.address}/{name}"
+        return f"amqp://{self.user}:{self.password}@{self.endpoint}/{name}"
 
     @property
-    def address(self) -> str:
+    def endpoint(self) -> str:
         """Host and port."""
         return ports.at(self.port, self.host)
 
@@ -105,7 +105,7 @@ class Broker:
         """A connection with short timeouts, for probes and tests; use it in a `with`
         block."""
         return amqp.Connection(
-            self.address,
+            self.endpoint,
             userid=self.user,
             password=self.password,
             virtual_host=self.vhost if vhost is None else vhost,
@@ -309,7 +309,7 @@ class ExternalRabbitMQ(Broker):
                 return
         except (OSError, amqp.AMQPError) as error:
             raise ProcessFailed(
-                f"cannot use the RabbitMQ at {self.address}: {error}\n"
+                f"cannot use the RabbitMQ at {self.endpoint}: {error}\n"
                 "Check RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD "
                 "and RABBITMQ_VHOST."
             ) from error
