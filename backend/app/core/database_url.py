@@ -265,13 +265,13 @@ def _check_certificates(words: dict[str, str]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for word in ("sslrootcert", "sslcrl"):
         if path := words.get(word):
-            with _names(word, path):
+            with _naming(word, path):
                 context.load_verify_locations(path)
     certificate, key = words.get("sslcert"), words.get("sslkey")
     if bool(certificate) != bool(key):
         raise ValueError("sslcert and sslkey need each other")
     if certificate and key:
-        with _names("sslcert, sslkey", f"{certificate}, {key}"):
+        with _naming("sslcert, sslkey", f"{certificate}, {key}"):
             secret = words.get("sslpassword", "")
             context.load_cert_chain(certificate, key, lambda: secret)
     has_own_ca = "sslrootcert" in words or os.environ.get("PGSSLROOTCERT")
@@ -284,7 +284,7 @@ def _check_certificates(words: dict[str, str]) -> None:
 
 
 @contextmanager
-def _names(word: str, path: str) -> Iterator[None]:
+def _naming(word: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # ssl.SSLError is one

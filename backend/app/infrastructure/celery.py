@@ -37,7 +37,7 @@ def create_celery(settings: CelerySettings) -> Celery:
     app.conf.update(
         broker_use_ssl=broker.tls,
         redis_backend_use_ssl=results.tls,
-        result_backend_transport_options=_options(settings, results),
+        result_backend_transport_options=_transport_options(settings, results),
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
@@ -68,7 +68,7 @@ def create_celery(settings: CelerySettings) -> Celery:
         # Otherwise a Redis that is full, or a replica, would end the worker.
         broker_channel_error_retry=True,
         broker_transport_options={
-            **_options(settings, broker),
+            **_transport_options(settings, broker),
             "queue_order_strategy": "priority",
             "priority_steps": [0],  # a queue is one list: sweep and metrics look there
             # Check every 10 s for tasks that no worker finished in time. By default
@@ -91,7 +91,7 @@ def create_publisher(settings: CelerySettings) -> Celery:
         broker_use_ssl=broker.tls,
         task_queues=[Queue(name) for name in QUEUES],
         broker_transport_options={
-            **_options(settings, broker),
+            **_transport_options(settings, broker),
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": SOCKET_TIMEOUT,
             # Retry the connection once, at once. kombu's own retries would block the
@@ -109,7 +109,7 @@ def _place(url: SecretStr) -> RedisUrl:
     return RedisUrl.read(url.get_secret_value())
 
 
-def _options(settings: CelerySettings, place: RedisUrl) -> dict[str, Any]:
+def _transport_options(settings: CelerySettings, place: RedisUrl) -> dict[str, Any]:
     """For kombu and for Celery's result backend: the keys' prefix, the Sentinels."""
     options: dict[str, Any] = {"global_keyprefix": settings.key_prefix}
     if place.master_name:
