@@ -25,6 +25,7 @@ LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
 # The wheel contains a program and no module.
 HADOLINT = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 NO_TESTS = 5  # pytest's exit code
+LONGEST = "faulthandler_timeout=3600"  # for tests that tell a story of many steps
 
 # The parts that take about a minute or more, the longest first.
 LONG = (
@@ -151,7 +152,7 @@ def hostile(arguments: list[str]) -> int:
 def kit(arguments: list[str]) -> int:
     """Check, test and run generated code in copies of the project; takes minutes."""
     install_missing(print)
-    words = ["kit/tests", "local/tests", "-m", "kit", *arguments]
+    words = ["kit/tests", "local/tests", "-m", "kit", "-o", LONGEST, *arguments]
     return _report([_pytest("generators", words)], at_once=False)
 
 
