@@ -91,7 +91,8 @@ class Broker:
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{ports.at(self.port, self.host)}/{name}"
+        place = ports.at(self.port, self.host)
+        return f"amqp://{self.user}:{self.password}@{place}/{name}"
 
     def connect(self, vhost: str | None = None) -> amqp.Connection:
         """A connection with short timeouts, for probes and tests; use it in a `with`
@@ -295,7 +296,7 @@ class ExternalRabbitMQ(Broker):
                 return
         except (OSError, amqp.AMQPError) as error:
             raise ProcessFailed(
-                f"cannot use the RabbitMQ at {ports.at(self.port, self.host)}: {error}\n"
+                f"cannot use the RabbitMQ at {self.host}, port {self.port}: {error}\n"
                 "Check RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD "
                 "and RABBITMQ_VHOST."
             ) from error
