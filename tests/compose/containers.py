@@ -26,7 +26,9 @@ DEV = "deploy/compose/docker-compose.dev.yml"
 DEFAULTS = "tests/compose/defaults.env"
 
 # The images by their keys in the file.
-SERVICES: dict[str, Any] = yaml.safe_load((ROOT / BASE).read_text())["services"]
+SERVICES: dict[str, Any] = yaml.safe_load(
+    (ROOT / BASE).read_text().replace("${CONTAINER_PREFIX:-}", "")
+)["services"]
 
 NEEDS_DATA = pytest.mark.skipif(
     "data" not in registered(), reason="the data service was taken out"

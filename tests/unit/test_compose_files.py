@@ -19,6 +19,8 @@ FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders(
 FILES = (BASE, SCALE, DEV)
 EXAMPLE = (ROOT / ".env.example").read_text()
 
+CLONE = "${CONTAINER_PREFIX:-}"
+
 # Name in Compose: container, image.
 CONTAINERS = {
     "api": ("fastapi-api", "fastapi-starter-api"),
@@ -36,8 +38,9 @@ FIXED |= {"FORWARDED_ALLOW_IPS"}
 
 
 def load(name: str) -> dict[str, Any]:
-    """A compose file, anchors resolved."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    """A compose file, anchors resolved, with the names of a first clone."""
+    text = (ROOT / name).read_text().replace(CLONE, "")
+    loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
 
 
@@ -89,6 +92,51 @@ def test_a_service_has_one_name(name: str) -> None:
     assert service["container_name"] == service["image"] == name
     folder = Path(service["build"]["dockerfile"]).parent
     assert (ROOT / folder / "main.py").exists()
+
+
+def test_a_second_clone_shares_no_name() -> None:
+    """Given a prefix and a network; Compose's project name does the rest."""
+    loaded = yaml.safe_load((ROOT / BASE).read_text())
+    for name, service in loaded["services"].items():
+        assert service["container_name"].startswith(CLONE), name
+        ours = name in {*BACKEND, *OWN, "rabbitmq"}
+        assert service["image"].startswith(CLONE) == ours, name
+        for port in service.get("ports", []):
+            assert port.count("${") == (2 if name == "nginx" else 1), port
+    named = [*loaded["networks"].values(), *loaded["volumes"].values()]
+    assert not [each for each in named if each and "name" in each]
+
+
+def test_the_api_believes_nginx_alone() -> None:
+    """Docker's bridge, .1, is what clients of published ports come from."""
+    nginx = SERVICES["nginx"]["networks"]["gateway"]["ipv4_address"]
+    assert SERVICES["api"]["environment"]["FORWARDED_ALLOW_IPS"] == nginx
+    (network,) = load(BASE)["networks"]["gateway"]["ipam"]["config"]
+    assert network["subnet"].removesuffix(".0/24") == nginx.removesuffix(".254")
+
+
+def test_every_container_has_a_limit_of_files() -> None:
+    """Some Docker hosts have none: RabbitMQ then reserves gigabytes."""
+    for name, service in SERVICES.items():
+        limit = service["ulimits"]["nofile"]
+        assert 8192 <= limit["soft"] <= limit["hard"] <= 1 << 20, name
+
+
+def test_no_proxy_of_docker_gets_telemetry_or_probes() -> None:
+    for name in [*BACKEND, *OWN]:
+        environment = SERVICES[name]["environment"]
+        for variable in ("NO_PROXY", "no_proxy"):
+            assert "otel-collector" in environment[variable].split(","), name
+    assert "--noproxy" in SERVICES["nginx"]["healthcheck"]["test"]
+
+
+def test_probes_ask_localhost_by_name() -> None:
+    """It is 127.0.0.1 or ::1, as the process listens."""
+    files = [*(ROOT / folder / "Dockerfile" for folder in FOLDERS), ROOT / BASE]
+    files += [ROOT / "rabbitmq/healthcheck.sh"]
+    files += [ROOT / "deploy/compose/rolling-restart.sh"]
+    for file in files:
+        assert not re.search(r"127\.0\.0\.1(?!:\$|\}:)", file.read_text()), file
 
 
 def plain(name: str) -> str:

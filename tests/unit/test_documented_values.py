@@ -62,6 +62,7 @@ def plain(container: str) -> str:
 
 
 COMPOSE_FILE = (ROOT / "docker-compose.yml").read_text()
+COMPOSE_FILE = COMPOSE_FILE.replace("${CONTAINER_PREFIX:-}", "")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE)["services"]
 CONTAINERS = {plain(each["container_name"]): each for each in COMPOSE.values()}
 SERVERS = {

@@ -92,3 +92,23 @@ def test_make_asks_first(target: str, folder: Path) -> None:
         text=True,
     )
     assert "Docker is not on this machine" in result.stderr
+
+
+@pytest.mark.skipif(not shutil.which("sh"), reason="no shell")
+def test_containers_can_read_a_clone_under_umask_077(folder: Path) -> None:
+    """They have other users. Names that begin with a dot stay private."""
+    (folder / "docker").write_text("#!/bin/sh\n")
+    (folder / "docker").chmod(0o755)
+    mounted = ["nginx_config.conf", "observability/a.yaml", "backend/app/main.py"]
+    private = ["backend/.env", "backend/.venv/a.py", ".env"]
+    for name in [*mounted, *private]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / name).touch(mode=0o600)
+    path = f"{folder}:{os.environ['PATH']}"
+    command = ["sh", str(SCRIPT), "docker", "compose"]
+    subprocess.run(command, cwd=folder, env={"PATH": path}, check=True)
+    for name in mounted:
+        assert (folder / name).stat().st_mode & 0o044 == 0o044, name
+    assert (folder / "backend/app").stat().st_mode & 0o055 == 0o055
+    for name in private:
+        assert not (folder / name).stat().st_mode & 0o077, name

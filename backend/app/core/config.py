@@ -26,12 +26,21 @@ QueueNames = create_model(
 )
 
 
+def _plain_host(host: str) -> str:
+    """Also as URLs write it, `[::]`. Raises ValueError for an URL or a port."""
+    plain = host.strip().removeprefix("[").removesuffix("]")
+    if not plain or re.search(r"[/@\s\[\]]|^[^:]*:[^:]*$", plain):
+        raise ValueError("give an address or a name without port, such as 0.0.0.0")
+    return plain
+
+
 class Settings(ProcessSettings):
     """API and worker. Create it once per process and pass it down."""
 
-    api_host: str = Field(
-        "0.0.0.0",  # nosec: containers are reached from outside
-        description="Address that the API listens on",
+    # nosec: containers are reached from outside
+    api_host: Annotated[str, AfterValidator(_plain_host)] = Field(
+        "0.0.0.0",  # nosec
+        description="Address that the API listens on; `::` is IPv6 and IPv4",
     )
     api_port: int = Field(8000, ge=1, le=65535, description="Its port")
     web_concurrency: int = Field(1, ge=1, description="Number of API processes")

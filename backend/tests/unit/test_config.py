@@ -97,6 +97,30 @@ def test_production_starts_with_its_own_values(
 
 
 @pytest.mark.parametrize(
+    ("host", "taken"),
+    [
+        *(("0.0.0.0", "0.0.0.0"), ("::", "::"), ("[::]", "::"), ("fe80::1", "fe80::1")),
+        *(("localhost", "localhost"), ("api.example.org", "api.example.org")),
+    ],
+)
+def test_the_api_listens_where_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, host: str, taken: str
+) -> None:
+    monkeypatch.setenv("API_HOST", host)
+    assert load_settings().api_host == taken
+
+
+@pytest.mark.parametrize(
+    "host", ["http://0.0.0.0", "0.0.0.0:8000", "[::]:80", "a b"]
+)
+def test_an_address_with_more_is_refused(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("API_HOST", host)
+    assert "API_HOST: give an address" in message()
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("RABBITMQ_PASSWORD", "welcome1"),

@@ -152,7 +152,7 @@ def test_compose_files_get_their_entries(project: Path) -> None:
     run(project, "new-service", SERVICE)
     made = yaml.safe_load((project / "docker-compose.yml").read_text())["services"]
     ((key, own),) = (each for each in made.items() if f"{SERVICE}-service" in each[0])
-    assert own["image"] == own["container_name"] == key
+    assert own["image"] == own["container_name"] == f"${{CONTAINER_PREFIX:-}}{key}"
     assert own["build"]["dockerfile"] == f"services/{OWN.snake}/Dockerfile"
     assert own["mem_limit"] and own["read_only"]
     variable = f"{OWN.snake.upper()}_QUEUE_NAME"

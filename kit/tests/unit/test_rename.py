@@ -11,6 +11,7 @@ import yaml
 
 from kit import commands, service
 from kit.names import Name
+from kit.project import CLONE
 from kit.project import PROJECT as KIT_PROJECT
 from kit.project import is_renamed
 from kit.rename import KEPT, LONGEST
@@ -81,8 +82,9 @@ def own_names(project: Path) -> set[str]:
     """The names that two projects on one machine must not share."""
     services = containers(project).values()
     queues = set(service.registered(Tree(project)).values())
-    built = {each["image"] for each in services if ":" not in each["image"]}
-    return queues | built | {each["container_name"] for each in services}
+    built = {each["image"] for each in services if each["image"].startswith(CLONE)}
+    named = built | {each["container_name"] for each in services}
+    return queues | {name.removeprefix(CLONE) for name in named}
 
 
 @pytest.mark.skipif(is_renamed(), reason="the names of the kit are gone")
@@ -217,7 +219,7 @@ def test_services_are_added_and_removed_under_the_new_name(renamed: Path) -> Non
     assert service.registered(Tree(renamed))[OTHER] == f"{NEW.snake}_{OTHER}_queue"
     key = f"{PROJECT}-{Name.parse(OTHER).kebab}-service"
     made = containers(renamed)[key]
-    assert made["image"] == made["container_name"] == key
+    assert made["image"] == made["container_name"] == f"{CLONE}{key}"
     main = (renamed / f"services/{OTHER}/main.py").read_text()
     assert f'queue="{NEW.snake}_{OTHER}_queue"' in main
     run(renamed, "remove-service", OTHER)

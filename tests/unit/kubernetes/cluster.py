@@ -8,6 +8,7 @@ from tests.unit.kubernetes.fake_kubectl import FakeKubectl
 from tests.unit.kubernetes.manifests import ROOT
 
 KEDA = ("scaledobjects.keda.sh", "triggerauthentications.keda.sh")
+OPENSHIFT = ("securitycontextconstraints.security.openshift.io",)
 GATEWAY = ("httproutes.gateway.networking.k8s.io",)
 NOTHING = "$^"  # matches no call
 

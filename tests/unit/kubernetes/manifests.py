@@ -19,6 +19,7 @@ OVERLAYS = ("development", "production", "production-cpu")
 OPTIONS = {
     "operator": "rabbitmq/operator",
     "gateway-api": "backend/gateway-api",
+    "openshift": "deploy/components/openshift",
 }
 
 Object = dict[str, Any]

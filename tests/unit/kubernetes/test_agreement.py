@@ -261,7 +261,9 @@ def test_ports_agree() -> None:
     assert health.endswith(f":{ports['health']['containerPort']}")
     template = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
     ports = {each["name"]: each for each in workload("nginx").main["ports"]}
-    assert f"listen {ports['probes']['containerPort']};" in template
+    assert "listen ${NGINX_PROBES_PORT};" in template
+    settings = (ROOT / "deploy/nginx/nginx-config.env").read_text()
+    assert f"\nNGINX_PROBES_PORT={ports['probes']['containerPort']}\n" in settings
 
 
 def _port(service: str, name: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok
+from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, OPENSHIFT, Cluster, ok
 from tests.unit.kubernetes.manifests import ROOT, SERVICES, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
@@ -319,6 +319,16 @@ def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:
     assert spec["parentRefs"][0]["namespace"] == "infra"
     assert spec["hostnames"] == ["api.example.org"]
     assert "ingress/fastapi-api" not in cluster.objects
+
+
+def test_openshift_chooses_the_user_ids(cluster: Cluster) -> None:
+    cluster.crds = (*OPENSHIFT, *GATEWAY)
+    ok(cluster.setup("--gateway", "infra/public"))
+    assert "httproute/fastapi-api" in cluster.objects  # both components
+    for name in ("deployment/fastapi-api", "statefulset/postgres"):
+        pod = cluster.objects[name]["object"]["spec"]["template"]["spec"]
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(pod["securityContext"])
+        assert pod["securityContext"]["runAsNonRoot"] is True
 
 
 def test_a_dry_run_changes_nothing_and_shows_all(cluster: Cluster) -> None:
