@@ -4,6 +4,7 @@ Each group is a class. ``.env.example`` takes each variable's comment from its
 description here. The defaults are those of ``docker-compose.yml``.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app.core.config import Settings, load_settings
 from app.core.database_settings import DatabaseSettings
+from app.core.passwords import ROLE
 from chassis.environment import Group
 from chassis.settings import ServiceSettings
 
@@ -110,9 +111,7 @@ def test_the_api_listens_where_it_is_told(
     assert load_settings().api_host == taken
 
 
-@pytest.mark.parametrize(
-    "host", ["http://0.0.0.0", "0.0.0.0:8000", "[::]:80", "a b"]
-)
+@pytest.mark.parametrize("host", ["http://0.0.0.0", "0.0.0.0:8000", "[::]:80", "a b"])
 def test_an_address_with_more_is_refused(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
@@ -126,7 +125,7 @@ def test_an_address_with_more_is_refused(
         ("RABBITMQ_PASSWORD", "welcome1"),
         ("RABBITMQ_PASSWORD", "guest"),
         ("DATABASE_URL", "postgresql://fastapi:fastapi@h/d"),
-        ("DATABASE_URL", "postgresql://h/d?user=fastapi&password=fastapi"),
+        ("DATABASE_URL", f"postgresql://h/d?user={ROLE}&password={ROLE}"),
         ("ASYNC_DATABASE_URL", "postgresql+asyncpg://fastapi:welc%6fme1@h/d"),
         ("CELERY_BROKER_URL", "redis://:guest@h/0"),
         ("IDEMPOTENCY_REDIS_URL", "redis://:@h/0"),
