@@ -110,9 +110,7 @@ def test_the_api_listens_where_it_is_told(
     assert load_settings().api_host == taken
 
 
-@pytest.mark.parametrize(
-    "host", ["http://0.0.0.0", "0.0.0.0:8000", "[::]:80", "a b"]
-)
+@pytest.mark.parametrize("host", ["http://0.0.0.0", "0.0.0.0:8000", "[::]:80", "a b"])
 def test_an_address_with_more_is_refused(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
