@@ -92,13 +92,16 @@ workers() { # the process ids of nginx's workers
         /proc/[0-9]*/status 2>/dev/null | tr -dc '0-9\n'
 }
 
-start() {
-    : >"$LEFT"
-    # Both families, unless the kernel lacks IPv6: then nginx would not start.
+listen_on_both() { # families, unless the kernel lacks IPv6: then nginx would not start
     case $NGINX_PORT in
         *:*) ;; # has an address
         *) [ ! -e /proc/net/if_inet6 ] || NGINX_PORT="[::]:$NGINX_PORT ipv6only=off" ;;
     esac
+}
+
+start() {
+    : >"$LEFT"
+    listen_on_both
     until now=$(addresses) && [ -n "$now" ]; do sleep 0.5; done
     render "$now"
     # nginx 1.27.4 and newer keep idle connections open for a moment after a reload, so

@@ -4,7 +4,8 @@ An ordinary user runs it directly. Root runs it in a user namespace with the id 
 `nobody`, so that all files stay in the project's folder. Users without a name (as in
 containers), whom initdb also refuses, do the same. If namespaces are forbidden, or the
 folder belongs to another user, root runs it as `nobody`, with the binaries and the data
-in a private folder under /var/tmp.
+in a private folder under /var/tmp. There the binaries go too if their path has
+characters that initdb does not survive: it passes its own path to a shell.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.process import ProcessFailed
+
+_SPECIAL = set('"$`\\\n')  # to a shell, between double quotes
 
 
 class Runner(NamedTuple):
@@ -43,7 +46,7 @@ def choose_runner(folder: Path) -> Runner:
     """How to run PostgreSQL with its data in `folder`."""
     installation = find_installation()
     if os.geteuid() != 0 and _has_name(os.geteuid()):
-        return Runner((), installation / "bin", folder)
+        return Runner((), _readable(installation, folder) / "bin", folder)
     nobody = pwd.getpwnam("nobody")  # initdb needs a uid that has a name
     prefix = (
         "unshare",
@@ -54,7 +57,7 @@ def choose_runner(folder: Path) -> Runner:
     )
     runner = Runner(prefix, installation / "bin", folder)
     if _works(runner):
-        return runner
+        return runner._replace(binaries=_readable(installation, folder) / "bin")
     if os.geteuid() != 0:
         raise ProcessFailed(
             f"PostgreSQL needs a user with a name; {os.geteuid()} has none in "
@@ -97,11 +100,25 @@ def _private_copy(installation: Path, folder: Path) -> Runner:
         f"{user.pw_name} with its data in {home}",
         file=sys.stderr,
     )
+    copied = _copy(installation, home, user.pw_uid)
+    return Runner((), copied / "bin", home, user.pw_uid)
+
+
+def _readable(installation: Path, folder: Path) -> Path:
+    """The installation, or a copy of it if initdb cannot work with its path."""
+    if not _SPECIAL & set(str(installation)):
+        return installation
+    return _copy(installation, private_folder(folder), os.geteuid())
+
+
+def _copy(installation: Path, home: Path, owner: int) -> Path:
+    """Copy it into a private folder, once; returns where it is."""
     if not home.exists():
         home.mkdir(mode=0o700)
-        os.chown(home, user.pw_uid, user.pw_uid)
+        if owner != os.geteuid():
+            os.chown(home, owner, owner)
     status = home.lstat()
-    if status.st_uid != user.pw_uid or status.st_mode & 0o077 or home.is_symlink():
+    if status.st_uid != owner or status.st_mode & 0o077 or home.is_symlink():
         raise ProcessFailed(f"{home} already exists and belongs to another user")
     package = installation.parent
     if not (home / "install").exists():
@@ -113,5 +130,4 @@ def _private_copy(installation: Path, folder: Path) -> Runner:
                 target = partial / source.relative_to(package.parent)
                 shutil.copytree(source, target)
         partial.rename(home / "install")
-    binaries = home / "install" / package.name / installation.name / "bin"
-    return Runner((), binaries, home, user.pw_uid)
+    return home / "install" / package.name / installation.name

@@ -29,7 +29,7 @@ from tests.unit.settings_texts import (
 
 MAKE = "run `make docs`"
 # Read by probes, not by a process; the API reads the services' queues.
-OTHERS = r"(?i:no_proxy)|OTEL_\w+|REDIS_PORT|\w+_QUEUE_NAME"
+OTHERS = r"OTEL_\w+|NO_PROXY|no_proxy|REDIS_PORT|\w+_QUEUE_NAME"
 
 
 @pytest.mark.parametrize("file", WRITTEN)

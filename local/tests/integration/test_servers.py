@@ -27,8 +27,8 @@ needs_rabbitmq = pytest.mark.skipif(not find_script(), reason="no rabbitmq-serve
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[State]:
-    """A private folder that is deep and has a space."""
-    state = State(tmp_path / "a folder" / ("deep" * 25))
+    """A private folder that is deep, with characters that shells and files expand."""
+    state = State(tmp_path / "a $HOME 'of' \"mine\" %d é" / ("deep" * 25))
     state.acquire()
     tmp_path.chmod(0o700)
     yield state
