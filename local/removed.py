@@ -25,6 +25,7 @@ TESTS = {
         "tests/unit/test_documented_values.py",
         "tests/unit/test_documents.py",
         "tests/unit/test_documents_path.py",
+        "tests/unit/test_line_ends.py",
         "tests/unit/test_root.py",
     ),
     "tests/chaos": ("tests/unit/test_chaos_ledger.py",),

@@ -258,11 +258,12 @@ def test_probes_of_nginx(state: State, tmp_path: Path) -> None:
     configuration."""
     probes = free_port()
     added = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
-    assert "listen 8090;" in added
+    listen = "listen ${NGINX_PROBES_PORT};"
+    assert listen in added
     template = tmp_path / "template"
     template.write_text(
         (ROOT / "nginx_config.conf").read_text()
-        + added.replace("listen 8090;", f"listen 127.0.0.1:{probes};")
+        + added.replace(listen, f"listen 127.0.0.1:{probes};")
     )
     nginx = Nginx(state, free_port(), [free_port()], template)
     nginx.name = "probed-nginx"
