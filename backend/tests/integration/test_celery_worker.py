@@ -1,6 +1,7 @@
 """The worker as a process: its pools, and how it stops."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -189,45 +190,61 @@ def test_running_tasks_may_finish_on_stop(
     assert statuses(engine, [task_id]) == {"Success"}
 
 
+BROKEN = """
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+class Exporter(ConsoleSpanExporter):
+    def __init__(self):
+        raise OSError("full")
+"""
+
+
 @EACH_POOL
-@pytest.mark.parametrize(
-    ("variables", "reason"),
-    [
-        (
-            {
-                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
-                "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke",
-            },
-            "Unsupported OTLP protocol 'smoke'",
-        ),
-        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL: write it as postgresql://"),
-    ],
-    ids=["telemetry", "settings"],
-)
 def test_a_worker_that_cannot_start_takes_no_task(
     pool: str,
-    variables: dict[str, str],
-    reason: str,
     start: Start,
     accept: Callable[..., str],
     engine: Engine,
     redis: Any,
     log: Path,
+    tmp_path: Path,
 ) -> None:
+    """Its settings are valid, but its exporter of traces fails when it starts."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    package = tmp_path / "broken-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Name: broken\nVersion: 1.0\n")
+    points = "[opentelemetry_traces_exporter]\nbroken = broken:Exporter\n"
+    (package / "entry_points.txt").write_text(points)
     task_id = accept()
-    worker = start(pool, **variables)
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    worker = start(pool, PYTHONPATH=path, OTEL_TRACES_EXPORTER="broken")
     assert worker.wait(30) == 1
     text = log.read_text()
-    assert reason in text
+    assert "OSError: full" in text
     children = 2 if pool == "prefork" else 1
-    assert text.count("This process cannot start and exits") <= children
+    assert 1 <= text.count("This process cannot start and exits") <= children
     assert (redis.llen("default"), redis.hlen("unacked")) == (1, 0)
     assert statuses(engine, [task_id]) == {"Processing"}
 
 
-def test_invalid_settings_stop_the_worker(start: Start, log: Path) -> None:
-    assert start("green").wait(30) == 1
-    assert "CELERY_WORKER_POOL" in log.read_text()
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("DATABASE_URL", "nonsense", "DATABASE_URL: write it as postgresql://"),
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "smoke",
+            "OTEL_EXPORTER_OTLP_PROTOCOL: must be grpc or http/protobuf",
+        ),
+        ("CELERY_WORKER_POOL", "green", "CELERY_WORKER_POOL"),
+    ],
+)
+def test_invalid_settings_stop_the_worker(
+    start: Start, log: Path, variable: str, value: str, reason: str
+) -> None:
+    assert start("prefork", **{variable: value}).wait(30) == 1
+    assert reason in log.read_text()
 
 
 @EACH_POOL

@@ -14,7 +14,7 @@ from app.models.database import DataProcessingRecord
 from tests.integration.conftest import Start
 from tests.integration.responder import Responder, wait_until
 
-#: Headers and properties of a task, as release 0.1.0 left them in Redis.
+#: Headers and properties of a task, as the first release left them in Redis.
 RECORDED: dict[str, Any] = json.loads("""
 {"content-encoding": "utf-8", "content-type": "application/json",
  "headers": {"lang": "py", "task": "app.tasks.data.process_data",
