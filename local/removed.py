@@ -15,6 +15,7 @@ TESTS = {
         "tests/compose",
         "tests/unit/kubernetes",
         "tests/unit/test_compose_files.py",
+        "tests/unit/test_gateway_script.py",
         "tests/unit/test_reload.py",
     ),
     "kit": (
