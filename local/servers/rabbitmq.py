@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import amqp
 
-from chassis.rabbitmq import parse_hosts
+from chassis.amqp_url import parse_hosts
 from local import ports
 from local.process import Child, ProcessFailed
 from local.servers.base import Command, Server, plain_environment

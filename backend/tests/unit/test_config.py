@@ -130,6 +130,7 @@ def test_an_address_with_more_is_refused(
         ("CELERY_BROKER_URL", "redis://:guest@h/0"),
         ("IDEMPOTENCY_REDIS_URL", "redis://:@h/0"),
         ("RPC_BROKER_URL", "amqp://guest:guest@h//"),
+        ("RPC_BROKER_URL", "amqps://a,b:5671"),
         ("CORS_ORIGINS", '["https://a.example", "*"]'),
         ("FORWARDED_ALLOW_IPS", "*"),
         ("SQL_ECHO", "true"),

@@ -7,16 +7,16 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis import redis_url
-from chassis.environment import Group
-from chassis.rabbitmq import (
+from chassis.amqp_url import (
     SCHEMES,
     TLS_PORT,
     check_certificates,
-    check_management_url,
     check_readable,
     parse_hosts,
     parse_url,
 )
+from chassis.environment import Group
+from chassis.rabbitmq import check_management_url
 
 BROKERS = (*SCHEMES, *(f"{scheme}://" for scheme in redis_url.SCHEMES))
 

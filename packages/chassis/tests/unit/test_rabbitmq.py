@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from chassis.rabbitmq import RabbitMQServer, parse_hosts, parse_url, rabbitmq_server
+from chassis.amqp_url import parse_hosts, parse_url
+from chassis.rabbitmq import RabbitMQServer, rabbitmq_server
 from chassis.settings import RabbitMQSettings, RpcSettings
 
 
@@ -40,6 +41,7 @@ def test_hosts_that_are_none(text: str) -> None:
     [
         ("amqp://h", [("h", 5672)], ("guest", "guest"), "/"),
         ("amqps://h", [("h", 5671)], ("guest", "guest"), "/"),
+        ("AMQPS://h", [("h", 5671)], ("guest", "guest"), "/"),
         ("amqp://h/", [("h", 5672)], ("guest", "guest"), "/"),
         ("amqp://h//", [("h", 5672)], ("guest", "guest"), "/"),
         ("amqp://h/%2f", [("h", 5672)], ("guest", "guest"), "/"),
@@ -67,7 +69,7 @@ def test_urls(
     parsed = parse_url(url)
     assert list(parsed.hosts) == hosts
     assert (parsed.user, parsed.password, parsed.vhost) == (*login, vhost)
-    assert parsed.is_tls is url.startswith("amqps")
+    assert parsed.is_tls is url.lower().startswith("amqps")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 
 from kombu import Connection
 
-from chassis.rabbitmq import Host, RabbitMQServer, bracketed
+from chassis.amqp_url import Host
+from chassis.rabbitmq import RabbitMQServer, bracketed
 from chassis.rpc.advice import broker_advice
 from chassis.rpc.connection import (
     CLOSE_TIMEOUT,
