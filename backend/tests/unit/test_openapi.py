@@ -44,6 +44,15 @@ def test_every_endpoint_follows_the_rules() -> None:
 
 
 @EACH
+def test_every_text_parameter_publishes_its_pattern(operation: Operation) -> None:
+    for name, parameter in parameters(operation).items():
+        schema = parameter["schema"]
+        for each in schema.get("anyOf", [schema]):
+            if parameter["in"] != "header" and each.get("type") == "string":
+                assert "pattern" in each, name
+
+
+@EACH
 def test_every_error_has_its_schema_and_an_example(operation: Operation) -> None:
     answers = operation.content["responses"]
     assert {"400", "414", "422", "429", "431", "500", "502", "504"} <= set(answers)

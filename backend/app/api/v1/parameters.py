@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from app.models.schemas import TASK_ID
 from app.repositories.pages import Page, Rows
@@ -38,10 +38,9 @@ TaskId = Annotated[
     ),
     AfterValidator(normal_id),
 ]
-TaskIdQuery = Annotated[
-    Annotated[str, AfterValidator(normal_id)] | None,
-    Query(pattern=TASK_ID_PATTERN, description=EQUAL),
-]
+# Before the validator, or the published schema would not have the pattern.
+_TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN), AfterValidator(normal_id)]
+TaskIdQuery = Annotated[_TaskId | None, Query(description=EQUAL)]
 NameQuery = Annotated[str | None, Query(pattern=NAME_PATTERN, description=EQUAL)]
 IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN, description=EQUAL)]
 
