@@ -88,7 +88,7 @@ def test_a_renamed_project_takes_two_updates(upstream: Path, project: Path) -> N
     # Earlier generated files can be removed, although the template has changed since.
     sh(project, f"make remove-resource {RESOURCE}")
     kept = run(project, f"make remove-service {SERVICE}")
-    assert f"{SERVICE.replace('-', '_')}/README.md was changed" in kept.stdout
+    assert "was changed since it was generated" in kept.stdout
     sh(project, f"make remove-service {SERVICE} --force")
     sh(project, "git checkout -q .; git clean -qfd")
     # The update also works after a squashed merge.
