@@ -185,6 +185,8 @@ def test_a_worker_finds_redis_again_soon(start: Start, redis_server: Redis) -> N
     with Relay(redis_server.port) as relay:
         probed = start("worker", relay)
         wait_for(lambda: probed.passes("readiness"), "it has its connection")
+        # Until then, Celery itself tries again for 5 s, and logs nothing.
+        wait_for(lambda: probed.said(" ready.") == 1, "it takes tasks")
         relay.refuse()
         wait_for(lambda: relay.refused >= 6, "several attempts")
         assert not probed.passes("readiness")
