@@ -16,8 +16,8 @@ from local.process import Cancelled, ProcessFailed
 from local.registry import registered
 from local.reload import watch_code, watch_settings
 from local.servers.base import Server
+from local.servers.broker import ExternalRabbitMQ
 from local.servers.otlp import TraceReceiver
-from local.servers.rabbitmq import ExternalRabbitMQ
 from local.settings import from_file, ignored, merged
 from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop_all
 from local.state import LOCAL, AlreadyRunning, State

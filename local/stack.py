@@ -20,11 +20,12 @@ from local.apps import BACKEND, App
 from local.process import ProcessFailed
 from local.registry import registered
 from local.servers.base import Server
+from local.servers.broker import ExternalRabbitMQ
 from local.servers.nginx import Nginx
 from local.servers.nginx import find_binary as find_nginx
 from local.servers.nginx import gateway_settings
 from local.servers.postgres import DATABASE, PostgreSQL
-from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ, find_script
+from local.servers.rabbitmq import RabbitMQ, find_script
 from local.servers.redis import KeysRedis, Redis
 from local.state import State
 

@@ -12,7 +12,7 @@ import psutil
 from local.apps import answers
 from local.ports import accepts, at
 from local.servers.base import Server
-from local.servers.rabbitmq import ExternalRabbitMQ
+from local.servers.broker import ExternalRabbitMQ
 from local.state import LOCAL, State, leftovers
 from local.terminal import GREEN, RED, coloured, is_colourful
 

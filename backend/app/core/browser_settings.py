@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 def normal_origin(origin: str) -> str | None:
     """The origin as browsers write it: in lower case, without a default port.
 
-    None if it is none. Apps in a web view have schemes of their own, such as
+    None if it is not an origin. Apps in a web view have schemes of their own, such as
     ``capacitor://localhost``.
     """
     found = _ORIGIN.fullmatch(origin.lower())

@@ -99,8 +99,7 @@ def create_sync_engine(
     limit = f"{statement_seconds:.3f}s"
     arguments = settings.sync.for_psycopg2()
     if settings.db_transaction_pooler:
-        # A pooler refuses `options`; without a transaction there is no place for the
-        # limit.
+        # A pooler refuses `options`, so each transaction sets the limit.
         options.pop("isolation_level", None)
         options.pop("skip_autocommit_rollback", None)
     else:
@@ -137,9 +136,7 @@ def _watch_connections(
         error = context.original_exception
         if _sqlstate(error) in READ_ONLY_STATES:
             context.is_disconnect = True
-        elif isinstance(
-            error, TimeoutError
-        ):  # asyncpg's: the server may be out of reach
+        elif isinstance(error, TimeoutError):  # asyncpg's: is the server out of reach?
             context.is_disconnect = True
             context.invalidate_pool_on_disconnect = False
 

@@ -59,7 +59,7 @@ NOT_FOR_ASYNCPG = {
     *{"host", "port", "dbname", "target_session_attrs", *NUMBERS},
     *{"client_encoding", "fallback_application_name", "sslsni", "sslcompression"},
 }
-# Words of which asyncpg has one value.
+# For asyncpg, these words have one meaning.
 SAME_FOR_ASYNCPG = {
     "channel_binding": ("disable", "prefer"),
     "gssencmode": ("disable", "prefer"),

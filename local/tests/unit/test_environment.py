@@ -4,8 +4,9 @@ from pathlib import Path
 
 from local import apps
 from local.registry import registered
+from local.servers.broker import ExternalRabbitMQ
 from local.servers.postgres import DATABASE, PASSWORD, USER, PostgreSQL
-from local.servers.rabbitmq import ExternalRabbitMQ, RabbitMQ
+from local.servers.rabbitmq import RabbitMQ
 from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers
 from local.state import State

@@ -165,7 +165,7 @@ def check_readable(path: str) -> None:
 def check_certificates(
     ca_file: str | None, cert_file: str | None, key_file: str | None
 ) -> None:
-    """Raises ValueError if the files are no certificates, or do not fit together."""
+    """Raises ValueError if the files are not certificates, or do not fit together."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_file:
         try:
@@ -180,6 +180,6 @@ def check_certificates(
             context.load_cert_chain(cert_file, key_file, password=lambda: "")
         except (ssl.SSLError, ValueError):
             raise ValueError(
-                f"{cert_file} and {key_file or 'its key'} are no certificate with its "
-                "key (PEM, not encrypted)"
+                f"{cert_file} and {key_file or 'its key'} are not a certificate and "
+                "its key (PEM, not encrypted)"
             ) from None

@@ -115,7 +115,7 @@ def _management_urls(rabbitmq: "RabbitMQSettings", url: AmqpUrl) -> tuple[str, .
 
 
 def check_management_url(url: str) -> str:
-    """Raises ValueError if it is no base URL."""
+    """Raises ValueError if it is not a base URL."""
     try:
         parts = urlsplit(url)
         _ = parts.port

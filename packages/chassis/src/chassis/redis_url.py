@@ -54,8 +54,8 @@ class RedisUrl:
         """Read a URL.
 
         Raises:
-            ValueError: it is none, or says what is not supported. The message shows
-                no part that may be secret.
+            ValueError: it cannot be used. The message says why, and shows no part that
+                may be secret.
         """
         scheme = _scheme(url)
         # As in kombu: sentinel://one:26379;sentinel://two:26379/0
@@ -98,8 +98,8 @@ class RedisUrl:
         )
 
     def check_files(self) -> None:
-        """Raise ValueError if a file of certificates is missing or is none: later it
-        would look like a Redis that does not answer."""
+        """Raise ValueError if a file is missing or has no certificate. Later, Redis
+        would only seem not to answer."""
         tls = self.tls or {}
         files = [str(tls[name]) for name in FILES if name in tls]
         for file in files:
@@ -115,7 +115,8 @@ class RedisUrl:
                 context.load_cert_chain(tls["ssl_certfile"], tls.get("ssl_keyfile"), "")
         except ssl.SSLError as error:
             raise ValueError(
-                f"{', '.join(files)}: no certificate, or no key: {error.reason}"
+                f"{', '.join(files)}: not a certificate (PEM), or not its key: "
+                f"{error.reason}"
             ) from None
 
     @property
@@ -176,11 +177,13 @@ def _hosts(split: SplitResult, scheme: str) -> list[tuple[str, int]]:
     for place in re.split("[;,]", split.netloc.rpartition("@")[2]):
         try:
             host = urlsplit(f"//{place}")
+            if host.port == 0:
+                raise ValueError
             found.append((unquote(host.hostname or LOCAL), host.port or default))
         except ValueError:
             raise ValueError(
-                "has no valid host and port: a port is a number up to 65535. A / or ? "
-                "in the password must be percent-encoded, as %2F or %3F"
+                "has no valid host and port: a port is a number from 1 to 65535. A / "
+                "or ? in the password must be percent-encoded, as %2F or %3F"
             ) from None
     return found
 
@@ -195,8 +198,8 @@ def _query(splits: list[SplitResult]) -> dict[str, str]:
         known = all(re.fullmatch(r"[a-z]+(_[a-z]+)+", name) for name in unknown)
         which = ", ".join(unknown) if known else "an option"
         raise ValueError(
-            f"has {which} after the ?, which is not supported; there may be "
-            f"{', '.join(OPTIONS)}. The kit chooses timeouts and connections itself"
+            f"has {which} after the ? that is not supported. Supported are "
+            f"{', '.join(OPTIONS)}; the kit chooses timeouts and connections itself"
         )
     return query
 
@@ -206,7 +209,7 @@ def _database(scheme: str, splits: list[SplitResult], query: dict[str, str]) -> 
     text = query.get("db") or query.get("virtual_host") or path.strip("/") or "0"
     if not (text.isascii() and text.isdigit()):
         raise ValueError(
-            "the path is no number of a database: write redis://host:6379/0"
+            "the path must be the number of a database: write redis://host:6379/0"
         )
     return int(text)
 
