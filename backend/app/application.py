@@ -13,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from app import __title__, __version__
 from app.api import answers, docs, errors, openapi, root, v1
 from app.api.middleware.access_log import AccessLogMiddleware
+from app.api.middleware.authentication import AuthenticationMiddleware
 from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.bugs import BugMiddleware
 from app.api.middleware.cors import CorsMiddleware
@@ -23,6 +24,7 @@ from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
+from app.core.principal import Principal
 from app.infrastructure.instrumentation import instrument_api
 from app.resources import open_resources
 from chassis.calls import set_event_producer
@@ -89,6 +91,14 @@ def create_app(settings: Settings) -> FastAPI:
         max_json_values=settings.max_json_values,
         budget=app.state.budget,
     )
+    if settings.auth.issuer:
+
+        async def verify(token: str) -> Principal:
+            return await app.state.resources.identity.verify(token)
+
+        app.add_middleware(
+            AuthenticationMiddleware, verify=verify, answer_error=errors.answer_error
+        )
     app.add_middleware(BugMiddleware)
     if settings.cors.origins:
         app.add_middleware(CorsMiddleware, settings=settings.cors)

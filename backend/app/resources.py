@@ -12,6 +12,8 @@ from app.core.database_connections import writes
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
 from app.infrastructure.http import HttpConnections
+from app.infrastructure.identity.provider import Provider
+from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
@@ -61,6 +63,7 @@ async def open_resources(
         key_prefix=settings.celery.key_prefix,
     )
     http = HttpConnections()
+    provider = Provider(settings.auth) if settings.auth.issuer else None
     metrics_service = MetricsService(
         rpc, ManagementApi(settings.rabbitmq, settings.rpc), settings.services
     )
@@ -78,6 +81,8 @@ async def open_resources(
 
     watch_pool(database.engine.sync_engine)
     rpc.start()
+    if provider is not None:
+        provider.refresh()
     try:
         yield Resources(
             settings=settings,
@@ -101,6 +106,7 @@ async def open_resources(
                     "rabbitmq": check_rabbitmq,
                     "redis": states.check,
                     "redis-keys": keys.check,
+                    **({"identity-provider": provider.check} if provider else {}),
                 },
                 required=frozenset({"postgresql", "rabbitmq"}),
                 read_services=metrics_service.read_services,
@@ -108,12 +114,15 @@ async def open_resources(
             keys=keys,
             http=http,
             publisher=publisher,
+            identity=TokenVerifier(settings.auth, provider) if provider else None,
         )
     finally:
         await producer.close()
         await states.close()
         await keys.close()
         await http.close()
+        if provider is not None:
+            await provider.close()
         publisher.close()
         await commits.close()
         await database.close()

@@ -8,12 +8,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.api.security import PrincipalDep
 from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.database import Database, get_async_session
 from app.core.health import HealthChecks
 from app.core.keys import Keys
 from app.infrastructure.http import HttpClient, HttpConnections
+from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.rabbitmq import EventProducer
 from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
@@ -27,7 +29,8 @@ from app.services.record_service import RecordService
 class Resources:
     """The long-lived objects of an API process; ``app.resources`` makes them.
 
-    ``data_services`` maps each service's name to its ``DataService``.
+    ``data_services`` maps each service's name to its ``DataService``; ``identity`` is
+    None while authentication is off.
     """
 
     settings: Settings
@@ -39,6 +42,7 @@ class Resources:
     keys: Keys
     http: HttpConnections
     publisher: TaskPublisher
+    identity: TokenVerifier | None
 
 
 async def get_resources(request: Request) -> Resources:
@@ -73,9 +77,11 @@ async def take_turn(request: Request) -> AsyncIterator[None]:
 TURN = Depends(take_turn, scope="function")
 
 
-async def get_record_service(session: SessionDep) -> RecordService:
+async def get_record_service(
+    session: SessionDep, principal: PrincipalDep
+) -> RecordService:
     """A record service for this request."""
-    return RecordService(DataRepository(session), TaskRepository(session))
+    return RecordService(DataRepository(session), TaskRepository(session), principal)
 
 
 async def get_metrics_service(resources: ResourcesDep) -> MetricsService:

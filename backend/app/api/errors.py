@@ -20,16 +20,20 @@ from app.core.exceptions import (
     ApplicationError,
     Conflict,
     DeadlineExceeded,
+    Forbidden,
     KeyInFlight,
     Malformed,
     NotFound,
     Refused,
+    Unauthenticated,
     Unavailable,
 )
 from chassis.context import current_request_id
 
 STATUS_CODES: Mapping[type[ApplicationError], int] = {
     Malformed: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Refused: 422,
@@ -77,6 +81,8 @@ def answer(error: ApplicationError) -> Response:
     headers = {}
     if isinstance(error, Unavailable | KeyInFlight):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthenticated | Forbidden):
+        headers["WWW-Authenticate"] = error.challenge  # RFC 6750
     return problem(status, error.code, error.title, error.detail, headers)
 
 

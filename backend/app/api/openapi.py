@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from app.api import security
 from app.api.errors import MEDIA_TYPE, code_of, phrase_of
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency
@@ -26,6 +27,16 @@ TAGS = [
 # The example's code, title and detail for each status code.
 EXAMPLES = {
     400: ("malformed_json", "Bad Request", "The body is not JSON: NaN."),
+    401: (
+        "unauthenticated",
+        "Authentication required",
+        "Send a token: Authorization: Bearer <token>.",
+    ),
+    403: (
+        "insufficient_scope",
+        "Not allowed",
+        "This needs the scope records:read.",
+    ),
     404: ("not_found", "Not found", "No record has the id 42."),
     409: (
         "idempotency_key_in_flight",
@@ -74,6 +85,8 @@ ALWAYS = (400, 414, 422, 429, 431, 500, 502, 504)
 # For operations that take an idempotency key, and for those with a body.
 KEYED = (409, 413, 503)
 WITH_A_BODY = (413, 415)
+# For operations that need a token: 503 if it cannot be verified.
+WITH_A_TOKEN = (401, 403, 503)
 RETRY_AFTER = (409, 429, 502, 503)
 
 _text = {"type": "string"}
@@ -90,6 +103,10 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Retry-After": {
         "description": "Seconds to wait before a retry.",
         "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "What is missing or wrong (RFC 6750).",
+        "schema": _text,
     },
     idempotency.REPLAYED: {
         "description": "`true` if this is the stored answer to an earlier request.",
@@ -165,12 +182,13 @@ The gateway limits requests and connections per address.
 
 def install_schema(app: FastAPI) -> None:
     """Complete the application's schema, once, on its first use."""
-    generate = app.openapi
+    generate, auth = app.openapi, app.state.settings.auth
 
     def complete() -> dict[str, Any]:
         known = app.openapi_schema is not None
         schema = generate()
         if not known:
+            security.complete(schema, auth)
             _complete(schema)
         return schema
 
@@ -190,7 +208,11 @@ def _complete(schema: dict[str, Any]) -> None:
         operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
         if keyed:
             operation["parameters"].append(KEY_PARAMETER)
-        more = (*KEYED * keyed, *WITH_A_BODY * ("requestBody" in operation))
+        more = (
+            *KEYED * keyed,
+            *WITH_A_BODY * ("requestBody" in operation),
+            *WITH_A_TOKEN * ("security" in operation),
+        )
         _complete_answers(operation["responses"], {*ALWAYS, *more}, keyed)
         operation["responses"] = dict(sorted(operation["responses"].items()))
     found = {code for _, each in _operations(schema) for code in each["responses"]}
@@ -245,6 +267,8 @@ def _error(code: int) -> dict[str, Any]:
         "request_id": "33dedc9c497929535022c5db1d94290f",
     }
     own = {"Retry-After": HEADERS["Retry-After"]} if code in RETRY_AFTER else {}
+    if code in (401, 403):
+        own = {"WWW-Authenticate": HEADERS["WWW-Authenticate"]}
     return {
         "description": phrase,
         "headers": {

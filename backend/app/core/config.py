@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
+from app.core.auth_settings import AuthSettings
 from app.core.browser_settings import CorsSettings, check_proxies
 from app.core.database_settings import DatabaseSettings
 from app.core.passwords import has_known_password, is_known
@@ -78,6 +79,7 @@ class Settings(ProcessSettings):
         description="Keep the traces that clients mark as sampled; if false, "
         "OTEL_TRACES_SAMPLER alone decides",
     )
+    auth: AuthSettings = Field(default_factory=AuthSettings)
     cors: CorsSettings = Field(default_factory=CorsSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
@@ -134,6 +136,11 @@ class Settings(ProcessSettings):
                 url = getattr(group, name)
                 if url is not None and has_known_password(url):
                     yield f"{group.variable(name)}: {advice}"
+        if not self.auth.issuer and not self.auth.disabled:
+            yield (
+                "AUTH_ISSUER: name your identity provider; or set AUTH_DISABLED=true if "
+                "everybody may do everything"
+            )
         if "*" in self.cors.origins:
             yield "CORS_ORIGINS: list the origins instead of *"
         if "*" in self.forwarded_allow_ips:

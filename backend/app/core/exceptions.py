@@ -7,6 +7,8 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     |   +-- KeyReused        another request used this idempotency key
     |   +-- Unstorable       PostgreSQL does not accept a value
     +-- Malformed            a header is invalid
+    +-- Unauthenticated      no valid token
+    +-- Forbidden            the token's scopes do not allow it
     +-- NotFound             no such record
     +-- Conflict             the current state does not allow it
     |   +-- KeyInFlight      a request with this idempotency key is in progress
@@ -19,6 +21,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
         +-- DatabaseBusy         another transaction was in the way
         +-- KeyStoreUnavailable  the Redis of idempotency keys is down or full
         +-- RemoteUnavailable    another HTTP server is down or fails
+        +-- ProviderUnavailable  the identity provider is down: no token can be verified
 
 Errors of vendors (redis, SQLAlchemy, httpx2) are translated where these are raised.
 ``app.api.errors`` alone maps them to HTTP.
@@ -47,6 +50,7 @@ __all__ = [
     "DatabaseBusy",
     "DatabaseUnavailable",
     "DeadlineExceeded",
+    "Forbidden",
     "KeyInFlight",
     "KeyReused",
     "KeyStoreUnavailable",
@@ -54,6 +58,7 @@ __all__ = [
     "NoConsumer",
     "NotFound",
     "OutcomeUnknown",
+    "ProviderUnavailable",
     "QueueFull",
     "Refused",
     "RemoteUnavailable",
@@ -61,6 +66,7 @@ __all__ = [
     "ServiceFailed",
     "TooBusy",
     "TooManyInFlight",
+    "Unauthenticated",
     "Unavailable",
     "Unstorable",
 ]
@@ -85,6 +91,38 @@ class Malformed(ApplicationError):
 
     code = "malformed_header"
     title = "Malformed header"
+
+
+class Unauthenticated(ApplicationError):
+    """The request has no token, or one that is not valid.
+
+    Args:
+        is_token: whether it had a token.
+    """
+
+    code = "unauthenticated"
+    title = "Authentication required"
+
+    def __init__(self, detail: str, *, is_token: bool = False) -> None:
+        super().__init__(detail)
+        self.challenge = "Bearer"
+        if is_token:
+            self.code, self.title = "invalid_token", "The token is not valid"
+            self.challenge = (
+                f'Bearer error="invalid_token", error_description="{detail}"'
+            )
+
+
+class Forbidden(ApplicationError):
+    """The token is valid, but has none of the scopes that allow the request."""
+
+    code = "insufficient_scope"
+    title = "Not allowed"
+
+    def __init__(self, detail: str, *, scope: str | None = None) -> None:
+        super().__init__(detail)
+        needed = f', scope="{scope}"' if scope else ""
+        self.challenge = f'Bearer error="insufficient_scope"{needed}'
 
 
 class NotFound(ApplicationError):
@@ -159,3 +197,10 @@ class RemoteUnavailable(Unavailable):
 
     code = "remote_unavailable"
     retry_after = 5
+
+
+class ProviderUnavailable(Unavailable):
+    """The identity provider did not answer, and its keys are not known or too old."""
+
+    code = "identity_provider_unavailable"
+    retry_after = 10

@@ -46,6 +46,7 @@ from app.core.exceptions import (
 )
 from app.core.ids import KeyedWork, keyed_work
 from app.core.keys import Answer, Claim, Held, Keys
+from chassis.context import current_principal
 from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
@@ -93,12 +94,14 @@ def parse_key(values: list[bytes]) -> str:
 def fingerprint(scope: Scope, body: bytes) -> str:
     """Equal for requests that count as the same.
 
-    With authentication, add the caller's identity here: no caller may receive another
-    caller's answer.
+    They have the same caller: nobody may receive another one's answer.
     """
     digest = hashlib.sha256()
     method, path, query = scope["method"], scope["path"], scope["query_string"]
-    for part in (method.encode(), path.encode(), query, body):
+    parts = [method.encode(), path.encode(), query, body]
+    if caller := current_principal.get():
+        parts.append(caller.encode())
+    for part in parts:
         digest.update(b"%d:" % len(part))
         digest.update(part)
     return digest.hexdigest()
@@ -142,7 +145,7 @@ class IdempotencyMiddleware:
             body = await request.body()
             digest = fingerprint(scope, body)
             task_id = str(uuid5(_NAMESPACE, f"{digest} {key}"))
-            claim = await store.claim(key, digest)
+            claim = await store.claim(_own(key), digest)
             _count(claim, digest)
             if isinstance(claim, Held):
                 response = await self._repeat(_finished(claim, digest), task_id)
@@ -190,6 +193,15 @@ class IdempotencyMiddleware:
             raise
         finally:
             keyed_work.reset(token)
+
+
+def _own(key: str) -> str:
+    """The key's name in the store: two callers with one key never meet."""
+    caller = current_principal.get()
+    if caller is None:
+        return key
+    # No key contains a space outside quotes, and a digest has a fixed length.
+    return f"{hashlib.sha256(caller.encode()).hexdigest()} {key}"
 
 
 def _given_keys(scope: Scope) -> list[bytes]:

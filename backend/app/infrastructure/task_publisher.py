@@ -47,16 +47,22 @@ class TaskMessage:
 
 
 def accepted_work(
-    task_id: str, request: str, request_id: str, queue_name: str, priority: str
+    task_id: str,
+    request: str,
+    request_id: str,
+    queue_name: str,
+    priority: str,
+    principal: str | None = None,
 ) -> TaskMessage:
     """The task that processes accepted work. ``request`` is the JSON text of payload
     and description, ``queue_name`` the queue of the service, ``priority`` one of
-    Celery's."""
+    Celery's, ``principal`` the caller."""
     arguments = {
         "task_id": task_id,
         "request": request,
         "request_id": request_id,
         "queue_name": queue_name,
+        "principal": principal,
     }
     return TaskMessage(task_id, PROCESS_DATA, arguments, priority)
 

@@ -16,7 +16,8 @@ class DataProcessingRecord(SQLModel, table=True):
     original text (order of keys, spelling of numbers). ``priority`` and ``traceparent``
     are set for accepted work; the sweep uses them. ``queue_name`` is the queue of the
     service. NULL means a row older than the column: the service is then the one named
-    ``data``.
+    ``data``. ``owner`` is the subject of the token that made the request; NULL without
+    authentication.
     """
 
     __tablename__ = "data_processing_records"
@@ -31,6 +32,7 @@ class DataProcessingRecord(SQLModel, table=True):
         Index("ix_records_task_status", "task_status", "id"),
         Index("ix_records_task_type", "task_type", "id"),
         Index("ix_records_queue_name", "queue_name", "id"),
+        Index("ix_records_owner", "owner", "id"),
         # For pruning: it costs an insert almost nothing.
         Index("ix_records_created_at", "created_at", postgresql_using="brin"),
     )
@@ -38,6 +40,7 @@ class DataProcessingRecord(SQLModel, table=True):
     id: int | None = id_column()
     task_id: str = Field(unique=True, max_length=64)
     queue_name: str | None = None
+    owner: str | None = Field(default=None, max_length=255)
     payload: Any = Field(default=None, sa_column=Column(JSON(none_as_null=False)))
     description: str | None = None
     task_type: str | None = None
@@ -59,6 +62,7 @@ class TaskLog(SQLModel, table=True):
         Index("ix_task_logs_queue_name", "queue_name", "id"),
         Index("ix_task_logs_service_name", "service_name", "id"),
         Index("ix_task_logs_status", "status", "id"),
+        Index("ix_task_logs_owner", "owner", "id"),
         # For pruning: it costs an insert almost nothing.
         Index("ix_task_logs_created_at", "created_at", postgresql_using="brin"),
     )
@@ -68,6 +72,7 @@ class TaskLog(SQLModel, table=True):
     correlation_id: str = Field(max_length=128)
     queue_name: str
     service_name: str
+    owner: str | None = Field(default=None, max_length=255)
     task_type: str | None = None
     description: str | None = None
     status: str

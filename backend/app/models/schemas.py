@@ -100,6 +100,7 @@ class Record(BaseModel):
         id=1,
         task_id=TASK_ID,
         queue_name="data_queue",
+        owner="alice",
         payload="hello world",
         description="uppercase",
         task_type="string",
@@ -114,6 +115,9 @@ class Record(BaseModel):
     queue_name: str | None = Field(
         description="Queue of the service; null in records of an older version, which "
         "are all of the service named `data`."
+    )
+    owner: str | None = Field(
+        description="Who made the request; null without authentication."
     )
     payload: Any
     description: str | None
@@ -133,6 +137,7 @@ class Log(BaseModel):
         correlation_id="order-1/attempt-2",
         queue_name="data_queue",
         service_name="data",
+        owner="alice",
         task_type="string",
         description="uppercase",
         status="end",
@@ -144,6 +149,7 @@ class Log(BaseModel):
     correlation_id: str
     queue_name: str
     service_name: str
+    owner: str | None
     task_type: str | None
     description: str | None
     status: str

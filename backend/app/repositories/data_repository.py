@@ -5,7 +5,7 @@ sync ``Session``, or pass one statement to the driver.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,6 +64,7 @@ class StoredRecord:
     id: int
     task_id: str
     queue_name: str | None
+    owner: str | None
     payload: str | None
     description: str | None
     task_type: str | None
@@ -111,11 +112,11 @@ class DataRepository:
         self._session.add(row.table(**row.values))
         await self._session.flush()
 
-    async def get_by_task_id(self, task_id: str) -> DataProcessingRecord | None:
-        """The record of that task, or None."""
-        query = select(DataProcessingRecord).where(
-            DataProcessingRecord.task_id == task_id
-        )
+    async def get_by_task_id(
+        self, task_id: str, owner: str | None = None
+    ) -> DataProcessingRecord | None:
+        """The record of that task, or None; with ``owner`` only theirs."""
+        query = select(DataProcessingRecord).where(*_named(task_id, owner))
         return (await self._session.exec(query)).one_or_none()
 
     async def get_outcome(self, task_id: str) -> str | None:
@@ -144,12 +145,16 @@ class DataRepository:
             rows.has_more = found == page.limit or found > len(rows)
         return rows
 
-    async def delete(self, task_id: str) -> bool:
+    async def delete(self, task_id: str, owner: str | None = None) -> bool:
         """Delete the record of that task; False if there is none. Does not commit."""
-        query = delete(DataProcessingRecord).where(
-            col(DataProcessingRecord.task_id) == task_id
-        )
+        query = delete(DataProcessingRecord).where(*_named(task_id, owner))
         return (await self._session.exec(query)).rowcount > 0
+
+
+def _named(task_id: str, owner: str | None) -> Iterator[ColumnElement[bool]]:
+    yield col(DataProcessingRecord.task_id) == task_id
+    if owner is not None:
+        yield col(DataProcessingRecord.owner) == owner
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from app.repositories.columns import written_columns
 from app.repositories.pages import Page, Rows, read_page
 
 COLUMNS = written_columns(TaskLog)
-OF_EVENT = tuple(name for name in COLUMNS if name != "description")
+OF_EVENT = tuple(name for name in COLUMNS if name not in ("description", "owner"))
 
 PRUNE_AT_ONCE = 10_000
 
@@ -87,5 +87,6 @@ def delete_old_logs(session: Session, age: timedelta) -> bool:
 def _values(event: LogEvent, description: str | None) -> dict[str, Any]:
     return {
         "description": description,
+        "owner": event.principal,
         **{name: getattr(event, name) for name in OF_EVENT},
     }

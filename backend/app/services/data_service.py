@@ -12,6 +12,7 @@ from app.core.exceptions import (
     Refused,
 )
 from app.core.ids import new_task_id
+from app.core.principal import Principal
 from app.core.services import Service
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.rabbitmq import AsyncEventProducer, LogEvent
@@ -28,7 +29,7 @@ from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
 from app.services.task_service import TaskService
 from chassis import json_aside
-from chassis.context import current_request_id
+from chassis.context import current_principal, current_request_id
 from chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class DataService:
             task_id=task_id,
             task_status=TaskStatus.SUCCESS,
             queue_name=self._service.queue,
+            owner=current_principal.get(),
             **content,
             task_type=reply.task_type,
             outcome=reply.outcome,
@@ -124,6 +126,7 @@ class DataService:
             task_id=task_id,
             task_status=TaskStatus.PROCESSING,
             queue_name=self._service.queue,
+            owner=current_principal.get(),
             **content,
             priority=request.priority.value,
             traceparent=tracing.traceparent(),
@@ -142,15 +145,18 @@ class DataService:
             request_id=current_request_id.get(),
             queue_name=self._service.queue,
             priority=priority.value,
+            principal=current_principal.get(),
         )
         try:
             await self._publisher.publish(message)
         except BrokerUnavailable as error:
             logger.info("Task %s waits for the sweep to publish it: %r", task_id, error)
 
-    async def get_state(self, task_id: str, wait: float = 0) -> TaskState:
+    async def get_state(
+        self, task_id: str, principal: Principal, wait: float = 0
+    ) -> TaskState:
         """As ``TaskService.get_state``, for work of this service."""
-        return await self._tasks.get_state(task_id, self._service, wait)
+        return await self._tasks.get_state(task_id, self._service, principal, wait)
 
 
 def _content(request: DataRequest) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from app.core.budget import Budget
 from app.core.database import Database
 from app.core.exceptions import BrokerUnavailable, NotFound
+from app.core.principal import Principal
 from app.core.services import Service
 from app.infrastructure.redis.task_states import TaskStates
 from app.models.schemas import TaskState, TaskStatus
@@ -25,27 +26,30 @@ class TaskService:
         self._watcher = TaskWatcher(self._find_ended)
 
     async def get_state(
-        self, task_id: str, service: Service, wait: float = 0
+        self, task_id: str, service: Service, principal: Principal, wait: float = 0
     ) -> TaskState:
         """The state; while ``Processing``, waits up to ``wait`` seconds for the end.
 
         The record is authoritative. Redis only adds detail, and may be down.
 
         Raises:
-            NotFound: that service never accepted such work.
+            NotFound: that service never accepted such work of this caller.
             DatabaseUnavailable: PostgreSQL did not answer.
         """
-        state = await self._read(task_id, service)
+        state = await self._read(task_id, service, principal)
         if wait and state.task_status is TaskStatus.PROCESSING:
             await self._watcher.wait(task_id, wait)
-            state = await self._read(task_id, service)
+            state = await self._read(task_id, service, principal)
         if state.task_status is TaskStatus.PROCESSING:
             return await self._with_detail(state)
         return state
 
-    async def _read(self, task_id: str, service: Service) -> TaskState:
+    async def _read(
+        self, task_id: str, service: Service, principal: Principal
+    ) -> TaskState:
         async with self._budget.reading(), self._database.session() as session:
-            record = await DataRepository(session).get_by_task_id(task_id)
+            records = DataRepository(session)
+            record = await records.get_by_task_id(task_id, principal.sees)
         if record is None or not service.owns(record.queue_name):
             raise NotFound(f"No task has the id {task_id}.")
         return TaskState(

@@ -24,7 +24,7 @@ from app.infrastructure.redis.advice import advice
 from app.models.schemas import TaskStatus
 from app.repositories.data_repository import Ending, end_record, failure
 from app.tasks.resources import get_worker_resources
-from chassis.context import current_request_id
+from chassis.context import current_principal, current_request_id
 from chassis.logs import log_work
 from chassis.outages import Outage
 
@@ -39,17 +39,20 @@ def process_accepted(
     request: str,
     request_id: str,
     queue_name: str | None = None,
+    principal: str | None = None,
     **_: Any,
 ) -> str:
     """Send ``request`` to a service, and end the record of ``task_id``.
 
     ``request`` is the JSON text of payload and description: kombu's own JSON would read
     some objects as its own types. ``queue_name`` is the service's queue; an older
-    version of the API sends none, and a newer one may send more. Returns the record's
+    version of the API sends none, and a newer one may send more. ``principal`` is the
+    caller. Returns the record's
     status.
     """
     began = time.perf_counter()
     current_request_id.set(request_id)
+    current_principal.set(principal)
     events: list[LogEvent] = []
     content = json.loads(request)
 

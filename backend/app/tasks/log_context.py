@@ -7,7 +7,7 @@ from celery.app import trace as celery_trace
 from celery.signals import task_postrun, task_prerun
 
 from app.infrastructure.celery import PROCESS_DATA
-from chassis.context import current_request_id, current_task_id
+from chassis.context import current_principal, current_request_id, current_task_id
 
 # Arguments and results of tasks are clients' data: Celery's lines on receipt and
 # success must not contain them, neither in their text nor in their other fields.
@@ -39,4 +39,5 @@ def _begin(task_id: str, **_: Any) -> None:
 
 def _end(**_: Any) -> None:
     current_task_id.set(None)
+    current_principal.set(None)
     current_request_id.set("-")

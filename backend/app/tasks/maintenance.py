@@ -129,7 +129,13 @@ def _treat_lost(task_id: str, age: timedelta) -> None:
         content = {"payload": record.payload, "description": record.description}
         priority = record.priority or Priority.DEFAULT.value
         parent = record.traceparent
-        event = LogEvent(REPUBLISHED, service.queue, task_id, f"sweep-{task_id}")
+        event = LogEvent(
+            REPUBLISHED,
+            service.queue,
+            task_id,
+            f"sweep-{task_id}",
+            principal=record.owner,
+        )
         add_log(session, event, record.description)
         refresh_record(record)
         arguments = {
@@ -137,6 +143,7 @@ def _treat_lost(task_id: str, age: timedelta) -> None:
             "request": to_json(content),
             "request_id": event.correlation_id,
             "queue_name": service.queue,
+            "principal": record.owner,
         }
         with tracing.continued(parent):
             process_accepted.apply_async(

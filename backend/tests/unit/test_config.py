@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[3]
 
 PRODUCTION = {
     "ENVIRONMENT": "production",
+    "AUTH_ISSUER": "https://id.example.org",
+    "AUTH_AUDIENCE": "api",
     "RABBITMQ_PASSWORD": "x7Gk-secret",
     "DATABASE_URL": "postgresql+psycopg2://u:x7Gk-secret@h/d",
 }

@@ -1,4 +1,4 @@
-"""The context of a piece of work: its request, its task, its deadline.
+"""The context of a piece of work: its request, its task, its caller, its deadline.
 
 Each edge (HTTP, RPC, Celery) sets it; logs, spans and calls to services read it.
 """
@@ -18,6 +18,10 @@ current_request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 #: The id of the record that this work is for, or None.
 current_task_id: ContextVar[str | None] = ContextVar("task_id", default=None)
+
+#: The subject of the caller's verified token; None without authentication. The token
+#: itself stays in the API.
+current_principal: ContextVar[str | None] = ContextVar("principal", default=None)
 
 #: In ``time.monotonic()`` seconds: after it nobody waits for the answer; None for no
 #: deadline.

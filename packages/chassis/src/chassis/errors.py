@@ -1,14 +1,17 @@
 """Every error that a call to a service may raise.
 
-    ApplicationError +-- Refused the values cannot be processed | +-- ServiceError ...
-    the service refused them, with its own code +-- Unavailable a part is down or full:
-    try again later | +-- BrokerUnavailable no connection to the broker, nothing was
-    sent | +-- NoConsumer the queue does not exist: no service declared it | +--
-    QueueFull the broker refused the request | +-- TooManyInFlight this process has too
-    many pending calls | +-- OutcomeUnknown the connection broke after the request was
-    sent | +-- ServiceFailed the service failed on every delivery | +--
-    ServiceUnavailable the service could not reach a dependency +-- DeadlineExceeded no
-    answer in time; the work may have been done
+    ApplicationError
+    +-- Refused                 the values cannot be processed
+    |   +-- ServiceError        the service refused them, with its own code
+    +-- Unavailable             a part is down or full: try again later
+    |   +-- BrokerUnavailable   no connection to the broker, nothing was sent
+    |   +-- NoConsumer          the queue does not exist: no service declared it
+    |   +-- QueueFull           the broker refused the request
+    |   +-- TooManyInFlight     this process has too many pending calls
+    |   +-- OutcomeUnknown      the connection broke after the request was sent
+    |   +-- ServiceFailed       the service failed on every delivery
+    |   +-- ServiceUnavailable  the service could not reach a dependency
+    +-- DeadlineExceeded        no answer in time; the work may have been done
 
 Errors of vendors (kombu, py-amqp) are translated where these are raised.
 """

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from opentelemetry import trace
 
 from chassis.breakpoints import pass_over_breakpoints
-from chassis.context import current_request_id, current_task_id
+from chassis.context import current_principal, current_request_id, current_task_id
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
 
@@ -98,7 +98,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
 
 def add_context(record: logging.LogRecord) -> bool:
-    """A filter for handlers: adds the ids of request and task to the record.
+    """A filter for handlers: adds the ids of request, task and caller to the record.
 
     It omits ids that are not set, and ``extra=`` wins.
     """
@@ -107,6 +107,8 @@ def add_context(record: logging.LogRecord) -> bool:
         fields.setdefault("request_id", request_id)
     if task_id := current_task_id.get():
         fields.setdefault("task_id", task_id)
+    if principal := current_principal.get():
+        fields.setdefault("enduser.id", principal)
     fields.pop(_UNWANTED.get(record.name.partition(".")[0], ""), None)
     return True
 

@@ -8,6 +8,7 @@ from app.api.answers import processed
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
+from app.api.security import PROCESS, READ_RECORDS, PrincipalDep, requires
 from app.api.v1.parameters import TaskId
 from app.models.schemas import (
     AsyncDataRequest,
@@ -24,6 +25,7 @@ DataServiceDep = Annotated[DataService, Depends(service_for("data"))]
 
 @router.post(
     "/process",
+    dependencies=[requires(PROCESS)],
     response_model=TaskResult,
     responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
@@ -42,6 +44,7 @@ async def process_data(
 @router.post(
     "/process-async",
     status_code=202,
+    dependencies=[requires(PROCESS)],
     responses=accepted() | responses(413, 415, 422, 503),
 )
 async def process_data_async(
@@ -60,16 +63,18 @@ async def process_data_async(
 
 @router.get(
     "/process-async/{task_id}",
+    dependencies=[requires(READ_RECORDS)],
     response_model_exclude_unset=True,
     responses=responses(404, 422, 503),
 )
 async def get_task_status(
     task_id: TaskId,
     service: DataServiceDep,
+    principal: PrincipalDep,
     wait: Annotated[
         float,
         Query(ge=0, le=30, description="Seconds to wait for the end of the work."),
     ] = 0,
 ) -> TaskState:
     """The state of accepted work: `Processing`, `Success` or `Failure`."""
-    return await service.get_state(task_id, wait)
+    return await service.get_state(task_id, principal, wait)

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from app.api.dependencies import TURN, RecordServiceDep
 from app.api.errors import responses
 from app.api.openapi import headers
+from app.api.security import DELETE_RECORDS, READ_RECORDS, requires
 from app.api.v1.parameters import (
     EQUAL,
     IdQuery,
@@ -51,6 +52,7 @@ def records_as_json(rows: Iterable[StoredRecord]) -> Response:
 
 @router.get(
     "/records",
+    dependencies=[requires(READ_RECORDS)],
     response_model=list[Record],
     responses=headers(200, "Link") | responses(422, 503),
 )
@@ -72,7 +74,10 @@ async def get_records(
 
 
 @router.get(
-    "/records/{task_id}", response_model=Record, responses=responses(404, 422, 503)
+    "/records/{task_id}",
+    dependencies=[requires(READ_RECORDS)],
+    response_model=Record,
+    responses=responses(404, 422, 503),
 )
 async def get_record(task_id: TaskId, service: RecordServiceDep) -> object:
     """One record."""
@@ -80,7 +85,10 @@ async def get_record(task_id: TaskId, service: RecordServiceDep) -> object:
 
 
 @router.delete(
-    "/records/{task_id}", status_code=204, responses=responses(404, 422, 503)
+    "/records/{task_id}",
+    status_code=204,
+    dependencies=[requires(DELETE_RECORDS)],
+    responses=responses(404, 422, 503),
 )
 async def delete_record(task_id: TaskId, service: RecordServiceDep) -> None:
     """Delete one record. Its log rows stay."""
@@ -89,6 +97,7 @@ async def delete_record(task_id: TaskId, service: RecordServiceDep) -> None:
 
 @router.get(
     "/logs",
+    dependencies=[requires(READ_RECORDS)],
     response_model=list[Log],
     responses=headers(200, "Link") | responses(422, 503),
 )

@@ -7,7 +7,12 @@ from contextvars import copy_context
 from typing import Protocol
 
 from chassis import json_text
-from chassis.context import current_deadline, current_request_id, current_task_id
+from chassis.context import (
+    current_deadline,
+    current_principal,
+    current_request_id,
+    current_task_id,
+)
 from chassis.errors import (
     DeadlineExceeded,
     Refused,
@@ -71,6 +76,7 @@ class RequestHandler:
         began = time.perf_counter()
         request_id = current_request_id.set(request.request_id)
         task_id = current_task_id.set(request.task_id)
+        principal = current_principal.set(request.principal)
         deadline = current_deadline.set(request.deadline)
         try:
             try:
@@ -84,6 +90,7 @@ class RequestHandler:
             return outcome
         finally:
             current_deadline.reset(deadline)
+            current_principal.reset(principal)
             current_task_id.reset(task_id)
             current_request_id.reset(request_id)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from chassis import json_aside, json_text
-from chassis.context import current_deadline, current_request_id
+from chassis.context import current_deadline, current_principal, current_request_id
 from chassis.errors import BrokerUnavailable, DeadlineExceeded
 from chassis.queues import get_service_name
 from chassis.rpc import wire
@@ -40,6 +40,7 @@ class LogEvent:
     task_id: str
     correlation_id: str
     task_type: str | None = None
+    principal: str | None = field(default_factory=current_principal.get)
     created_at: datetime = field(
         default_factory=lambda: datetime.now(UTC), compare=False
     )
@@ -66,6 +67,8 @@ class _Arguments:
     def call(self, text: str, timeout: float, on_done: Callable[[Call], None]) -> Call:
         """``text`` is the payload's."""
         headers = {wire.REQUEST_ID: self.correlation_id, wire.TASK_ID: self.task_id}
+        if principal := current_principal.get():
+            headers[wire.PRINCIPAL] = principal
         # Clients choose request ids and may repeat them: the number keeps two calls
         # with the same id apart.
         call_id = f"{self.correlation_id}#{next(_sequence)}"

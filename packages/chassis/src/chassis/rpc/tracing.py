@@ -102,6 +102,7 @@ class _TracedCall:
                 "app.request_id": call.headers[wire.REQUEST_ID],
                 "app.task_id": call.headers[wire.TASK_ID],
                 "app.rpc.timeout": call.timeout,
+                **_enduser(call.headers.get(wire.PRINCIPAL)),
             },
         )
         self._context = trace.set_span_in_context(self._span)
@@ -180,12 +181,17 @@ class TracedHandler:
             "app.request_id": request.request_id,
             "app.task_id": request.task_id or "",
             "app.rpc.delivery": request.attempt,
+            **_enduser(request.principal),
         }
         if waited is not None:
             attributes["app.rpc.queue_time"] = waited
         return tracing.tracer.start_span(
             self._name, parent, SpanKind.CONSUMER, attributes
         )
+
+
+def _enduser(principal: str | None) -> dict[str, str]:
+    return {} if principal is None else {"enduser.id": principal}
 
 
 def _has_failed(outcome: wire.Outcome) -> bool:

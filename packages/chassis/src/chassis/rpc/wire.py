@@ -13,6 +13,8 @@ from chassis.rpc.connection import Delivery
 
 REQUEST_ID = "x-request-id"
 TASK_ID = "x-task-id"
+#: The subject of the caller's verified token.
+PRINCIPAL = "x-principal"
 #: Milliseconds that the caller had left when it sent the request.
 TIME_LEFT = "x-time-left"
 #: Unix time of sending in milliseconds, for metrics. Over Redis it is by Redis' clock
@@ -113,6 +115,12 @@ class Request:
         """The id of the record that receives the outcome, or None."""
         task_id = self.headers.get(TASK_ID)
         return None if task_id is None else str(task_id)
+
+    @property
+    def principal(self) -> str | None:
+        """Who asks for this; None without authentication."""
+        principal = self.headers.get(PRINCIPAL)
+        return None if principal is None else str(principal)
 
     @property
     def deadline(self) -> float | None:

@@ -8,6 +8,7 @@ from app.api.answers import processed
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
+from app.api.security import PROCESS, READ_RECORDS, PrincipalDep, requires
 from app.api.v1.parameters import TaskId
 from app.models.schemas import TaskResult, TaskState
 from app.models.specimen import AsyncSpecimenRequest, SpecimenRequest, SpecimenResult
@@ -20,6 +21,7 @@ SpecimenDep = Annotated[DataService, Depends(service_for("specimen"))]
 
 @router.post(
     "/process",
+    dependencies=[requires(PROCESS)],
     response_model=SpecimenResult,
     responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
@@ -32,6 +34,7 @@ async def process_specimen(request: SpecimenRequest, service: SpecimenDep) -> Re
 @router.post(
     "/process-async",
     status_code=202,
+    dependencies=[requires(PROCESS)],
     responses=accepted() | responses(413, 415, 422, 503),
 )
 async def process_specimen_async(
@@ -48,13 +51,15 @@ async def process_specimen_async(
 
 @router.get(
     "/process-async/{task_id}",
+    dependencies=[requires(READ_RECORDS)],
     response_model_exclude_unset=True,
     responses=responses(404, 422, 503),
 )
 async def get_specimen_state(
     task_id: TaskId,
+    principal: PrincipalDep,
     service: SpecimenDep,
     wait: Annotated[float, Query(ge=0, le=30, description="Seconds to wait.")] = 0,
 ) -> TaskState:
     """The state of accepted work: `Processing`, `Success` or `Failure`."""
-    return await service.get_state(task_id, wait)
+    return await service.get_state(task_id, principal, wait)
