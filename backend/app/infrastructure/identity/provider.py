@@ -1,8 +1,9 @@
 """The OpenID Connect provider: its endpoints, and the keys that sign its tokens.
 
 Keys are fetched at start, every hour, and for a token with an unknown key, but only
-once at a time and never twice within ``PAUSE``: no flood of tokens reaches the provider.
-While it does not answer, its last keys stay in use, up to AUTH_KEYS_MAX_AGE_HOURS.
+once at a time and never twice within ``PAUSE``: no flood of tokens reaches the
+provider. While it does not answer, its last keys stay in use, up to
+AUTH_KEYS_MAX_AGE_HOURS.
 """
 
 import asyncio
@@ -55,6 +56,7 @@ class Provider:
         self._fetched = self._asked = -float("inf")
         self._fetching: asyncio.Task[None] | None = None
         self.failure: str | None = "It has not answered yet."
+        #: Those it named last.
         self.endpoints: Endpoints | None = None
         #: Changes with the keys.
         self.generation = 0
@@ -100,11 +102,10 @@ class Provider:
 
     async def _fetch(self) -> None:
         try:
-            if self.endpoints is None:
+            if self.endpoints is None or self.failure:  # they may have moved
                 self.endpoints = await self._discover()
             keys = _signing_keys(await self._read(self.endpoints.keys))
         except (ApplicationError, ValueError, OSError) as error:
-            self.endpoints = None  # they may have moved
             self.failure = str(error)
             self._outage.lost(error.__cause__ or error)
         else:
