@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from app.api import security
 from app.api.errors import MEDIA_TYPE, code_of, phrase_of
+from app.api.sign_in import SignIn
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency
 from app.core.config import Settings
@@ -180,16 +181,21 @@ The gateway limits requests and connections per address.
 {settings.idempotency.ttl_seconds} seconds."""
 
 
-def install_schema(app: FastAPI) -> None:
-    """Complete the application's schema, once, on its first use."""
-    generate, auth = app.openapi, app.state.settings.auth
+def install_schema(app: FastAPI, sign_in: SignIn | None) -> None:
+    """Complete the application's schema, once, on its first use; the provider's
+    addresses may become known later."""
+    generate = app.openapi
+    prefix = app.state.settings.auth.scope_prefix if sign_in else None
 
     def complete() -> dict[str, Any]:
         known = app.openapi_schema is not None
         schema = generate()
         if not known:
-            security.complete(schema, auth)
+            security.complete(schema, prefix)
             _complete(schema)
+        if sign_in:
+            schemes = {security.Caller.scheme_name: sign_in.scheme()}
+            schema["components"]["securitySchemes"] = schemes
         return schema
 
     app.openapi = complete  # type: ignore[method-assign]

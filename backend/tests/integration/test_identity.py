@@ -17,7 +17,7 @@ from app.infrastructure.identity import provider as provider_module
 from app.infrastructure.identity import tokens
 from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
-from backend.tests.integration.provider import (
+from tests.integration.provider import (
     AUDIENCE,
     FakeProvider,
     SigningKey,
@@ -93,6 +93,14 @@ async def test_scopes_come_from_scope_scp_and_roles(
     found = Verifier(fake.issuer, roles_claim="realm_access.roles")
     principal = await found.verify(fake.token(**claims))
     assert principal.scopes == scopes
+    await found.provider.close()
+
+
+async def test_scopes_with_the_provider_s_prefix(fake: FakeProvider) -> None:
+    found = Verifier(fake.issuer, scope_prefix="kit/")
+    claims = fake.claims(scope="kit/data:process records:read other/admin kit/kit/a")
+    principal = await found.verify(fake.keys[0].sign(claims))
+    assert principal.scopes == {"data:process", "records:read", "other/admin", "kit/a"}
     await found.provider.close()
 
 
