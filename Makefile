@@ -9,7 +9,7 @@ SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -93,6 +93,9 @@ docs:  ## Write the documents that are generated from code
 
 lock:  ## Compile every requirements.txt with hashes (ARGS=--upgrade for newer versions)
 	@$(PYTHON) -m local lock $(ARGS)
+
+pin-images:  ## Pin the images of others by the digests of their tags (needs Docker, the internet)
+	@$(PYTHON) -m deploy.images
 
 audit:  ## Check pinned packages for known vulnerabilities (needs the internet)
 	@$(PYTHON) -m local audit
