@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from app.core.config import Settings, load_settings
 from app.core.database_settings import DatabaseSettings
-from app.core.passwords import ROLE
+from chassis.passwords import ROLE
 from chassis.environment import Group
 from chassis.settings import ServiceSettings
 
