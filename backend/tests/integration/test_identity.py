@@ -17,7 +17,7 @@ from app.infrastructure.identity import provider as provider_module
 from app.infrastructure.identity import tokens
 from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
-from backend.tests.integration.provider import (
+from tests.integration.provider import (
     AUDIENCE,
     FakeProvider,
     SigningKey,
@@ -230,7 +230,12 @@ async def test_a_new_key_is_fetched_once_and_an_old_one_forgotten(
     new = [fake.token(sub=f"user-{n}") for n in range(20)]
     assert "unknown key" in await known.refusal(new[0])  # too early to ask again
     monkeypatch.setattr(provider_module, "PAUSE", 0.0)
-    fake.answers[KEYS] = lambda: time.sleep(0.2) or keys_of(fake)
+
+    def slowly() -> bytes:
+        time.sleep(0.2)
+        return keys_of(fake)
+
+    fake.answers[KEYS] = slowly
     asked = len(fake.requests)
     found = await asyncio.gather(*map(known.verify, new))
     assert [each.subject for each in found] == [f"user-{n}" for n in range(20)]
