@@ -20,7 +20,12 @@ from local.issuer.tokens import LIFETIME, OPENID, USER, Tokens
 
 # A page of another origin may read these; it needs no permission to know the keys, and
 # a code or secret to get a token.
-SHARED = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])
+SHARED = Middleware(
+    CORSMiddleware,
+    allow_origins=["*"],
+    allow_methods=["GET", "POST"],
+    allow_headers=["*"],
+)
 
 # A site whose name an attacker has pointed to this machine is not served.
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
