@@ -28,12 +28,12 @@ class NoToken(Exception):
 
 def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
     """Print a token for the named user and scopes, and nothing else; 1 without one."""
-    user, scopes = [*arguments, "", ""][:2]
+    user, *scopes = arguments or [""]
     url = next((p.address for p in status.noted(path) if p.name == Issuer.name), None)
     try:
         if url is None:
             raise NoToken(NOT_RUNNING)
-        print(get_token(url, user or USERS[0], scopes.split()))
+        print(get_token(url, user or USERS[0], " ".join(scopes).split()))
     except NoToken as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,7 +20,12 @@ from local.issuer.tokens import LIFETIME, OPENID, USER, Tokens
 
 # A page of another origin may read these; it needs no permission to know the keys, and
 # a code or secret to get a token.
-SHARED = Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"])
+SHARED = Middleware(
+    CORSMiddleware,
+    allow_origins=["*"],
+    allow_methods=["GET", "POST"],
+    allow_headers=["*"],
+)
 
 # A site whose name an attacker has pointed to this machine is not served.
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
@@ -106,12 +111,9 @@ class Endpoints:
 
     def _scopes(self, given: dict[str, str]) -> list[str]:
         asked = list(dict.fromkeys(given.get("scope", "").split()))
-        if unknown := self._tokens.unknown(asked):
+        if not self._tokens.are_known(asked):
             known = ", ".join(self._tokens.scopes)
-            # A client may have sent anything, which the answer does not repeat.
-            raise Refused(
-                "invalid_scope", f"{len(unknown)} unknown; there are: {known}."
-            )
+            raise Refused("invalid_scope", f"No such scope; there are: {known}.")
         return asked or self._tokens.usual
 
     async def token(self, request: Request) -> Response:
@@ -162,7 +164,7 @@ class Endpoints:
             raise Refused("unauthorized_client", "This client has no secret.")
         if not self._clients.is_machine(client_id, secret):
             raise Refused("invalid_client", "The client or its secret is wrong.", 401)
-        scopes = [name for name in self._scopes(given) if name != OPENID]
+        scopes = [each for each in self._scopes(given) if each != OPENID]
         return self._answer(client_id, client_id, " ".join(scopes))
 
     def _answer(self, subject: str, client_id: str, scope: str) -> dict[str, Any]:

@@ -1,10 +1,15 @@
 """The pages of the issuer: a form to sign in, and a message."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from html import escape
 
 from starlette.responses import HTMLResponse
 
+# What the form repeats of the request. Anything else could tick a box unseen.
+REPEATED = (
+    *("response_type", "response_mode", "client_id", "redirect_uri", "scope"),
+    *("state", "nonce", "code_challenge", "code_challenge_method"),
+)
 DENY = "deny"
 USER_FIELD = "user"
 USERS = ("alice", "bob")
@@ -30,7 +35,7 @@ padding:.3rem .6rem}}fieldset{{margin:1rem 0}}</style></head>
 """
 _FORM = """<p>This is the issuer for development: it asks for no password.
 The token goes to <code>{back}</code>.</p>
-<form method="post">{hidden}
+<form method="post" action="/authorize">{hidden}
 <label>User <input type="text" name="{user_field}" value="{user}" list="users"
 maxlength="255" required autofocus autocomplete="off"></label>
 <datalist id="users">{users}</datalist>
@@ -47,8 +52,7 @@ def scope_field(scope: str) -> str:
 def ask(
     given: Mapping[str, str], scopes: Mapping[str, str], chosen: Collection[str]
 ) -> HTMLResponse:
-    """Who wants to sign in, and with which scopes? The answer repeats what was
-    `given`."""
+    """Ask who signs in, and with which scopes; those `chosen` are ticked."""
     user = escape(given.get("login_hint", USERS[0])[:255])
     boxes = (
         f'<label><input type="checkbox" name="{escape(scope_field(name))}" value="1"'
@@ -58,7 +62,7 @@ def ask(
     )
     content = _FORM.format(
         back=escape(given["redirect_uri"]),
-        hidden="".join(_hidden(given.items())),
+        hidden="".join(_hidden(given)),
         user_field=USER_FIELD,
         user=user,
         users="".join(f'<option value="{each}">' for each in USERS),
@@ -78,6 +82,7 @@ def _page(title: str, content: str, status: int) -> HTMLResponse:
     return HTMLResponse(page, status, HEADERS)
 
 
-def _hidden(given: Iterable[tuple[str, str]]) -> Iterable[str]:
-    for name, value in given:
-        yield f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+def _hidden(given: Mapping[str, str]) -> Iterator[str]:
+    for name in REPEATED:
+        if name in given:
+            yield f'<input type="hidden" name="{name}" value="{escape(given[name])}">'

@@ -31,9 +31,9 @@ class Tokens:
         """The scopes of a request that names none."""
         return [name for name in self.scopes if name != ADMIN]
 
-    def unknown(self, scopes: Iterable[str]) -> list[str]:
-        """Those that no token can have."""
-        return [name for name in scopes if name not in (*self.scopes, OPENID)]
+    def are_known(self, scopes: Iterable[str]) -> bool:
+        """Whether a token can have each of them."""
+        return {*self.scopes, OPENID}.issuperset(scopes)
 
     def access(self, subject: str, client_id: str, scope: str) -> str:
         """An access token (RFC 9068)."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from local.apps import BACKEND, answers, service_folders
+from local.ports import free_port
 from local.registry import registered
 from local.state import leftovers
 from local.tests.integration.conftest import launchers
@@ -98,8 +99,13 @@ def test_saved_settings_are_taken_over(systems: Systems) -> None:
     assert "ENVIRONMENT=production is ignored" in launcher.output.read_text()
     assert answers(page)
     launcher.wait_for("(reloads on save)")
-    systems.settings.write_text("DOCS_ENABLED=false\n")
+    # A provider of the user's; it need not answer to be asked for.
+    issuer = f"http://127.0.0.1:{free_port()}"
+    systems.settings.write_text(
+        f"DOCS_ENABLED=false\nAUTH_ISSUER={issuer}\nAUTH_AUDIENCE=kit\n"
+    )
     launcher.wait_for("(api runs the changed code)")
+    assert answers(f"{launcher.url()}/api/v1/metrics", 401)
     assert answers(page, 404)
 
 
