@@ -123,7 +123,7 @@ def enums(postgres: PostgreSQL) -> None:
     postgres.execute(f"SELECT 1 / (CASE {count} WHEN 0 THEN 1 ELSE 0 END)", "revisions")
 
 
-def change_much(project: Project) -> None:
+def change_much(project: Project, postgres: PostgreSQL) -> None:
     """Unnamed constraints, a label of an enum, a default, a removed column."""
     project.change("    plain: str | None = None\n", "")
     project.change("    loose: str | None = None", "    loose: str | None = UNIQUE")
@@ -131,6 +131,8 @@ def change_much(project: Project) -> None:
     project.change("    amount: int | None = None", "    amount: int | None = SEVEN")
     project.change("    red =", '    blue = ":it\'s 100% blue"\n    red =')
     project.revise('Change "much" \\d ' + "and tell it at length " * 6)
+    row = "INSERT INTO notes (title, colour) VALUES ('second', 'blue')"
+    postgres.execute(row, "revisions")
 
 
 def add_a_column_without_a_value(project: Project) -> None:
@@ -162,7 +164,7 @@ def test_tables_of_every_type_are_made_and_changed(
     text = project.revise("Every type", "upgrade head")
     assert "sqlmodel" not in text and "app." not in text
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
-    change_much(project)
+    change_much(project, postgres)
     add_a_column_without_a_value(project)
     project.alembic("downgrade base")
     enums(postgres)
@@ -188,7 +190,7 @@ def test_changes_of_tables_that_have_rows(
 ) -> None:
     project.revise("Every type", "upgrade head")
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
-    change_much(project)
+    change_much(project, postgres)
     add_a_column_without_a_value(project)
     project.change("    added: str\n", "    added: str = EMPTY\n")
     project.revise("With a value")
