@@ -25,6 +25,17 @@ def install_missing(say: Callable[[str], None]) -> None:
     install(missing_packages(), say)
 
 
+def install_for_tests(say: Callable[[str], None]) -> None:
+    """Install the servers that are missing, and Node.js for `tests/oidc`."""
+    install([*missing_packages(), *missing_node()], say)
+
+
+def missing_node() -> list[str]:
+    """The packages of Node.js that are not there."""
+    programs = {"node": "nodejs", "npm": "npm"}
+    return [package for name, package in programs.items() if not shutil.which(name)]
+
+
 def install(packages: list[str], say: Callable[[str], None]) -> None:
     """Install packages if apt and root's rights are there; never asks."""
     become_root = _become_root()
@@ -55,6 +66,8 @@ def _become_root() -> list[str] | None:
 def _apt(become_root: list[str], *arguments: str) -> str:
     """Run apt-get without questions; the end of its output when it failed."""
     command = [*become_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    # Another test may be installing something, too.
+    command += ["-o", "DPkg::Lock::Timeout=120"]
     result = subprocess.run(
         [*command, *arguments],
         stdin=subprocess.DEVNULL,

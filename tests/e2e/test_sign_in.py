@@ -12,10 +12,10 @@ from local.servers.nginx import find_binary
 from local.stack import Stack
 from local.state import State
 from tests.e2e.browser import Browser
-from tests.e2e.client import RECORDS, Api, assert_problem
+from tests.e2e.client import RECORDS, Api, assert_problem, wait_for
 from tests.e2e.conftest import HOST
 from tests.e2e.gateway import Gateway
-from tests.oidc.server import AUDIENCE, OidcProvider, start_oidc_provider
+from tests.oidc.server import AUDIENCE, OidcProvider, start_oidc_provider, with_key
 
 SCOPES = ["data:process", "records:read", "records:delete", "events:read"]
 SCOPES += ["metrics:read", "admin"]
@@ -102,3 +102,27 @@ def test_swagger_ui_signs_in(guarded: Guarded, browser: Browser) -> None:
     foreign = {url.partition("?")[0] for url in asked if not url.startswith("data:")}
     assert foreign == {f"{guarded.provider.issuer}/token"}
     assert not browser.errors
+
+
+@pytest.mark.chaos
+def test_an_outage_of_the_provider(guarded: Guarded) -> None:
+    def has_health(status: str) -> bool:
+        return bool(guarded.health()["status"] == status)
+
+    def is_unknown() -> bool:
+        stranger = with_key("unknown", old)
+        return bool(guarded.get(RECORDS, stranger).status_code == 503)
+
+    old = guarded.provider.token("records:read")
+    assert guarded.get(RECORDS, old).status_code == 200
+    guarded.provider.kill()
+    # The API asks for an unknown key, ten seconds after the last attempt or later.
+    wait_for(is_unknown, "the outage to be noticed")
+    wait_for(lambda: has_health("down"), "the outage in /health")
+    assert guarded.get(RECORDS, old).status_code == 200
+    guarded.provider.keys = ["two"]
+    guarded.provider.start()
+    wait_for(lambda: has_health("up"), "the end of the outage")
+    new = guarded.provider.token("records:read")
+    assert guarded.get(RECORDS, new).status_code == 200
+    assert_problem(guarded.get(RECORDS, old), 401, "invalid_token")

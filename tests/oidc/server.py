@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 INSTALLED = LOCAL / "oidc"
 LOCK = "package-lock.json"
 NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
-TIMEOUT = 120.0
+TIMEOUT = 90.0  # seconds
 
 AUDIENCE = "kit"
 SECRET = "a secret of the tests"
@@ -36,18 +36,13 @@ SECRET = "a secret of the tests"
 @cache
 def why_missing() -> str | None:
     """Install what is missing where that asks nothing; None when all is there."""
-    if not _has_node():
-        install.install(["nodejs", "npm"], print)
-    if not _has_node():
-        return "node or npm is missing and apt-get cannot install it"
     INSTALLED.mkdir(parents=True, exist_ok=True)
     with (LOCAL / "oidc.lock").open("a") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        install.install(install.missing_node(), print)
+        if install.missing_node():
+            return "node or npm is missing and apt-get cannot install it"
         return None if _is_installed() else _install()
-
-
-def _has_node() -> bool:
-    return all(map(shutil.which, ("node", "npm")))
 
 
 def _is_installed() -> bool:

@@ -10,6 +10,7 @@ import pytest
 from local import install
 
 APT = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+APT += ["-o", "DPkg::Lock::Timeout=120"]
 
 
 @pytest.fixture
@@ -42,6 +43,12 @@ def test_root_installs(machine: Callable[..., list[list[str]]]) -> None:
     install.install_missing(said.append)
     assert ran[-1] == [*APT, "install", "-y", "--no-install-recommends", "nginx"]
     assert said == ["installing nginx with apt-get ..."]
+
+
+def test_tests_need_node_too(machine: Callable[..., list[list[str]]]) -> None:
+    ran = machine(programs="apt-get node", uid=0)
+    install.install_for_tests(print)
+    assert ran[-1][-2:] == ["nginx", "npm"]
 
 
 def test_sudo_is_used_without_a_password(
