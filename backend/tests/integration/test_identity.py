@@ -287,6 +287,11 @@ async def test_keys_outlive_the_provider_for_some_hours(
         (DISCOVERY, b"[" * 100_000),
         (DISCOVERY, b'{"issuer": "https://other.example", "jwks_uri": "https://x"}'),
         (KEYS, 302),
+        (DISCOVERY, b'{"issuer": "ISSUER", "jwks_uri": "https://x:99999999"}'),
+        (
+            DISCOVERY,
+            b'{"issuer": "ISSUER", "jwks_uri": "https://\xc3\xa9..\xf0\x9f\x98\x80/"}',
+        ),
         (KEYS, b'{"keys": []}'),
         (KEYS, b'{"keys": {"a": 1}}'),
         (KEYS, b'{"keys": [{"kty": "oct", "kid": "one", "k": "c2VjcmV0"}]}'),
@@ -297,6 +302,8 @@ async def test_keys_outlive_the_provider_for_some_hours(
 async def test_a_provider_that_answers_nonsense(
     fake: FakeProvider, path: str, answer: Any, no_pause: None
 ) -> None:
+    if isinstance(answer, bytes):
+        answer = answer.replace(b"ISSUER", fake.issuer.encode())
     fake.answers[path] = answer
     found = Verifier(fake.issuer)
     with pytest.raises(ProviderUnavailable):
@@ -307,8 +314,11 @@ async def test_a_provider_that_answers_nonsense(
     await found.provider.close()
 
 
-async def test_a_provider_that_names_unsafe_keys(fake: FakeProvider) -> None:
-    named = {"issuer": fake.issuer, "jwks_uri": "http://keys.example/keys"}
+@pytest.mark.parametrize(
+    "url", ["http://keys.example/keys", "ftp://127.0.0.1/", "/keys", "https://", 7]
+)
+async def test_a_provider_that_names_unsafe_keys(fake: FakeProvider, url: Any) -> None:
+    named = {"issuer": fake.issuer, "jwks_uri": url}
     fake.answers[DISCOVERY] = json.dumps(named).encode()
     found = Verifier(fake.issuer)
     with pytest.raises(ProviderUnavailable):
