@@ -21,9 +21,6 @@ CLUSTER = (
 # By Redis' code, with redis-py's type of it. Errors of scripts have no type on Redis 6.
 ADVICE: dict[tuple[str, type[BaseException]], str] = {
     ("WRONGPASS", AuthenticationError): REFUSED,
-    ("NOAUTH", AuthenticationError): (
-        f"Redis asks for a password: put it into {NAMES}; `make secrets` does so in .env"
-    ),
     ("NOPERM", NoPermissionError): (
         "the user may not do this: give it all commands, keys and channels of its own "
         "(ACL SETUSER name ~* &* +@all -@admin -@dangerous +info), "
