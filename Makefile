@@ -46,7 +46,7 @@ logs-of:  ## Show the log lines of one request: make logs-of REQUEST_ID=...
 setup:  ## Install what `make run` needs into .venv, without starting it
 	@$(PYTHON) -m local setup
 
-secrets:  ## Write a .env with random passwords; never overwrites one
+secrets:  ## Write a .env with random passwords, or add what an existing one lacks
 	@$(PYTHON) -m local secrets
 
 clean:  ## Remove the local stack's data and logs
