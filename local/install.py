@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from local.servers import nginx, rabbitmq, redis
+from local.servers import nginx, privileges, rabbitmq, redis
 
 _FINDERS: dict[str, Callable[[], object]] = {
     "rabbitmq-server": rabbitmq.find_script,
@@ -15,14 +15,22 @@ _FINDERS: dict[str, Callable[[], object]] = {
 }
 
 
-def missing_packages() -> list[str]:
+# The wheels' servers have no TLS.
+_TLS_FINDERS: dict[str, Callable[[], object]] = {
+    "redis-server": redis.find_tls_binary,
+    "postgresql": privileges.find_tls_installation,
+}
+
+
+def missing_packages(*, with_tls: bool = False) -> list[str]:
     """Which of the machine's servers are not there."""
-    return [name for name, find in _FINDERS.items() if find() is None]
+    finders = _FINDERS | _TLS_FINDERS if with_tls else _FINDERS
+    return [name for name, find in finders.items() if find() is None]
 
 
-def install_missing(say: Callable[[str], None]) -> None:
+def install_missing(say: Callable[[str], None], *, with_tls: bool = False) -> None:
     """Install the servers that are missing."""
-    install(missing_packages(), say)
+    install(missing_packages(with_tls=with_tls), say)
 
 
 def install(packages: list[str], say: Callable[[str], None]) -> None:

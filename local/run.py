@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from local import debugging, install, status
+from local import certificates, debugging, install, status
 from local.apps import App
 from local.env_file import misspelled
 from local.process import Cancelled, ProcessFailed
@@ -23,7 +23,8 @@ from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop
 from local.state import LOCAL, AlreadyRunning, State
 from local.supervisor import GaveUp, Supervisor
 from local.terminal import Terminal
-from local.traces import PORT_FILE
+from local.tls import Tls
+from local.traces import URL_FILE
 
 ENVIRONMENT_FILE = "environment.json"  # what `migrate` needs while the stack runs
 
@@ -39,7 +40,7 @@ Ready in {seconds:.1f} s.
 
 Try it:
 
-  curl -s {url}{example}
+  curl -s {trust}{url}{example}
 
 Ctrl-C stops everything.
 """
@@ -53,14 +54,15 @@ def run(
     traces: bool = False,
     reload: bool = False,
     debug: bool = False,
+    tls: bool = False,
 ) -> int:
     """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure.
 
     With `traces` our processes send theirs to a receiver that `make traces` shows,
     with `reload` they start again when their code or settings change, with `debug`
-    each waits for a debugger.
+    each waits for a debugger, with `tls` all connections are encrypted and verified.
     """
-    state = State(path)
+    state = State(path, Tls() if tls else None)
     try:
         state.acquire()
     except AlreadyRunning as error:
@@ -124,7 +126,9 @@ class Launcher:
         for log in (self.state.path / "logs").glob("*.log"):
             log.replace(log.with_suffix(".log.previous"))
         say = self.terminal.say
-        install.install_missing(say)
+        install.install_missing(say, with_tls=self.state.tls is not None)
+        if self.state.tls:
+            certificates.ensure(self.state.tls.folder, say)
         servers = Servers.create(self.state, say)
         receiver = self._receiver() if self.traces else None
         self._servers = [*servers.own, *([receiver] if receiver else [])]
@@ -170,9 +174,10 @@ class Launcher:
     def _receiver(self) -> TraceReceiver:
         say = self.terminal.say
         http, grpc = announced("OTLP/HTTP", 4318, say), announced("OTLP", 4317, say)
-        (self.state.path / PORT_FILE).write_text(str(http))
+        receiver = TraceReceiver(self.state, grpc, http)
+        (self.state.path / URL_FILE).write_text(receiver.url)
         say("`make traces` in another terminal shows the last traces")
-        return TraceReceiver(self.state, grpc, http)
+        return receiver
 
     def _necessary(
         self, servers: Servers, receiver: TraceReceiver | None
@@ -245,6 +250,7 @@ class Launcher:
                 colours=self.terminal.is_colourful,
             ),
             url=stack.url,
+            trust=f"--cacert {tls.ca} " if (tls := self.state.tls) else "",
             example=WITH_DATA if "data" in registered() else "/health",
             logs=self.state.path / "logs",
         )

@@ -7,6 +7,7 @@ from local import ports
 from local.apps import answers
 from local.servers.base import Command, Server
 from local.state import LOCAL, State
+from local.tls import scheme
 
 
 class TraceReceiver(Server):
@@ -24,10 +25,18 @@ class TraceReceiver(Server):
         return "`make traces` shows the last ones"
 
     @property
+    def url(self) -> str:
+        """Where `make traces` finds the spans."""
+        return f"{scheme(self.state.tls)}://{ports.at(self.port)}/spans"
+
+    @property
     def environment(self) -> dict[str, str]:
         """Variables that make our processes export here; only traces are shown."""
+        tls = self.state.tls
+        place = ports.at(self.grpc_port)
         return {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{ports.at(self.grpc_port)}",
+            **({"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tls.ca)} if tls else {}),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"{scheme(tls)}://{place}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
@@ -36,7 +45,8 @@ class TraceReceiver(Server):
 
     def command(self) -> Command:
         argv = [sys.executable, "-m", "local.otlp", str(self.grpc_port), str(self.port)]
+        argv += [str(self.state.tls.folder)] if self.state.tls else []
         return Command(argv, LOCAL.parent, dict(os.environ))
 
     def ready(self) -> bool:
-        return answers(f"http://{ports.at(self.port)}/spans")
+        return answers(self.url, tls=self.state.tls)

@@ -18,6 +18,7 @@ from app.core.database_settings import DatabaseSettings
 from app.core.passwords import has_known_password, is_known
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
+from app.core.tls_settings import ApiTlsSettings
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
 
@@ -79,6 +80,7 @@ class Settings(ProcessSettings):
         description="Keep the traces that clients mark as sampled; if false, "
         "OTEL_TRACES_SAMPLER alone decides",
     )
+    tls: ApiTlsSettings = Field(default_factory=ApiTlsSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     cors: CorsSettings = Field(default_factory=CorsSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
