@@ -22,15 +22,19 @@ _TLS_FINDERS: dict[str, Callable[[], object]] = {
 }
 
 
-def missing_packages(*, with_tls: bool = False) -> list[str]:
+def missing_packages() -> list[str]:
     """Which of the machine's servers are not there."""
-    finders = _FINDERS | _TLS_FINDERS if with_tls else _FINDERS
-    return [name for name, find in finders.items() if find() is None]
+    return [name for name, find in _FINDERS.items() if find() is None]
 
 
-def install_missing(say: Callable[[str], None], *, with_tls: bool = False) -> None:
+def install_missing(say: Callable[[str], None]) -> None:
     """Install the servers that are missing."""
-    install(missing_packages(with_tls=with_tls), say)
+    install(missing_packages(), say)
+
+
+def install_for_tls(say: Callable[[str], None]) -> None:
+    """Install those that TLS needs on top."""
+    install([name for name, find in _TLS_FINDERS.items() if find() is None], say)
 
 
 def install(packages: list[str], say: Callable[[str], None]) -> None:

@@ -126,8 +126,9 @@ class Launcher:
         for log in (self.state.path / "logs").glob("*.log"):
             log.replace(log.with_suffix(".log.previous"))
         say = self.terminal.say
-        install.install_missing(say, with_tls=self.state.tls is not None)
+        install.install_missing(say)
         if self.state.tls:
+            install.install_for_tls(say)
             certificates.ensure(self.state.tls.folder, say)
         servers = Servers.create(self.state, say)
         receiver = self._receiver() if self.traces else None
@@ -175,7 +176,7 @@ class Launcher:
         say = self.terminal.say
         http, grpc = announced("OTLP/HTTP", 4318, say), announced("OTLP", 4317, say)
         receiver = TraceReceiver(self.state, grpc, http)
-        (self.state.path / URL_FILE).write_text(receiver.url)
+        receiver.note(self.state.path / URL_FILE)
         say("`make traces` in another terminal shows the last traces")
         return receiver
 

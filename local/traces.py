@@ -9,7 +9,9 @@ from local.state import LOCAL
 from local.terminal import is_colourful
 from local.tls import Tls, open_url
 
-URL_FILE = "traces-url"  # in the run's folder; where the receiver returns its spans
+# In the run's folder: where the receiver returns its spans, and, with TLS, the folder of
+# the certificates.
+URL_FILE = "traces-url"
 NOT_RUNNING = (
     "No trace receiver is running: start the stack with `make run ARGS=--traces`."
 )
@@ -20,8 +22,8 @@ def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
     """Print the last traces, ten by default; returns 1 if there are none."""
     count = int(arguments[0]) if arguments else DEFAULT_COUNT
     try:
-        url = (path / URL_FILE).read_text()
-        tls = Tls() if url.startswith("https") else None
+        url, *folder = (path / URL_FILE).read_text().splitlines()
+        tls = Tls(Path(folder[0])) if folder else None
         with open_url(url, 5, tls) as answer:
             spans = [Span.from_json(line) for line in answer.read().splitlines()]
     except OSError:

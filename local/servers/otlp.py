@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from local import ports
 from local.apps import answers
@@ -28,6 +29,11 @@ class TraceReceiver(Server):
     def url(self) -> str:
         """Where `make traces` finds the spans."""
         return f"{scheme(self.state.tls)}://{ports.at(self.port)}/spans"
+
+    def note(self, file: Path) -> None:
+        """Write down for `make traces` where it is."""
+        tls = self.state.tls
+        file.write_text("\n".join([self.url, *([str(tls.folder)] if tls else [])]))
 
     @property
     def environment(self) -> dict[str, str]:
