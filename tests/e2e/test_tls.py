@@ -113,7 +113,7 @@ def test_work_is_done_and_seen(
     encrypted.receiver.note(state.path / traces.URL_FILE)
 
     def seen() -> bool:
-        assert traces.show([], state.path) == 0
+        assert traces.show(["500"], state.path) == 0
         return "GET /health" in capsys.readouterr().out
 
     wait_for(seen, "a trace")
