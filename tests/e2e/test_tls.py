@@ -114,7 +114,7 @@ def test_work_is_done_and_seen(
 
     def seen() -> bool:
         assert traces.show(["500"], state.path) == 0
-        return "GET /health" in capsys.readouterr().out
+        return f"GET {records}" in capsys.readouterr().out
 
     wait_for(seen, "a trace")
 
