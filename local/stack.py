@@ -28,6 +28,7 @@ from local.servers.postgres import DATABASE, PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
 from local.servers.redis import KeysRedis, Redis
 from local.state import State
+from local.tls import Tls, scheme
 
 Say = Callable[[str], None]
 
@@ -99,10 +100,16 @@ class Servers:
             "CELERY_BROKER_URL": self.redis.url(0),
             "CELERY_RESULT_BACKEND": self.redis.url(0),
             "IDEMPOTENCY_REDIS_URL": self.redis_keys.url(0),
+            **_tls_environment(self.postgres.state.tls),
         }
         broker = self.rabbitmq
         if broker is None:
             return {**variables, "RPC_BROKER_URL": self.redis.url(1)}
+        if broker.tls:
+            variables |= {
+                "RABBITMQ_SSL": "true",
+                "RABBITMQ_SSL_CA_FILE": str(broker.tls.ca),
+            }
         return {
             **variables,
             "RABBITMQ_HOST": broker.hosts,
@@ -177,7 +184,8 @@ class Stack:
     @property
     def api_url(self) -> str:
         """Address of the first API process."""
-        return f"http://{ports.at(self.apis[0].port)}"
+        tls = self.apis[0].state.tls
+        return f"{scheme(tls)}://{ports.at(self.apis[0].port)}"
 
     @property
     def url(self) -> str:
@@ -206,6 +214,14 @@ class Stack:
         """Stop all in order, each in limited time."""
         for process in self.processes:
             process.stop()
+
+
+def _tls_environment(tls: Tls | None) -> dict[str, str]:
+    """What the API serves with."""
+    if tls is None:
+        return {}
+    certificate, key = map(str, tls.certificate("api"))
+    return {"API_SSL_CERT_FILE": certificate, "API_SSL_KEY_FILE": key}
 
 
 def _services(

@@ -15,6 +15,7 @@ from local.servers.base import Server
 from local.servers.broker import ExternalRabbitMQ
 from local.state import LOCAL, State, leftovers
 from local.terminal import GREEN, RED, coloured, is_colourful
+from local.tls import Tls, scheme
 
 PARTS_FILE = "parts.json"  # of the run's folder; there while all was up once
 UP = "up"
@@ -33,15 +34,22 @@ class Part(NamedTuple):
     address: str
     host: str = ""  # of somebody else's
     health: str = ""  # a URL that answers 200 when all is well
+    tls: str = ""  # the folder of its certificates
 
 
 def describe(server: Server) -> Part:
     """One of ours, while it runs."""
+    tls = server.state.tls
     health = ""
     if server.name.startswith("api"):
-        health = f"http://{at(server.port)}/health/ready"
+        health = f"{scheme(tls)}://{at(server.port)}/health/ready"
     return Part(
-        server.name, _version(server), server.port, server.address, health=health
+        server.name,
+        _version(server),
+        server.port,
+        server.address,
+        health=health,
+        tls=str(tls.folder) if tls else "",
     )
 
 
@@ -91,7 +99,8 @@ def state_of(part: Part, path: Path) -> str:
         return "stopped"
     if part.port and not accepts(part.port):
         return "not listening"
-    if part.health and not answers(part.health):
+    tls = Tls(Path(part.tls)) if part.tls else None
+    if part.health and not answers(part.health, tls=tls):
         return "not ready"
     return UP
 

@@ -4,6 +4,7 @@ import time
 
 from alembic import context
 from autogeneration import compare_default, complete
+from rights import grant, make_role
 from sqlalchemy import make_url, text
 from sqlmodel import SQLModel
 
@@ -12,7 +13,6 @@ from app.core.database import create_sync_engine, translate_errors
 from app.core.exceptions import DatabaseUnavailable
 from app.models import import_all
 from chassis.logs import configure_logging
-from rights import grant, make_role
 
 # The key of the advisory lock. It is the same for every migration of this database, so
 # replicas that start together wait for each other.

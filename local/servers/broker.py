@@ -8,6 +8,7 @@ import amqp
 from chassis.amqp_url import parse_hosts
 from local import ports
 from local.process import ProcessFailed
+from local.tls import Tls
 
 USER, PASSWORD = "guest", "welcome1"
 
@@ -23,11 +24,13 @@ class Broker:
     password: str
     vhost: str
     management_url: str
+    tls: Tls | None = None
 
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{self.endpoint}/{name}"
+        scheme = "amqps" if self.tls else "amqp"
+        return f"{scheme}://{self.user}:{self.password}@{self.endpoint}/{name}"
 
     @property
     def endpoint(self) -> str:
@@ -42,9 +45,15 @@ class Broker:
             userid=self.user,
             password=self.password,
             virtual_host=self.vhost if vhost is None else vhost,
+            ssl=self._tls_options(),
             connect_timeout=2,
             read_timeout=2,
         )
+
+    def _tls_options(self) -> dict[str, object] | bool:
+        if self.tls is None:
+            return False
+        return {"ca_certs": str(self.tls.ca), "server_hostname": self.host}
 
     @property
     def address(self) -> str:

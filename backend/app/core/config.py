@@ -17,6 +17,7 @@ from app.core.browser_settings import CorsSettings, check_proxies
 from app.core.database_settings import DatabaseSettings, MigrationSettings
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
+from app.core.tls_settings import ApiTlsSettings
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
 
@@ -78,6 +79,7 @@ class Settings(ProcessSettings):
         description="Keep the traces that clients mark as sampled; if false, "
         "OTEL_TRACES_SAMPLER alone decides",
     )
+    tls: ApiTlsSettings = Field(default_factory=ApiTlsSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     cors: CorsSettings = Field(default_factory=CorsSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)

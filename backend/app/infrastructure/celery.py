@@ -30,12 +30,12 @@ def create_celery(settings: CelerySettings) -> Celery:
     app = TidyCelery(
         __title__,
         broker=broker.kombu_url,
-        backend=results.kombu_url,
         task_cls=RetriedTask,
     )
+    app.backend_cls = results.kombu_url
     register_backend(app)
+    _use_broker(app, broker)
     app.conf.update(
-        broker_use_ssl=broker.tls,
         redis_backend_use_ssl=results.tls,
         result_backend_transport_options=_transport_options(settings, results),
         task_serializer="json",
@@ -89,8 +89,9 @@ def create_publisher(settings: CelerySettings) -> Celery:
     register_transport()
     broker = _place(settings.broker_url)
     app = TidyCelery(__title__, broker=broker.kombu_url, set_as_current=False)
+    _use_broker(app, broker)
+    app.backend_cls = "disabled"
     app.conf.update(
-        broker_use_ssl=broker.tls,
         task_queues=[Queue(name) for name in QUEUES],
         broker_transport_options={
             **_transport_options(settings, broker),
@@ -105,6 +106,15 @@ def create_publisher(settings: CelerySettings) -> Celery:
         },
     )
     return app
+
+
+def _use_broker(app: Celery, broker: RedisUrl) -> None:
+    """Celery prefers CELERY_BROKER_URL to `broker_url`, but not to these two. In the
+    same way `backend_cls` keeps it from CELERY_RESULT_BACKEND."""
+    url = broker.kombu_url
+    app.conf.update(
+        broker_read_url=url, broker_write_url=url, broker_use_ssl=broker.tls
+    )
 
 
 def _place(url: SecretStr) -> RedisUrl:
