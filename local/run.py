@@ -16,7 +16,6 @@ from local.process import Cancelled, ProcessFailed
 from local.registry import registered
 from local.reload import watch_code, watch_settings
 from local.servers.base import Server
-from local.servers.broker import ExternalRabbitMQ
 from local.servers.otlp import TraceReceiver
 from local.settings import from_file, ignored, merged
 from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop_all
@@ -235,7 +234,7 @@ class Launcher:
 
     def _summary(self, servers: Servers, stack: Stack) -> str:
         parts = [status.describe(server) for server in self._all()]
-        if isinstance(servers.rabbitmq, ExternalRabbitMQ):
+        if servers.rabbitmq and not isinstance(servers.rabbitmq, Server):
             parts.append(status.describe_external(servers.rabbitmq))
         status.note(self.state.path, parts)
         return READY.format(

@@ -94,7 +94,7 @@ class RabbitMQ(Broker, Server):
         self._has_fresh_figures = has_fresh_figures
         self.management_port = management_port
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
-        self.host = self.hosts = ports.LOOPBACK
+        self.host = ports.LOOPBACK
         self.management_url = f"http://{ports.at(management_port)}"
         self._mapper = Child("rabbitmq-epmd", state)
         self._mapper_port = ports.free_port()
