@@ -15,7 +15,6 @@ from local.env_file import misspelled
 from local.process import Cancelled, ProcessFailed
 from local.reload import watch_code, watch_settings
 from local.servers.base import Server
-from local.servers.broker import ExternalRabbitMQ
 from local.servers.issuer import Issuer, sites
 from local.servers.otlp import TraceReceiver
 from local.settings import from_file, ignored, merged
@@ -242,7 +241,7 @@ class Launcher:
 
     def _summary(self, servers: Servers, stack: Stack) -> str:
         parts = [status.describe(server) for server in self._all()]
-        if isinstance(servers.rabbitmq, ExternalRabbitMQ):
+        if servers.rabbitmq and not isinstance(servers.rabbitmq, Server):
             parts.append(status.describe_external(servers.rabbitmq))
         status.note(self.state.path, parts)
         return ready.summary(

@@ -12,7 +12,7 @@ import psutil
 from local.apps import answers
 from local.ports import accepts, at
 from local.servers.base import Server
-from local.servers.broker import ExternalRabbitMQ
+from local.servers.broker import Broker
 from local.state import LOCAL, State, leftovers
 from local.terminal import GREEN, RED, coloured, is_colourful
 from local.tls import Tls, scheme
@@ -53,13 +53,13 @@ def describe(server: Server) -> Part:
     )
 
 
-def describe_external(broker: ExternalRabbitMQ) -> Part:
-    """The broker that RABBITMQ_HOST names."""
+def describe_external(broker: Broker) -> Part:
+    """The broker that RPC_BROKER_URL or RABBITMQ_HOST names."""
     version = _version(broker)
     return Part("rabbitmq", version, broker.port, broker.address, host=broker.host)
 
 
-def _version(server: Server | ExternalRabbitMQ) -> str:
+def _version(server: Server | Broker) -> str:
     try:
         return server.version()
     except Exception:  # of whatever client: no version is worth the end of a stack

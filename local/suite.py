@@ -118,7 +118,7 @@ def unit(arguments: list[str]) -> int:
 
 def integration(arguments: list[str]) -> int:
     """Tests with servers."""
-    install_missing(print)
+    install_missing(print, for_tests=True)
     return _report(_tests("integration", arguments), at_once=not arguments)
 
 
@@ -169,7 +169,8 @@ def compose(arguments: list[str]) -> int:
 
 def everything(arguments: list[str]) -> int:
     """Checks, then tests; all run even when some fail."""
-    install_missing(print)  # once: the parts would stand in each other's way
+    # Once: the parts would stand in each other's way.
+    install_missing(print, for_tests=True)
     return _report(_in_order([*all_tests(arguments), *_checks()]))
 
 

@@ -19,6 +19,7 @@ from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.login import file_login
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
@@ -58,6 +59,11 @@ async def open_resources(
     tasks = TaskService(database, states, budget)
     keys = KeyStore(
         settings.idempotency_redis_url,
+        login=(
+            file_login(settings.idempotency, "redis_url")
+            if settings.idempotency.redis_url
+            else file_login(settings.celery, "result_backend")
+        ),
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
         key_prefix=settings.celery.key_prefix,

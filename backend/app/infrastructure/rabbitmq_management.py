@@ -40,6 +40,7 @@ class ManagementApi:
     def __init__(
         self, rabbitmq: RabbitMQSettings, rpc: RpcSettings | None = None
     ) -> None:
+        self._settings = rabbitmq, rpc
         self._server = rabbitmq_server(rabbitmq, rpc)
         self._bases = list(self._server.management_urls) if self._server else []
         where = " or ".join(self._bases)
@@ -59,6 +60,8 @@ class ManagementApi:
             try:
                 queues = self._read(self._server, base)
             except HTTPError as error:
+                if error.code == 401:  # the next request has the new password
+                    self._read_again()
                 self._outage.lost(error, _advice(self._server, error.code))
                 raise BrokerUnavailable(
                     f"The management API answered {error.code}."
@@ -73,6 +76,11 @@ class ManagementApi:
             failure, "it is at RABBITMQ_MANAGEMENT_URL; some brokers have none"
         )
         raise BrokerUnavailable("The management API does not answer.") from failure
+
+    def _read_again(self) -> None:
+        rabbitmq, rpc = self._settings
+        self._settings = rabbitmq.read_again(), rpc and rpc.read_again()
+        self._server = rabbitmq_server(*self._settings)
 
     def _read(self, server: RabbitMQServer, base: str) -> list[QueueFigures]:
         vhost, columns = quote(server.vhost, safe=""), ",".join(COLUMNS)
