@@ -16,6 +16,7 @@ from app.core.auth_settings import AuthSettings
 from app.core.browser_settings import CorsSettings, check_proxies
 from app.core.database_settings import DatabaseSettings
 from app.core.passwords import has_known_password, is_known
+from app.core.rate_limit_settings import RateLimitSettings
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
 from chassis.environment import Group, load
@@ -84,6 +85,7 @@ class Settings(ProcessSettings):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
+    rate_limits: RateLimitSettings = Field(default_factory=RateLimitSettings)
     queues: QueueNames = Field(default_factory=QueueNames)
 
     @cached_property

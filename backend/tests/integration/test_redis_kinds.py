@@ -21,6 +21,7 @@ from app.core.keys import Claim
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery
 from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_lists import TaskLists
 from app.infrastructure.task_publisher import TaskPublisher
@@ -91,6 +92,7 @@ class Clients:
         self.publisher = TaskPublisher(self.settings)
         self.states = TaskStates(self.settings)
         self.keys = KeyStore(url, lease=30, keep=60, key_prefix=key_prefix)
+        self.counts = RequestCounts(url, key_prefix)
         rpc = RpcSettings(broker_url=secret)
         self.producer = EventProducer.connect(RabbitMQSettings(), rpc)
 
@@ -100,6 +102,7 @@ class Clients:
         connection.close()
         await self.states.close()
         await self.keys.close()
+        await self.counts.close()
         self.celery.close()
         await asyncio.to_thread(self.producer.close)
 
@@ -140,6 +143,10 @@ class Clients:
 
     async def claim(self) -> None:
         assert isinstance(await self.keys.claim(uuid4().hex, "f"), Claim)
+
+    async def count_request(self) -> None:
+        if await self.counts.add(uuid4().hex, 60, 1) != 1:
+            raise ConnectionError
 
     async def call(self) -> None:
         found = await asyncio.to_thread(self.producer.client.wait_connected, 5)
@@ -190,6 +197,7 @@ async def test_every_client_reaches_it(
     assert await clients.take()
     await clients.store()
     await clients.claim()
+    await clients.count_request()
     await clients.call()
 
 
@@ -201,7 +209,7 @@ async def test_no_client_talks_to_an_unverified_server(
     ca = f"?ssl_ca_certs={certificate}" if host == "127.0.0.1" else ""
     clients = connect(f"rediss://{host}:{tls_port}/0{ca}")
     ours = (clients.publish, clients.claim, clients.states.check)
-    theirs = (clients.count, clients.store)
+    theirs = (clients.count, clients.store, clients.count_request)
     ends = await asyncio.gather(
         *(way() for way in (*ours, *theirs)), return_exceptions=True
     )
@@ -224,6 +232,7 @@ async def test_two_systems_share_a_database(
         await each.publish()
         await each.store()
         await each.claim()
+        await each.count_request()
     redis: Any = own_redis.connect()
     keys = [str(key, "ascii") for key in redis.keys()]
     # RPC over Redis has no prefix: it is for one machine.
@@ -252,6 +261,7 @@ async def test_after_a_failover_every_client_leaves_the_replica(
     async with Forwarder(own_redis).open() as name:
         clients = connect(f"redis://127.0.0.1:{name.port}/0")
         ways = (clients.publish, clients.send, clients.store, clients.claim)
+        ways += (clients.count_request,)
         for way in ways:
             await way()
         own_redis.connect().replicaof("127.0.0.1", str(redis_server.port))
@@ -272,7 +282,7 @@ async def test_sentinel_names_the_new_primary(
 ) -> None:
     query = f"?master_name={MASTER}&sentinel_password={MASTER}"
     clients = connect(f"sentinel://{LOGIN}@127.0.0.1:{sentinel.port}/0{query}")
-    ways = (clients.publish, clients.store, clients.claim)
+    ways = (clients.publish, clients.store, clients.claim, clients.count_request)
     for way in ways:
         await until(way)
     await asyncio.to_thread(own_redis.kill)
