@@ -30,11 +30,11 @@ LONGEST = "faulthandler_timeout=3600"  # for tests that tell a story of many ste
 # The parts that take about a minute or more, the longest first.
 LONG = (
     "tests root integration",
+    "tests backend integration",
     "tests root e2e",
     "tests chassis integration",
-    "tests backend integration",
-    "tests kit unit",
     "tests root unit",
+    "tests kit unit",
 )
 
 # What runs in production, for bandit.

@@ -30,6 +30,7 @@ from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
 from app.core.principal import Principal
 from app.core.rate_limits import RateLimits
+from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.instrumentation import instrument_api
 from app.resources import open_resources
 from chassis.calls import set_event_producer
@@ -105,7 +106,8 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.auth.issuer:
 
         async def verify(token: str) -> Principal:
-            return await app.state.resources.identity.verify(token)
+            verifier: TokenVerifier = app.state.resources.identity
+            return await verifier.verify(token)
 
         app.add_middleware(
             AuthenticationMiddleware, verify=verify, answer_error=errors.answer_error
