@@ -112,12 +112,12 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     rate_limits.STATE: {
         "description": "How many requests are left (`r`), and in how many seconds all "
-        'of them return (`t`): `"read";r=599;t=30`. The gateway\'s own answers lack it.',
+        'of them return (`t`): `"read";r=599;t=30`. The gateway\'s answers lack it.',
         "schema": _text,
     },
     rate_limits.POLICY: {
         "description": "The limit of requests (`q`) in so many seconds (`w`): "
-        '`"read";q=600;w=60`. The gateway\'s own answers lack it.',
+        '`"read";q=600;w=60`. The gateway\'s answers lack it.',
         "schema": _text,
     },
     idempotency.REPLAYED: {

@@ -260,8 +260,10 @@ async def test_after_a_failover_every_client_leaves_the_replica(
     """As behind a DNS name: open connections lead to the old primary."""
     async with Forwarder(own_redis).open() as name:
         clients = connect(f"redis://127.0.0.1:{name.port}/0")
-        ways = (clients.publish, clients.send, clients.store, clients.claim)
-        ways += (clients.count_request,)
+        ways = (
+            *(clients.publish, clients.send, clients.store, clients.claim),
+            clients.count_request,
+        )
         for way in ways:
             await way()
         own_redis.connect().replicaof("127.0.0.1", str(redis_server.port))

@@ -100,7 +100,7 @@ def test_answer_headers(name: str, code: str, headers: set[str]) -> None:
 @pytest.mark.parametrize("name", ["read", "write"])
 def test_the_headers_of_rate_limits(name: str) -> None:
     """Where a limit is set, and nowhere else."""
-    limits = RateLimitSettings(**{name: "7/hour"})
+    limits = RateLimitSettings.model_validate({name: "7/hour"})
     schema = create_echo_app(EchoSettings(rate_limits=limits)).openapi()
     validate(schema)
     assert "Each caller has 7 requests with" in schema["info"]["description"]
