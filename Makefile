@@ -9,7 +9,7 @@ SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -18,7 +18,7 @@ help:  ## Show this list
 
 ##@ Run on this machine
 
-run:  ## Start the whole stack; Ctrl-C stops it (ARGS="--traces --auth")
+run:  ## Start the whole stack; Ctrl-C stops it (ARGS="--traces --auth --tls")
 	@exec $(PYTHON) -m local run $(ARGS)
 
 dev:  ## The same, and reload code when a file is saved
@@ -46,8 +46,11 @@ logs-of:  ## Show the log lines of one request: make logs-of REQUEST_ID=...
 setup:  ## Install what `make run` needs into .venv, without starting it
 	@$(PYTHON) -m local setup
 
-secrets:  ## Write a .env with random passwords; never overwrites one
+secrets:  ## Write a .env with random passwords, or add what an existing one lacks
 	@$(PYTHON) -m local secrets
+
+certs:  ## Make a local authority and certificates in .local/tls; renews what ends soon
+	@$(PYTHON) -m local certs $(ARGS)
 
 clean:  ## Remove the local stack's data and logs
 	@$(PYTHON) -m local clean

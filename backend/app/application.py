@@ -18,6 +18,10 @@ from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.bugs import BugMiddleware
 from app.api.middleware.cors import CorsMiddleware
 from app.api.middleware.head import HeadMiddleware
+from app.api.middleware.rate_limits import (
+    RateLimitMiddleware,
+    RefusedTokenMiddleware,
+)
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.security_headers import SecurityHeadersMiddleware
 from app.api.sign_in import SignIn
@@ -26,6 +30,7 @@ from app.core.config import Settings
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
 from app.core.principal import Principal
+from app.core.rate_limits import RateLimits
 from app.infrastructure.identity.provider import Endpoints
 from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.instrumentation import instrument_api
@@ -104,6 +109,12 @@ def create_app(settings: Settings) -> FastAPI:
         max_json_values=settings.max_json_values,
         budget=app.state.budget,
     )
+
+    def rate_limits() -> RateLimits:
+        return app.state.resources.rate_limits  # type: ignore[no-any-return]
+
+    if settings.rate_limits.policies:
+        app.add_middleware(RateLimitMiddleware, limits=rate_limits)
     if settings.auth.issuer:
 
         async def verify(token: str) -> Principal:
@@ -113,6 +124,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             AuthenticationMiddleware, verify=verify, answer_error=errors.answer_error
         )
+        if settings.rate_limits.policies:
+            app.add_middleware(RefusedTokenMiddleware, limits=rate_limits)
     app.add_middleware(BugMiddleware)
     if settings.cors.origins:
         app.add_middleware(CorsMiddleware, settings=settings.cors)

@@ -39,10 +39,15 @@ def why_missing() -> str | None:
     INSTALLED.mkdir(parents=True, exist_ok=True)
     with (LOCAL / "oidc.lock").open("a") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        install.install(install.missing_node(), print)
-        if install.missing_node():
+        install.install(_missing_packages(), print)
+        if _missing_packages():
             return "node or npm is missing and apt-get cannot install it"
         return None if _is_installed() else _install()
+
+
+def _missing_packages() -> list[str]:
+    needed = ("nodejs", "npm")
+    return [each for each in needed if each in install.missing_packages(for_tests=True)]
 
 
 def _is_installed() -> bool:
