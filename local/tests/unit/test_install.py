@@ -12,6 +12,7 @@ from local import install
 
 APT = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
 POLICY = "/usr/sbin/policy-rc.d"
+APT += ["-o", "DPkg::Lock::Timeout=120"]
 
 
 @pytest.fixture
