@@ -14,15 +14,8 @@ from local.apps import answers
 from local.registry import registered
 from local.servers.rabbitmq import RabbitMQ
 from local.state import leftovers
-from local.tests.integration.launcher import Launcher
+from local.tests.integration.launcher import POOR_MACHINE, Launcher
 from local.tests.troubleshooting import explanation
-
-# It also starts in a fraction of the time.
-POOR_MACHINE = (
-    "from local import install, stack\n"
-    "install.install_missing = lambda say: None\n"
-    "stack.find_script = stack.find_nginx = lambda: None\n"
-)
 
 
 @pytest.mark.timeout(300)
