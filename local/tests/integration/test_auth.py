@@ -17,6 +17,7 @@ from local import tokens
 from local.apps import ROOT, answers
 from local.registry import registered
 from local.tests.integration.launcher import POOR_MACHINE, Launcher
+from local.tests.troubleshooting import explanation
 
 RECORDS = "/api/v1/database/records"
 
@@ -50,6 +51,7 @@ def test_tokens_of_a_running_stack(
         assert not said.err
         return said.out.removesuffix("\n")
 
+    assert "ARGS=--auth" in explanation(tokens.NOT_RUNNING)
     assert tokens.show([], launcher.folder) == 1
     assert capsys.readouterr() == ("", f"{tokens.NOT_RUNNING}\n")
     launcher.start(POOR_MACHINE)
@@ -99,7 +101,8 @@ def test_two_providers_are_one_too_many(launcher: Launcher) -> None:
     launcher.start()
     assert launcher.process.wait(60) == 1
     said = launcher.output.read_text()
-    assert issuer in said and "--auth" in said and "starting" not in said
+    assert issuer in said and "starting" not in said
+    assert "remove `AUTH_ISSUER`" in explanation(said)
     assert not launcher.folder.exists()
 
 
