@@ -9,7 +9,7 @@ SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -18,7 +18,7 @@ help:  ## Show this list
 
 ##@ Run on this machine
 
-run:  ## Start the whole stack on this machine; Ctrl-C stops it (ARGS=--traces)
+run:  ## Start the whole stack; Ctrl-C stops it (ARGS="--traces --auth")
 	@exec $(PYTHON) -m local run $(ARGS)
 
 dev:  ## The same, and reload code when a file is saved
@@ -26,6 +26,10 @@ dev:  ## The same, and reload code when a file is saved
 
 traces:  ## Show the last traces of `make run ARGS=--traces` (ARGS=20 for more)
 	@$(PYTHON) -m local traces $(ARGS)
+
+# The shell sets USER too: only what stands behind `make token` counts.
+token:  ## Print a token of `make run ARGS=--auth`: make token USER=bob SCOPES=records:read
+	@$(PYTHON) -m local token "$(if $(filter command,$(origin USER)),$(USER))" "$(SCOPES)"
 
 debug:  ## Start the whole stack; each process listens for a debugger
 	@exec $(PYTHON) -m local debug $(ARGS)
@@ -93,6 +97,9 @@ docs:  ## Write the documents that are generated from code
 
 lock:  ## Compile every requirements.txt with hashes (ARGS=--upgrade for newer versions)
 	@$(PYTHON) -m local lock $(ARGS)
+
+pin-images:  ## Pin the images of others by the digests of their tags (needs Docker, the internet)
+	@$(PYTHON) -m deploy.images
 
 audit:  ## Check pinned packages for known vulnerabilities (needs the internet)
 	@$(PYTHON) -m local audit

@@ -9,7 +9,7 @@ from functools import partial
 
 from local import logs_local, logs_of
 from local import run as launcher
-from local import secrets, status, suite, traces
+from local import secrets, status, suite, tokens, traces
 from local.apps import ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
@@ -30,6 +30,12 @@ def run(command: str, arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _launch(arguments: list[str], **how: bool) -> int:
+    return launcher.run(
+        traces="--traces" in arguments, auth="--auth" in arguments, **how
+    )
 
 
 def _format(_: list[str]) -> int:
@@ -109,10 +115,11 @@ def _kit(command: str, arguments: list[str]) -> int:
 KIT = [command for command in COMMANDS if command.startswith(("new-", "remove-"))]
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "run": lambda arguments: launcher.run(traces="--traces" in arguments),
-    "dev": lambda arguments: launcher.run(traces="--traces" in arguments, reload=True),
-    "debug": lambda arguments: launcher.run(traces="--traces" in arguments, debug=True),
+    "run": _launch,
+    "dev": partial(_launch, reload=True),
+    "debug": partial(_launch, debug=True),
     "traces": traces.show,
+    "token": tokens.show,
     "status": status.show,
     "logs-local": logs_local.follow,
     "logs-of": logs_of.show,

@@ -16,6 +16,7 @@ TESTS = {
         "tests/unit/kubernetes",
         "tests/unit/test_compose_files.py",
         "tests/unit/test_gateway_script.py",
+        "tests/unit/test_images.py",
         "tests/unit/test_reload.py",
     ),
     "kit": (

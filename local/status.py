@@ -70,6 +70,16 @@ def forget(path: Path) -> None:
     (path / PARTS_FILE).unlink(missing_ok=True)
 
 
+def noted(path: Path) -> list[Part]:
+    """What should be up; nothing while the stack starts, stops or does not run."""
+    if not State(path).is_held:
+        return []
+    try:
+        return [Part(*fields) for fields in json.loads((path / PARTS_FILE).read_text())]
+    except (FileNotFoundError, ValueError):  # half written
+        return []
+
+
 def state_of(part: Part, path: Path) -> str:
     """`up`, or what is wrong with it."""
     if part.host:
@@ -114,12 +124,10 @@ def show(_: list[str], path: Path = LOCAL / "run") -> int:
     if not State(path).is_held:
         print(NOT_RUNNING, file=sys.stderr)
         return 1
-    try:
-        noted = json.loads((path / PARTS_FILE).read_text())
-    except (FileNotFoundError, ValueError):  # half written
+    parts = noted(path)
+    if not parts:
         print(STARTING, file=sys.stderr)
         return 1
-    parts = [Part(*fields) for fields in noted]
     states = [state_of(part, path) for part in parts]
     print(table(zip(parts, states), colours=is_colourful(sys.stdout)))
     up = states.count(UP)

@@ -25,6 +25,7 @@ from app.core.config import Settings
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
 from app.core.principal import Principal
+from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.instrumentation import instrument_api
 from app.resources import open_resources
 from chassis.calls import set_event_producer
@@ -94,7 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.auth.issuer:
 
         async def verify(token: str) -> Principal:
-            return await app.state.resources.identity.verify(token)
+            verifier: TokenVerifier = app.state.resources.identity
+            return await verifier.verify(token)
 
         app.add_middleware(
             AuthenticationMiddleware, verify=verify, answer_error=errors.answer_error

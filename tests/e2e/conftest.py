@@ -19,6 +19,7 @@ from local.state import State
 from tests.e2e.browser import Browser, find_chromium
 from tests.e2e.client import Api
 from tests.e2e.gateway import Gateway, NewGateway
+from tests.e2e.guarded import Guarded
 
 # Not a name of this machine: for "localhost", Swagger UI leaves out its request to the
 # internet.
@@ -52,6 +53,39 @@ def url(launched: Stack | None) -> str:
 def api(url: str) -> Iterator[Api]:
     """A client of the gateway."""
     client = Api(url)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def guarded(state: State, stack: Stack) -> Iterator[Guarded]:
+    """The API with authentication on, and its issuer; see `guarded.py`."""
+    with Guarded(state, stack).running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def alice(guarded: Guarded) -> Api:
+    """A user with all scopes but admin."""
+    return guarded.client("alice")
+
+
+@pytest.fixture(scope="session")
+def bob(guarded: Guarded) -> Api:
+    """Another one."""
+    return guarded.client("bob")
+
+
+@pytest.fixture(scope="session")
+def admin(guarded: Guarded) -> Api:
+    """A user with the scope admin alone."""
+    return guarded.client("root", "admin")
+
+
+@pytest.fixture
+def nobody(guarded: Guarded) -> Iterator[Api]:
+    """A client without a token."""
+    client = Api(guarded.url)
     yield client
     client.close()
 

@@ -132,6 +132,9 @@ class AuthSettings(Group):
         """A token for another API of the same provider must not open this one."""
         if self.issuer and not self.audiences:
             raise ValueError("AUTH_AUDIENCE: name the audience of this API's tokens")
+        given = (self.audience, self.client_id, self.roles_claim)
+        if not self.issuer and any(given):
+            raise ValueError("AUTH_ISSUER: it is missing, and the API would be open")
         if self.issuer and self.disabled:
             raise ValueError("AUTH_DISABLED: remove it, or remove AUTH_ISSUER")
         return self

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from app.core.database_url import DatabaseUrl
-from app.core.passwords import ROLE
+from chassis.passwords import ROLE
 from chassis.environment import Group
 
 

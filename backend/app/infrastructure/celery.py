@@ -63,6 +63,8 @@ def create_celery(settings: CelerySettings) -> Celery:
             settings.worker_pool == "prefork"
         ),
         worker_hijack_root_logger=False,
+        # Whoever can write to Redis could otherwise stop workers and read their tasks.
+        worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # Otherwise a Redis that is full, or a replica, would end the worker.

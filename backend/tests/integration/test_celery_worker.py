@@ -74,6 +74,18 @@ def statuses(engine: Engine, task_ids: list[str]) -> set[str]:
         return set(session.exec(query))
 
 
+def test_a_worker_takes_no_commands_and_sends_no_events(
+    start: Start, accept: Callable[..., str], redis: Any, log: Path
+) -> None:
+    accept()
+    start("threads")
+    wait_until(lambda: "Task ended" in log.read_text(), 30)
+    # Celery's commands come by a subscription, and its events leave by another key.
+    assert redis.pubsub_numpat() == 0
+    assert redis.pubsub_channels() == []
+    assert not redis.keys("*celeryev*") + redis.keys("*pidbox*")
+
+
 @EACH_POOL
 def test_accepted_work_ends_and_logs_one_line_each(
     pool: str,

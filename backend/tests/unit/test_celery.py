@@ -14,3 +14,9 @@ def test_prefetching_is_configurable(
         monkeypatch.setenv(f"CELERY_WORKER_PREFETCH_{name}", value)
     celery = create_celery(CelerySettings())
     assert celery.conf.worker_prefetch_multiplier == prefetch
+
+
+def test_nobody_commands_a_worker_through_redis() -> None:
+    celery = create_celery(CelerySettings())
+    assert celery.conf.worker_enable_remote_control is False
+    assert celery.conf.worker_send_task_events is False

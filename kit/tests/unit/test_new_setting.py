@@ -79,7 +79,11 @@ def test_a_group_is_added_renamed_and_removed(project: Path, say: Say) -> None:
     example = project / ".env.example"
     untouched = config.read_text(), example.read_text()
     group.write_text(GIFTS)
-    edit(config, "from app.core.passwords", f"{IMPORT}\nfrom app.core.passwords")
+    edit(
+        config,
+        "from app.core.redis_settings",
+        f"{IMPORT}\nfrom app.core.redis_settings",
+    )
     edit(config, "    queues: QueueNames", f"    {FIELD}\n    queues: QueueNames")
     where = f"declared in {GROUP} (GiftSettings)"
     said = say()

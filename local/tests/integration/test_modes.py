@@ -18,6 +18,7 @@ import pytest
 
 from local import ports, status
 from local.apps import BACKEND, answers, service_folders
+from local.ports import free_port
 from local.registry import registered
 from local.stack import Servers
 from local.state import State, leftovers
@@ -118,8 +119,13 @@ def test_saved_settings_are_taken_over(systems: Systems) -> None:
     assert "ENVIRONMENT=production is ignored" in launcher.output.read_text()
     assert answers(page)
     launcher.wait_for("(reloads on save)")
-    systems.settings.write_text("DOCS_ENABLED=false\n")
+    # A provider of the user's; it need not answer to be asked for.
+    issuer = f"http://127.0.0.1:{free_port()}"
+    systems.settings.write_text(
+        f"DOCS_ENABLED=false\nAUTH_ISSUER={issuer}\nAUTH_AUDIENCE=kit\n"
+    )
     launcher.wait_for("(api runs the changed code)")
+    assert answers(f"{launcher.url()}/api/v1/metrics", 401)
     assert answers(page, 404)
 
 

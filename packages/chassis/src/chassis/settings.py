@@ -1,5 +1,6 @@
 """The settings that every process has."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,6 +17,7 @@ from chassis.amqp_url import (
     parse_url,
 )
 from chassis.environment import Group
+from chassis.passwords import is_known_secret
 from chassis.rabbitmq import check_management_url
 
 BROKERS = (*SCHEMES, *(f"{scheme}://" for scheme in redis_url.SCHEMES))
@@ -152,6 +154,32 @@ class ProcessSettings(Group):
 
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
     rpc: RpcSettings = Field(default_factory=RpcSettings)
+
+    @model_validator(mode="after")
+    def refuse_development_values_in_production(self) -> Self:
+        """A password printed in a README must not reach production."""
+        if self.environment == "production":
+            faults = list(self.development_values())
+            if faults:
+                raise ValueError("\n".join(faults))
+        return self
+
+    def development_values(self) -> Iterator[str]:
+        """A sentence for each value that production refuses; subclasses add theirs."""
+        groups: list[Group] = [self]
+        for name in type(self).model_fields:
+            if isinstance(group := getattr(self, name), Group):
+                groups.append(group)
+        for group in groups:
+            for name in group.secrets():
+                if group is self.rabbitmq and self.rpc.broker_url:
+                    continue  # the URL replaces it
+                value = getattr(group, name)
+                if value is not None and is_known_secret(value):
+                    yield (
+                        f"{group.variable(name)}: set your own password; `make "
+                        "secrets` adds random ones to .env"
+                    )
 
 
 class ServiceSettings(ProcessSettings):
