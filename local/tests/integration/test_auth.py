@@ -15,7 +15,7 @@ import pytest
 from local import tokens
 from local.apps import ROOT, answers
 from local.registry import registered
-from local.tests.integration.launcher import Launcher
+from local.tests.integration.launcher import POOR_MACHINE, Launcher
 
 RECORDS = "/api/v1/database/records"
 
@@ -51,7 +51,7 @@ def test_tokens_of_a_running_stack(
 
     assert tokens.show([], launcher.folder) == 1
     assert capsys.readouterr() == ("", f"{tokens.NOT_RUNNING}\n")
-    launcher.start()
+    launcher.start(POOR_MACHINE)  # without the seconds that RabbitMQ takes
     try:
         url = launcher.url()
         records = url + RECORDS
