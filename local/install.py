@@ -15,10 +15,10 @@ FINDERS: dict[str, Callable[[], object]] = {
 }
 # Servers as others run them: PostgreSQL with TLS, a pooler, an identity provider.
 FINDERS_FOR_TESTS: dict[str, Callable[[], object]] = {
-    "nodejs": lambda: shutil.which("node"),
-    "npm": lambda: shutil.which("npm"),
     "pgbouncer": lambda: shutil.which("pgbouncer", path=_PATH),
     "postgresql": lambda: next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None),
+    "nodejs": lambda: shutil.which("node"),
+    "npm": lambda: shutil.which("npm"),
 }
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 
@@ -87,6 +87,8 @@ def _apt(become_root: list[str], *arguments: str) -> str:
     """Run apt-get without questions; the end of its output when it failed."""
     command = [*become_root, "sh", "-c", _WITHOUT_SERVICES, "sh"]
     command += ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    # Another test may be installing something, too.
+    command += ["-o", "DPkg::Lock::Timeout=120"]
     result = subprocess.run(
         [*command, *arguments],
         stdin=subprocess.DEVNULL,

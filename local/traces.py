@@ -9,7 +9,7 @@ from local.state import LOCAL
 from local.terminal import is_colourful
 from local.tls import Tls, open_url
 
-# In the run's folder: where the receiver returns its spans, and, with TLS, the folder of
+# In the run's folder: where the receiver returns spans, and, with TLS, the folder of
 # the certificates.
 URL_FILE = "traces-url"
 NOT_RUNNING = (

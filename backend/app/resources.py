@@ -59,19 +59,20 @@ async def open_resources(
     publisher = TaskPublisher(settings.celery)
     states = TaskStates(settings.celery)
     tasks = TaskService(database, states, budget)
+    login = (
+        file_login(settings.idempotency, "redis_url")
+        if settings.idempotency.redis_url
+        else file_login(settings.celery, "result_backend")
+    )
     keys = KeyStore(
         settings.idempotency_redis_url,
-        login=(
-            file_login(settings.idempotency, "redis_url")
-            if settings.idempotency.redis_url
-            else file_login(settings.celery, "result_backend")
-        ),
+        login=login,
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
         key_prefix=settings.celery.key_prefix,
     )
     counts = (
-        RequestCounts(settings.idempotency_redis_url, settings.celery.key_prefix)
+        RequestCounts(settings.idempotency_redis_url, settings.celery.key_prefix, login)
         if settings.rate_limits.policies
         else None
     )

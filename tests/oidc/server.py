@@ -30,6 +30,7 @@ NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retr
 TIMEOUT = 90.0  # seconds
 
 AUDIENCE = "kit"
+NODE = {"nodejs", "npm"}
 SECRET = "a secret of the tests"
 
 
@@ -39,15 +40,10 @@ def why_missing() -> str | None:
     INSTALLED.mkdir(parents=True, exist_ok=True)
     with (LOCAL / "oidc.lock").open("a") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        install.install(_missing_packages(), print)
-        if _missing_packages():
+        install.install_missing(print, for_tests=True)
+        if NODE & {*install.missing_packages(for_tests=True)}:
             return "node or npm is missing and apt-get cannot install it"
         return None if _is_installed() else _install()
-
-
-def _missing_packages() -> list[str]:
-    needed = ("nodejs", "npm")
-    return [each for each in needed if each in install.missing_packages(for_tests=True)]
 
 
 def _is_installed() -> bool:

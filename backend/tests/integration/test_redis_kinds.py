@@ -95,7 +95,7 @@ class Clients:
         self.states = TaskStates(self.settings)
         login = file_login(self.settings, "result_backend")
         self.keys = KeyStore(url, lease=30, keep=60, key_prefix=key_prefix, login=login)
-        self.counts = RequestCounts(url, key_prefix)
+        self.counts = RequestCounts(url, key_prefix, login)
         rpc = RpcSettings(broker_url=secret, key_prefix=key_prefix)
         self.producer = EventProducer.connect(RabbitMQSettings(), rpc)
 
