@@ -5,6 +5,7 @@ Celery worker and Alembic have no event loop and use the sync engine (psycopg2).
 """
 
 import logging
+import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -48,6 +49,10 @@ REFUSED_STATES = ("28", "3D")
 # psycopg2 gives no SQLSTATE for these errors, so compare their text.
 REFUSED_TEXTS = ("authentication failed", 'database "', 'role "')
 ADVICE = "check the user, password and database in DATABASE_URL"
+CERTIFICATE_ADVICE = (
+    "the server's certificate is not trusted ({reason}): check the host's name and "
+    "sslrootcert in DATABASE_URL"
+)
 
 # A pooler that gives each transaction another connection.
 POOLER_STATES = ("26000", "42P05")
@@ -215,6 +220,16 @@ def _sqlstate(error: BaseException | None) -> str:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
+def _distrust(error: BaseException) -> str | None:
+    """Why the server's certificate is not trusted; None if that is not the error."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    texts = [line for line in str(error).splitlines() if "certificate" in line]
+    if texts and isinstance(error, psycopg2.OperationalError):
+        return texts[0].rpartition(": ")[2]
+    return None
+
+
 def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
     """The error to raise; logs the loss of PostgreSQL once per outage."""
     # SQLAlchemy's own text quotes the statement and its values.
@@ -225,6 +240,8 @@ def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
         for words in REFUSED_TEXTS
     ):
         advice = ADVICE
+    elif reason := _distrust(cause):
+        advice = CERTIFICATE_ADVICE.format(reason=reason)
     elif state in POOLER_STATES or POOLER_TEXT in str(cause):
         advice = POOLER_ADVICE
     elif state in READ_ONLY_STATES:
