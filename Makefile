@@ -4,12 +4,13 @@ PYTHON ?= python3
 ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
+ENCRYPTED = $(COMPOSE) -f docker-compose.yml -f docker-compose.tls.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 # Python would not find `local`, would find other modules, or would fail at a warning.
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -156,6 +157,9 @@ merge-revisions:  ## Merge the newest migrations of two branches (M="join the up
 
 up: .docker  ## Start the containers in order of their dependencies (ARGS=--build after changes)
 	@$(COMPOSE) up -d $(ARGS)
+
+up-tls: .docker certs  ## Start the containers with TLS on every connection
+	@$(ENCRYPTED) up -d $(ARGS)
 
 down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
 	@$(COMPOSE) down $(ARGS)

@@ -176,7 +176,9 @@ class Nginx(Server):
         # Root's workers would run as `nobody`, who may not enter a private folder.
         user = "user root;" if os.geteuid() == 0 else ""
         trusted = trusted_proxies(variables.get("NGINX_TRUSTED_PROXIES", ""))
-        main = _MAIN.format(user=user, trusted=trusted, tls=TLS_DIRECTIVES if tls else "")
+        main = _MAIN.format(
+            user=user, trusted=trusted, tls=TLS_DIRECTIVES if tls else ""
+        )
         (self.folder / "nginx.conf").write_text(main)
 
     def reload(self) -> None:

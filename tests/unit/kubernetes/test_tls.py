@@ -103,22 +103,31 @@ def test_the_collector_gets_tls_for_each_of_its_ports() -> None:
         assert set(protocols) == set(more["receivers"]["otlp"]["protocols"])
 
 
+def planned(cluster: Cluster, *arguments: str) -> dict[str, Object]:
+    """The objects that the script would apply, by kind and name."""
+    cluster.crds = (CERT_MANAGER, *KEDA)
+    result = cluster.setup("--dry-run", "--tls", *arguments)
+    ok(result)
+    found = filter(None, yaml.safe_load_all(result.stdout))
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in found}
+
+
 def test_the_option_needs_cert_manager(cluster: Cluster) -> None:
     assert CERT_MANAGER in cluster.setup("--tls").stderr
     assert not cluster.objects
-    cluster.crds = (CERT_MANAGER,)
-    ok(cluster.setup("--tls", "--namespace", "shop"))
-    assert "certificate/rabbitmq-tls" in cluster.objects
-    found = cluster.objects["certificate/rabbitmq-tls"]["spec"]["dnsNames"]
-    assert "rabbitmq.shop.svc" in found
+    found = planned(cluster, "--namespace", "shop")
+    names = found["Certificate/rabbitmq-tls"]["spec"]["dnsNames"]
+    assert "rabbitmq.shop.svc" in names
 
 
 def test_keda_verifies_rabbitmq(cluster: Cluster, urls: list[str]) -> None:
-    cluster.crds = (CERT_MANAGER, *KEDA)
-    ok(cluster.setup("--tls", *urls))
-    found = cluster.objects["triggerauthentication/rabbitmq"]["spec"]["secretTargetRef"]
-    parameters = {each["parameter"]: (each["name"], each["key"]) for each in found}
+    found = planned(cluster, *urls)["TriggerAuthentication/rabbitmq"]["spec"]
+    parameters = {
+        each["parameter"]: (each["name"], each["key"])
+        for each in found["secretTargetRef"]
+    }
     assert parameters["ca"] == ("rabbitmq-tls", "ca.crt")
     assert parameters["tls"] == ("rabbitmq-keda-tls", "tls")
     assert parameters["host"] == ("rabbitmq-keda-tls", "management-url")
-    assert "secret/rabbitmq-keda-tls" in cluster.objects
+    ok(cluster.setup("--tls", *urls))
+    assert set(cluster.secrets()["rabbitmq-keda-tls"]) == {"tls", "management-url"}
