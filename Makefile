@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
+ENCRYPTED = $(COMPOSE) -f docker-compose.yml -f docker-compose.tls.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 # Python would not find `local`, would find other modules, or would fail at a warning.
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
@@ -163,6 +164,9 @@ merge-revisions:  ## Merge the newest migrations of two branches (M="join the up
 
 up: .docker  ## Start the containers in order of their dependencies (ARGS=--build after changes)
 	@$(COMPOSE) up -d $(ARGS)
+
+up-tls: .docker certs  ## Start the containers with TLS on every connection
+	@$(ENCRYPTED) up -d $(ARGS)
 
 down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
 	@$(COMPOSE) down $(ARGS)

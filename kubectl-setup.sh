@@ -28,6 +28,7 @@ Usage: ./kubectl-setup.sh [options]
                             the file of --redis-url-file
   --host NAME               host name of the Ingress or HTTPRoute
   --gateway NAMESPACE/NAME  create an HTTPRoute for this Gateway, and no Ingress
+  --tls                     TLS between the parts in the cluster; needs cert-manager
   --context NAME            context of the kubeconfig; default: the current one
   --timeout SECONDS         for each wait; default 600
   --no-migration            do not migrate the schema; use it to go back to an older tag
@@ -40,7 +41,7 @@ TEXT
 }
 
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
-gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
+tls="" gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
 database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
 redis=() monitoring=() keys_port=6379
 
@@ -49,6 +50,7 @@ parse() {
         case $1 in
         --dry-run) dry_run=1 && shift && continue ;;
         --yes) yes=1 && shift && continue ;;
+        --tls) tls=1 && shift && continue ;;
         --no-migration) no_migration=1 && shift && continue ;;
         -h | --help) usage && exit 0 ;;
         --*) [ $# -ge 2 ] || fail "$1 needs a value" ;;
@@ -109,6 +111,11 @@ preflight() {
     if has_crd securitycontextconstraints.security.openshift.io; then
         say "OpenShift: it chooses the pods' user ids"
         components=${components:+$components, }../../deploy/components/openshift
+    fi
+    if [ -n "$tls" ]; then
+        has_crd certificates.cert-manager.io ||
+            fail "--tls needs cert-manager (CRD certificates.cert-manager.io)"
+        components=${components:+$components, }../../deploy/components/tls
     fi
     overlay=development
     if [ "$environment" = production ]; then
@@ -212,6 +219,7 @@ patches() {
     echo "patches:"
     redis_patches
     identity_patch
+    [ -z "$tls" ] || tls_patches
     if [ -n "$gateway" ]; then
         echo "  - target: {kind: HTTPRoute, name: fastapi-api}"
         echo "    patch: |"
@@ -226,6 +234,19 @@ patches() {
     echo "      - {op: add, path: /spec/rules/0/host, value: \"$host\"}"
     [ "$environment" != production ] ||
         echo "      - {op: replace, path: /spec/tls/0/hosts/0, value: \"$host\"}"
+}
+
+# KEDA comes from another namespace: the name has this one, and it has no CA of ours.
+tls_patches() {
+    echo "  - target: {kind: Certificate, name: rabbitmq-tls}"
+    echo "    patch: |"
+    echo "      - {op: add, path: /spec/dnsNames/-, value: rabbitmq.$namespace.svc}"
+    [ "$overlay" = production ] || return 0
+    echo "  - target: {kind: TriggerAuthentication, name: rabbitmq}"
+    echo "    patch: |"
+    echo "      - {op: replace, path: /spec/secretTargetRef/0/name, value: rabbitmq-keda-tls}"
+    echo "      - {op: add, path: /spec/secretTargetRef/-, value: {parameter: tls, name: rabbitmq-keda-tls, key: tls}}"
+    echo "      - {op: add, path: /spec/secretTargetRef/-, value: {parameter: ca, name: rabbitmq-tls, key: ca.crt}}"
 }
 
 # The lists that KEDA looks at, and the ports that pods may reach.

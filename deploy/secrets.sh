@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The secrets of kubectl-setup.sh: made once, kept, completed, never printed.
-# shellcheck disable=SC2154  # it sets these: work, namespace, redis, ..._url
+# shellcheck disable=SC2154  # it sets these: work, namespace, tls, redis, ..._url
 
 # What the users of the cluster's own Redis may do; docker-compose.yml says the same.
 tasks_rules="~* &* +@all -@admin -@dangerous +info"
@@ -66,6 +66,8 @@ default_pass = $password" \
             erlang-cookie "$(random)" \
             management-url "http://rabbitmq.$namespace.svc:15672/"
     fi
+    [ -z "$tls" ] || replace_secret rabbitmq-keda-tls tls enable \
+        management-url "https://rabbitmq.$namespace.svc:15672/"
     for each in api monitoring $(service_users); do users+=("$each" "$(random)"); done
     complete_secret rabbitmq-users "${users[@]}"
 }

@@ -50,8 +50,8 @@ http {{
 }}
 """
 
-# As in deploy/tls/gateway-tls.conf; it verifies the API under the name `api`.
-_TLS = """\
+# As in deploy/components/tls/gateway-tls.conf; it verifies the API under the name `api`.
+TLS_DIRECTIVES = """\
 ssl_certificate server.crt;
     ssl_certificate_key server.key;
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -178,7 +178,9 @@ class Nginx(Server):
         # Root's workers would run as `nobody`, who may not enter a private folder.
         user = "user root;" if os.geteuid() == 0 else ""
         trusted = trusted_proxies(variables.get("NGINX_TRUSTED_PROXIES", ""))
-        main = _MAIN.format(user=user, trusted=trusted, tls=_TLS if tls else "")
+        main = _MAIN.format(
+            user=user, trusted=trusted, tls=TLS_DIRECTIVES if tls else ""
+        )
         (self.folder / "nginx.conf").write_text(main)
 
     def reload(self) -> None:

@@ -12,11 +12,12 @@ import yaml
 from chassis.settings import ServiceSettings
 from local.apps import service_folders
 from local.registry import registered
-from tests.compose.containers import BASE, DEV, SCALE, Compose
+from local.tls import SERVERS as TLS_SERVERS
+from tests.compose.containers import BASE, DEV, SCALE, TLS, Compose
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders())]
-FILES = (BASE, SCALE, DEV)
+FILES = (BASE, SCALE, DEV, TLS)
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 CLONE = "${CONTAINER_PREFIX:-}"
@@ -393,3 +394,55 @@ def megabytes(text: str) -> int:
     """Of a size such as 96m."""
     assert text.endswith("m"), text
     return int(text.removesuffix("m"))
+
+
+ENCRYPTED: dict[str, Any] = load(TLS)["services"]
+CERTIFICATES = "certificates"
+
+
+def test_with_tls_every_service_waits_for_its_certificates() -> None:
+    assert set(ENCRYPTED) == {*SERVICES, CERTIFICATES}
+    for name in SERVICES:
+        assert ENCRYPTED[name]["depends_on"] == {
+            CERTIFICATES: {"condition": "service_completed_successfully"}
+        }
+    made = ENCRYPTED[CERTIFICATES]["volumes"][1:]
+    assert set(made) == {f"tls-{server}:/to/{server}" for server in TLS_SERVERS}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_with_tls_each_has_its_own_key_or_none(name: str) -> None:
+    (mounted,) = [v for v in ENCRYPTED[name]["volumes"] if ":/tls" in v]
+    if name in TLS_SERVERS:
+        assert mounted == f"tls-{name}:/tls:ro"
+    else:
+        assert mounted == "./.local/tls/ca.crt:/tls/ca.crt:ro"
+
+
+@pytest.mark.parametrize("name", [*BACKEND, *OWN])
+def test_with_tls_no_client_speaks_plainly(name: str) -> None:
+    plain_ways = ("http://", "redis://", "amqp://")
+    environment = {**SERVICES[name]["environment"], **ENCRYPTED[name]["environment"]}
+    for variable, value in environment.items():
+        assert not any(way in (value or "") for way in plain_ways), variable
+    assert environment["RABBITMQ_SSL"] == "true"
+    assert environment["RABBITMQ_SSL_CA_FILE"] == "/tls/ca.crt"
+    assert environment["OTEL_EXPORTER_OTLP_CERTIFICATE"] == "/tls/ca.crt"
+    database = environment.get("DATABASE_URL", "sslmode=verify-full")
+    assert "sslmode=verify-full" in database
+
+
+def test_with_tls_servers_keep_their_options() -> None:
+    for name in ("redis", "redis-keys"):
+        command = SERVICES[name]["command"]
+        assert ENCRYPTED[name]["command"][: len(command)] == command
+        assert ENCRYPTED[name]["command"][len(command) :][:2] == ["--port", "0"]
+    options = " ".join(SERVICES["postgres"]["command"])
+    assert options in ENCRYPTED["postgres"]["command"][-1]
+    first = ENCRYPTED["otel-collector"]["command"][0]
+    assert first == SERVICES["otel-collector"]["command"][0]
+    access = (ROOT / "deploy/compose/pg_hba_tls.conf").read_text()
+    ways = [line.split()[0] for line in access.splitlines() if line[0] != "#"]
+    assert ways == ["local", "hostssl"]
+    rabbitmq = (ROOT / "deploy/components/tls/rabbitmq-tls.conf").read_text()
+    assert "listeners.tcp = none" in rabbitmq

@@ -72,9 +72,15 @@ class ManagementApi:
                 continue
             self._outage.restored()
             return {figures["name"]: figures for figures in queues}
-        self._outage.lost(
-            failure, "it is at RABBITMQ_MANAGEMENT_URL; some brokers have none"
-        )
+        # urllib wraps the error of the connection.
+        cause = getattr(failure, "reason", failure)
+        advice = "it is at RABBITMQ_MANAGEMENT_URL; some brokers have none"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            advice = (
+                f"its certificate is not trusted ({cause.verify_message}): check "
+                "RABBITMQ_SSL_CA_FILE and the host's name"
+            )
+        self._outage.lost(failure, advice)
         raise BrokerUnavailable("The management API does not answer.") from failure
 
     def _read_again(self) -> None:
