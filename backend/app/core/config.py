@@ -123,8 +123,8 @@ class Settings(ProcessSettings):
         yield from super().development_values()
         if not self.auth.issuer and not self.auth.disabled:
             yield (
-                "AUTH_ISSUER: name your identity provider; or set AUTH_DISABLED=true if "
-                "everybody may do everything"
+                "AUTH_ISSUER: name your identity provider; or set AUTH_DISABLED=true "
+                "if everybody may do everything"
             )
         if "*" in self.cors.origins:
             yield "CORS_ORIGINS: list the origins instead of *"

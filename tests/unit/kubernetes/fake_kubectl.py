@@ -33,8 +33,8 @@ Objects = dict[str, dict[str, Any]]
 @dataclass
 class FakeKubectl:
     """The cluster, and what it is asked. `fail` is a pattern of the call that fails,
-    `crds` are the kinds that are installed, `job` is how the migration ends, `variables`
-    are those of the scripts."""
+    `crds` are the kinds that are installed, `job` is how the migration ends,
+    `variables` are those of the scripts."""
 
     folder: Path
     kubectl: str
