@@ -144,11 +144,11 @@ release:  ## Release the unreleased changes, with a tag: make release VERSION=X.
 
 migrate:  ## Migrate the database to the newest schema (the containers' if they run, else the local one)
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
-	  $(COMPOSE) run --rm api alembic upgrade head; else $(PYTHON) -m local migrate; fi
+	  $(COMPOSE) run --rm migrations alembic upgrade head; else $(PYTHON) -m local migrate; fi
 
 downgrade:  ## Migrate the same database back to a revision: make downgrade TO=0003
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
-	  $(COMPOSE) run --rm api alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
+	  $(COMPOSE) run --rm migrations alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
 
 revision:  ## Generate a migration from the models: make revision M="add a column"
 	@$(PYTHON) -m local revision -m "$(M)"

@@ -40,7 +40,7 @@ user() { # NAME PASSWORD TAGS
         "$(quoted "$1")" "$(quoted "$2")" "$3"
 }
 
-named_users() { sed -n 's/^ *"user": "\(.*\)",$/\1/p' "$definitions" | sort -u; }
+named_users() { sed -n 's/.*"user": "\([^"]*\)".*/\1/p' "$definitions" | sort -u; }
 
 write_definitions() { # FILE
     local name pass admin admin_pass each tags users text

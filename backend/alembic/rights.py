@@ -16,8 +16,8 @@ ROWS = "SELECT, INSERT, UPDATE, DELETE"
 # Tables in which it may do less.
 LESS = {"alembic_version": "SELECT"}
 
-REFUSED = """No migration ran: the role of MIGRATIONS_DATABASE_URL may not create the role
-{role} of DATABASE_URL. Let an administrator run
+REFUSED = """No migration ran: the role of MIGRATIONS_DATABASE_URL may not create
+{role}, the role of DATABASE_URL. Let an administrator run
 
   CREATE ROLE {role} LOGIN PASSWORD '...';
 

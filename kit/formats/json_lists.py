@@ -1,6 +1,7 @@
 """JSON: objects with a name or a user, in lists of the outermost object."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,4 +50,11 @@ def _items(whole: dict[str, Any], entry: Entry) -> list[Any]:
 
 
 def _written(whole: Any) -> str:
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    """With each permission on one line, where entrypoint.sh looks for its user."""
+    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    return re.sub(r'\{\s*"user"[^{}]*\}', _on_one_line, text)
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    inside = re.sub(r"\s*\n\s*", " ", found[0].strip("{}")).strip()
+    return f"{{{inside}}}"

@@ -86,7 +86,8 @@ class MigrationSettings(Group):
     migrations_database_url: SecretStr | None = Field(
         None,
         description="DATABASE_URL for the role that owns the tables; migrations then "
-        "make that of DATABASE_URL, which changes rows alone. DATABASE_URL if unset",
+        "make the role of DATABASE_URL, which changes rows alone. DATABASE_URL if "
+        "unset",
     )
 
     @field_validator("migrations_database_url")
