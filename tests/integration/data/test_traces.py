@@ -139,10 +139,11 @@ def test_the_asynchronous_path_is_one_trace(traced: Traced) -> None:
 @pytest.fixture
 def deliveries(rabbitmq: RabbitMQ) -> Iterator[Callable[[], dict[str, Any]]]:
     """The headers of the next request that RabbitMQ delivers to the data service."""
-    rabbitmq.control("trace_on")
+    rabbitmq.call("PUT", "vhosts/%2F", {"tracing": True})
     with rabbitmq.connect() as connection:
         channel = connection.channel()
-        queue = channel.queue_declare("", exclusive=True).queue
+        declared: Any = channel.queue_declare("", exclusive=True)
+        queue = declared.queue
         channel.queue_bind(queue, "amq.rabbitmq.trace", "deliver.data_queue")
 
         def headers() -> dict[str, Any]:
@@ -153,7 +154,7 @@ def deliveries(rabbitmq: RabbitMQ) -> Iterator[Callable[[], dict[str, Any]]]:
             return found
 
         yield headers
-    rabbitmq.control("trace_off")
+    rabbitmq.call("PUT", "vhosts/%2F", {"tracing": False})
 
 
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])

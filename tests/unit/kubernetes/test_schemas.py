@@ -91,8 +91,8 @@ TRIGGERS = {
 }
 
 
-# What KEDA 2.20 reads from a TriggerAuthentication for these triggers: the fields of its
-# redis_scaler.go and rabbitmq_scaler.go. It ignores any other name in silence.
+# What KEDA 2.20 reads from a TriggerAuthentication for these triggers: the fields of
+# its redis_scaler.go and rabbitmq_scaler.go. It ignores any other name in silence.
 PARAMETERS = {
     "rabbitmq": {
         *("host", "username", "password", "protocol", "vhostName"),
