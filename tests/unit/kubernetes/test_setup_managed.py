@@ -168,7 +168,7 @@ def test_the_port_of_redis_is_open_and_probed(
 def test_keda_knows_no_sentinels(cluster: Cluster, urls: list[str]) -> None:
     cluster.crds = KEDA
     told = ok(cluster.setup(*rented(urls, "sentinel://a,b?master_name=main")))
-    assert "KEDA's trigger for Redis knows no Sentinels" in told
+    assert "KEDA's trigger redis takes no Sentinels" in told
     assert "scaledobject/fastapi-celery-worker" not in cluster.objects
 
 
