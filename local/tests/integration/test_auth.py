@@ -67,7 +67,7 @@ def test_tokens_of_a_running_stack(
         assert status_of(records, print_token("bob", "metrics:read")) == 403
         assert status_of(records, print_token("bob", "metrics:read", "admin")) == 200
         assert tokens.show(["bob", "no:such"], launcher.folder) == 1
-        assert "data:process" in capsys.readouterr().err
+        assert "records:read" in capsys.readouterr().err
         if "data" in registered():
             run_the_printed_request(launcher)
 
