@@ -32,9 +32,12 @@ def run(command: str, arguments: list[str]) -> int:
         return 130
 
 
-def _launch(arguments: list[str], **how: bool) -> int:
+def _launch(arguments: list[str], *, reload: bool = False, debug: bool = False) -> int:
     return launcher.run(
-        traces="--traces" in arguments, auth="--auth" in arguments, **how
+        traces="--traces" in arguments,
+        reload=reload,
+        debug=debug,
+        auth="--auth" in arguments,
     )
 
 

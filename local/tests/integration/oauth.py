@@ -70,9 +70,11 @@ def read(http: httpx2.Client, token: str, audience: str) -> dict[str, Any]:
     (key,) = http.get(discovery(http)["jwks_uri"]).json()["keys"]
     header = jwt.get_unverified_header(token)
     assert (header["kid"], header["alg"]) == (key["kid"], key["alg"])
-    named = {"issuer": str(http.base_url).rstrip("/"), "audience": audience}
-    claims: dict[str, Any] = jwt.decode(token, jwt.PyJWK(key), [key["alg"]], **named)
-    return claims
+    issuer = str(http.base_url).rstrip("/")
+    found: dict[str, Any] = jwt.decode(
+        token, jwt.PyJWK(key), [key["alg"]], issuer=issuer, audience=audience
+    )
+    return found
 
 
 def discovery(http: httpx2.Client) -> dict[str, Any]:
