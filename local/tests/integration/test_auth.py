@@ -51,7 +51,7 @@ def test_tokens_of_a_running_stack(
         assert not said.err
         return said.out.removesuffix("\n")
 
-    assert "ARGS=--auth" in explanation(tokens.NOT_RUNNING)
+    assert "start that" in explanation(tokens.NOT_RUNNING)
     assert tokens.show([], launcher.folder) == 1
     assert capsys.readouterr() == ("", f"{tokens.NOT_RUNNING}\n")
     launcher.start(POOR_MACHINE)
