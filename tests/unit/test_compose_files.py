@@ -59,7 +59,15 @@ OWN = [
     if service.get("build", {}).get("dockerfile", "").startswith("services/")
 ]
 # Titles of the sections that the backend reads.
-TITLES = ["API and worker", "Identity", "RabbitMQ", "Calls", "PostgreSQL", "Celery", "Idempotency"]
+TITLES = [
+    "API and worker",
+    "Identity",
+    "RabbitMQ",
+    "Calls",
+    "PostgreSQL",
+    "Celery",
+    "Idempotency",
+]
 TITLES += ["Telemetry"]
 
 
