@@ -20,6 +20,7 @@ from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.login import file_login
 from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_publisher import TaskPublisher
@@ -58,14 +59,20 @@ async def open_resources(
     publisher = TaskPublisher(settings.celery)
     states = TaskStates(settings.celery)
     tasks = TaskService(database, states, budget)
+    login = (
+        file_login(settings.idempotency, "redis_url")
+        if settings.idempotency.redis_url
+        else file_login(settings.celery, "result_backend")
+    )
     keys = KeyStore(
         settings.idempotency_redis_url,
+        login=login,
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
         key_prefix=settings.celery.key_prefix,
     )
     counts = (
-        RequestCounts(settings.idempotency_redis_url, settings.celery.key_prefix)
+        RequestCounts(settings.idempotency_redis_url, settings.celery.key_prefix, login)
         if settings.rate_limits.policies
         else None
     )

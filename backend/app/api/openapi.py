@@ -14,6 +14,7 @@ from app.api import security
 from app.api.errors import MEDIA_TYPE, code_of, phrase_of
 from app.api.middleware import rate_limits
 from app.api.middleware.authentication import is_open
+from app.api.sign_in import SignIn
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency
 from app.core.config import Settings
@@ -205,18 +206,23 @@ Each caller has {" and ".join(limits)}; `RateLimit` says how many are left.
 A caller is the subject of a token, else an address."""
 
 
-def install_schema(app: FastAPI) -> None:
-    """Complete the application's schema, once, on its first use."""
+def install_schema(app: FastAPI, sign_in: SignIn | None) -> None:
+    """Complete the application's schema, once, on its first use; the provider's
+    addresses may become known later."""
     generate, settings = app.openapi, app.state.settings
+    prefix = settings.auth.scope_prefix if sign_in else None
 
     def complete() -> dict[str, Any]:
         known = app.openapi_schema is not None
         schema = generate()
         if not known:
-            security.complete(schema, settings.auth)
+            security.complete(schema, prefix)
             _complete(schema)
             if settings.rate_limits.policies:
                 _add_limits(schema, settings.rate_limits.policies)
+        if sign_in:
+            schemes = {security.Caller.scheme_name: sign_in.scheme()}
+            schema["components"]["securitySchemes"] = schemes
         return schema
 
     app.openapi = complete  # type: ignore[method-assign]

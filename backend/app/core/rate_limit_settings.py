@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, NamedTuple
 
+from limits import RateLimitItem, parse_many
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from chassis.environment import Group
-from limits import RateLimitItem, parse_many
 
 #: Seconds of the longest time for which requests are counted.
 LONGEST = 24 * 3600

@@ -7,6 +7,9 @@ from fastapi import APIRouter, FastAPI, Query
 from openapi_spec_validator import validate
 from starlette.responses import PlainTextResponse, RedirectResponse, StreamingResponse
 
+from app.api.middleware.authentication import OPEN
+from app.api.security import SCOPES, requires
+from app.core.auth_settings import AuthSettings
 from app.core.rate_limit_settings import RateLimitSettings
 from app.models.schemas import Problem
 from tests import rules
@@ -42,6 +45,29 @@ def test_it_states_the_limits() -> None:
 def test_every_endpoint_follows_the_rules() -> None:
     faults = list(rules.find_faults(SCHEMA))
     assert not faults, "\n".join(faults)
+
+
+def test_every_endpoint_names_its_scope() -> None:
+    auth = AuthSettings(issuer="https://id.example", audience="kit")
+    schema = create_echo_app(EchoSettings(auth=auth)).openapi()
+    faults = list(rules.find_unguarded(schema, OPEN, SCOPES))
+    assert not faults, "\n".join(faults)
+
+
+def test_what_is_missing_for_a_scope_is_said() -> None:
+    auth = AuthSettings(issuer="https://id.example", audience="kit")
+    app = create_echo_app(EchoSettings(auth=auth))
+
+    @app.get("/everybody")
+    async def read_everybody() -> None: ...
+
+    @app.get("/somebody", dependencies=[requires("some:body")])
+    async def read_somebody() -> None: ...
+
+    everybody, somebody = rules.find_unguarded(app.openapi(), OPEN, SCOPES)
+    assert "GET /everybody: it names no scope" in everybody
+    assert "dependencies=[requires(" in everybody
+    assert 'new_scope("some:body"' in somebody
 
 
 @EACH

@@ -2,11 +2,12 @@
 
 import time
 
+from limits.aio.storage import RedisStorage
+from redis import CredentialProvider
 from redis.exceptions import RedisError
 
 from app.infrastructure.redis.client import ask, connect_redis, leave_replica
 from chassis.outages import Outage
-from limits.aio.storage import RedisStorage
 
 #: Seconds that a request waits for Redis at most.
 TIMEOUT = 0.25
@@ -19,8 +20,10 @@ PREFIX = "rate-limit"
 class RequestCounts:
     """One for the whole process. Connects on first use."""
 
-    def __init__(self, url: str, key_prefix: str = "") -> None:
-        self._redis = connect_redis(url, CONNECTIONS)
+    def __init__(
+        self, url: str, key_prefix: str = "", login: CredentialProvider | None = None
+    ) -> None:
+        self._redis = connect_redis(url, CONNECTIONS, login)
         pool = self._redis.connection_pool
         self._storage = RedisStorage(
             "async+redis://",  # the pool says where
