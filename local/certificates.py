@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -185,7 +186,8 @@ def _signed_by(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
         known = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
         # Its own kind of key, whatever that is.
-        return kind.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+        key: Any = issuer.public_key()
+        return kind.from_issuer_public_key(key)
     return kind.from_issuer_subject_key_identifier(known.value)
 
 

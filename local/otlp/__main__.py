@@ -1,4 +1,4 @@
-"""`python -m local.otlp GRPC_PORT HTTP_PORT [TLS_FOLDER]`: the receiver as a process."""
+"""`python -m local.otlp GRPC_PORT HTTP_PORT [TLS_FOLDER]`: the receiver alone."""
 
 import signal
 import sys
