@@ -98,7 +98,7 @@ def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> A
     """The Celery worker."""
     # It is alone, and searching for other workers takes a second at start.
     arguments = [*_CELERY, "worker", "--without-mingle", "--without-gossip"]
-    arguments += ["--loglevel", "INFO"]
+    arguments += ["--without-heartbeat", "--loglevel", "INFO"]
     return App(
         "worker",
         state,

@@ -9,7 +9,7 @@ from functools import partial
 
 from local import certificates, logs_local, logs_of
 from local import run as launcher
-from local import secrets, status, suite, tls, traces
+from local import secrets, status, suite, tls, tokens, traces
 from local.apps import ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
@@ -35,6 +35,7 @@ def run(command: str, arguments: list[str]) -> int:
 def _launch(arguments: list[str], *, reload: bool = False, debug: bool = False) -> int:
     return launcher.run(
         traces="--traces" in arguments,
+        auth="--auth" in arguments,
         tls="--tls" in arguments,
         reload=reload,
         debug=debug,
@@ -93,7 +94,7 @@ def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
     server = PostgreSQL(state, free_port())
     try:
         server.start()
-        print(action({"DATABASE_URL": server.url()}), end="")
+        print(action(server.environment()), end="")
     finally:
         server.stop()
         state.release()
@@ -126,6 +127,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "dev": partial(_launch, reload=True),
     "debug": partial(_launch, debug=True),
     "traces": traces.show,
+    "token": tokens.show,
     "status": status.show,
     "logs-local": logs_local.follow,
     "logs-of": logs_of.show,

@@ -16,6 +16,8 @@ TESTS = {
         "tests/unit/kubernetes",
         "tests/unit/test_compose_files.py",
         "tests/unit/test_gateway_script.py",
+        "tests/unit/test_gateway_settings.py",
+        "tests/unit/test_images.py",
         "tests/unit/test_reload.py",
     ),
     "kit": (
@@ -33,6 +35,10 @@ TESTS = {
     "tests/hostile": (
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",
+    ),
+    "tests/oidc": (
+        "backend/tests/integration/test_certified_provider.py",
+        "tests/e2e/test_sign_in.py",
     ),
 }
 

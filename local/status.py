@@ -12,7 +12,7 @@ import psutil
 from local.apps import answers
 from local.ports import accepts, at
 from local.servers.base import Server
-from local.servers.broker import ExternalRabbitMQ
+from local.servers.broker import Broker
 from local.state import LOCAL, State, leftovers
 from local.terminal import GREEN, RED, coloured, is_colourful
 from local.tls import Tls, scheme
@@ -53,13 +53,13 @@ def describe(server: Server) -> Part:
     )
 
 
-def describe_external(broker: ExternalRabbitMQ) -> Part:
-    """The broker that RABBITMQ_HOST names."""
+def describe_external(broker: Broker) -> Part:
+    """The broker that RPC_BROKER_URL or RABBITMQ_HOST names."""
     version = _version(broker)
     return Part("rabbitmq", version, broker.port, broker.address, host=broker.host)
 
 
-def _version(server: Server | ExternalRabbitMQ) -> str:
+def _version(server: Server | Broker) -> str:
     try:
         return server.version()
     except Exception:  # of whatever client: no version is worth the end of a stack
@@ -76,6 +76,16 @@ def note(path: Path, parts: Iterable[Part]) -> None:
 def forget(path: Path) -> None:
     """Nothing should be up."""
     (path / PARTS_FILE).unlink(missing_ok=True)
+
+
+def noted(path: Path) -> list[Part]:
+    """What should be up; nothing while the stack starts, stops or does not run."""
+    if not State(path).is_held:
+        return []
+    try:
+        return [Part(*fields) for fields in json.loads((path / PARTS_FILE).read_text())]
+    except (FileNotFoundError, ValueError):  # half written
+        return []
 
 
 def state_of(part: Part, path: Path) -> str:
@@ -123,12 +133,10 @@ def show(_: list[str], path: Path = LOCAL / "run") -> int:
     if not State(path).is_held:
         print(NOT_RUNNING, file=sys.stderr)
         return 1
-    try:
-        noted = json.loads((path / PARTS_FILE).read_text())
-    except (FileNotFoundError, ValueError):  # half written
+    parts = noted(path)
+    if not parts:
         print(STARTING, file=sys.stderr)
         return 1
-    parts = [Part(*fields) for fields in noted]
     states = [state_of(part, path) for part in parts]
     print(table(zip(parts, states), colours=is_colourful(sys.stdout)))
     up = states.count(UP)

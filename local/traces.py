@@ -9,8 +9,8 @@ from local.state import LOCAL
 from local.terminal import is_colourful
 from local.tls import Tls, open_url
 
-# In the run's folder: where the receiver returns its spans, and, with TLS, the
-# certificates' folder.
+# In the run's folder: where the receiver returns spans, and, with TLS, the folder of
+# the certificates.
 URL_FILE = "traces-url"
 NOT_RUNNING = (
     "No trace receiver is running: start the stack with `make run ARGS=--traces`."

@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from local import ports
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
+from local.servers.nginx_settings import check
 from local.state import LOCAL, State
 from local.tls import scheme
 
@@ -171,6 +172,7 @@ class Nginx(Server):
             "NGINX_ACCESS_LOG": f"../logs/{ACCESS_LOG}.log",
             **self.settings,
         }
+        check(variables)
         site = render(self.template.read_text(), variables)
         (self.folder / "site.conf").write_text(site)
         # Root's workers would run as `nobody`, who may not enter a private folder.

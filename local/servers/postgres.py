@@ -21,6 +21,8 @@ from local.servers.privileges import Runner, choose_runner, find_tls_installatio
 from local.state import State
 
 USER = PASSWORD = "fastapi"
+# The role of our processes; migrations, of the owner's, make it.
+WORKER = "app"
 DATABASE = "fastapi_db"
 
 REFUSED = "password authentication failed"
@@ -58,6 +60,16 @@ class PostgreSQL(Server):
         """What clients verify."""
         tls = self.state.tls
         return f"?sslmode=verify-full&sslrootcert={tls.quoted_ca}" if tls else ""
+
+    def environment(self, database: str = DATABASE) -> dict[str, str]:
+        """The variables of a database: for our processes, and for migrations."""
+        url = self.url(database)
+        own = url.replace(f"//{USER}:", f"//{WORKER}:")
+        return {
+            "DATABASE_URL": own,
+            "ASYNC_DATABASE_URL": own.replace("+psycopg2", "+asyncpg"),
+            "MIGRATIONS_DATABASE_URL": url,
+        }
 
     @property
     def address(self) -> str:

@@ -112,8 +112,10 @@ class RabbitMQ(Broker, Server):
         self._has_fresh_figures = has_fresh_figures
         self.management_port = management_port
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
-        self.host = self.hosts = ports.LOOPBACK
-        self.tls = state.tls
+        self.host = ports.LOOPBACK
+        if state.tls:
+            self.ca = state.tls.ca
+            self.tls = {"ca_certs": str(self.ca), "server_hostname": self.host}
         self.management_url = f"{scheme(state.tls)}://{ports.at(management_port)}"
         self._mapper = Child("rabbitmq-epmd", state)
         self._mapper_port = ports.free_port()
@@ -128,9 +130,9 @@ class RabbitMQ(Broker, Server):
         if script is None:
             raise ProcessFailed("there is no rabbitmq-server on this machine")
         folder = self.folder
-        if self.tls:
-            self.tls.place(self.name, folder)
-        configuration = ((_TLS if self.tls else _PLAIN) + _CONFIGURATION).format(
+        if tls := self.state.tls:
+            tls.place(self.name, folder)
+        configuration = ((_TLS if tls else _PLAIN) + _CONFIGURATION).format(
             host=self.host,
             port=self.port,
             management=self.management_port,
@@ -190,7 +192,7 @@ class RabbitMQ(Broker, Server):
                 "Content-Type": "application/json",
             },
         )
-        open_url(request, 10, self.tls).close()
+        open_url(request, 10, self.state.tls).close()
 
     def set_alarm(self, *, is_full: bool) -> None:
         """Make the node believe that its disk is full, or not; when full, it accepts no

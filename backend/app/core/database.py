@@ -6,7 +6,7 @@ Celery worker and Alembic have no event loop and use the sync engine (psycopg2).
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ from starlette.requests import HTTPConnection
 
 from app.core.database_connections import (
     ASYNCPG_ERRORS,
+    Login,
     check_idle_connections,
     translate_failures_to_connect,
     writes,
@@ -119,7 +120,9 @@ def create_sync_engine(
         "connect_args": arguments,
     }
     engine = create_engine(settings.sync_url, **defaults | options)
-    _watch_connections(engine, is_async=False)
+    _watch_connections(
+        engine, is_async=False, read_login=lambda: settings.read_again().sync.login
+    )
     if settings.db_transaction_pooler:
 
         @event.listens_for(engine, "begin")
@@ -130,10 +133,18 @@ def create_sync_engine(
 
 
 def _watch_connections(
-    engine: Engine, *, is_async: bool, attempts: Iterable[Mapping[str, Any]] = ({},)
+    engine: Engine,
+    *,
+    is_async: bool,
+    read_login: Callable[[], Login],
+    attempts: Iterable[Mapping[str, Any]] = ({},),
 ) -> None:
     """Translate failures to connect, and discard connections that no longer serve."""
-    translate_failures_to_connect(engine, _unavailable, attempts)
+
+    def read_changed_login(errors: list[BaseException]) -> Login:
+        return read_login() if any(map(_is_refused, errors)) else {}
+
+    translate_failures_to_connect(engine, _unavailable, read_changed_login, attempts)
     check_idle_connections(engine, is_async=is_async)
 
     @event.listens_for(engine, "handle_error")
@@ -169,7 +180,10 @@ class Database:
             connect_args=arguments,
         )
         _watch_connections(
-            self.engine.sync_engine, is_async=True, attempts=url.attempts()
+            self.engine.sync_engine,
+            is_async=True,
+            read_login=lambda: settings.read_again().asynchronous.login,
+            attempts=url.attempts(),
         )
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
@@ -220,6 +234,14 @@ def _sqlstate(error: BaseException | None) -> str:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
+def _is_refused(error: BaseException) -> bool:
+    """Whether a login was refused, for its password or otherwise."""
+    return _sqlstate(error).startswith(REFUSED_STATES) or any(
+        words in str(error) and isinstance(error, psycopg2.OperationalError)
+        for words in REFUSED_TEXTS
+    )
+
+
 def _distrust(error: BaseException) -> str | None:
     """Why the server's certificate is not trusted; None if that is not the error."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -235,10 +257,7 @@ def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
     # SQLAlchemy's own text quotes the statement and its values.
     cause: BaseException = getattr(error, "orig", None) or error
     state, advice = _sqlstate(cause), None
-    if state.startswith(REFUSED_STATES) or any(
-        words in str(cause) and isinstance(cause, psycopg2.OperationalError)
-        for words in REFUSED_TEXTS
-    ):
+    if _is_refused(cause):
         advice = ADVICE
     elif reason := _distrust(cause):
         advice = CERTIFICATE_ADVICE.format(reason=reason)

@@ -17,6 +17,12 @@ def test_prefetching_is_configurable(
     assert celery.conf.worker_prefetch_multiplier == prefetch
 
 
+def test_nobody_commands_a_worker_through_redis() -> None:
+    celery = create_celery(CelerySettings())
+    assert celery.conf.worker_enable_remote_control is False
+    assert celery.conf.worker_send_task_events is False
+
+
 def test_celery_reads_no_url_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would prefer the environment to what we have normalised, and verify nothing,
     or refuse `rediss://`."""

@@ -14,6 +14,7 @@ from collections.abc import Awaitable
 from typing import Any
 from uuid import uuid4
 
+from redis import CredentialProvider
 from redis.exceptions import RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
@@ -56,12 +57,18 @@ class KeyStore:
     """One for the whole process. Connects on first use."""
 
     def __init__(
-        self, url: str, *, lease: float, keep: float, key_prefix: str = ""
+        self,
+        url: str,
+        *,
+        lease: float,
+        keep: float,
+        key_prefix: str = "",
+        login: CredentialProvider | None = None,
     ) -> None:
         """``lease`` and ``keep`` are the lifetimes of claims and of answers, in
         seconds."""
         self._prefix = key_prefix + PREFIX
-        self._redis = connect_redis(url, CONNECTIONS)
+        self._redis = connect_redis(url, CONNECTIONS, login)
         self._outage = Outage("Redis, which keeps idempotency keys")
         self._claim = self._redis.register_script(_CLAIM)
         self._replacement = self._redis.register_script(_REPLACE)

@@ -1,5 +1,7 @@
 """The settings that every process has."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,6 +18,7 @@ from chassis.amqp_url import (
     parse_url,
 )
 from chassis.environment import Group
+from chassis.passwords import is_known_secret
 from chassis.rabbitmq import check_management_url
 
 BROKERS = (*SCHEMES, *(f"{scheme}://" for scheme in redis_url.SCHEMES))
@@ -25,6 +28,17 @@ def valid_redis_url(url: SecretStr) -> SecretStr:
     """For validators: the URL of a Redis. Raises ValueError if nobody can use it."""
     redis_url.RedisUrl.read(url.get_secret_value()).check_files()
     return url
+
+
+def valid_key_prefix(prefix: str) -> str:
+    """For validators: what begins the names of keys. Raises ValueError without a sign
+    at its end: Celery would add one for its own keys alone."""
+    if not re.fullmatch(r"([\w.:-]*[:_.-])?", prefix, re.ASCII):
+        raise ValueError(
+            "use letters, digits and : _ . - and end with one of these signs, such as "
+            "shop:"
+        )
+    return prefix
 
 
 class RabbitMQSettings(Group):
@@ -68,6 +82,13 @@ class RabbitMQSettings(Group):
         "unset, with TLS https://RABBITMQ_HOST:15671",
     )
 
+    monitoring_user: str | None = Field(
+        None,
+        description="The user of the management API, with the tag `monitoring` "
+        "(API, beat); RABBITMQ_USER if unset",
+    )
+    monitoring_password: SecretStr | None = Field(None, description="Its password")
+
     @field_validator("host")
     @classmethod
     def _names_hosts(cls, host: str) -> str:
@@ -105,6 +126,11 @@ class RpcSettings(Group):
         description="A URL that replaces RABBITMQ_*, such as "
         "amqps://user:password@a,b/vhost or redis://host:6379/1",
     )
+    key_prefix: str = Field(
+        "",
+        description="Begins the names of the keys of calls over Redis, so that two "
+        "systems can share one database: shop:",
+    )
     timeout_seconds: float = Field(
         30, gt=0, description="Deadline of a call, from request to answer, in seconds"
     )
@@ -114,6 +140,8 @@ class RpcSettings(Group):
         description="Calls that one process may have in flight; more are answered "
         "503",
     )
+
+    _prefix = field_validator("key_prefix")(valid_key_prefix)
 
     @field_validator("broker_url")
     @classmethod
@@ -152,6 +180,32 @@ class ProcessSettings(Group):
 
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
     rpc: RpcSettings = Field(default_factory=RpcSettings)
+
+    @model_validator(mode="after")
+    def refuse_development_values_in_production(self) -> Self:
+        """A password printed in a README must not reach production."""
+        if self.environment == "production":
+            faults = list(self.development_values())
+            if faults:
+                raise ValueError("\n".join(faults))
+        return self
+
+    def development_values(self) -> Iterator[str]:
+        """A sentence for each value that production refuses; subclasses add theirs."""
+        groups: list[Group] = [self]
+        for name in type(self).model_fields:
+            if isinstance(group := getattr(self, name), Group):
+                groups.append(group)
+        for group in groups:
+            for name in group.secrets():
+                if group is self.rabbitmq and self.rpc.broker_url:
+                    continue  # the URL replaces it
+                value = getattr(group, name)
+                if value is not None and is_known_secret(value):
+                    yield (
+                        f"{group.variable(name)}: set your own password; `make "
+                        "secrets` adds random ones to .env"
+                    )
 
 
 class ServiceSettings(ProcessSettings):
