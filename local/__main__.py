@@ -27,6 +27,8 @@ def main():  # type: () -> int
 
 
 def _run():  # type: () -> int
+    from contextlib import redirect_stdout
+
     from local import bootstrap
     from local.isolation import cleaned, isolated
 
@@ -35,7 +37,10 @@ def _run():  # type: () -> int
         print(bootstrap.usage())
         return 0 if arguments[0] == "help" else 2
     try:
-        python = bootstrap.ensure(development=bootstrap.COMMANDS[arguments[0]].tools)
+        # What a command prints may be read by a program, as of `token`.
+        with redirect_stdout(sys.stderr):
+            tools = bootstrap.COMMANDS[arguments[0]].tools
+            python = bootstrap.ensure(development=tools)
     except bootstrap.SetupError as error:
         print(error, file=sys.stderr)
         return 1

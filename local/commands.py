@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from local import logs_local, logs_of
+from local import certificates, logs_local, logs_of
 from local import run as launcher
-from local import secrets, status, suite, traces
+from local import secrets, status, suite, tls, tokens, traces
 from local.apps import ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
@@ -30,6 +30,10 @@ def run(command: str, arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _options(arguments: list[str]) -> dict[str, bool]:
+    return {name: f"--{name}" in arguments for name in ("traces", "auth", "tls")}
 
 
 def _format(_: list[str]) -> int:
@@ -84,7 +88,7 @@ def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
     server = PostgreSQL(state, free_port())
     try:
         server.start()
-        print(action({"DATABASE_URL": server.url()}), end="")
+        print(action(server.environment()), end="")
     finally:
         server.stop()
         state.release()
@@ -96,7 +100,11 @@ def _clean(_: list[str]) -> int:
     state.acquire()
     shutil.rmtree(private_folder(state.folder("postgres")), ignore_errors=True)
     state.release(remove=True)
-    shutil.rmtree(LOCAL)
+    for path in LOCAL.iterdir():  # without the certificates: an authority may be yours
+        if path.is_dir() and path != tls.FOLDER:
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
     return 0
 
 
@@ -109,10 +117,11 @@ def _kit(command: str, arguments: list[str]) -> int:
 KIT = [command for command in COMMANDS if command.startswith(("new-", "remove-"))]
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "run": lambda arguments: launcher.run(traces="--traces" in arguments),
-    "dev": lambda arguments: launcher.run(traces="--traces" in arguments, reload=True),
-    "debug": lambda arguments: launcher.run(traces="--traces" in arguments, debug=True),
+    "run": lambda arguments: launcher.run(**_options(arguments)),
+    "dev": lambda arguments: launcher.run(**_options(arguments), reload=True),
+    "debug": lambda arguments: launcher.run(**_options(arguments), debug=True),
     "traces": traces.show,
+    "token": tokens.show,
     "status": status.show,
     "logs-local": logs_local.follow,
     "logs-of": logs_of.show,
@@ -130,6 +139,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "format": _format,
     "docs": lambda _: suite.docs(),
     "lock": lock,
+    "certs": certificates.run,
     "secrets": lambda _: secrets.write(),
     "audit": lambda _: suite.audit(),
     "migrate": _migrate,

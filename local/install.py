@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from local.servers import nginx, rabbitmq, redis
+from local.servers import nginx, privileges, rabbitmq, redis
 
 FINDERS: dict[str, Callable[[], object]] = {
     "rabbitmq-server": rabbitmq.find_script,
@@ -15,10 +15,12 @@ FINDERS: dict[str, Callable[[], object]] = {
 }
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 
-# Servers as others run them: PostgreSQL with TLS, a pooler.
+# Servers as others run them: PostgreSQL with TLS, a pooler, an identity provider.
 FINDERS_FOR_TESTS: dict[str, Callable[[], object]] = {
     "pgbouncer": lambda: shutil.which("pgbouncer", path=_PATH),
     "postgresql": lambda: next(Path("/usr/lib/postgresql").glob("*/bin/initdb"), None),
+    "nodejs": lambda: shutil.which("node"),
+    "npm": lambda: shutil.which("npm"),
 }
 
 # Debian starts services upon installation, unless this file forbids it. Ours are
@@ -34,6 +36,13 @@ fi
 """
 
 
+# The wheels' servers have no TLS.
+_TLS_FINDERS: dict[str, Callable[[], object]] = {
+    "redis-server": redis.find_tls_binary,
+    "postgresql": privileges.find_tls_installation,
+}
+
+
 def missing_packages(*, for_tests: bool = False) -> list[str]:
     """Which of the machine's servers are not there."""
     finders = FINDERS | (FINDERS_FOR_TESTS if for_tests else {})
@@ -43,6 +52,11 @@ def missing_packages(*, for_tests: bool = False) -> list[str]:
 def install_missing(say: Callable[[str], None], *, for_tests: bool = False) -> None:
     """Install the servers that are missing; some are for tests only."""
     install(missing_packages(for_tests=for_tests), say)
+
+
+def install_for_tls(say: Callable[[str], None]) -> None:
+    """Install those that TLS needs on top."""
+    install([name for name, find in _TLS_FINDERS.items() if find() is None], say)
 
 
 def install(packages: list[str], say: Callable[[str], None]) -> None:
@@ -74,6 +88,8 @@ def _apt(become_root: list[str], *arguments: str) -> str:
     """Run apt-get without questions; the end of its output when it failed."""
     command = [*become_root, "sh", "-c", _WITHOUT_SERVICES, "sh"]
     command += ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    # Another test may be installing something, too.
+    command += ["-o", "DPkg::Lock::Timeout=120"]
     result = subprocess.run(
         [*command, *arguments],
         stdin=subprocess.DEVNULL,

@@ -36,6 +36,10 @@ TESTS = {
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",
     ),
+    "tests/oidc": (
+        "backend/tests/integration/test_certified_provider.py",
+        "tests/e2e/test_sign_in.py",
+    ),
 }
 
 

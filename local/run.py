@@ -9,41 +9,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from local import debugging, install, status
+from local import certificates, debugging, install, ready, status
 from local.apps import App
 from local.env_file import misspelled
 from local.process import Cancelled, ProcessFailed
-from local.registry import registered
 from local.reload import watch_code, watch_settings
 from local.servers.base import Server
+from local.servers.issuer import Issuer, sites
 from local.servers.otlp import TraceReceiver
 from local.settings import from_file, ignored, merged
 from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop_all
 from local.state import LOCAL, AlreadyRunning, State
 from local.supervisor import GaveUp, Supervisor
 from local.terminal import Terminal
-from local.traces import PORT_FILE
+from local.tls import Tls
+from local.traces import URL_FILE
 
 ENVIRONMENT_FILE = "environment.json"  # what `migrate` needs while the stack runs
 
-READY = """
-Ready in {seconds:.1f} s.
-
-{table}
-
-  Gateway       {url}
-  Swagger UI    {url}/api/v1/docs
-  ReDoc         {url}/api/v1/redoc
-  Logs          {logs}
-
-Try it:
-
-  curl -s {url}{example}
-
-Ctrl-C stops everything.
-"""
-WITH_DATA = """/api/v1/data/process -H 'Content-Type: application/json' \\
-       -d '{"payload": "hello world", "description": "uppercase"}'"""
+TWO_ISSUERS = (
+    "AUTH_ISSUER is {}: the API takes the tokens of that provider, and --auth would\n"
+    "start another one. Start without --auth, or remove AUTH_ISSUER from the "
+    "environment\nand .env."
+)
 
 
 def run(
@@ -52,20 +40,26 @@ def run(
     traces: bool = False,
     reload: bool = False,
     debug: bool = False,
+    auth: bool = False,
+    tls: bool = False,
 ) -> int:
     """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure.
 
     With `traces` our processes send theirs to a receiver that `make traces` shows,
     with `reload` they start again when their code or settings change, with `debug`
-    each waits for a debugger.
+    each waits for a debugger, with `auth` the API needs tokens of an issuer that runs
+    beside it, with `tls` all connections are encrypted and verified.
     """
-    state = State(path)
+    if auth and (named := merged().get("AUTH_ISSUER")):
+        print(TWO_ISSUERS.format(named))
+        return 1
+    state = State(path, Tls() if tls else None)
     try:
         state.acquire()
     except AlreadyRunning as error:
         print(error)
         return 1
-    launcher = Launcher(state, traces=traces, reload=reload, debug=debug)
+    launcher = Launcher(state, traces=traces, reload=reload, debug=debug, auth=auth)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, launcher.on_signal)
     try:
@@ -78,17 +72,19 @@ class Launcher:
     """Start in order, watch, stop in order."""
 
     def __init__(
-        self, state: State, *, traces: bool, reload: bool, debug: bool
+        self, state: State, *, traces: bool, reload: bool, debug: bool, auth: bool
     ) -> None:
         self.state = state
         self.traces = traces
         self.reload = reload
         self.debug = debug
+        self.auth = auth
         self.terminal = Terminal()
         self._began = time.monotonic()
         self._needed: dict[str, str] = {}
         self._servers: list[Server] = []
         self._stack: Stack | None = None
+        self._issuer: Issuer | None = None
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """The first asks for an orderly stop, the second kills everything."""
@@ -124,16 +120,25 @@ class Launcher:
             log.replace(log.with_suffix(".log.previous"))
         say = self.terminal.say
         install.install_missing(say)
+        if self.state.tls:
+            install.install_for_tls(say)
+            certificates.ensure(self.state.tls.folder, say)
         servers = Servers.create(self.state, say)
+        api_port = announced("the API", 8000, say)
+        nginx_port = announced("nginx", 8081, say)
         receiver = self._receiver() if self.traces else None
-        self._servers = [*servers.own, *([receiver] if receiver else [])]
-        self._needed = self._necessary(servers, receiver)
+        if self.auth:
+            pages = [*sites(nginx_port), *sites(api_port)]
+            self._issuer = Issuer(self.state, announced("the issuer", 8082, say), pages)
+        helpers = [each for each in (receiver, self._issuer) if each]
+        self._servers = [*servers.own, *helpers]
+        self._needed = self._necessary(servers, helpers)
         self._stack = stack = Stack.create(
             self.state,
             servers,
             self._environment(),
-            api_ports=[announced("the API", 8000, say)],
-            nginx_port=announced("nginx", 8081, say),
+            api_ports=[api_port],
+            nginx_port=nginx_port,
         )
         if self.debug:
             debugging.listen(stack, say)
@@ -169,12 +174,13 @@ class Launcher:
     def _receiver(self) -> TraceReceiver:
         say = self.terminal.say
         http, grpc = announced("OTLP/HTTP", 4318, say), announced("OTLP", 4317, say)
-        (self.state.path / PORT_FILE).write_text(str(http))
+        receiver = TraceReceiver(self.state, grpc, http)
+        receiver.note(self.state.path / URL_FILE)
         say("`make traces` in another terminal shows the last traces")
-        return TraceReceiver(self.state, grpc, http)
+        return receiver
 
     def _necessary(
-        self, servers: Servers, receiver: TraceReceiver | None
+        self, servers: Servers, helpers: list[TraceReceiver | Issuer]
     ) -> dict[str, str]:
         """What our processes are told, whatever the user has set."""
         needed = servers.environment()
@@ -183,8 +189,9 @@ class Launcher:
         file.write_text(json.dumps(needed))
         for line in [*ignored(needed), *misspelled(from_file())]:
             self.terminal.say(line)
-        debug = debugging.PATIENCE if self.debug else {}
-        return {**needed, **(receiver.environment if receiver else {}), **debug}
+        for helper in helpers:
+            needed |= helper.environment
+        return needed | (debugging.PATIENCE if self.debug else {})
 
     def _environment(self) -> dict[str, str]:
         # Our processes write to files, but these are shown on this terminal.
@@ -237,13 +244,13 @@ class Launcher:
         if servers.rabbitmq and not isinstance(servers.rabbitmq, Server):
             parts.append(status.describe_external(servers.rabbitmq))
         status.note(self.state.path, parts)
-        return READY.format(
+        return ready.summary(
+            parts,
+            stack.url,
             seconds=time.monotonic() - self._began,
-            table=status.table(
-                [(part, status.UP) for part in parts],
-                colours=self.terminal.is_colourful,
-            ),
-            url=stack.url,
-            example=WITH_DATA if "data" in registered() else "/health",
+            trust=f"--cacert {tls.ca} " if (tls := self.state.tls) else "",
             logs=self.state.path / "logs",
+            colours=self.terminal.is_colourful,
+            env=stack.env,
+            issuer=self._issuer,
         )

@@ -15,6 +15,7 @@ from local.servers.base import Server
 from local.servers.broker import Broker
 from local.state import LOCAL, State, leftovers
 from local.terminal import GREEN, RED, coloured, is_colourful
+from local.tls import Tls, scheme
 
 PARTS_FILE = "parts.json"  # of the run's folder; there while all was up once
 UP = "up"
@@ -33,15 +34,22 @@ class Part(NamedTuple):
     address: str
     host: str = ""  # of somebody else's
     health: str = ""  # a URL that answers 200 when all is well
+    tls: str = ""  # the folder of its certificates
 
 
 def describe(server: Server) -> Part:
     """One of ours, while it runs."""
+    tls = server.state.tls
     health = ""
     if server.name.startswith("api"):
-        health = f"http://{at(server.port)}/health/ready"
+        health = f"{scheme(tls)}://{at(server.port)}/health/ready"
     return Part(
-        server.name, _version(server), server.port, server.address, health=health
+        server.name,
+        _version(server),
+        server.port,
+        server.address,
+        health=health,
+        tls=str(tls.folder) if tls else "",
     )
 
 
@@ -70,6 +78,16 @@ def forget(path: Path) -> None:
     (path / PARTS_FILE).unlink(missing_ok=True)
 
 
+def noted(path: Path) -> list[Part]:
+    """What should be up; nothing while the stack starts, stops or does not run."""
+    if not State(path).is_held:
+        return []
+    try:
+        return [Part(*fields) for fields in json.loads((path / PARTS_FILE).read_text())]
+    except (FileNotFoundError, ValueError):  # half written
+        return []
+
+
 def state_of(part: Part, path: Path) -> str:
     """`up`, or what is wrong with it."""
     if part.host:
@@ -81,7 +99,8 @@ def state_of(part: Part, path: Path) -> str:
         return "stopped"
     if part.port and not accepts(part.port):
         return "not listening"
-    if part.health and not answers(part.health):
+    tls = Tls(Path(part.tls)) if part.tls else None
+    if part.health and not answers(part.health, tls=tls):
         return "not ready"
     return UP
 
@@ -114,12 +133,10 @@ def show(_: list[str], path: Path = LOCAL / "run") -> int:
     if not State(path).is_held:
         print(NOT_RUNNING, file=sys.stderr)
         return 1
-    try:
-        noted = json.loads((path / PARTS_FILE).read_text())
-    except (FileNotFoundError, ValueError):  # half written
+    parts = noted(path)
+    if not parts:
         print(STARTING, file=sys.stderr)
         return 1
-    parts = [Part(*fields) for fields in noted]
     states = [state_of(part, path) for part in parts]
     print(table(zip(parts, states), colours=is_colourful(sys.stdout)))
     up = states.count(UP)

@@ -30,11 +30,11 @@ LONGEST = "faulthandler_timeout=3600"  # for tests that tell a story of many ste
 # The parts that take about a minute or more, the longest first.
 LONG = (
     "tests root integration",
+    "tests backend integration",
     "tests root e2e",
     "tests chassis integration",
-    "tests backend integration",
-    "tests kit unit",
     "tests root unit",
+    "tests kit unit",
 )
 
 # What runs in production, for bandit.
@@ -124,7 +124,7 @@ def integration(arguments: list[str]) -> int:
 
 def e2e(arguments: list[str]) -> int:
     """Tests through nginx."""
-    install_missing(print)
+    install_missing(print, for_tests=True)
     return _report(_tests("e2e", arguments), at_once=not arguments)
 
 
@@ -151,7 +151,7 @@ def hostile(arguments: list[str]) -> int:
 
 def kit(arguments: list[str]) -> int:
     """Check, test and run generated code in copies of the project; takes minutes."""
-    install_missing(print)
+    install_missing(print, for_tests=True)
     words = ["kit/tests", "local/tests", "-m", "kit", "-o", LONGEST, *arguments]
     return _report([_pytest("generators", words)], at_once=False)
 

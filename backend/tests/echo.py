@@ -5,11 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Response
 
-from app.api import v1
+from app.api import security, v1
 from app.api.answers import processed
 from app.api.dependencies import service_for
 from app.api.errors import responses
 from app.api.openapi import accepted, headers
+from app.api.security import READ_RECORDS, PrincipalDep, requires
 from app.api.v1.parameters import TaskId
 from app.application import create_app
 from app.core.config import Settings
@@ -45,6 +46,7 @@ router = APIRouter(prefix="/echo", tags=["database"])
 
 @router.post(
     "/process",
+    dependencies=[requires(security.PROCESS)],
     response_model=TaskResult,
     responses=headers(200, "Location") | responses(413, 415, 422, 503),
 )
@@ -57,6 +59,7 @@ async def process_echo(request: DataRequest, service: EchoDep) -> Response:
 @router.post(
     "/process-async",
     status_code=202,
+    dependencies=[requires(security.PROCESS)],
     responses=accepted() | responses(413, 415, 422, 503),
 )
 async def process_echo_async(
@@ -70,16 +73,18 @@ async def process_echo_async(
 
 @router.get(
     "/process-async/{task_id}",
+    dependencies=[requires(READ_RECORDS)],
     response_model_exclude_unset=True,
     responses=responses(404, 422, 503),
 )
 async def get_echo_state(
     task_id: TaskId,
+    principal: PrincipalDep,
     service: EchoDep,
     wait: Annotated[float, Query(ge=0, le=30, description="Seconds.")] = 0,
 ) -> TaskState:
     """The state of the work."""
-    return await service.get_state(task_id, wait)
+    return await service.get_state(task_id, principal, wait)
 
 
 def create_echo_app(settings: Settings | None = None) -> FastAPI:

@@ -6,7 +6,7 @@ that are not JSON, answers without a body, values that are not models.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
@@ -59,6 +59,32 @@ def find_faults(schema: dict[str, Any]) -> Iterator[str]:
         for rule in RULES:
             for fault in rule(operation):
                 yield f"{place}: {fault}"
+
+
+def find_unguarded(
+    schema: dict[str, Any], open_paths: Collection[str], scopes: Collection[str]
+) -> Iterator[str]:
+    """A sentence for each endpoint that does not say which scope it needs."""
+    for operation in operations(schema):
+        place = f"{operation.method.upper()} {operation.path}"
+        needed = [
+            scope
+            for each in operation.content.get("security", [])
+            for named in each.values()
+            for scope in named
+        ]
+        if not needed and operation.path not in open_paths:
+            yield f"{place}: it names no scope, so every token may call it. " + (
+                'Write dependencies=[requires("...")] with a scope of '
+                "app.api.security, or add the path to OPEN in "
+                "app.api.middleware.authentication if it needs no token."
+            )
+        for scope in needed:
+            if scope not in scopes:
+                yield f"{place}: nothing describes its scope {scope}. " + (
+                    f'Write new_scope("{scope}", "What it allows.") beside the '
+                    "endpoint; import new_scope from app.api.security."
+                )
 
 
 def find_shadowed(app: FastAPI) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A RabbitMQ that can be reached, whoever runs it."""
 
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,8 @@ class Broker:
     is_by_url = False
     #: py-amqp's options for TLS; False without.
     tls: dict[str, Any] | bool = False
+    #: The authority of our own certificates, for our processes.
+    ca: Path | None = None
 
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""

@@ -19,6 +19,7 @@ from local.state import State
 from tests.e2e.browser import Browser, find_chromium
 from tests.e2e.client import Api
 from tests.e2e.gateway import Gateway, NewGateway
+from tests.e2e.guarded import Guarded
 
 # Not a name of this machine: for "localhost", Swagger UI leaves out its request to the
 # internet.
@@ -56,6 +57,39 @@ def api(url: str) -> Iterator[Api]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def guarded(state: State, stack: Stack) -> Iterator[Guarded]:
+    """The API with authentication on, and its issuer; see `guarded.py`."""
+    with Guarded(state, stack).running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def alice(guarded: Guarded) -> Api:
+    """A user with all scopes but admin."""
+    return guarded.client("alice")
+
+
+@pytest.fixture(scope="session")
+def bob(guarded: Guarded) -> Api:
+    """Another one."""
+    return guarded.client("bob")
+
+
+@pytest.fixture(scope="session")
+def admin(guarded: Guarded) -> Api:
+    """A user with the scope admin alone."""
+    return guarded.client("root", "admin")
+
+
+@pytest.fixture
+def nobody(guarded: Guarded) -> Iterator[Api]:
+    """A client without a token."""
+    client = Api(guarded.url)
+    yield client
+    client.close()
+
+
 @pytest.fixture
 def new_gateway(state: State, stack: Stack) -> Iterator[NewGateway]:
     """Starts a gateway with settings of its own; gives a client of it."""
@@ -89,7 +123,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     binary = find_chromium()
     if binary is None:
         pytest.skip("chromium is missing and apt-get cannot install it")
-    browser = Browser(binary, tmp_path_factory.mktemp("chromium"), [HOST])
+    hosts = [HOST, "127.0.0.1"]
+    browser = Browser(binary, tmp_path_factory.mktemp("chromium"), hosts)
     size = {"width": 1200, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
     browser.call("Emulation.setDeviceMetricsOverride", **size)
     yield browser

@@ -137,7 +137,7 @@ def target(name: str, rabbitmq: RabbitMQ, redis_server: Redis) -> int:
 
 
 @pytest.mark.parametrize("name", ["service", "worker"])
-def test_probes_tell_starting_ready_hung_and_alive(
+def test_probes_tell_starting_ready_hung_alive_and_alone(
     name: str, start: Start, rabbitmq: RabbitMQ, redis_server: Redis
 ) -> None:
     with Relay(target(name, rabbitmq, redis_server)) as relay:
@@ -153,28 +153,13 @@ def test_probes_tell_starting_ready_hung_and_alive(
         probed.app.resume()
         wait_for(lambda: probed.passes("liveness"), "it lives again")
 
-
-def test_without_rabbitmq_a_service_is_not_ready_and_lives(
-    start: Start, rabbitmq: RabbitMQ
-) -> None:
-    with Relay(rabbitmq.port) as relay:
-        probed = start("service", relay)
-        wait_for(lambda: probed.passes("startup"), "it has started")
-        wait_for(lambda: probed.passes("readiness"), "it has its connection")
         relay.close()
         wait_for(lambda: not probed.passes("readiness"), "the loss is seen")
-        probed.grow_old()
-        wait_for(lambda: probed.passes("liveness"), "it goes on touching its file")
-        relay.open()
-        wait_for(lambda: probed.passes("readiness"), "it has connected again")
-
-
-def test_without_redis_a_worker_is_not_ready(start: Start, redis_server: Redis) -> None:
-    with Relay(redis_server.port) as relay:
-        probed = start("worker", relay)
-        wait_for(lambda: probed.passes("readiness"), "it has its connection")
-        relay.close()
-        wait_for(lambda: not probed.passes("readiness"), "the loss is seen")
+        if name == "service":
+            probed.grow_old()
+            wait_for(lambda: probed.passes("liveness"), "it goes on touching its file")
+            relay.open()
+            wait_for(lambda: probed.passes("readiness"), "it has connected again")
 
 
 # "Lost", or "No connection to": the probe may pass just before the worker notes it.
@@ -196,20 +181,6 @@ def test_a_worker_finds_redis_again_soon(start: Start, redis_server: Redis) -> N
     assert probed.said(LOST) == 1
 
 
-def test_beat_logs_one_line_when_redis_is_down(
-    start: Start, redis_server: Redis
-) -> None:
-    with Relay(redis_server.port) as relay:
-        probed = start("beat", relay)
-        wait_for(lambda: probed.said("Sending due task sweep") > 0, "its work")
-        relay.close()
-        wait_for(
-            lambda: probed.said("Lost Redis, which takes what beat sends") == 1,
-            "its line",
-        )
-    assert not probed.said("Traceback")
-
-
 def test_probes_of_beat(start: Start, redis_server: Redis) -> None:
     with Relay(redis_server.port) as relay:
         probed = start("beat", relay)
@@ -220,6 +191,14 @@ def test_probes_of_beat(start: Start, redis_server: Redis) -> None:
         assert not probed.passes("liveness") and not probed.passes("readiness")
         probed.app.resume()
         wait_for(lambda: probed.passes("liveness"), "it lives again")
+
+        wait_for(lambda: probed.said("Sending due task sweep") > 0, "its work")
+        relay.close()
+        wait_for(
+            lambda: probed.said("Lost Redis, which takes what beat sends") == 1,
+            "its line",
+        )
+    assert not probed.said("Traceback")
 
 
 def test_probes_of_the_api(

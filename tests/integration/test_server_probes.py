@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,45 +43,33 @@ def run(
     return result.returncode
 
 
-@pytest.fixture
-def own_rabbitmq(state: State) -> Iterator[RabbitMQ]:
-    """A separate node that the test may drain and pause."""
-    if find_script() is None:
-        pytest.skip("rabbitmq-server is missing")
-    server = RabbitMQ(state, free_port(), free_port())
-    server.name = "probed-rabbitmq"
-    server.child = Child(server.name, state)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-
-
-def test_rabbitmq(own_rabbitmq: RabbitMQ) -> None:
-    node = own_rabbitmq
+def test_rabbitmq(rabbitmq: RabbitMQ) -> None:
     script = find_script()
     assert script is not None
-    env = {**node.command().env, "QUORUM_WAIT_SECONDS": "60"}
+    env = {**rabbitmq.command().env, "QUORUM_WAIT_SECONDS": "60"}
     env["PATH"] = f"{Path(script).parent}:{os.environ['PATH']}"
     spec = container("rabbitmq/rabbitmq-statefulset.yaml")
     # Kubernetes checks whether the port is open, at the start and afterwards.
     assert spec["startupProbe"]["tcpSocket"] == {"port": "amqp"}
     assert spec["readinessProbe"]["tcpSocket"] == {"port": "amqp"}
-    assert accepts(node.port)
-    assert run(spec["livenessProbe"], env, node.folder) == 0
-    node.pause()
-    assert run(spec["livenessProbe"], env, node.folder) != 0, "a node that hangs"
-    node.resume()
-    with node.connect() as connection:
+    assert accepts(rabbitmq.port)
+    with rabbitmq.connect() as connection:
         arguments = {"x-queue-type": "quorum"}
         connection.channel().queue_declare(
             "q", durable=True, auto_delete=False, arguments=arguments
         )
     # A lone node waits for no other node, and then serves no more clients.
-    assert run(spec["lifecycle"]["preStop"], env, node.folder) == 0
-    assert not accepts(node.port)
-    assert run(spec["livenessProbe"], env, node.folder) == 0
+    assert run(spec["lifecycle"]["preStop"], env, rabbitmq.folder) == 0
+    assert not accepts(rabbitmq.port)
+    assert run(spec["livenessProbe"], env, rabbitmq.folder) == 0
+    rabbitmq.pause()
+    liveness = spec["livenessProbe"]
+    assert run(liveness, env, rabbitmq.folder, within=10) != 0, "a node that hangs"
+    rabbitmq.resume()
+    # Other tests go on with it.
+    revive = ["rabbitmq-upgrade", "revive"]
+    subprocess.run(revive, env=env, cwd=rabbitmq.folder, check=True)
+    wait_for(rabbitmq.ready, "it serves clients again")
 
 
 def test_redis(state: State, tmp_path: Path) -> None:

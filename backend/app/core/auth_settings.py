@@ -93,6 +93,12 @@ class AuthSettings(Group):
         description="A claim with roles that count as scopes, such as "
         "realm_access.roles",
     )
+    scope_prefix: str = Field(
+        "",
+        pattern=r"^[!#-\[\]-~]*$",
+        description="What the provider puts before the name of a scope, such as kit/ "
+        "of Amazon Cognito or api://kit/ of Entra ID",
+    )
     algorithms: list[Annotated[str, AfterValidator(_check_algorithm)]] = Field(
         ASYMMETRIC,
         min_length=1,
@@ -132,6 +138,9 @@ class AuthSettings(Group):
         """A token for another API of the same provider must not open this one."""
         if self.issuer and not self.audiences:
             raise ValueError("AUTH_AUDIENCE: name the audience of this API's tokens")
+        given = (self.audience, self.client_id, self.roles_claim)
+        if not self.issuer and any(given):
+            raise ValueError("AUTH_ISSUER: it is missing, and the API would be open")
         if self.issuer and self.disabled:
             raise ValueError("AUTH_DISABLED: remove it, or remove AUTH_ISSUER")
         return self

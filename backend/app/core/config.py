@@ -14,10 +14,11 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 
 from app.core.auth_settings import AuthSettings
 from app.core.browser_settings import CorsSettings, check_proxies
-from app.core.database_settings import DatabaseSettings
-from app.core.passwords import has_known_password, is_known
+from app.core.database_settings import DatabaseSettings, MigrationSettings
+from app.core.rate_limit_settings import RateLimitSettings
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
+from app.core.tls_settings import ApiTlsSettings
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
 
@@ -79,11 +80,14 @@ class Settings(ProcessSettings):
         description="Keep the traces that clients mark as sampled; if false, "
         "OTEL_TRACES_SAMPLER alone decides",
     )
+    tls: ApiTlsSettings = Field(default_factory=ApiTlsSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     cors: CorsSettings = Field(default_factory=CorsSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    migrations: MigrationSettings = Field(default_factory=MigrationSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
+    rate_limits: RateLimitSettings = Field(default_factory=RateLimitSettings)
     queues: QueueNames = Field(default_factory=QueueNames)
 
     @cached_property
@@ -118,28 +122,13 @@ class Settings(ProcessSettings):
             return self.environment != "production"
         return self.docs_enabled
 
-    @model_validator(mode="after")
-    def refuse_development_values_in_production(self) -> Self:
-        """A password printed in a README must not reach production."""
-        if self.environment == "production":
-            faults = list(self._development_values())
-            if faults:
-                raise ValueError("\n".join(faults))
-        return self
-
-    def _development_values(self) -> Iterator[str]:
-        advice = "set your own password; `make secrets` writes a .env with random ones"
-        if self.rpc.broker_url is None and is_known(self.rabbitmq.password):
-            yield f"RABBITMQ_PASSWORD: {advice}"
-        for group in (self.rpc, self.database, self.celery, self.idempotency):
-            for name in group.secrets():
-                url = getattr(group, name)
-                if url is not None and has_known_password(url):
-                    yield f"{group.variable(name)}: {advice}"
+    def development_values(self) -> Iterator[str]:
+        """Also what lets everybody in, or shows what clients send."""
+        yield from super().development_values()
         if not self.auth.issuer and not self.auth.disabled:
             yield (
-                "AUTH_ISSUER: name your identity provider; or set AUTH_DISABLED=true if "
-                "everybody may do everything"
+                "AUTH_ISSUER: name your identity provider; or set AUTH_DISABLED=true "
+                "if everybody may do everything"
             )
         if "*" in self.cors.origins:
             yield "CORS_ORIGINS: list the origins instead of *"

@@ -5,6 +5,7 @@ Celery worker and Alembic have no event loop and use the sync engine (psycopg2).
 """
 
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -49,6 +50,10 @@ REFUSED_STATES = ("28", "3D")
 # psycopg2 gives no SQLSTATE for these errors, so compare their text.
 REFUSED_TEXTS = ("authentication failed", 'database "', 'role "')
 ADVICE = "check the user, password and database in DATABASE_URL"
+CERTIFICATE_ADVICE = (
+    "the server's certificate is not trusted ({reason}): check the host's name and "
+    "sslrootcert in DATABASE_URL"
+)
 
 # A pooler that gives each transaction another connection.
 POOLER_STATES = ("26000", "42P05")
@@ -237,6 +242,16 @@ def _is_refused(error: BaseException) -> bool:
     )
 
 
+def _distrust(error: BaseException) -> str | None:
+    """Why the server's certificate is not trusted; None if that is not the error."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    texts = [line for line in str(error).splitlines() if "certificate" in line]
+    if texts and isinstance(error, psycopg2.OperationalError):
+        return texts[0].rpartition(": ")[2]
+    return None
+
+
 def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
     """The error to raise; logs the loss of PostgreSQL once per outage."""
     # SQLAlchemy's own text quotes the statement and its values.
@@ -244,6 +259,8 @@ def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
     state, advice = _sqlstate(cause), None
     if _is_refused(cause):
         advice = ADVICE
+    elif reason := _distrust(cause):
+        advice = CERTIFICATE_ADVICE.format(reason=reason)
     elif state in POOLER_STATES or POOLER_TEXT in str(cause):
         advice = POOLER_ADVICE
     elif state in READ_ONLY_STATES:

@@ -35,13 +35,13 @@ def create_celery(settings: CelerySettings) -> Celery:
     app = TidyCelery(
         __title__,
         broker=broker.kombu_url,
-        backend=results.kombu_url,
         task_cls=RetriedTask,
     )
+    app.backend_cls = results.kombu_url
     app.broker_login = login
     register_backend(app)
+    _use_broker(app, broker)
     app.conf.update(
-        broker_use_ssl=broker.tls,
         redis_backend_use_ssl=results.tls,
         redis_backend_credential_provider=results_login,
         result_backend_transport_options=_transport_options(settings, results),
@@ -70,6 +70,8 @@ def create_celery(settings: CelerySettings) -> Celery:
             settings.worker_pool == "prefork"
         ),
         worker_hijack_root_logger=False,
+        # Whoever can write to Redis could otherwise stop workers and read their tasks.
+        worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # Otherwise a Redis that is full, or a replica, would end the worker.
@@ -95,9 +97,10 @@ def create_publisher(settings: CelerySettings) -> Celery:
     login = file_login(settings, "broker_url")
     broker = _place(settings.broker_url, login)
     app = TidyCelery(__title__, broker=broker.kombu_url, set_as_current=False)
+    _use_broker(app, broker)
+    app.backend_cls = "disabled"
     app.broker_login = login
     app.conf.update(
-        broker_use_ssl=broker.tls,
         task_queues=[Queue(name) for name in QUEUES],
         broker_transport_options={
             **_transport_options(settings, broker),
@@ -112,6 +115,15 @@ def create_publisher(settings: CelerySettings) -> Celery:
         },
     )
     return app
+
+
+def _use_broker(app: Celery, broker: RedisUrl) -> None:
+    """Celery prefers CELERY_BROKER_URL to `broker_url`, but not to these two. In the
+    same way `backend_cls` keeps it from CELERY_RESULT_BACKEND."""
+    url = broker.kombu_url
+    app.conf.update(
+        broker_read_url=url, broker_write_url=url, broker_use_ssl=broker.tls
+    )
 
 
 def _place(url: SecretStr, login: FileLogin | None) -> RedisUrl:

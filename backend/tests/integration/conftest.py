@@ -27,6 +27,7 @@ from tests.integration.responder import Responder
 
 BACKEND = Path(__file__).parents[2]
 WORKER = "celery -A tests.echo_worker worker --without-mingle --without-gossip"
+WORKER += " --without-heartbeat"
 RETRIES = 2
 PUBLISH_LIMIT = 2
 

@@ -1,4 +1,5 @@
-"""Beat's heartbeat file, with Redis and without."""
+"""Beat's heartbeat file without Redis; `tests/integration/test_probes.py` looks at it
+with Redis."""
 
 import os
 import subprocess
@@ -10,17 +11,13 @@ from pathlib import Path
 import pytest
 
 from local.ports import free_port
-from local.servers.redis import Redis
 
 BACKEND = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["Redis is up", "Redis is down"])
-def beat(
-    request: pytest.FixtureRequest, redis_server: Redis, tmp_path: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    up = request.param == "Redis is up"
-    url = redis_server.url(0) if up else f"redis://127.0.0.1:{free_port()}/0"
+@pytest.fixture
+def beat(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    url = f"redis://127.0.0.1:{free_port()}/0"
     command = [sys.executable, "-m", "celery", "-A", "app.worker", "beat"]
     command += ["--pidfile=", "--schedule", str(tmp_path / "schedule")]
     env = {

@@ -17,7 +17,7 @@ from app.infrastructure.identity import provider as provider_module
 from app.infrastructure.identity import tokens
 from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
-from backend.tests.integration.provider import (
+from tests.integration.provider import (
     AUDIENCE,
     FakeProvider,
     SigningKey,
@@ -93,6 +93,14 @@ async def test_scopes_come_from_scope_scp_and_roles(
     found = Verifier(fake.issuer, roles_claim="realm_access.roles")
     principal = await found.verify(fake.token(**claims))
     assert principal.scopes == scopes
+    await found.provider.close()
+
+
+async def test_scopes_with_the_provider_s_prefix(fake: FakeProvider) -> None:
+    found = Verifier(fake.issuer, scope_prefix="kit/")
+    claims = fake.claims(scope="kit/data:process records:read other/admin kit/kit/a")
+    principal = await found.verify(fake.keys[0].sign(claims))
+    assert principal.scopes == {"data:process", "records:read", "other/admin", "kit/a"}
     await found.provider.close()
 
 
@@ -230,7 +238,12 @@ async def test_a_new_key_is_fetched_once_and_an_old_one_forgotten(
     new = [fake.token(sub=f"user-{n}") for n in range(20)]
     assert "unknown key" in await known.refusal(new[0])  # too early to ask again
     monkeypatch.setattr(provider_module, "PAUSE", 0.0)
-    fake.answers[KEYS] = lambda: time.sleep(0.2) or keys_of(fake)
+
+    def slowly() -> bytes:
+        time.sleep(0.2)
+        return keys_of(fake)
+
+    fake.answers[KEYS] = slowly
     asked = len(fake.requests)
     found = await asyncio.gather(*map(known.verify, new))
     assert [each.subject for each in found] == [f"user-{n}" for n in range(20)]
@@ -282,6 +295,11 @@ async def test_keys_outlive_the_provider_for_some_hours(
         (DISCOVERY, b"[" * 100_000),
         (DISCOVERY, b'{"issuer": "https://other.example", "jwks_uri": "https://x"}'),
         (KEYS, 302),
+        (DISCOVERY, b'{"issuer": "ISSUER", "jwks_uri": "https://x:99999999"}'),
+        (
+            DISCOVERY,
+            b'{"issuer": "ISSUER", "jwks_uri": "https://\xc3\xa9..\xf0\x9f\x98\x80/"}',
+        ),
         (KEYS, b'{"keys": []}'),
         (KEYS, b'{"keys": {"a": 1}}'),
         (KEYS, b'{"keys": [{"kty": "oct", "kid": "one", "k": "c2VjcmV0"}]}'),
@@ -292,6 +310,8 @@ async def test_keys_outlive_the_provider_for_some_hours(
 async def test_a_provider_that_answers_nonsense(
     fake: FakeProvider, path: str, answer: Any, no_pause: None
 ) -> None:
+    if isinstance(answer, bytes):
+        answer = answer.replace(b"ISSUER", fake.issuer.encode())
     fake.answers[path] = answer
     found = Verifier(fake.issuer)
     with pytest.raises(ProviderUnavailable):
@@ -302,8 +322,11 @@ async def test_a_provider_that_answers_nonsense(
     await found.provider.close()
 
 
-async def test_a_provider_that_names_unsafe_keys(fake: FakeProvider) -> None:
-    named = {"issuer": fake.issuer, "jwks_uri": "http://keys.example/keys"}
+@pytest.mark.parametrize(
+    "url", ["http://keys.example/keys", "ftp://127.0.0.1/", "/keys", "https://", 7]
+)
+async def test_a_provider_that_names_unsafe_keys(fake: FakeProvider, url: Any) -> None:
+    named = {"issuer": fake.issuer, "jwks_uri": url}
     fake.answers[DISCOVERY] = json.dumps(named).encode()
     found = Verifier(fake.issuer)
     with pytest.raises(ProviderUnavailable):

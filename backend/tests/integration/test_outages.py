@@ -24,7 +24,8 @@ from tests.integration.responder import wait_until
 
 BACKEND = Path(__file__).parents[2]
 PROGRAMS = {
-    "worker": "worker --pool threads --without-mingle --without-gossip",
+    "worker": "worker --pool threads --without-mingle --without-gossip "
+    "--without-heartbeat",
     "beat": "beat --pidfile= --schedule {}/schedule",
 }
 

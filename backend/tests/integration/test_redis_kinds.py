@@ -22,6 +22,7 @@ from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery
 from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.login import file_login
+from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_lists import TaskLists
 from app.infrastructure.task_publisher import TaskPublisher
@@ -94,6 +95,7 @@ class Clients:
         self.states = TaskStates(self.settings)
         login = file_login(self.settings, "result_backend")
         self.keys = KeyStore(url, lease=30, keep=60, key_prefix=key_prefix, login=login)
+        self.counts = RequestCounts(url, key_prefix, login)
         rpc = RpcSettings(broker_url=secret, key_prefix=key_prefix)
         self.producer = EventProducer.connect(RabbitMQSettings(), rpc)
 
@@ -103,6 +105,7 @@ class Clients:
         connection.close()
         await self.states.close()
         await self.keys.close()
+        await self.counts.close()
         self.celery.close()
         await asyncio.to_thread(self.producer.close)
 
@@ -143,6 +146,10 @@ class Clients:
 
     async def claim(self) -> None:
         assert isinstance(await self.keys.claim(uuid4().hex, "f"), Claim)
+
+    async def count_request(self) -> None:
+        if await self.counts.add(uuid4().hex, 60, 1) != 1:
+            raise ConnectionError
 
     async def call(self) -> None:
         found = await asyncio.to_thread(self.producer.client.wait_connected, 5)
@@ -193,6 +200,7 @@ async def test_every_client_reaches_it(
     assert await clients.take()
     await clients.store()
     await clients.claim()
+    await clients.count_request()
     await clients.call()
 
 
@@ -204,7 +212,7 @@ async def test_no_client_talks_to_an_unverified_server(
     ca = f"?ssl_ca_certs={certificate}" if host == "127.0.0.1" else ""
     clients = connect(f"rediss://{host}:{tls_port}/0{ca}")
     ours = (clients.publish, clients.claim, clients.states.check)
-    theirs = (clients.count, clients.store)
+    theirs = (clients.count, clients.store, clients.count_request)
     ends = await asyncio.gather(
         *(way() for way in (*ours, *theirs)), return_exceptions=True
     )
@@ -227,6 +235,7 @@ async def test_two_systems_share_a_database(
         await each.publish()
         await each.store()
         await each.claim()
+        await each.count_request()
     redis: Any = own_redis.connect()
     await one.call()
     keys = {str(key, "ascii").partition(":")[0] for key in redis.keys()}
@@ -293,7 +302,10 @@ async def test_after_a_failover_every_client_leaves_the_replica(
     """As behind a DNS name: open connections lead to the old primary."""
     async with Forwarder(own_redis).open() as name:
         clients = connect(f"redis://127.0.0.1:{name.port}/0")
-        ways = (clients.publish, clients.send, clients.store, clients.claim)
+        ways = (
+            *(clients.publish, clients.send, clients.store, clients.claim),
+            clients.count_request,
+        )
         for way in ways:
             await way()
         own_redis.connect().replicaof("127.0.0.1", str(redis_server.port))
@@ -314,7 +326,7 @@ async def test_sentinel_names_the_new_primary(
 ) -> None:
     query = f"?master_name={MASTER}&sentinel_password={MASTER}"
     clients = connect(f"sentinel://{LOGIN}@127.0.0.1:{sentinel.port}/0{query}")
-    ways = (clients.publish, clients.store, clients.claim)
+    ways = (clients.publish, clients.store, clients.claim, clients.count_request)
     for way in ways:
         await until(way)
     await asyncio.to_thread(own_redis.kill)

@@ -7,6 +7,7 @@ import pytest
 from app.core.budget import Budget
 from app.core.database import Database
 from app.core.exceptions import NotFound
+from app.core.principal import EVERYBODY
 from app.core.redis_settings import CelerySettings
 from app.core.services import Service
 from app.infrastructure.postgres.group_commit import GroupCommit
@@ -32,8 +33,9 @@ async def test_only_its_own_service_shows_work(
     await commits.add(rows)
     tasks = TaskService(database, TaskStates(CelerySettings()), Budget(2**20))
 
-    assert (await tasks.get_state(named, ECHO)).task_status is TaskStatus.SUCCESS
-    assert (await tasks.get_state(unnamed, DATA)).task_status is TaskStatus.SUCCESS
+    for task_id, service in ((named, ECHO), (unnamed, DATA)):
+        state = await tasks.get_state(task_id, service, EVERYBODY)
+        assert state.task_status is TaskStatus.SUCCESS
     for task_id, service in ((named, OTHER), (named, DATA), (unnamed, ECHO)):
         with pytest.raises(NotFound):
-            await tasks.get_state(task_id, service)
+            await tasks.get_state(task_id, service, EVERYBODY)

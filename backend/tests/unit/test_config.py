@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from app.core.config import Settings, load_settings
 from app.core.database_settings import DatabaseSettings
-from app.core.passwords import ROLE
 from chassis.environment import Group
+from chassis.passwords import ROLE
 from chassis.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[3]
 
 
+IDENTITY = {"AUTH_ISSUER": "https://id.example.org", "AUTH_AUDIENCE": "api"}
 PRODUCTION = {
+    **IDENTITY,
     "ENVIRONMENT": "production",
-    "AUTH_ISSUER": "https://id.example.org",
-    "AUTH_AUDIENCE": "api",
     "RABBITMQ_PASSWORD": "x7Gk-secret",
     "DATABASE_URL": "postgresql+psycopg2://u:x7Gk-secret@h/d",
 }
@@ -151,6 +151,26 @@ def test_production_refuses(
     load_settings()
 
 
+def test_production_needs_to_know_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_to_all = {n: v for n, v in PRODUCTION.items() if n not in IDENTITY}
+    set_all(monkeypatch, open_to_all)
+    assert "  AUTH_ISSUER: name your identity provider" in message()
+    monkeypatch.setenv("AUTH_DISABLED", "true")
+    assert load_settings().auth.issuer is None
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    ["https://id.example.org/", "http://127.0.0.1:9000/realms/a", "http://[::1]:9000"],
+)
+def test_an_issuer_is_taken_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, issuer: str
+) -> None:
+    set_all(monkeypatch, {"AUTH_ISSUER": issuer, "AUTH_AUDIENCE": "a, b"})
+    auth = load_settings().auth
+    assert (auth.issuer, auth.audiences) == (issuer, ["a", "b"])
+
+
 def test_production_reports_all_faults_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, {"ENVIRONMENT": "production", "CORS_ORIGINS": '["*"]'})
     text = message()
@@ -185,6 +205,20 @@ def test_production_serves_the_docs_if_configured(
         ),
         ({"FORWARDED_ALLOW_IPS": "10.0.0.1/8"}, "FORWARDED_ALLOW_IPS: list addresses"),
         ({"FORWARDED_ALLOW_IPS": "nginx"}, "FORWARDED_ALLOW_IPS: list addresses"),
+        ({"AUTH_ISSUER": "http://id.example.org"}, "AUTH_ISSUER: write it as the"),
+        ({"AUTH_ISSUER": "https://id.example.org?a=b"}, "AUTH_ISSUER: write it as"),
+        ({"AUTH_ISSUER": "https://u:p@id.example.org"}, "AUTH_ISSUER: write it as"),
+        ({"AUTH_ISSUER": "https://id.example.org:x"}, "AUTH_ISSUER: write it as"),
+        ({"AUTH_ISSUER": "https:///realm"}, "AUTH_ISSUER: write it as"),
+        ({"AUTH_ISSUER": "https://id.example.org"}, "AUTH_AUDIENCE: name the audience"),
+        ({"AUTH_AUDIENCE": "api"}, "AUTH_ISSUER: it is missing"),
+        (
+            {**IDENTITY, "AUTH_DISABLED": "true"},
+            "AUTH_DISABLED: remove it, or remove AUTH_ISSUER",
+        ),
+        ({**IDENTITY, "AUTH_ALGORITHMS": '["HS256"]'}, "AUTH_ALGORITHMS: use RS256,"),
+        ({**IDENTITY, "AUTH_ALGORITHMS": '["none"]'}, "AUTH_ALGORITHMS: use RS256,"),
+        ({**IDENTITY, "AUTH_CA_FILE": "/nowhere"}, "AUTH_CA_FILE: /nowhere holds no"),
         (
             {"IDEMPOTENCY_LEASE_SECONDS": "40"},
             "IDEMPOTENCY_LEASE_SECONDS must be above",

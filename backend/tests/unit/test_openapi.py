@@ -7,9 +7,13 @@ from fastapi import APIRouter, FastAPI, Query
 from openapi_spec_validator import validate
 from starlette.responses import PlainTextResponse, RedirectResponse, StreamingResponse
 
+from app.api.middleware.authentication import OPEN
+from app.api.security import SCOPES, requires
+from app.core.auth_settings import AuthSettings
+from app.core.rate_limit_settings import RateLimitSettings
 from app.models.schemas import Problem
 from tests import rules
-from tests.echo import create_echo_app
+from tests.echo import EchoSettings, create_echo_app
 from tests.rules import Operation
 from tests.team import create_team_app
 
@@ -41,6 +45,29 @@ def test_it_states_the_limits() -> None:
 def test_every_endpoint_follows_the_rules() -> None:
     faults = list(rules.find_faults(SCHEMA))
     assert not faults, "\n".join(faults)
+
+
+def test_every_endpoint_names_its_scope() -> None:
+    auth = AuthSettings(issuer="https://id.example", audience="kit")
+    schema = create_echo_app(EchoSettings(auth=auth)).openapi()
+    faults = list(rules.find_unguarded(schema, OPEN, SCOPES))
+    assert not faults, "\n".join(faults)
+
+
+def test_what_is_missing_for_a_scope_is_said() -> None:
+    auth = AuthSettings(issuer="https://id.example", audience="kit")
+    app = create_echo_app(EchoSettings(auth=auth))
+
+    @app.get("/everybody")
+    async def read_everybody() -> None: ...
+
+    @app.get("/somebody", dependencies=[requires("some:body")])
+    async def read_somebody() -> None: ...
+
+    everybody, somebody = rules.find_unguarded(app.openapi(), OPEN, SCOPES)
+    assert "GET /everybody: it names no scope" in everybody
+    assert "dependencies=[requires(" in everybody
+    assert 'new_scope("some:body"' in somebody
 
 
 @EACH
@@ -94,6 +121,30 @@ def test_answer_headers(name: str, code: str, headers: set[str]) -> None:
     (operation,) = (o for o in rules.operations(SCHEMA) if o.id == name)
     found = set(operation.content["responses"][code]["headers"])
     assert found - {"X-Request-ID"} == headers
+
+
+@pytest.mark.parametrize("name", ["read", "write"])
+def test_the_headers_of_rate_limits(name: str) -> None:
+    """Where a limit is set, and nowhere else."""
+    limits = RateLimitSettings.model_validate({name: "7/hour"})
+    schema = create_echo_app(EchoSettings(rate_limits=limits)).openapi()
+    validate(schema)
+    assert "Each caller has 7 requests with" in schema["info"]["description"]
+    names = {"RateLimit", "RateLimit-Policy"}
+    found = set()
+    for operation in rules.operations(schema):
+        for answer in operation.content["responses"].values():
+            headers = set(operation.resolve(answer)["headers"])
+            if "$ref" in answer:  # an error; one description serves all
+                assert names <= headers
+            elif names <= headers:
+                found.add(operation.id)
+            else:
+                assert not names & headers
+    assert ("get_records" in found) == (name == "read")
+    assert ("process_echo" in found) == ("delete_record" in found) == (name == "write")
+    assert not any("health" in each or "root" in each for each in found)
+    assert "RateLimit" not in str(SCHEMA)
 
 
 # Endpoints of a team, which the kit does not know.

@@ -100,7 +100,7 @@ def test_a_renamed_project_takes_two_updates(upstream: Path, project: Path) -> N
     assert again.returncode == 1 and f"already has v{LATER}" in again.stdout
 
 
-@pytest.mark.parametrize("way", ["clone", "zip"])
+@pytest.mark.parametrize("way", ["clone", pytest.param("zip", marks=pytest.mark.kit)])
 def test_a_conflict_is_resolved_by_hand(upstream: Path, way: str) -> None:
     """The project keeps the kit's name."""
     project = begin(upstream, way)

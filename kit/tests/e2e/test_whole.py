@@ -86,7 +86,8 @@ def run_unit_tests(project: Path) -> None:
     generated = [f"unit/test_{TABLE.snake}.py", f"integration/test_{TABLE.snake}.py"]
     generated += [f"integration/test_{Name.parse(TASK).snake}_task.py"]
     there = [name for name in generated if (project / "backend/tests" / name).exists()]
-    names = [f"tests/{name}" for name in (*there, "integration/test_migrations.py")]
+    there += ["integration/test_migrations.py", "integration/test_access.py"]
+    names = [f"tests/{name}" for name in there]
     pytest_in(project / "backend", project, *BACKEND, *names)
     pytest_in(project, project, *LOOKING)
 

@@ -46,6 +46,9 @@ class TrialPriceSettings(ServiceSettings):
 
 Say = Callable[..., str]
 
+# Each runs the tests of settings in a copy, several times.
+pytestmark = [pytest.mark.kit, pytest.mark.timeout(600)]
+
 
 @pytest.fixture
 def say(project: Path) -> Say:
@@ -71,14 +74,16 @@ def edit(file: Path, before: str, after: str) -> None:
     file.write_text(text.replace(before, after))
 
 
-@pytest.mark.kit  # half a minute
-@pytest.mark.timeout(600)
 def test_a_group_is_added_renamed_and_removed(project: Path, say: Say) -> None:
     config, group = project / CONFIG, project / GROUP
     example = project / ".env.example"
     untouched = config.read_text(), example.read_text()
     group.write_text(GIFTS)
-    edit(config, "from app.core.passwords", f"{IMPORT}\nfrom app.core.passwords")
+    edit(
+        config,
+        "from app.core.redis_settings",
+        f"{IMPORT}\nfrom app.core.redis_settings",
+    )
     edit(config, "    queues: QueueNames", f"    {FIELD}\n    queues: QueueNames")
     where = f"declared in {GROUP} (GiftSettings)"
     said = say()

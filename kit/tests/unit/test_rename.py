@@ -141,6 +141,8 @@ def texts(project: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.kit
+@pytest.mark.timeout(600)
 def test_two_projects_have_nothing_in_common(
     made: Path, made_renamed: Path, made_other: Path
 ) -> None:
@@ -179,30 +181,25 @@ for each in settings.services:
     assert told.startswith(f"{NEW.title} ") and told.endswith(f"/{NEW.snake}_db\n")
 
 
-def test_the_capacity_model_names_the_manifests_workloads(
-    made_renamed: Path, made_other: Path
-) -> None:
-    for name, project in ((PROJECT, made_renamed), (OTHER_PROJECT, made_other)):
-        said = python(project, "-m", "deploy.capacity")
-        named = set(re.findall(r"^  (\S+) +[\d,]+ replicas$", said, re.MULTILINE))
-        there = {
-            each["metadata"]["name"]
-            for pattern in (
-                "services/*/*.yaml",
-                "backend/*.yaml",
-                "deploy/nginx/*.yaml",
-            )
-            for file in project.glob(pattern)
-            for each in yaml.safe_load_all(file.read_text())
-            if each and each.get("kind") == "Deployment"
-        }
-        assert named <= there
-        assert {each for each in named if each.endswith("-service")} == {
-            f"{name}-{each.replace('_', '-')}-service"
-            for each in service.registered(Tree(project))
-        }
+def test_the_capacity_model_names_the_manifests_workloads(renamed: Path) -> None:
+    said = python(renamed, "-m", "deploy.capacity")
+    named = set(re.findall(r"^  (\S+) +[\d,]+ replicas$", said, re.MULTILINE))
+    there = {
+        each["metadata"]["name"]
+        for pattern in ("services/*/*.yaml", "backend/*.yaml", "deploy/nginx/*.yaml")
+        for file in renamed.glob(pattern)
+        for each in yaml.safe_load_all(file.read_text())
+        if each and each.get("kind") == "Deployment"
+    }
+    assert named <= there
+    assert {each for each in named if each.endswith("-service")} == {
+        f"{PROJECT}-{each.replace('_', '-')}-service"
+        for each in service.registered(Tree(renamed))
+    }
 
 
+@pytest.mark.kit
+@pytest.mark.timeout(600)
 def test_the_longest_name_fits(before: Path) -> None:
     longest = f"{'a' * 9}-{'b' * (LONGEST - 10)}"
     assert commands.run("rename", [longest + "c"], before) == 1

@@ -1,9 +1,11 @@
-"""Two systems at once: one that reloads, and one under an editor's debugger.
+"""Two systems at once: one under an editor's debugger, which is then killed and started
+again, and one that reloads, on a machine without RabbitMQ and nginx.
 
 Starting one takes long, so the tests share them, and run in order.
 """
 
 import json
+import os
 import re
 import signal
 import threading
@@ -14,12 +16,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from local import ports, status
 from local.apps import BACKEND, answers, service_folders
+from local.ports import free_port
 from local.registry import registered
-from local.state import leftovers
+from local.stack import Servers
+from local.state import State, leftovers
 from local.tests.integration.conftest import launchers
 from local.tests.integration.debugger import Debugger
-from local.tests.integration.launcher import Launcher
+from local.tests.integration.launcher import POOR_MACHINE, Launcher
+from local.tests.troubleshooting import explanation
 
 DATA = "/api/v1/data/process"
 
@@ -52,6 +58,7 @@ class Systems(NamedTuple):
     """Of two clones, which are two folders."""
 
     debug: Launcher
+    plain: Launcher  # in the folder of `debug`, for later
     dev: Launcher
     settings: Path  # of `dev`
 
@@ -65,19 +72,33 @@ def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
     with launchers(folder) as make:
         debug = make("debug", "debug")
         dev = make("dev", "reload", ENV_FILE=str(settings))
-        for each in (debug, dev):
-            each.start()
+        debug.start()
+        dev.start(POOR_MACHINE)
         for each in (debug, dev):
             each.url()
-        yield Systems(debug, dev, settings)
+        yield Systems(debug, Launcher(debug.folder), dev, settings)
 
 
-def test_two_systems_share_no_port(systems: Systems) -> None:
+def test_two_systems_share_no_port(systems: Systems, tmp_path: Path) -> None:
     debug, dev = (
         set(re.findall(r" up .* (\d{4,5})  ", each.output.read_text()))
         for each in (systems.debug, systems.dev)
     )
     assert debug and dev and not debug & dev
+    third = Servers.create(State(tmp_path / "third"), print)
+    assert all(ports.is_free(server.port) for server in third.own)
+
+
+def test_without_rabbitmq_and_nginx(systems: Systems) -> None:
+    output, url = systems.dev.output.read_text(), systems.dev.url()
+    assert "RPC goes over Redis" in output
+    before, _, after = output.partition("nginx is not")
+    assert "install it" in explanation(before)
+    assert "port 8000" in explanation(f"nginx is not{after}")
+    assert answers(f"{url}/health/ready")
+    if "data" in registered():
+        client = Client(url + DATA, "hello")
+        assert client.finish()["task_status"] == "Success"
 
 
 def test_a_debugger_attaches_to_every_process(systems: Systems) -> None:
@@ -98,14 +119,62 @@ def test_saved_settings_are_taken_over(systems: Systems) -> None:
     assert "ENVIRONMENT=production is ignored" in launcher.output.read_text()
     assert answers(page)
     launcher.wait_for("(reloads on save)")
-    systems.settings.write_text("DOCS_ENABLED=false\n")
+    # A provider of the user's; it need not answer to be asked for.
+    issuer = f"http://127.0.0.1:{free_port()}"
+    systems.settings.write_text(
+        f"DOCS_ENABLED=false\nAUTH_ISSUER={issuer}\nAUTH_AUDIENCE=kit\n"
+    )
     launcher.wait_for("(api runs the changed code)")
+    assert answers(f"{launcher.url()}/api/v1/metrics", 401)
     assert answers(page, 404)
 
 
-def test_one_ends_and_the_other_is_killed_by_a_second_signal(systems: Systems) -> None:
-    assert systems.debug.end(signal.SIGINT) == 0
-    assert leftovers(systems.debug.folder) == []
+def test_a_second_launcher_leaves_the_first_alone(systems: Systems) -> None:
+    second = Launcher(systems.debug.folder)
+    second.output = second.folder.with_suffix(".second")
+    second.start()
+    assert second.process.wait(10) == 1
+    assert "stop that one" in explanation(second.output.read_text())
+    assert answers(systems.debug.url() + "/health/ready")
+
+
+def test_from_start_to_end_through_kills(
+    systems: Systems, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask() -> tuple[int, str]:
+        code = status.show([], launcher.folder)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    systems.debug.end(signal.SIGKILL)
+    launcher = systems.plain
+    launcher.start()
+    assert answers(launcher.url() + "/health/ready")
+    code, table = ask()
+    lines = launcher.output.read_text().splitlines()
+    assert code == 0
+    # The same output as that of `make run`.
+    assert [line for line in table.splitlines() if " up " in line] == [
+        line for line in lines if " up  " in line
+    ]
+    assert re.search(rf"^  nginx .* up  .* {launcher.url()}$", table, re.MULTILINE)
+    assert re.search(r"^  postgres .* up  .* \d+\.\d+ ", table, re.MULTILINE)
+
+    for name in ("redis", "beat"):
+        os.kill(launcher.named(name), signal.SIGKILL)
+        launcher.wait_for(rf"({name} is back)")
+    os.kill(launcher.named("worker"), signal.SIGSTOP)
+    code, table = ask()
+    assert code == 1
+    assert re.search(r"^  worker +stopped", table, re.MULTILINE)
+    os.kill(launcher.named("api"), signal.SIGKILL)
+    assert launcher.end(signal.SIGINT) == 0
+    assert "stopping nginx, " in launcher.output.read_text()
+    assert leftovers(launcher.folder) == []
+    assert ask() == (1, f"{status.NOT_RUNNING}\n")
+
+
+def test_a_second_signal_kills_the_other_one(systems: Systems) -> None:
     dev = systems.dev
     assert answers(dev.url() + "/health/ready")
     dev.process.send_signal(signal.SIGINT)

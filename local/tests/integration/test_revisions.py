@@ -31,6 +31,10 @@ CHECKS = {
     "mypy": ["--config-file", "pyproject.toml"],
 }
 
+# They walk a long way, or run mypy over a copy, whose cache is empty.
+LONG = pytest.mark.kit
+pytestmark = pytest.mark.timeout(300)
+
 
 class Project:
     """A copy of the project with its own database."""
@@ -119,9 +123,58 @@ def enums(postgres: PostgreSQL) -> None:
     postgres.execute(f"SELECT 1 / (CASE {count} WHEN 0 THEN 1 ELSE 0 END)", "revisions")
 
 
-def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
+def change_much(project: Project, postgres: PostgreSQL) -> None:
+    """Unnamed constraints, a label of an enum, a default, a removed column."""
+    project.change("    plain: str | None = None\n", "")
+    project.change("    loose: str | None = None", "    loose: str | None = UNIQUE")
+    project.change("    note: int | None = None", "    note: int | None = OF_NOTES")
+    project.change("    amount: int | None = None", "    amount: int | None = SEVEN")
+    project.change("    red =", '    blue = ":it\'s 100% blue"\n    red =')
+    project.revise('Change "much" \\d ' + "and tell it at length " * 6)
+    row = "INSERT INTO notes (title, colour) VALUES ('second', 'blue')"
+    postgres.execute(row, "revisions")
+
+
+def add_a_column_without_a_value(project: Project) -> None:
+    project.change("    title: str\n", "    title: str\n    added: str\n")
+    said = project.refused("revision", "--autogenerate", "-m", "No value")
+    assert "notes.added is NOT NULL" in said and "server_default" in said
+
+
+def local(project: Project, *words: str) -> str:
+    """The output of a command that must pass."""
+    result = project.python(project.root, "-c", RUN, *words)
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def join_two_branches(project: Project) -> None:
+    assert "nothing to merge" in local(project, "merge-revisions", "-m", "x")
+    same = ["revision", "-m", "same words"]
+    branch = [*same, "--head", "0003", "--splice"]
+    assert project.alembic(same, branch, "heads").count("(head)") == 2
+    local(project, "merge-revisions", "-m", "join the update")
+    assert project.alembic("heads", "upgrade head").count("(head)") == 1
+    assert len(project.written) == 3
+
+
+def test_tables_of_every_type_are_made_and_changed(
+    project: Project, postgres: PostgreSQL
+) -> None:
     text = project.revise("Every type", "upgrade head")
     assert "sqlmodel" not in text and "app." not in text
+    postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
+    change_much(project, postgres)
+    add_a_column_without_a_value(project)
+    project.alembic("downgrade base")
+    enums(postgres)
+
+
+@LONG
+def test_tables_of_every_type_come_and_go(
+    project: Project, postgres: PostgreSQL
+) -> None:
+    project.revise("Every type", "upgrade head")
     project.alembic("downgrade base")
     enums(postgres)
     project.models.write_text('"""Nothing."""\n')
@@ -131,23 +184,14 @@ def test_every_type_of_column(project: Project, postgres: PostgreSQL) -> None:
     project.check_style()
 
 
+@LONG
 def test_changes_of_tables_that_have_rows(
     project: Project, postgres: PostgreSQL
 ) -> None:
     project.revise("Every type", "upgrade head")
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
-
-    # Unnamed constraints, a label of an enum, a default, a removed column.
-    project.change("    plain: str | None = None\n", "")
-    project.change("    loose: str | None = None", "    loose: str | None = UNIQUE")
-    project.change("    note: int | None = None", "    note: int | None = OF_NOTES")
-    project.change("    amount: int | None = None", "    amount: int | None = SEVEN")
-    project.change("    red =", '    blue = ":it\'s 100% blue"\n    red =')
-    project.revise('Change "much" \\d ' + "and tell it at length " * 6)
-
-    project.change("    title: str\n", "    title: str\n    added: str\n")
-    said = project.refused("revision", "--autogenerate", "-m", "No value")
-    assert "notes.added is NOT NULL" in said and "server_default" in said
+    change_much(project, postgres)
+    add_a_column_without_a_value(project)
     project.change("    added: str\n", "    added: str = EMPTY\n")
     project.revise("With a value")
 
@@ -165,39 +209,33 @@ def test_changes_of_tables_that_have_rows(
 
 
 def test_revisions_of_two_branches_are_joined(project: Project) -> None:
-    def local(*words: str) -> str:
-        result = project.python(project.root, "-c", RUN, *words)
-        assert result.returncode == 0, result.stdout
-        return result.stdout
+    join_two_branches(project)
 
-    assert "nothing to merge" in local("merge-revisions", "-m", "x")
-    same = ["revision", "-m", "same words"]
-    branch = [*same, "--head", "0003", "--splice"]
-    assert project.alembic(same, branch, "heads").count("(head)") == 2
-    local("merge-revisions", "-m", "join the update")
-    assert project.alembic("heads", "upgrade head").count("(head)") == 1
-    assert len(project.written) == 3
+
+@LONG
+def test_what_joins_two_branches_passes_the_checks(project: Project) -> None:
+    join_two_branches(project)
     project.check_style()
 
 
 def test_the_whole_command(project: Project) -> None:
     """It starts its own database."""
 
-    def local(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
         return project.python(project.root, "-c", RUN, *words)
 
-    assert local("revision", "-m", "").returncode == 2
-    unnamed = local("downgrade", "")
+    assert run("revision", "-m", "").returncode == 2
+    unnamed = run("downgrade", "")
     assert unnamed.returncode == 2 and "0001 -> 0002" in unnamed.stdout
-    written = local("revision", "-m", "Every type")
-    assert written.returncode == 0, written.stdout
-    for words in (["migrate"], ["downgrade", "base"], ["migrate"]):
-        result = local(*words)
-        assert result.returncode == 0, result.stdout
-    unknown = local("downgrade", "9999")
+    local(project, "revision", "-m", "Every type")
+    local(project, "migrate")
+    unknown = run("downgrade", "9999")
     assert unknown.returncode == 1 and "0001 -> 0002" in unknown.stdout
-    for path in project.written:
-        path.unlink()
-    removed = local("migrate")
+    (written,) = project.written
+    text = written.read_text()
+    written.unlink()
+    removed = run("migrate")
     assert removed.returncode == 1
     assert "make downgrade TO=" in explanation(removed.stdout)
+    written.write_text(text)
+    local(project, "downgrade", "base")

@@ -1,10 +1,6 @@
-"""The launcher, as a user sees it: started, killed, stopped."""
+"""The launcher when it cannot start, or is stopped before it has."""
 
-import json
-import os
-import re
 import signal
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,84 +13,20 @@ from local.servers.broker import names_rabbitmq
 from local.servers.external import ExternalRabbitMQ
 from local.servers.rabbitmq import RabbitMQ
 from local.state import leftovers
-from local.tests.integration.launcher import Launcher
+from local.tests.integration.launcher import POOR_MACHINE, Launcher
 from local.tests.troubleshooting import explanation
 
-# It also starts in a fraction of the time.
-POOR_MACHINE = (
-    "from local import install, stack\n"
-    "install.install_missing = lambda say: None\n"
-    "stack.find_script = stack.find_nginx = lambda: None\n"
-)
 
-
-@pytest.mark.timeout(300)
-def test_from_start_to_end_through_kills(
+def test_stopped_while_starting(
     launcher: Launcher, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ask() -> tuple[int, str]:
-        code = status.show([], launcher.folder)
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    assert ask() == (1, f"{status.NOT_RUNNING}\n")
-    launcher.start()
-    assert answers(launcher.url() + "/health/ready")
-    code, table = ask()
-    lines = launcher.output.read_text().splitlines()
-    assert code == 0
-    # The same output as that of `make run`.
-    assert [line for line in table.splitlines() if " up " in line] == [
-        line for line in lines if " up  " in line
-    ]
-    assert re.search(rf"^  nginx .* up  .* {launcher.url()}$", table, re.MULTILINE)
-    assert re.search(r"^  postgres .* up  .* \d+\.\d+ ", table, re.MULTILINE)
-
-    second = Launcher(launcher.folder)
-    second.output = launcher.folder.with_suffix(".second")
-    second.start()
-    assert second.process.wait(10) == 1
-    assert "stop that one" in explanation(second.output.read_text())
-    assert answers(launcher.url() + "/health/ready")
-
-    launcher.end(signal.SIGKILL)
-    launcher.start()
-    assert answers(launcher.url() + "/health/ready")
-
-    for name in ("redis", "beat"):
-        os.kill(launcher.named(name), signal.SIGKILL)
-        launcher.wait_for(rf"({name} is back)")
-    os.kill(launcher.named("worker"), signal.SIGSTOP)
-    code, table = ask()
-    assert code == 1
-    assert re.search(r"^  worker +stopped", table, re.MULTILINE)
-    os.kill(launcher.named("api"), signal.SIGKILL)
-    assert launcher.end(signal.SIGINT) == 0
-    assert "stopping nginx, " in launcher.output.read_text()
-    assert leftovers(launcher.folder) == []
-    assert ask() == (1, f"{status.NOT_RUNNING}\n")
-
-
-def test_stopped_while_starting(launcher: Launcher) -> None:
+    assert status.show([], launcher.folder) == 1
+    said = capsys.readouterr()
+    assert said.out + said.err == f"{status.NOT_RUNNING}\n"
     launcher.start()
     launcher.wait_for("(starting rabbitmq|starting redis)")
     assert launcher.end(signal.SIGTERM) == 0
     assert leftovers(launcher.folder) == []
-
-
-def test_without_rabbitmq_and_nginx(launcher: Launcher) -> None:
-    launcher.start(POOR_MACHINE)
-    url = launcher.url()
-    output = launcher.output.read_text()
-    assert "RPC goes over Redis" in output
-    assert "install it" in explanation(output.partition("nginx is not")[0])
-    assert "port 8000" in explanation(
-        "nginx is not" + output.partition("nginx is not")[2]
-    )
-    assert answers(f"{url}/health/ready")
-    if "data" in registered():
-        assert_calls_go_over_redis(url)
-    assert launcher.end(signal.SIGINT) == 0
 
 
 def test_a_service_with_a_syntax_error(launcher: Launcher, tmp_path: Path) -> None:
@@ -166,13 +98,3 @@ def test_a_url_that_cannot_be_used_has_one_message(
         ExternalRabbitMQ().require()
     assert str(failed.value).count("Check RPC_BROKER_URL") == 1
     assert "sesame" not in str(failed.value)
-
-
-def assert_calls_go_over_redis(url: str) -> None:
-    request = urllib.request.Request(
-        url + "/api/v1/data/process",
-        data=b'{"payload": "hello", "description": "uppercase"}',
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        assert json.load(answer)["outcome"]["output"] == "HELLO"

@@ -91,12 +91,32 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
+class Installed(Project):
+    """One with a complete `.venv` that has no packages, made at the second attempt."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._kill_half_way()
+        self.said = self.setup()
+
+    def _kill_half_way(self) -> None:
+        process = self.start()
+        libraries = self.root / ".venv/lib"
+        deadline = time.monotonic() + 60
+        while not list(libraries.glob("*/site-packages/pip")):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)  # as a closing terminal does
+        process.communicate()
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with a complete `.venv` that has no packages."""
-    project = Project(tmp_path_factory.mktemp("installed") / "project")
-    assert "Installed in" in project.setup()
-    return project
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return Installed(tmp_path_factory.mktemp("installed") / "project")
+
+
+def test_a_killed_installation_is_done_again(installed: Installed) -> None:
+    assert "half made" in installed.said and "Installed in" in installed.said
 
 
 @needs_namespaces
@@ -125,12 +145,12 @@ def test_a_full_disk(project: Project) -> None:
     assert "df -h" in explanation(said)
 
 
-def test_no_network(installed: Project) -> None:
+def test_no_network(installed: Installed) -> None:
     installed.require(PIN)
     assert "HTTPS_PROXY" in explanation(installed.setup())
 
 
-def test_a_proxy_that_does_not_answer(installed: Project) -> None:
+def test_a_proxy_that_does_not_answer(installed: Installed) -> None:
     installed.require(PIN)
     said = installed.setup(
         PIP_INDEX_URL="http://index.invalid/simple", HTTP_PROXY="http://127.0.0.1:9"
@@ -169,7 +189,7 @@ def index_of_tomorrow(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     ("is_trusted", "told"), [(True, "timedatectl"), (False, "PIP_CERT")]
 )
 def test_a_wrong_clock_and_an_unknown_certificate(
-    installed: Project,
+    installed: Installed,
     index_of_tomorrow: tuple[str, Path],
     is_trusted: bool,
     told: str,
@@ -180,14 +200,14 @@ def test_a_wrong_clock_and_an_unknown_certificate(
     assert told in explanation(installed.setup(PIP_INDEX_URL=url, **trust))
 
 
-def test_a_venv_that_lacks_a_package(installed: Project) -> None:
+def test_a_venv_that_lacks_a_package(installed: Installed) -> None:
     installed.require("")
     said = installed.setup()
     assert "`.venv` is incomplete: No module named" in said
     assert "rm -rf .venv" in explanation(said)
 
 
-def test_a_moved_folder(installed: Project, tmp_path: Path) -> None:
+def test_a_moved_folder(installed: Installed, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(installed.root, moved, symlinks=True)
     there = Project.__new__(Project)
@@ -198,16 +218,3 @@ def test_a_moved_folder(installed: Project, tmp_path: Path) -> None:
     said = there.setup()
     assert "Creating .venv" in said and "Installed in" in said
     assert explanation(said)
-
-
-def test_a_killed_installation_is_done_again(project: Project) -> None:
-    process = project.start()
-    libraries = project.root / ".venv/lib"
-    deadline = time.monotonic() + 60
-    while not list(libraries.glob("*/site-packages/pip")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)  # as a closing terminal does
-    process.communicate()
-    said = project.setup()
-    assert "half made" in said and "Installed in" in said

@@ -12,6 +12,7 @@ from local import install
 
 APT = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
 POLICY = "/usr/sbin/policy-rc.d"
+APT += ["-o", "DPkg::Lock::Timeout=120"]
 
 
 @pytest.fixture
@@ -95,4 +96,5 @@ def test_tests_need_more_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     finders = dict.fromkeys(install.FINDERS_FOR_TESTS, lambda: None)
     monkeypatch.setattr(install, "FINDERS_FOR_TESTS", finders)
     assert install.missing_packages() == []
-    assert install.missing_packages(for_tests=True) == ["pgbouncer", "postgresql"]
+    packages = {"pgbouncer", "postgresql", "nodejs", "npm"}
+    assert {*install.missing_packages(for_tests=True)} == packages

@@ -38,14 +38,11 @@ def text_takes(body: bytes) -> float:
     return time.process_time() - began
 
 
-@pytest.mark.parametrize("at_a_time", [1, 4])
 @pytest.mark.parametrize("name", bodies())
-def test_a_large_body_holds_the_loop_shortly(
-    watched: Api, name: str, at_a_time: int
-) -> None:
+def test_large_bodies_hold_the_loop_shortly(watched: Api, name: str) -> None:
     """The best of some attempts: tests run beside each other, and slow each other
     down."""
-    body, holds = bodies()[name], []
+    body, holds, at_a_time = bodies()[name], [], 4
     for _ in range(ATTEMPTS):
         watched.http.get("/longest-hold")
         with ThreadPoolExecutor(at_a_time) as threads:
@@ -56,4 +53,4 @@ def test_a_large_body_holds_the_loop_shortly(
         holds.append(watched.http.get("/longest-hold").json())
         if holds[-1] <= max(MOST, 2 * text_takes(body)):
             return
-    pytest.fail(f"{name}, {at_a_time} at a time, held the loop for {holds} s")
+    pytest.fail(f"{name}: held the loop for {holds} s")

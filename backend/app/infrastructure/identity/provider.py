@@ -1,8 +1,9 @@
 """The OpenID Connect provider: its endpoints, and the keys that sign its tokens.
 
 Keys are fetched at start, every hour, and for a token with an unknown key, but only
-once at a time and never twice within ``PAUSE``: no flood of tokens reaches the provider.
-While it does not answer, its last keys stay in use, up to AUTH_KEYS_MAX_AGE_HOURS.
+once at a time and never twice within ``PAUSE``: no flood of tokens reaches the
+provider. While it does not answer, its last keys stay in use, up to
+AUTH_KEYS_MAX_AGE_HOURS.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
@@ -30,6 +32,11 @@ FRESH = 3600.0
 #: Seconds that one answer of the provider may take.
 TIMEOUT = 3.0
 MAX_BYTES = 256 * 1024
+#: What a provider that fails or answers nonsense may cause.
+EXPECTED = (
+    *(ApplicationError, ValueError, OSError),
+    *(httpx2.HTTPError, httpx2.InvalidURL),
+)
 MAX_KEYS = 50
 
 
@@ -55,6 +62,7 @@ class Provider:
         self._fetched = self._asked = -float("inf")
         self._fetching: asyncio.Task[None] | None = None
         self.failure: str | None = "It has not answered yet."
+        #: Those it named last.
         self.endpoints: Endpoints | None = None
         #: Changes with the keys.
         self.generation = 0
@@ -62,7 +70,6 @@ class Provider:
     def refresh(self) -> asyncio.Task[None] | None:
         """Fetch the keys, unless that is too early; returns the running attempt."""
         if self._fetching is None and time.monotonic() - self._asked >= PAUSE:
-            self._asked = time.monotonic()
             self._fetching = asyncio.create_task(self._fetch())
         return self._fetching
 
@@ -100,11 +107,10 @@ class Provider:
 
     async def _fetch(self) -> None:
         try:
-            if self.endpoints is None:
+            if self.endpoints is None or self.failure:  # they may have moved
                 self.endpoints = await self._discover()
             keys = _signing_keys(await self._read(self.endpoints.keys))
-        except (ApplicationError, ValueError, OSError) as error:
-            self.endpoints = None  # they may have moved
+        except EXPECTED as error:
             self.failure = str(error)
             self._outage.lost(error.__cause__ or error)
         else:
@@ -113,7 +119,7 @@ class Provider:
                 self._keys, self.generation = keys, self.generation + 1
             self._outage.restored()
         finally:
-            self._fetching = None
+            self._fetching, self._asked = None, time.monotonic()
 
     async def _discover(self) -> Endpoints:
         found = await self._read(discovery_url(self._issuer))

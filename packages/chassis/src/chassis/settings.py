@@ -1,6 +1,7 @@
 """The settings that every process has."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +18,7 @@ from chassis.amqp_url import (
     parse_url,
 )
 from chassis.environment import Group
+from chassis.passwords import is_known_secret
 from chassis.rabbitmq import check_management_url
 
 BROKERS = (*SCHEMES, *(f"{scheme}://" for scheme in redis_url.SCHEMES))
@@ -79,6 +81,13 @@ class RabbitMQSettings(Group):
         description="Base URL of the management API; http://RABBITMQ_HOST:15672 if "
         "unset, with TLS https://RABBITMQ_HOST:15671",
     )
+
+    monitoring_user: str | None = Field(
+        None,
+        description="The user of the management API, with the tag `monitoring` "
+        "(API, beat); RABBITMQ_USER if unset",
+    )
+    monitoring_password: SecretStr | None = Field(None, description="Its password")
 
     @field_validator("host")
     @classmethod
@@ -171,6 +180,32 @@ class ProcessSettings(Group):
 
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
     rpc: RpcSettings = Field(default_factory=RpcSettings)
+
+    @model_validator(mode="after")
+    def refuse_development_values_in_production(self) -> Self:
+        """A password printed in a README must not reach production."""
+        if self.environment == "production":
+            faults = list(self.development_values())
+            if faults:
+                raise ValueError("\n".join(faults))
+        return self
+
+    def development_values(self) -> Iterator[str]:
+        """A sentence for each value that production refuses; subclasses add theirs."""
+        groups: list[Group] = [self]
+        for name in type(self).model_fields:
+            if isinstance(group := getattr(self, name), Group):
+                groups.append(group)
+        for group in groups:
+            for name in group.secrets():
+                if group is self.rabbitmq and self.rpc.broker_url:
+                    continue  # the URL replaces it
+                value = getattr(group, name)
+                if value is not None and is_known_secret(value):
+                    yield (
+                        f"{group.variable(name)}: set your own password; `make "
+                        "secrets` adds random ones to .env"
+                    )
 
 
 class ServiceSettings(ProcessSettings):

@@ -73,30 +73,29 @@ def traffic(client: RpcClient, responder: Responder) -> Iterator[Traffic]:
     assert all(isinstance(error, Unavailable) for error in traffic.errors)
 
 
-def test_broker_killed_and_restarted(traffic: Traffic, rabbitmq: RabbitMQ) -> None:
-    rabbitmq.kill()
-    wait_until(lambda: len(traffic.errors) >= 4)
-    rabbitmq.start()
-    traffic.wait_answers()
-    assert traffic.longest < 7  # a caller without a connection waits at most 5 s
-
-
-def test_pending_calls_end_at_once_when_the_broker_dies(
-    client: RpcClient, responder: Responder, rabbitmq: RabbitMQ
+def test_broker_killed_and_restarted(
+    traffic: Traffic,
+    new_client: Callable[..., RpcClient],
+    rabbitmq_settings: RabbitMQSettings,
+    rabbitmq: RabbitMQ,
 ) -> None:
+    """Calls under way end at once, and later ones work again."""
     go_on = threading.Event()
-    responder.before_reply = lambda _: go_on.wait(10) and False
-    producer = EventProducer(client, timeout=30)
-    with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(producer.call, responder.queue, {})
-        wait_until(lambda: bool(responder.requests))
+    with Responder(rabbitmq_settings) as slow, ThreadPoolExecutor(1) as threads:
+        slow.before_reply = lambda _: go_on.wait(10) and False
+        producer = EventProducer(new_client(), timeout=30)
+        call = threads.submit(producer.call, slow.queue, {})
+        wait_until(lambda: bool(slow.requests))
         rabbitmq.kill()
         try:
             with pytest.raises(OutcomeUnknown):
                 call.result(2)
+            wait_until(lambda: len(traffic.errors) >= 4)
         finally:
             go_on.set()
             rabbitmq.start()
+    traffic.wait_answers()
+    assert traffic.longest < 7  # a caller without a connection waits at most 5 s
 
 
 def test_broker_stopped_beyond_two_heartbeats(

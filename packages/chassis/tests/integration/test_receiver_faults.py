@@ -22,9 +22,15 @@ Connect = Callable[[], Caller]
 
 
 def test_broker_killed_and_restarted(
-    start: Start, connect: Connect, rabbitmq: Rabbit, vhost: str, queue: str
+    start: Start,
+    launch: Start,
+    connect: Connect,
+    rabbitmq: Rabbit,
+    vhost: str,
+    queue: str,
 ) -> None:
-    process = start()
+    """A service that starts while its broker is down waits for it, too."""
+    process, other = start(), f"{queue}_other"
     assert connect().call("before").status == "ok"
     before = process.descriptors, process.threads
     # RabbitMQ 3.10 keeps part of a quorum queue's identity in memory for a while: a
@@ -33,24 +39,15 @@ def test_broker_killed_and_restarted(
     rabbitmq.kill()
     try:
         wait_until(lambda: process.losses, "the loss is noticed", within=5)
+        early = launch(QUEUE_NAME=other)
+        wait_until(lambda: early.losses, "it has found no broker")
     finally:
         rabbitmq.start()
-    wait_until(lambda: rabbitmq.consumers(queue, vhost) == 1, "it consumes again")
-    assert connect().call("after").status == "ok"
+    for name in (queue, other):
+        wait_until(lambda: rabbitmq.consumers(name, vhost) == 1, "it consumes")
+        with Caller(rabbitmq, vhost, name) as caller:
+            assert caller.call("after").status == "ok"
     assert (process.descriptors, process.threads) == before
-
-
-def test_a_service_that_starts_before_its_broker(
-    launch: Start, connect: Connect, rabbitmq: Rabbit, vhost: str, queue: str
-) -> None:
-    rabbitmq.kill()
-    try:
-        process = launch()
-        wait_until(lambda: process.losses, "it has found no broker")
-    finally:
-        rabbitmq.start()
-    wait_until(lambda: rabbitmq.consumers(queue, vhost) == 1, "it consumes")
-    assert connect().call("after").status == "ok"
 
 
 def test_broker_stopped_beyond_two_heartbeats_and_continued(

@@ -48,26 +48,18 @@ def calling(other: str, payload: Any, **more: Any) -> dict[str, Any]:
     return {"payload": {"do": "call", "queue": other, "payload": payload, **more}}
 
 
-def test_the_answer_and_the_request_id(
+def test_answers_and_refusals_pass_through(
     first: ServiceProcess,
     second: ServiceProcess,
     producer: EventProducer,
     queue: str,
     other: str,
 ) -> None:
+    """With the request id, and the code."""
     for number in range(20):
         reply = producer.call(queue, calling(other, number), correlation_id="r-1")
         assert reply.outcome["request_id"] == "r-1"
         assert reply.outcome["returned"] == {"output": number, "request_id": "r-1"}
-
-
-def test_a_refusal_passes_through_with_its_code(
-    first: ServiceProcess,
-    second: ServiceProcess,
-    producer: EventProducer,
-    queue: str,
-    other: str,
-) -> None:
     with pytest.raises(ServiceError) as refused:
         producer.call(queue, calling(other, {"do": "refuse"}))
     assert (refused.value.code, refused.value.detail) == ("told_to_refuse", "reason")

@@ -131,9 +131,9 @@ def test_memory_descriptors_and_threads_stay_the_same(
             ids = [caller.send("hello") for _ in range(50)]
             assert all(caller.reply(one).status == "ok" for one in ids)
 
-    round_of(3000)
+    round_of(2000)
     before = process.rss_mb, process.descriptors, process.threads
-    round_of(6000)
+    round_of(4000)
     after = process.rss_mb, process.descriptors, process.threads
     assert after[0] < 50
     assert after[0] - before[0] < 1

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
-from chassis.environment import load
+from chassis.environment import Group, load
 from chassis.settings import (
     ProcessSettings,
     RabbitMQSettings,
@@ -122,6 +124,62 @@ def test_a_service_may_have_its_own_settings(
 
     monkeypatch.setenv("CURRENCY", "CHF")
     assert load(PricingSettings).currency == "CHF"
+
+
+PASSWORDS = {
+    "ENVIRONMENT": "production",
+    "RABBITMQ_PASSWORD": "of-your-own",
+    "SHOP_KEY": "of-your-own",
+}
+
+
+class ShopSettings(Group):
+    """A group of a team's own."""
+
+    model_config = SettingsConfigDict(env_prefix="SHOP_")
+
+    key: SecretStr | None = None
+
+
+class OwnSettings(ServiceSettings):
+    """Settings with it."""
+
+    shop: ShopSettings = Field(default_factory=ShopSettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refused"),
+    [
+        ("RABBITMQ_PASSWORD", "welcome1", True),
+        ("RABBITMQ_PASSWORD", "", True),  # the default counts
+        ("RPC_BROKER_URL", "amqp://guest:guest@h", True),
+        ("RPC_BROKER_URL", "amqp://h", True),
+        ("RPC_BROKER_URL", "amqp://u:of-your-own@h", False),
+        ("RPC_BROKER_URL", "redis://:welcome1@h/0", True),
+        ("SHOP_KEY", "password", True),
+        ("LOG_LEVEL", "INFO", False),
+    ],
+)
+def test_a_service_refuses_development_passwords_in_production(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, refused: bool
+) -> None:
+    for variable, given in {**PASSWORDS, name: value}.items():
+        monkeypatch.setenv(variable, given)
+    if not refused:
+        load(OwnSettings)
+        return
+    with pytest.raises(SystemExit) as ended:
+        load(OwnSettings)
+    assert str(ended.value).splitlines()[1].startswith(f"  {name}: ")
+    assert len(str(ended.value).splitlines()) == 3
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    load(OwnSettings)
+
+
+def test_a_url_replaces_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("RPC_BROKER_URL", "amqp://u:of-your-own@h")
+    load(ServiceSettings)
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

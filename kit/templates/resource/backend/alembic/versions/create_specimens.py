@@ -21,11 +21,13 @@ def upgrade() -> None:
     op.create_table(
         "specimens",
         sa.Column("id", sa.BigInteger, primary_key=True),
+        sa.Column("owner", sa.String(255)),
         sa.Column("title", sa.String(200), nullable=False),
         sa.Column("note", sa.String),
         _timestamp("created_at"),
         _timestamp("updated_at"),
     )
+    op.create_index("ix_specimens_owner", "specimens", ["owner", "id"])
 
 
 def downgrade() -> None:

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func
+from sqlalchemy import Index, func
 from sqlmodel import Field as TableField
 from sqlmodel import SQLModel
 
-from app.models.columns import id_column, timestamp_column
+from app.models.columns import id_column, owner_column, timestamp_column
 from app.models.schemas import example
 
 SpecimenTitle = Annotated[str, Field(min_length=1, max_length=200)]
@@ -19,8 +19,10 @@ class Specimen(SQLModel, table=True):
     """A row of the table."""
 
     __tablename__ = "specimens"
+    __table_args__ = (Index("ix_specimens_owner", "owner", "id"),)
 
     id: int | None = id_column()
+    owner: str | None = owner_column()
     title: str = TableField(max_length=200)
     note: str | None = None
     created_at: datetime | None = timestamp_column()

@@ -1,6 +1,6 @@
 """Database access to speci mens."""
 
-from sqlmodel import col, delete
+from sqlmodel import delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models.specimen import Specimen
@@ -8,10 +8,12 @@ from app.repositories.pages import Page, Rows, read_page
 
 
 class SpecimenRepository:
-    """Works in the given session, and never commits."""
+    """Works in the given session, and never commits. With ``owner`` it finds only that
+    owner's rows."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, owner: str | None = None) -> None:
         self._session = session
+        self._owner = {} if owner is None else {"owner": owner}
 
     async def add(self, specimen: Specimen) -> Specimen:
         """Store a new or a changed row, and read back what the database set."""
@@ -22,13 +24,14 @@ class SpecimenRepository:
 
     async def get(self, specimen_id: int) -> Specimen | None:
         """The row with that id, or None."""
-        return await self._session.get(Specimen, specimen_id)
+        query = select(Specimen).filter_by(id=specimen_id, **self._owner)
+        return (await self._session.exec(query)).one_or_none()
 
     async def get_page(self, page: Page) -> Rows[Specimen]:
         """Newest first."""
-        return await read_page(self._session, Specimen, page)
+        return await read_page(self._session, Specimen, page, self._owner)
 
     async def delete(self, specimen_id: int) -> bool:
         """Delete the row with that id; False if there is none."""
-        query = delete(Specimen).where(col(Specimen.id) == specimen_id)
+        query = delete(Specimen).filter_by(id=specimen_id, **self._owner)
         return (await self._session.exec(query)).rowcount > 0

@@ -4,6 +4,7 @@ from app.core.database import Database
 from app.models.specimen import Specimen
 from app.repositories.pages import Page
 from app.repositories.specimen_repository import SpecimenRepository
+from chassis.context import current_principal
 
 
 async def test_rows_are_stored_changed_paged_and_deleted(database: Database) -> None:
@@ -31,3 +32,18 @@ async def test_rows_are_stored_changed_paged_and_deleted(database: Database) -> 
         assert [await repository.delete(each) for each in ids] == [True] * 3
         assert not await repository.delete(ids[0])
         await session.commit()
+
+
+async def test_nobody_finds_the_rows_of_others(database: Database) -> None:
+    async with database.session() as session:
+        current_principal.set("alice")
+        made = await SpecimenRepository(session).add(Specimen(title="a"))
+        assert made.id and made.owner == "alice"
+        for stranger in ("bob", ""):
+            others = SpecimenRepository(session, stranger)
+            assert await others.get(made.id) is None
+            assert not await others.get_page(Page(limit=100))
+            assert not await others.delete(made.id)
+        own = SpecimenRepository(session, "alice")
+        assert await own.get(made.id) and await own.get_page(Page(limit=100))
+        assert await own.delete(made.id)

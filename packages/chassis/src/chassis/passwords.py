@@ -9,15 +9,16 @@ ROLE = "fastapi"
 DEVELOPMENT_PASSWORDS = {"guest", "welcome1", ROLE, "postgres", "password", ""}
 
 
-def is_known(password: SecretStr) -> bool:
-    """Whether the documentation prints this password."""
-    return password.get_secret_value() in DEVELOPMENT_PASSWORDS
+def is_known_secret(secret: SecretStr) -> bool:
+    """Whether the documentation prints this password, or the one in this URL."""
+    text = secret.get_secret_value()
+    return _has_known_password(text) if "://" in text else text in DEVELOPMENT_PASSWORDS
 
 
-def has_known_password(url: SecretStr) -> bool:
+def _has_known_password(url: str) -> bool:
     """False for a URL without a password: it may come from elsewhere, such as pgpass.
     For RabbitMQ such a URL means guest/guest."""
-    parts = urlsplit(url.get_secret_value())
+    parts = urlsplit(url)
     query = parse_qs(parts.query, keep_blank_values=True)
     found = query.get("password", [])
     has_certificate = query.get("auth_mechanism") == ["external"]

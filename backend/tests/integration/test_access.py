@@ -1,0 +1,302 @@
+"""Who may call which endpoint, and who sees whose rows: every endpoint that there is.
+
+Endpoints of a team's own services and resources are tested here without a further line.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from httpx2 import ASGITransport, AsyncClient, Response
+from pydantic import SecretStr
+
+from app.api.middleware.authentication import OPEN
+from app.api.security import PROCESS, READ_RECORDS, SCOPES
+from app.core.auth_settings import AuthSettings
+from app.core.config import Settings
+from app.core.database_settings import DatabaseSettings
+from app.core.principal import ADMIN
+from app.core.redis_settings import CelerySettings, IdempotencySettings
+from app.core.services import SERVICES, Service, ServiceRegistry
+from app.infrastructure.postgres.group_commit import GroupCommit
+from app.models.schemas import TaskStatus
+from app.repositories.data_repository import DataRepository
+from app.resources import open_resources
+from chassis.settings import RabbitMQSettings, RpcSettings
+from local.servers.redis import Redis
+from tests.echo import PROCESS as PROCESS_ECHO
+from tests.echo import create_echo_app
+from tests.integration.provider import AUDIENCE, FakeProvider, running_provider
+from tests.rules import JSON, Operation, operations
+
+RECORDS = "/api/v1/database/records"
+LOGS = "/api/v1/database/logs"
+
+
+class AllServices(Settings):
+    """The registered services, and one that is always there."""
+
+    @cached_property
+    def services(self) -> ServiceRegistry:
+        """All of them."""
+        return ServiceRegistry((*SERVICES, Service("echo", "echo_queue")))
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[FakeProvider]:
+    with running_provider() as found:
+        yield found
+
+
+@pytest.fixture
+def guarded(
+    provider: FakeProvider,
+    rabbitmq_settings: RabbitMQSettings,
+    database_settings: DatabaseSettings,
+    redis_server: Redis,
+) -> Settings:
+    url = SecretStr(redis_server.url(0))
+    return AllServices(
+        auth=AuthSettings(issuer=provider.issuer, audience=AUDIENCE),
+        rabbitmq=rabbitmq_settings,
+        rpc=RpcSettings(timeout_seconds=0.5),
+        database=database_settings,
+        celery=CelerySettings(broker_url=url, result_backend=url),
+        idempotency=IdempotencySettings(redis_url=url),
+    )
+
+
+@pytest.fixture
+async def app(guarded: Settings) -> AsyncIterator[FastAPI]:
+    """No service listens: what is allowed may end in 503."""
+    app = create_echo_app(guarded)
+    async with open_resources(guarded, app.state.budget) as resources:
+        app.state.resources = resources
+        yield app
+
+
+class Client:
+    """Requests with the tokens of different callers."""
+
+    def __init__(self, http: AsyncClient, provider: FakeProvider) -> None:
+        self._http = http
+        self._provider = provider
+
+    async def ask(
+        self, method: str, path: str, scope: str | None = None, **more: Any
+    ) -> Response:
+        """Without a scope, without a token. ``sub`` names the caller."""
+        headers = more.pop("headers", {})
+        if scope is not None:
+            token = self._provider.token(scope=scope, sub=more.pop("sub", "alice"))
+            headers = {**headers, "Authorization": f"Bearer {token}"}
+        return await self._http.request(method, path, headers=headers, **more)
+
+
+@pytest.fixture
+async def client(app: FastAPI, provider: FakeProvider) -> AsyncIterator[Client]:
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test") as http:
+        yield Client(http, provider)
+
+
+def guarded_operations(app: FastAPI) -> list[tuple[Operation, str]]:
+    """Each operation that needs a token, and its scope."""
+    return [
+        (operation, scopes[0])
+        for operation in operations(app.openapi())
+        for each in operation.content.get("security", [])
+        for scopes in each.values()
+    ]
+
+
+def filled(operation: Operation) -> str:
+    """The path with its examples."""
+    path = operation.path
+    for each in operation.content.get("parameters", []):
+        if each["in"] == "path":
+            value = each["schema"].get("examples", [each.get("example")])[0]
+            path = path.replace(f"{{{each['name']}}}", str(value))
+    return path
+
+
+def body(operation: Operation) -> dict[str, Any]:
+    """The example of the body, as arguments of a request."""
+    request = operation.resolve(operation.content.get("requestBody", {}))
+    content = request.get("content", {}).get(JSON)
+    if content is None:
+        return {}
+    model = operation.resolve(content["schema"])
+    return {"json": content.get("example", model.get("examples", [{}])[0])}
+
+
+async def test_every_endpoint_needs_a_token_and_its_scope(
+    app: FastAPI, client: Client
+) -> None:
+    for operation, scope in guarded_operations(app):
+        place = f"{operation.method} {operation.path}"
+        method, path, sent = operation.method, filled(operation), body(operation)
+        wrong = " ".join(set(SCOPES) - {scope, ADMIN})
+        answer = await client.ask(method, path, **sent)
+        assert answer.status_code == 401, place
+        assert answer.headers["WWW-Authenticate"] == "Bearer", place
+        for given in ("", wrong):
+            answer = await client.ask(method, path, given, **sent)
+            assert answer.status_code == 403, f"{place} lets in {given!r}"
+            assert f'scope="{scope}"' in answer.headers["WWW-Authenticate"], place
+        for given in (scope, ADMIN):
+            answer = await client.ask(method, path, given, **sent)
+            assert answer.status_code not in (401, 403, 500), f"{place}: {answer.text}"
+
+
+async def test_paths_outside_the_documentation_need_a_token(
+    app: FastAPI, client: Client
+) -> None:
+    paths = {str(r.path) for r in iter_route_contexts(app.routes) if r.path}
+    for path in sorted({*paths, "/nothing", "/api/v1/nothing", "/health/nothing"}):
+        is_open = path in OPEN or path.startswith("/api/v1/docs-assets/")
+        answer = await client.ask("GET", re.sub(r"{\w+}", "1", path))
+        assert (answer.status_code == 401) != is_open, path
+
+
+async def test_only_owner_and_admin_find_a_row(
+    app: FastAPI, client: Client, commits: GroupCommit
+) -> None:
+    """For paths with a task id, and for what a POST of the path above creates."""
+    found = {(o.method, o.path): o for o in operations(app.openapi())}
+    number = 0
+    for operation, scope in guarded_operations(app):
+        above, _, name = operation.path.rpartition("/")
+        creating = found.get(("post", above))
+        if name == "{task_id}":
+            queues = app.state.settings.services
+            service = next((s for s in queues if f"/{_kebab(s.name)}/" in above), None)
+            row = await stored(commits, "alice", service.queue if service else None)
+        elif name.startswith("{") and creating and "201" in _answers(creating):
+            made = await client.ask("post", above, ADMIN, **body(creating))
+            assert made.status_code == 201, made.text
+            row = made.headers["Location"].rpartition("/")[2]
+        else:
+            continue
+        number += 1
+        place = f"{operation.method} {operation.path}"
+        for sub in ("bob", "ALICE", "alice "):
+            answer = await client.ask(
+                operation.method, f"{above}/{row}", scope, sub=sub, **body(operation)
+            )
+            assert answer.status_code == 404, f"{place} shows {sub} a row of alice"
+        for allowed in (scope,) if operation.method == "delete" else (scope, ADMIN):
+            answer = await client.ask(
+                operation.method,
+                f"{above}/{row}",
+                allowed,
+                sub="alice" if allowed == scope else "root",
+                **body(operation),
+            )
+            assert answer.is_success, f"{place}: {answer.text}"
+    assert number
+
+
+async def test_others_do_not_wait_for_work(
+    app: FastAPI, client: Client, commits: GroupCommit
+) -> None:
+    row = await stored(commits, "alice", "echo_queue", TaskStatus.PROCESSING)
+    path = f"{PROCESS_ECHO}-async/{row}"
+    hers = await client.ask("get", path, READ_RECORDS, params={"wait": 0.1})
+    assert hers.json()["task_status"] == "Processing"
+    async with asyncio.timeout(10):
+        other = await client.ask(
+            "get", path, READ_RECORDS, sub="bob", params={"wait": 30}
+        )
+    assert other.status_code == 404
+
+
+async def test_lists_show_the_callers_own_rows(
+    app: FastAPI, client: Client, commits: GroupCommit
+) -> None:
+    found = {(o.method, o.path) for o in operations(app.openapi())}
+    for operation, scope in guarded_operations(app):
+        is_list = ("post", operation.path) in found or operation.path == RECORDS
+        if operation.method != "get" or not is_list:
+            continue
+        await stored(commits, "alice")
+        answer = await client.ask("get", operation.path, scope, sub=str(uuid4()))
+        assert answer.json() == [], f"{operation.path} shows rows of others"
+
+
+async def test_rows_from_before_authentication_are_for_admin_only(
+    client: Client, commits: GroupCommit
+) -> None:
+    path = f"{RECORDS}/{await stored(commits, None)}"
+    for sub in ("alice", "None", "-"):
+        assert (await client.ask("get", path, READ_RECORDS, sub=sub)).status_code == 404
+    assert (await client.ask("get", path, ADMIN)).json()["owner"] is None
+
+
+async def test_log_rows_are_for_their_owner(client: Client, app: FastAPI) -> None:
+    process = next(o for o, s in guarded_operations(app) if s == PROCESS)
+    sub, mark = str(uuid4()), f"mark-{uuid4()}"
+    sent = body(process) | {"headers": {"X-Request-ID": mark}}
+    answer = await client.ask("post", filled(process), PROCESS, sub=sub, **sent)
+    assert answer.status_code == 503, answer.text
+    query = {"correlation_id": mark}
+    for reader, scope, sees in (
+        (sub, READ_RECORDS, True),
+        ("bob", READ_RECORDS, False),
+    ):
+        logs = await client.ask("get", LOGS, scope, sub=reader, params=query)
+        assert bool(logs.json()) is sees
+    assert (await client.ask("get", LOGS, ADMIN, params=query)).json()
+
+
+async def test_callers_with_one_idempotency_key_never_meet(
+    app: FastAPI, client: Client
+) -> None:
+    """Whatever a POST of theirs makes, the other makes their own."""
+    key = {"Idempotency-Key": str(uuid4())}
+    number = 0
+    for operation, scope in guarded_operations(app):
+        if operation.method != "post" or not {"201", "202"} & _answers(operation):
+            continue
+        number += 1
+        places = []
+        for sub in ("alice", "bob", "alice"):
+            answer = await client.ask(
+                "post", operation.path, scope, sub=sub, headers=key, **body(operation)
+            )
+            assert answer.is_success, answer.text
+            places.append(answer.headers["Location"])
+            is_again = answer.headers.get("Idempotency-Replayed") == "true"
+            assert is_again is (len(places) == 3)
+        assert places[0] == places[2] != places[1], operation.path
+        key = {"Idempotency-Key": str(uuid4())}
+    assert number
+
+
+async def stored(
+    commits: GroupCommit,
+    owner: str | None,
+    queue: str | None = None,
+    status: TaskStatus = TaskStatus.SUCCESS,
+) -> str:
+    """A new record."""
+    task_id = str(uuid4())
+    row = DataRepository.row(
+        task_id=task_id, task_status=status, owner=owner, queue_name=queue
+    )
+    await commits.add([row])
+    return task_id
+
+
+def _answers(operation: Operation) -> set[str]:
+    return set(operation.content["responses"])
+
+
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")
