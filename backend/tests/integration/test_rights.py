@@ -55,9 +55,9 @@ def migrated(empty: PostgreSQL) -> PostgreSQL:
 
 def run(postgres: PostgreSQL, statement: str, password: str = "first") -> None:
     """As a process would."""
-    login = {"user": ROLE, "password": password, "dbname": NAME}
-    host, port = "127.0.0.1", postgres.port
-    with closing(psycopg2.connect(host=host, port=port, **login)) as connection:
+    login = f"user={ROLE} password={password} dbname={NAME}"
+    place = f"host=127.0.0.1 port={postgres.port} {login}"
+    with closing(psycopg2.connect(place)) as connection:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
 
