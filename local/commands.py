@@ -32,8 +32,14 @@ def run(command: str, arguments: list[str]) -> int:
         return 130
 
 
-def _options(arguments: list[str]) -> dict[str, bool]:
-    return {name: f"--{name}" in arguments for name in ("traces", "auth", "tls")}
+def _launch(arguments: list[str], *, reload: bool = False, debug: bool = False) -> int:
+    return launcher.run(
+        traces="--traces" in arguments,
+        auth="--auth" in arguments,
+        tls="--tls" in arguments,
+        reload=reload,
+        debug=debug,
+    )
 
 
 def _format(_: list[str]) -> int:
@@ -117,9 +123,9 @@ def _kit(command: str, arguments: list[str]) -> int:
 KIT = [command for command in COMMANDS if command.startswith(("new-", "remove-"))]
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "run": lambda arguments: launcher.run(**_options(arguments)),
-    "dev": lambda arguments: launcher.run(**_options(arguments), reload=True),
-    "debug": lambda arguments: launcher.run(**_options(arguments), debug=True),
+    "run": _launch,
+    "dev": partial(_launch, reload=True),
+    "debug": partial(_launch, debug=True),
     "traces": traces.show,
     "token": tokens.show,
     "status": status.show,

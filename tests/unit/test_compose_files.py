@@ -396,6 +396,7 @@ def megabytes(text: str) -> int:
     return int(text.removesuffix("m"))
 
 
+CA_QUERY = "?ssl_ca_certs=/tls/ca.crt"
 ENCRYPTED: dict[str, Any] = load(TLS)["services"]
 CERTIFICATES = "certificates"
 
@@ -446,3 +447,12 @@ def test_with_tls_servers_keep_their_options() -> None:
     assert ways == ["local", "hostssl"]
     rabbitmq = (ROOT / "deploy/components/tls/rabbitmq-tls.conf").read_text()
     assert "listeners.tcp = none" in rabbitmq
+
+
+@pytest.mark.parametrize(
+    "name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "IDEMPOTENCY_REDIS_URL"]
+)
+def test_with_tls_the_logins_are_the_same(name: str) -> None:
+    plain_url = default(SERVICES["api"]["environment"][name]) or ""
+    url = re.sub(r"\$\{\w+:-(\w+)}", r"\1", ENCRYPTED["api"]["environment"][name])
+    assert url == plain_url.replace("redis:", "rediss:", 1) + CA_QUERY

@@ -81,7 +81,7 @@ def test_only_what_needs_it_is_made_again(
     folder: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, key = folder / "api.crt", folder / "api.key"
-    names = {}
+    names: list[str] = []
     if fault == "gone":
         path.unlink()
     elif fault == "key gone":
@@ -89,7 +89,7 @@ def test_only_what_needs_it_is_made_again(
     elif fault == "other key":
         key.write_bytes((folder / "nginx.key").read_bytes())
     elif fault == "names":
-        names = {"names": ["api.example.org"]}
+        names = ["api.example.org"]
         path, key = folder / "nginx.crt", folder / "nginx.key"
     else:
         path.unlink()
@@ -97,7 +97,7 @@ def test_only_what_needs_it_is_made_again(
             patch.setattr(certificates, "SERVER_DAYS", 29)
             ensure(folder, lambda _: None)
     before = content(folder)
-    ensure(folder, lambda _: None, **names)
+    ensure(folder, lambda _: None, names=names)
     assert changed(folder, before) == {path.name, key.name}
     handshake(Tls(folder).client(), Tls(folder).server(path.stem), "localhost")
     if names:

@@ -67,9 +67,10 @@ def test_clients_verify_by_a_name_of_the_certificate() -> None:
         data = config["data"]
         for value in data.values():
             assert "http://" not in value or "\n" in value, config["metadata"]["name"]
-        for url in (data.get("RABBITMQ_MANAGEMENT_URL"),):
-            host = re.match(r"https://([\w-]+)", url)[1] if url else None
-            assert host is None or host in names("rabbitmq-tls")
+        for host in re.findall(
+            r"https://([\w-]+)", data.get("RABBITMQ_MANAGEMENT_URL", "")
+        ):
+            assert host in names("rabbitmq-tls")
     for host in ("rabbitmq", "otel-collector"):
         assert host in names(f"{host}-tls")
     assert re.findall(r"proxy_ssl_name (\w+);", TLS_DIRECTIVES) == ["api"]
