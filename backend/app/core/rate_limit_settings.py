@@ -24,7 +24,7 @@ class RatePolicy(NamedTuple):
     seconds: int
 
 
-def _read(rate: str) -> RateLimitItem | None:
+def _one_limit(rate: str) -> RateLimitItem | None:
     """None if it is not one limit."""
     try:
         found = parse_many(rate)
@@ -34,7 +34,7 @@ def _read(rate: str) -> RateLimitItem | None:
 
 
 def _check_rate(rate: str) -> str:
-    found = _read(rate)
+    found = _one_limit(rate)
     if found is None or not (
         1 <= found.amount <= MOST and 1 <= found.get_expiry() <= LONGEST
     ):
@@ -71,5 +71,5 @@ class RateLimitSettings(Group):
         return {
             name: RatePolicy(name, found.amount, found.get_expiry())
             for name, rate in rates.items()
-            if rate is not None and (found := _read(rate)) is not None
+            if rate is not None and (found := _one_limit(rate)) is not None
         }

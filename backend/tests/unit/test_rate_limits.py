@@ -125,6 +125,11 @@ async def test_a_busy_caller_costs_few_questions(counter: SharedCounter) -> None
     assert counter.questions <= 60
 
 
+async def test_a_crowd_asks_together(counter: SharedCounter) -> None:
+    assert await passed(process(counter, 15), 40) == 15
+    assert counter.questions == 2  # the first one alone, then all who wait
+
+
 async def test_refusing_costs_no_question(counter: SharedCounter) -> None:
     limits = process(counter, 3)
     await passed(limits, 10)

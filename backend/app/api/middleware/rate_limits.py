@@ -45,7 +45,7 @@ class RateLimitMiddleware:
         elif verdict.may_pass:
             await self._app(scope, receive, _name_limit(send, verdict))
         else:
-            await _refuse(verdict, scope, receive, send)
+            await _send_refusal(verdict, scope, receive, send)
 
 
 class RefusedTokenMiddleware:
@@ -77,7 +77,7 @@ class RefusedTokenMiddleware:
                 await _name_limit(send, verdict)(message)
             else:
                 is_replaced = True
-                await _refuse(verdict, scope, receive, send)
+                await _send_refusal(verdict, scope, receive, send)
 
         await self._app(scope, receive, send_counted)
 
@@ -134,7 +134,9 @@ def _name_limit(send: Send, verdict: Verdict) -> Send:
     return send_named
 
 
-async def _refuse(verdict: Verdict, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send_refusal(
+    verdict: Verdict, scope: Scope, receive: Receive, send: Send
+) -> None:
     _, amount, seconds = verdict.policy
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
