@@ -35,6 +35,7 @@ TESTS = {
     "tests/hostile": (
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",
+        "tests/e2e/test_hostile_tokens.py",
     ),
     "tests/oidc": (
         "backend/tests/integration/test_certified_provider.py",

@@ -74,6 +74,10 @@ whole NGINX_LARGE_BODIES 65535
 whole NGINX_LARGE_BODIES_OF_CLIENT 65535
 size NGINX_MAX_BODY
 duration NGINX_READ_TIMEOUT
+case ${NGINX_API_SCHEME:-} in
+    http | https) ;;
+    *) fault NGINX_API_SCHEME "http or https" ;;
+esac
 networks NGINX_TRUSTED_PROXIES "addresses and networks, such as 10.0.0.0/8,192.0.2.7"
 one="one network, such as 172.30.81.1/32; 0.0.0.0/32 for none"
 case ${NGINX_SHARED_NETWORK:-} in

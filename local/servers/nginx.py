@@ -50,7 +50,7 @@ http {{
 }}
 """
 
-# As in deploy/components/tls/gateway-tls.conf. The API is verified under one name.
+# As in deploy/components/tls/gateway-tls.conf. The API's name is `api`.
 TLS_DIRECTIVES = """\
 ssl_certificate server.crt;
     ssl_certificate_key server.key;

@@ -46,6 +46,7 @@ RULES: Mapping[str, tuple[Rule, str]] = {
     "NGINX_LARGE_BODIES_OF_CLIENT": _whole(65535),
     "NGINX_MAX_BODY": (_is_size, "a size such as 1m or 512k"),
     "NGINX_READ_TIMEOUT": (_is_duration, "a time such as 45s or 500ms"),
+    "NGINX_API_SCHEME": (lambda text: text in ("http", "https"), "http or https"),
     "NGINX_TRUSTED_PROXIES": (
         _are_networks,
         "addresses and networks, such as 10.0.0.0/8,192.0.2.7",

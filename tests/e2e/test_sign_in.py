@@ -37,8 +37,14 @@ class Guarded(NamedTuple):
     def get(self, path: str, token: str) -> Any:
         return self.api.http.get(path, headers={"Authorization": f"Bearer {token}"})
 
-    def health(self) -> Any:
-        return self.api.http.get("/health").json()["dependencies"]["identity-provider"]
+    def wait_health(self, status: str) -> None:
+        """The API caches its health for a second."""
+
+        def has_status() -> bool:
+            parts = self.api.get_json("/health")["dependencies"]
+            return bool(parts["identity-provider"]["status"] == status)
+
+        wait_for(has_status, f"the provider to be {status} in /health")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,9 @@ def guarded(state: State, stack: Stack) -> Iterator[Guarded]:
             server.start()
         client = Api(gateway.url)
         started.callback(client.close)
-        yield Guarded(client, provider, site)
+        found = Guarded(client, provider, site)
+        found.wait_health("up")
+        yield found
 
 
 def prompted(browser: Browser, prompt: str) -> str:
@@ -74,7 +82,6 @@ def test_a_service_account(guarded: Guarded) -> None:
     token = guarded.provider.token("records:read")
     assert guarded.get(RECORDS, token).status_code == 200
     assert_problem(guarded.get(METRICS, token), 403, "insufficient_scope")
-    assert guarded.health()["status"] == "up"
 
 
 def test_swagger_ui_signs_in(guarded: Guarded, browser: Browser) -> None:
@@ -106,9 +113,6 @@ def test_swagger_ui_signs_in(guarded: Guarded, browser: Browser) -> None:
 
 @pytest.mark.chaos
 def test_an_outage_of_the_provider(guarded: Guarded) -> None:
-    def has_health(status: str) -> bool:
-        return bool(guarded.health()["status"] == status)
-
     def is_unknown() -> bool:
         stranger = with_key("unknown", old)
         return bool(guarded.get(RECORDS, stranger).status_code == 503)
@@ -118,11 +122,11 @@ def test_an_outage_of_the_provider(guarded: Guarded) -> None:
     guarded.provider.kill()
     # The API asks for an unknown key, ten seconds after the last attempt or later.
     wait_for(is_unknown, "the outage to be noticed")
-    wait_for(lambda: has_health("down"), "the outage in /health")
+    guarded.wait_health("down")
     assert guarded.get(RECORDS, old).status_code == 200
     guarded.provider.keys = ["two"]
     guarded.provider.start()
-    wait_for(lambda: has_health("up"), "the end of the outage")
+    guarded.wait_health("up")
     new = guarded.provider.token("records:read")
     assert guarded.get(RECORDS, new).status_code == 200
     assert_problem(guarded.get(RECORDS, old), 401, "invalid_token")

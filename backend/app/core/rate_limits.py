@@ -24,8 +24,8 @@ from app.core.rate_limit_settings import RatePolicy
 
 #: Callers that a process remembers, for each policy. The oldest are forgotten first.
 MAX_CALLERS = 10_000
-#: A process reserves this part of what is left, and at most so many requests.
-SHARE, MOST_RESERVED = 20, 10
+#: A process reserves one of so many that are left, and at least one.
+SHARE = 20
 
 #: Adds to a counter that lives so many seconds, and returns its value; None if the
 #: counter does not answer in time.
@@ -105,7 +105,7 @@ class RateLimits:
         return quota
 
     async def _reserve(self, policy: RatePolicy, quota: Quota) -> None:
-        wanted = max(1, quota.waiting, min(quota.left // SHARE, MOST_RESERVED))
+        wanted = max(1, quota.waiting, quota.left // SHARE)
         count = await self._add(quota.key, policy.seconds, wanted + quota.owed)
         if count is None:
             found = min(wanted, quota.left)

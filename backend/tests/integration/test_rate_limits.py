@@ -36,6 +36,12 @@ async def connect(redis_server: Redis) -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests with a Redis that answers: on a busy machine it may take long."""
+    monkeypatch.setattr(request_counts, "TIMEOUT", 10.0)
+
+
+@pytest.fixture
 def caller() -> str:
     return uuid4().hex
 
@@ -52,7 +58,7 @@ async def passed(limits: RateLimits, caller: str, requests: int) -> int:
 
 
 async def test_processes_share_one_count(
-    connect: Connect, caller: str, redis_server: Redis
+    connect: Connect, caller: str, redis_server: Redis, patience: None
 ) -> None:
     processes = [connect() for _ in range(3)]
     found = await asyncio.gather(*(passed(each, caller, 40) for each in processes))
@@ -64,7 +70,9 @@ async def test_processes_share_one_count(
         assert not any(caller.encode() in key for key in keys)
 
 
-async def test_keys_expire(connect: Connect, redis_server: Redis) -> None:
+async def test_keys_expire(
+    connect: Connect, redis_server: Redis, patience: None
+) -> None:
     with redis_server.connect(3) as redis:
         redis.flushdb()
         limits = connect()
@@ -94,7 +102,7 @@ async def test_without_redis_each_process_counts(
         assert await passed(one, caller, 100) == AMOUNT - 20
         assert await passed(other, caller, 100) == AMOUNT
         # Two waits of 0.25 s, and 200 requests on a busy machine.
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 4
         for number in range(10):
             await take(one, f"{caller} {number}")
     finally:
@@ -119,7 +127,7 @@ async def test_while_redis_is_gone_few_requests_wait(
         began = time.monotonic()
         for number in range(50):
             await take(limits, f"caller {number}")
-        assert time.monotonic() - began < 1.0  # 12.5 s if each of them waited
+        assert time.monotonic() - began < 4  # 12.5 s if each of them waited
     finally:
         redis_server.resume()
 

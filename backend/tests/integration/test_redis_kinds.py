@@ -20,6 +20,7 @@ from app.core.exceptions import Unavailable
 from app.core.keys import Claim
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery
+from app.infrastructure.redis import request_counts
 from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.login import file_login
 from app.infrastructure.redis.request_counts import RequestCounts
@@ -38,6 +39,12 @@ from tests.integration.redis_kinds import (
     Sentinel,
     make_certificate,
 )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, a first connection may take long."""
+    monkeypatch.setattr(request_counts, "TIMEOUT", 2.0)
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_tokens_of_a_running_stack(
         assert not said.err
         return said.out.removesuffix("\n")
 
-    assert "ARGS=--auth" in explanation(tokens.NOT_RUNNING)
+    assert "start that" in explanation(tokens.NOT_RUNNING)
     assert tokens.show([], launcher.folder) == 1
     assert capsys.readouterr() == ("", f"{tokens.NOT_RUNNING}\n")
     launcher.start(POOR_MACHINE)
@@ -67,7 +67,7 @@ def test_tokens_of_a_running_stack(
         assert status_of(records, print_token("bob", "metrics:read")) == 403
         assert status_of(records, print_token("bob", "metrics:read", "admin")) == 200
         assert tokens.show(["bob", "no:such"], launcher.folder) == 1
-        assert "data:process" in capsys.readouterr().err
+        assert "records:read" in capsys.readouterr().err
         if "data" in registered():
             run_the_printed_request(launcher)
 

@@ -27,6 +27,7 @@ def summary(issuer: Issuer | None = None, **env: str) -> str:
         colours=False,
         env=env,
         issuer=issuer,
+        trust="",
     )
 
 

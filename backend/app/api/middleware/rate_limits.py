@@ -8,9 +8,9 @@ out the neighbours behind one address.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import answer
@@ -20,6 +20,7 @@ from app.core.principal import Principal
 from app.core.rate_limits import RateLimits, Verdict
 
 STATE, POLICY = "RateLimit", "RateLimit-Policy"
+_RAW_STATE, _RAW_POLICY = STATE.lower().encode(), POLICY.lower().encode()
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 STARTS = ("http.response.start", "websocket.http.response.start")
 # Who has one address of IPv6 has all of its network.
@@ -104,7 +105,11 @@ def caller_of(scope: Scope) -> str:
 
 def address_of(scope: Scope) -> str:
     """The client's IPv4 address, or its IPv6 network."""
-    host = scope["client"][0] if scope.get("client") else ""
+    return _counted_address(scope["client"][0] if scope.get("client") else "")
+
+
+@lru_cache(1024)
+def _counted_address(host: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:  # a socket has no address
@@ -119,11 +124,11 @@ def address_of(scope: Scope) -> str:
 def _name_limit(send: Send, verdict: Verdict) -> Send:
     async def send_named(message: Message) -> None:
         if message["type"] in STARTS:
-            policy = verdict.policy
-            headers = MutableHeaders(scope=message)
-            state = f'"{policy.name}";r={verdict.left};t={verdict.seconds}'
-            headers[STATE] = state
-            headers[POLICY] = f'"{policy.name}";q={policy.amount};w={policy.seconds}'
+            (name, amount, window), _, left, seconds = verdict
+            message["headers"] += (
+                (_RAW_STATE, f'"{name}";r={left};t={seconds}'.encode()),
+                (_RAW_POLICY, f'"{name}";q={amount};w={window}'.encode()),
+            )
         await send(message)
 
     return send_named

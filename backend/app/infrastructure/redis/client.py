@@ -139,3 +139,11 @@ async def ask(answer: Awaitable[Any], seconds: float, outage: Outage) -> Any:
         raise
     outage.restored()
     return found
+
+
+async def leave_replica(client: Redis, error: Exception) -> None:
+    """Close all connections if a script met a replica: the next ones will lead to the
+    primary. redis-py does so for other commands; a script's error has no type of its
+    own on Redis 6."""
+    if "read only replica" in str(error):
+        await client.connection_pool.disconnect()

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
-from app.infrastructure.redis.client import ask, connect_redis
+from app.infrastructure.redis.client import ask, connect_redis, leave_replica
 from chassis.outages import Outage
 
 # Seconds that a request waits for Redis at most, both at its start and at its end.
@@ -131,9 +131,7 @@ class KeyStore:
         try:
             return await ask(answer, TIMEOUT, self._outage)
         except (RedisError, OSError) as error:
-            # A script's error has no type of its own on Redis 6.
-            if "read only replica" in str(error):  # the next will lead to the primary
-                await self._redis.connection_pool.disconnect()
+            await leave_replica(self._redis, error)
             is_full = "used memory > 'maxmemory'" in str(error)
             what = "is full" if is_full else "does not answer"
             detail = f"Redis, which keeps idempotency keys, {what}."

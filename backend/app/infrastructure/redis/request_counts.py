@@ -6,7 +6,7 @@ from limits.aio.storage import RedisStorage
 from redis import CredentialProvider
 from redis.exceptions import RedisError
 
-from app.infrastructure.redis.client import ask, connect_redis
+from app.infrastructure.redis.client import ask, connect_redis, leave_replica
 from chassis.outages import Outage
 
 #: Seconds that a request waits for Redis at most.
@@ -45,7 +45,8 @@ class RequestCounts:
         try:
             count = self._storage.incr(key, seconds, amount)
             found: int = await ask(count, TIMEOUT, self._outage)
-        except (RedisError, OSError):
+        except (RedisError, OSError) as error:
+            await leave_replica(self._redis, error)
             self._next_question = time.monotonic() + PAUSE
             return None
         return found

@@ -7,10 +7,13 @@ from pydantic import BaseModel
 
 from app.api.dependencies import HttpClientDep, ResourcesDep
 from app.api.errors import responses
+from app.api.security import new_scope, requires
 from app.core.exceptions import NotFound
 from app.models.schemas import example
 
 router = APIRouter(prefix="/rates", tags=["rates"])
+
+READ = new_scope("rates:read", "Read rates of exchange.")
 
 
 class Rate(BaseModel):
@@ -27,7 +30,11 @@ Currency = Annotated[
 ]
 
 
-@router.get("/{currency}", responses=responses(404, 422, 503, 504))
+@router.get(
+    "/{currency}",
+    dependencies=[requires(READ)],
+    responses=responses(404, 422, 503, 504),
+)
 async def read_rate(
     currency: Currency, http: HttpClientDep, resources: ResourcesDep
 ) -> Rate:
