@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from app.core.database_url import DatabaseUrl
-from chassis.passwords import ROLE
 from chassis.environment import Group
+from chassis.passwords import ROLE
 
 
 class DatabaseSettings(Group):

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from app.core.config import Settings, load_settings
 from app.core.database_settings import DatabaseSettings
-from chassis.passwords import ROLE
 from chassis.environment import Group
+from chassis.passwords import ROLE
 from chassis.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[3]
