@@ -4,12 +4,13 @@ PYTHON ?= python3
 ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
+ENCRYPTED = $(COMPOSE) -f docker-compose.yml -f docker-compose.tls.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 # Python would not find `local`, would find other modules, or would fail at a warning.
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev scale rolling-restart downgrade merge-revisions update release logs-of hostile
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -18,7 +19,7 @@ help:  ## Show this list
 
 ##@ Run on this machine
 
-run:  ## Start the whole stack; Ctrl-C stops it (ARGS="--traces --auth")
+run:  ## Start the whole stack; Ctrl-C stops it (ARGS="--traces --auth --tls")
 	@exec $(PYTHON) -m local run $(ARGS)
 
 dev:  ## The same, and reload code when a file is saved
@@ -46,8 +47,11 @@ logs-of:  ## Show the log lines of one request: make logs-of REQUEST_ID=...
 setup:  ## Install what `make run` needs into .venv, without starting it
 	@$(PYTHON) -m local setup
 
-secrets:  ## Write a .env with random passwords; never overwrites one
+secrets:  ## Write a .env with random passwords, or add what an existing one lacks
 	@$(PYTHON) -m local secrets
+
+certs:  ## Make a local authority and certificates in .local/tls; renews what ends soon
+	@$(PYTHON) -m local certs $(ARGS)
 
 clean:  ## Remove the local stack's data and logs
 	@$(PYTHON) -m local clean
@@ -140,11 +144,11 @@ release:  ## Release the unreleased changes, with a tag: make release VERSION=X.
 
 migrate:  ## Migrate the database to the newest schema (the containers' if they run, else the local one)
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
-	  $(COMPOSE) run --rm api alembic upgrade head; else $(PYTHON) -m local migrate; fi
+	  $(COMPOSE) run --rm migrations alembic upgrade head; else $(PYTHON) -m local migrate; fi
 
 downgrade:  ## Migrate the same database back to a revision: make downgrade TO=0003
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
-	  $(COMPOSE) run --rm api alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
+	  $(COMPOSE) run --rm migrations alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
 
 revision:  ## Generate a migration from the models: make revision M="add a column"
 	@$(PYTHON) -m local revision -m "$(M)"
@@ -160,6 +164,9 @@ merge-revisions:  ## Merge the newest migrations of two branches (M="join the up
 
 up: .docker  ## Start the containers in order of their dependencies (ARGS=--build after changes)
 	@$(COMPOSE) up -d $(ARGS)
+
+up-tls: .docker certs  ## Start the containers with TLS on every connection
+	@$(ENCRYPTED) up -d $(ARGS)
 
 down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
 	@$(COMPOSE) down $(ARGS)

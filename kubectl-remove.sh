@@ -79,7 +79,7 @@ custom() { # prints the kinds that the cluster has, each after a comma
 
 main() {
     local what="Remove what runs in namespace $namespace; keep data and secrets"
-    local routes scalers clusters
+    local routes scalers clusters issued
     parse "$@"
     [ -z "$delete_data" ] || what="Remove ALL in namespace $namespace, DATA INCLUDED"
     choose_context "$what"
@@ -97,7 +97,8 @@ main() {
     remove deployments "$part"
     [ -n "$dry_run" ] || release_rabbitmq
     remove statefulsets,jobs "$part"
-    remove services,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies "$part"
+    issued=$(custom certificates.cert-manager.io issuers.cert-manager.io)
+    remove "services,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies$issued" "$part"
     if [ -n "$delete_data" ]; then
         # The volumes of a RabbitmqCluster go with it.
         clusters=$(custom rabbitmqclusters.rabbitmq.com)

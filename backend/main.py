@@ -25,6 +25,8 @@ if __name__ == "__main__":
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_certfile=settings.tls.cert_file,
+        ssl_keyfile=settings.tls.key_file,
         forwarded_allow_ips=settings.forwarded_allow_ips,
         # Longer than nginx keeps an idle connection: it must be nginx that closes.
         timeout_keep_alive=75,

@@ -19,7 +19,7 @@ LIST = "deploy/images-without-digest.txt"
 
 PLACES = (
     *(
-        "docker-compose.yml",
+        "docker-compose*.yml",
         "deploy/compose/*.yml",
         "kit/templates/**/docker-compose.yml",
     ),

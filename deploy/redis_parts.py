@@ -3,8 +3,8 @@
     python3 -m deploy.redis_parts <redis.url
 
 A line for each: user, password, address, tls (enable or disable), database, port. The
-address is empty for Sentinels, which KEDA's trigger does not know. The URL is read as
-the backend reads it.
+address is empty for Sentinels, which KEDA's trigger redis does not take. The URL is
+read as the backend reads it.
 """
 
 import sys

@@ -10,6 +10,7 @@ from pathlib import Path
 from local import ports
 from local.servers.base import Command, Server
 from local.state import LOCAL, State
+from local.tls import Tls, open_url, scheme
 
 ROOT = LOCAL.parent
 BACKEND = ROOT / "backend"
@@ -52,9 +53,9 @@ class App(Server):
 
     @property
     def address(self) -> str:
-        own = [f"http://{ports.at(self.port)}"] if self.port else []
+        own = f"{scheme(self.state.tls)}://{ports.at(self.port)}"
         debugger = [f"debugger: port {self.debug_port}"] if self.debug_port else []
-        return ", ".join([*own, *debugger])
+        return ", ".join([*([own] if self.port else []), *debugger])
 
     def version(self) -> str:
         project = tomllib.loads((self.cwd / "pyproject.toml").read_text())
@@ -76,7 +77,7 @@ class App(Server):
 def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
     """The HTTP API on a port of its own."""
     own = api_environment(env, port)
-    url = f"http://{ports.at(port)}/health/ready"
+    url = f"{scheme(state.tls)}://{ports.at(port)}/health/ready"
     return App(
         name,
         state,
@@ -84,7 +85,7 @@ def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
         cwd=BACKEND,
         env=own,
         port=port,
-        probe=lambda: answers(url),
+        probe=lambda: answers(url, tls=state.tls),
     )
 
 
@@ -138,10 +139,10 @@ def service_folders() -> list[Path]:
     return [main.parent for main in sorted(ROOT.glob("services/*/main.py"))]
 
 
-def answers(url: str, status: int = 200) -> bool:
+def answers(url: str, status: int = 200, tls: Tls | None = None) -> bool:
     """Whether a GET returns this status within two seconds."""
     try:
-        with ports.DIRECT.open(url, timeout=2) as answer:
+        with open_url(url, 2, tls) as answer:
             return bool(answer.status == status)
     except urllib.error.HTTPError as error:
         return error.code == status

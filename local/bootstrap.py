@@ -38,7 +38,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "run": Command("start the whole stack (--traces, --auth); Ctrl-C stops it"),
+    "run": Command("start the whole stack (--traces, --auth, --tls); Ctrl-C stops it"),
     "dev": Command("like `run`, and reload code when a file is saved"),
     "traces": Command("show the last traces of a stack run with --traces"),
     "token": Command("print a token for a stack run with --auth: token USER SCOPES"),
@@ -93,6 +93,7 @@ COMMANDS = {
     "update": Command("merge a newer version of the kit: update TO [FROM]"),
     "release": Command("release the unreleased changes: release VERSION"),
     "secrets": Command("write a .env with random passwords"),
+    "certs": Command("make a local authority and certificates for TLS everywhere"),
     "audit": Command("check pinned packages for known vulnerabilities", tools=True),
     "migrate": Command("migrate the stack's database to the newest schema"),
     "downgrade": Command("migrate it back: downgrade REVISION"),

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from local import logs_local, logs_of
+from local import certificates, logs_local, logs_of
 from local import run as launcher
-from local import secrets, status, suite, tokens, traces
+from local import secrets, status, suite, tls, tokens, traces
 from local.apps import ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
@@ -32,9 +32,13 @@ def run(command: str, arguments: list[str]) -> int:
         return 130
 
 
-def _launch(arguments: list[str], **how: bool) -> int:
+def _launch(arguments: list[str], *, reload: bool = False, debug: bool = False) -> int:
     return launcher.run(
-        traces="--traces" in arguments, auth="--auth" in arguments, **how
+        traces="--traces" in arguments,
+        auth="--auth" in arguments,
+        tls="--tls" in arguments,
+        reload=reload,
+        debug=debug,
     )
 
 
@@ -90,7 +94,7 @@ def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
     server = PostgreSQL(state, free_port())
     try:
         server.start()
-        print(action({"DATABASE_URL": server.url()}), end="")
+        print(action(server.environment()), end="")
     finally:
         server.stop()
         state.release()
@@ -102,7 +106,11 @@ def _clean(_: list[str]) -> int:
     state.acquire()
     shutil.rmtree(private_folder(state.folder("postgres")), ignore_errors=True)
     state.release(remove=True)
-    shutil.rmtree(LOCAL)
+    for path in LOCAL.iterdir():  # without the certificates: an authority may be yours
+        if path.is_dir() and path != tls.FOLDER:
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
     return 0
 
 
@@ -137,6 +145,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "format": _format,
     "docs": lambda _: suite.docs(),
     "lock": lock,
+    "certs": certificates.run,
     "secrets": lambda _: secrets.write(),
     "audit": lambda _: suite.audit(),
     "migrate": _migrate,

@@ -23,7 +23,7 @@ Ready in {seconds:.1f} s.
 
 Try it:
 
-  curl -s {url}{example}
+  curl -s {trust}{url}{example}
 
 Ctrl-C stops everything.
 """
@@ -47,8 +47,11 @@ def summary(
     colours: bool,
     env: Mapping[str, str],
     issuer: Issuer | None,
+    trust: str,
 ) -> str:
-    """The table of all parts, where to look, and a first request, as `env` has it."""
+    """The table of all parts, where to look, and a first request, as `env` has it.
+
+    `trust` is curl's option for our own certificates."""
     token, tokens = "", ""
     if issuer is not None:
         token = f"$({token_command()})"
@@ -63,6 +66,7 @@ def summary(
         seconds=seconds,
         table=status.table([(part, status.UP) for part in parts], colours=colours),
         url=url,
+        trust=trust,
         logs=logs,
         tokens=tokens,
         example=with_data if "data" in registered() else WITHOUT_DATA,

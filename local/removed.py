@@ -16,6 +16,7 @@ TESTS = {
         "tests/unit/kubernetes",
         "tests/unit/test_compose_files.py",
         "tests/unit/test_gateway_script.py",
+        "tests/unit/test_gateway_settings.py",
         "tests/unit/test_images.py",
         "tests/unit/test_reload.py",
     ),
@@ -35,6 +36,10 @@ TESTS = {
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",
         "tests/e2e/test_hostile_tokens.py",
+    ),
+    "tests/oidc": (
+        "backend/tests/integration/test_certified_provider.py",
+        "tests/e2e/test_sign_in.py",
     ),
 }
 

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from local import debugging, install, ready, status
+from local import certificates, debugging, install, ready, status
 from local.apps import App
 from local.env_file import misspelled
 from local.process import Cancelled, ProcessFailed
 from local.reload import watch_code, watch_settings
 from local.servers.base import Server
-from local.servers.broker import ExternalRabbitMQ
 from local.servers.issuer import Issuer, sites
 from local.servers.otlp import TraceReceiver
 from local.settings import from_file, ignored, merged
@@ -23,7 +22,8 @@ from local.stack import NO_NGINX, Servers, Stack, announced, each, migrate, stop
 from local.state import LOCAL, AlreadyRunning, State
 from local.supervisor import GaveUp, Supervisor
 from local.terminal import Terminal
-from local.traces import PORT_FILE
+from local.tls import Tls
+from local.traces import URL_FILE
 
 ENVIRONMENT_FILE = "environment.json"  # what `migrate` needs while the stack runs
 
@@ -41,18 +41,19 @@ def run(
     reload: bool = False,
     debug: bool = False,
     auth: bool = False,
+    tls: bool = False,
 ) -> int:
     """Run until stopped; 0 after Ctrl-C or SIGTERM, 1 after a failure.
 
     With `traces` our processes send theirs to a receiver that `make traces` shows,
     with `reload` they start again when their code or settings change, with `debug`
     each waits for a debugger, with `auth` the API needs tokens of an issuer that runs
-    beside it.
+    beside it, with `tls` all connections are encrypted and verified.
     """
     if auth and (named := merged().get("AUTH_ISSUER")):
         print(TWO_ISSUERS.format(named))
         return 1
-    state = State(path)
+    state = State(path, Tls() if tls else None)
     try:
         state.acquire()
     except AlreadyRunning as error:
@@ -119,6 +120,9 @@ class Launcher:
             log.replace(log.with_suffix(".log.previous"))
         say = self.terminal.say
         install.install_missing(say)
+        if self.state.tls:
+            install.install_for_tls(say)
+            certificates.ensure(self.state.tls.folder, say)
         servers = Servers.create(self.state, say)
         api_port = announced("the API", 8000, say)
         nginx_port = announced("nginx", 8081, say)
@@ -170,9 +174,10 @@ class Launcher:
     def _receiver(self) -> TraceReceiver:
         say = self.terminal.say
         http, grpc = announced("OTLP/HTTP", 4318, say), announced("OTLP", 4317, say)
-        (self.state.path / PORT_FILE).write_text(str(http))
+        receiver = TraceReceiver(self.state, grpc, http)
+        receiver.note(self.state.path / URL_FILE)
         say("`make traces` in another terminal shows the last traces")
-        return TraceReceiver(self.state, grpc, http)
+        return receiver
 
     def _necessary(
         self, servers: Servers, helpers: list[TraceReceiver | Issuer]
@@ -236,13 +241,14 @@ class Launcher:
 
     def _summary(self, servers: Servers, stack: Stack) -> str:
         parts = [status.describe(server) for server in self._all()]
-        if isinstance(servers.rabbitmq, ExternalRabbitMQ):
+        if servers.rabbitmq and not isinstance(servers.rabbitmq, Server):
             parts.append(status.describe_external(servers.rabbitmq))
         status.note(self.state.path, parts)
         return ready.summary(
             parts,
             stack.url,
             seconds=time.monotonic() - self._began,
+            trust=f"--cacert {tls.ca} " if (tls := self.state.tls) else "",
             logs=self.state.path / "logs",
             colours=self.terminal.is_colourful,
             env=stack.env,

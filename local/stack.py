@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from local import apps, ports
+from local import apps, ports, settings
 from local.apps import BACKEND, App
 from local.process import ProcessFailed
 from local.registry import registered
 from local.servers.base import Server
-from local.servers.broker import ExternalRabbitMQ
+from local.servers.broker import Broker, names_rabbitmq
 from local.servers.nginx import Nginx
 from local.servers.nginx import find_binary as find_nginx
 from local.servers.nginx import gateway_settings
@@ -28,6 +28,7 @@ from local.servers.postgres import DATABASE, PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
 from local.servers.redis import KeysRedis, Redis
 from local.state import State
+from local.tls import Tls, scheme
 
 Say = Callable[[str], None]
 
@@ -55,16 +56,18 @@ class Servers:
     postgres: PostgreSQL
     redis: Redis
     redis_keys: KeysRedis
-    rabbitmq: RabbitMQ | ExternalRabbitMQ | None
+    rabbitmq: Broker | None
 
     @classmethod
     def create(cls, state: State, say: Say) -> "Servers":
         """Servers for `run`, on standard ports if these are free."""
-        rabbitmq: RabbitMQ | ExternalRabbitMQ | None
-        if os.environ.get("RABBITMQ_HOST"):
-            rabbitmq = ExternalRabbitMQ(os.environ)
-            rabbitmq.require()
-            say(f"using the RabbitMQ at {rabbitmq.host}:{rabbitmq.port}")
+        rabbitmq: Broker | None
+        if names_rabbitmq():
+            from local.servers.external import ExternalRabbitMQ
+
+            rabbitmq = external = ExternalRabbitMQ()
+            external.require()
+            say(f"using the RabbitMQ at {rabbitmq.endpoint}")
         elif find_script():
             port = announced("RabbitMQ", 5672, say)
             management = announced("RabbitMQ management", 15672, say)
@@ -92,22 +95,29 @@ class Servers:
 
         Tests may use another `database` or `vhost` than the servers' first one.
         """
-        url = self.postgres.url(database)
         variables = {
             "ENVIRONMENT": "development",
             "PYTHONUNBUFFERED": "1",
-            "DATABASE_URL": url,
-            "ASYNC_DATABASE_URL": url.replace("+psycopg2", "+asyncpg"),
+            **self.postgres.environment(database),
             "CELERY_BROKER_URL": self.redis.url(0),
             "CELERY_RESULT_BACKEND": self.redis.url(0),
             "IDEMPOTENCY_REDIS_URL": self.redis_keys.url(0),
+            **_tls_environment(self.postgres.state.tls),
         }
         broker = self.rabbitmq
         if broker is None:
             return {**variables, "RPC_BROKER_URL": self.redis.url(1)}
+        if broker.ca:
+            variables |= {
+                "RABBITMQ_SSL": "true",
+                "RABBITMQ_SSL_CA_FILE": str(broker.ca),
+            }
+        if settings.merged().get("RPC_BROKER_URL") and not broker.is_by_url:
+            # Of `.env`, or of Redis: it would replace what follows.
+            variables["RPC_BROKER_URL"] = broker.url(vhost)
         return {
             **variables,
-            "RABBITMQ_HOST": broker.hosts,
+            "RABBITMQ_HOST": broker.hosts or broker.host,
             "RABBITMQ_PORT": str(broker.port),
             "RABBITMQ_USER": broker.user,
             "RABBITMQ_PASSWORD": broker.password,
@@ -179,7 +189,8 @@ class Stack:
     @property
     def api_url(self) -> str:
         """Address of the first API process."""
-        return f"http://{ports.at(self.apis[0].port)}"
+        tls = self.apis[0].state.tls
+        return f"{scheme(tls)}://{ports.at(self.apis[0].port)}"
 
     @property
     def url(self) -> str:
@@ -208,6 +219,14 @@ class Stack:
         """Stop all in order, each in limited time."""
         for process in self.processes:
             process.stop()
+
+
+def _tls_environment(tls: Tls | None) -> dict[str, str]:
+    """What the API serves with."""
+    if tls is None:
+        return {}
+    certificate, key = map(str, tls.certificate("api"))
+    return {"API_SSL_CERT_FILE": certificate, "API_SSL_KEY_FILE": key}
 
 
 def _services(

@@ -15,6 +15,8 @@ from typing import IO
 
 import psutil
 
+from local.tls import Tls
+
 LOCAL = Path(__file__).resolve().parent.parent / ".local"
 MARKER = "KIT_STATE_DIR"
 NAME_MARKER = "KIT_PROCESS"
@@ -29,10 +31,13 @@ class AlreadyRunning(Exception):
 
 
 class State:
-    """One stack's folder. Call `acquire()` before starting anything in it."""
+    """One stack's folder. Call `acquire()` before starting anything in it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    With `tls`, every server and process of the stack speaks TLS alone.
+    """
+
+    def __init__(self, path: Path, tls: Tls | None = None) -> None:
+        self.path, self.tls = path, tls
         self.cancelled = threading.Event()
         self._lock: IO[str] | None = None
 

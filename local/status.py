@@ -12,9 +12,10 @@ import psutil
 from local.apps import answers
 from local.ports import accepts, at
 from local.servers.base import Server
-from local.servers.broker import ExternalRabbitMQ
+from local.servers.broker import Broker
 from local.state import LOCAL, State, leftovers
 from local.terminal import GREEN, RED, coloured, is_colourful
+from local.tls import Tls, scheme
 
 PARTS_FILE = "parts.json"  # of the run's folder; there while all was up once
 UP = "up"
@@ -33,25 +34,32 @@ class Part(NamedTuple):
     address: str
     host: str = ""  # of somebody else's
     health: str = ""  # a URL that answers 200 when all is well
+    tls: str = ""  # the folder of its certificates
 
 
 def describe(server: Server) -> Part:
     """One of ours, while it runs."""
+    tls = server.state.tls
     health = ""
     if server.name.startswith("api"):
-        health = f"http://{at(server.port)}/health/ready"
+        health = f"{scheme(tls)}://{at(server.port)}/health/ready"
     return Part(
-        server.name, _version(server), server.port, server.address, health=health
+        server.name,
+        _version(server),
+        server.port,
+        server.address,
+        health=health,
+        tls=str(tls.folder) if tls else "",
     )
 
 
-def describe_external(broker: ExternalRabbitMQ) -> Part:
-    """The broker that RABBITMQ_HOST names."""
+def describe_external(broker: Broker) -> Part:
+    """The broker that RPC_BROKER_URL or RABBITMQ_HOST names."""
     version = _version(broker)
     return Part("rabbitmq", version, broker.port, broker.address, host=broker.host)
 
 
-def _version(server: Server | ExternalRabbitMQ) -> str:
+def _version(server: Server | Broker) -> str:
     try:
         return server.version()
     except Exception:  # of whatever client: no version is worth the end of a stack
@@ -91,7 +99,8 @@ def state_of(part: Part, path: Path) -> str:
         return "stopped"
     if part.port and not accepts(part.port):
         return "not listening"
-    if part.health and not answers(part.health):
+    tls = Tls(Path(part.tls)) if part.tls else None
+    if part.health and not answers(part.health, tls=tls):
         return "not ready"
     return UP
 

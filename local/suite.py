@@ -118,13 +118,13 @@ def unit(arguments: list[str]) -> int:
 
 def integration(arguments: list[str]) -> int:
     """Tests with servers."""
-    install_missing(print)
+    install_missing(print, for_tests=True)
     return _report(_tests("integration", arguments), at_once=not arguments)
 
 
 def e2e(arguments: list[str]) -> int:
     """Tests through nginx."""
-    install_missing(print)
+    install_missing(print, for_tests=True)
     return _report(_tests("e2e", arguments), at_once=not arguments)
 
 
@@ -151,7 +151,7 @@ def hostile(arguments: list[str]) -> int:
 
 def kit(arguments: list[str]) -> int:
     """Check, test and run generated code in copies of the project; takes minutes."""
-    install_missing(print)
+    install_missing(print, for_tests=True)
     words = ["kit/tests", "local/tests", "-m", "kit", "-o", LONGEST, *arguments]
     return _report([_pytest("generators", words)], at_once=False)
 
@@ -169,7 +169,8 @@ def compose(arguments: list[str]) -> int:
 
 def everything(arguments: list[str]) -> int:
     """Checks, then tests; all run even when some fail."""
-    install_missing(print)  # once: the parts would stand in each other's way
+    # Once: the parts would stand in each other's way.
+    install_missing(print, for_tests=True)
     return _report(_in_order([*all_tests(arguments), *_checks()]))
 
 

@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
-from local import ports
 from local.otlp.model import Span
 from local.otlp.tree import draw, last_traces
 from local.state import LOCAL
 from local.terminal import is_colourful
+from local.tls import Tls, open_url
 
-PORT_FILE = "traces-port"  # in the run's folder; contains the receiver's HTTP port
+# In the run's folder: where the receiver returns spans, and, with TLS, the folder of
+# the certificates.
+URL_FILE = "traces-url"
 NOT_RUNNING = (
     "No trace receiver is running: start the stack with `make run ARGS=--traces`."
 )
@@ -20,9 +22,9 @@ def show(arguments: list[str], path: Path = LOCAL / "run") -> int:
     """Print the last traces, ten by default; returns 1 if there are none."""
     count = int(arguments[0]) if arguments else DEFAULT_COUNT
     try:
-        port = int((path / PORT_FILE).read_text())
-        url = f"http://{ports.at(port)}/spans"
-        with ports.DIRECT.open(url, timeout=5) as answer:
+        url, *folder = (path / URL_FILE).read_text().splitlines()
+        tls = Tls(Path(folder[0])) if folder else None
+        with open_url(url, 5, tls) as answer:
             spans = [Span.from_json(line) for line in answer.read().splitlines()]
     except OSError:
         print(NOT_RUNNING, file=sys.stderr)

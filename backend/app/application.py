@@ -11,20 +11,27 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __title__, __version__
-from app.api import answers, docs, errors, openapi, root, v1
+from app.api import answers, docs, errors, openapi, root, security, v1
 from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.authentication import AuthenticationMiddleware
 from app.api.middleware.bounds import BoundsMiddleware
 from app.api.middleware.bugs import BugMiddleware
 from app.api.middleware.cors import CorsMiddleware
 from app.api.middleware.head import HeadMiddleware
+from app.api.middleware.rate_limits import (
+    RateLimitMiddleware,
+    RefusedTokenMiddleware,
+)
 from app.api.middleware.request_id import RequestIdMiddleware
 from app.api.middleware.security_headers import SecurityHeadersMiddleware
+from app.api.sign_in import SignIn
 from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
 from app.core.principal import Principal
+from app.core.rate_limits import RateLimits
+from app.infrastructure.identity.provider import Endpoints
 from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.instrumentation import instrument_api
 from app.resources import open_resources
@@ -70,10 +77,20 @@ def create_app(settings: Settings) -> FastAPI:
     for router in v1.routers:
         app.include_router(router, prefix=v1.PREFIX)
     app.include_router(root.router)
+
+    def find_endpoints() -> Endpoints | None:
+        resources = getattr(app.state, "resources", None)  # None before the start
+        return resources and resources.identity.endpoints
+
+    sign_in = (
+        SignIn(settings.auth, security.SCOPES, find_endpoints)
+        if settings.auth.issuer
+        else None
+    )
     if settings.serves_docs:
-        docs.install_docs_pages(app)
+        docs.install_docs_pages(app, sign_in)
     errors.install_error_handlers(app)
-    openapi.install_schema(app)
+    openapi.install_schema(app, sign_in)
     app.add_middleware(HeadMiddleware)
 
     async def read_answer(task_id: str) -> bytes:
@@ -92,6 +109,12 @@ def create_app(settings: Settings) -> FastAPI:
         max_json_values=settings.max_json_values,
         budget=app.state.budget,
     )
+
+    def rate_limits() -> RateLimits:
+        return app.state.resources.rate_limits  # type: ignore[no-any-return]
+
+    if settings.rate_limits.policies:
+        app.add_middleware(RateLimitMiddleware, limits=rate_limits)
     if settings.auth.issuer:
 
         async def verify(token: str) -> Principal:
@@ -101,6 +124,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             AuthenticationMiddleware, verify=verify, answer_error=errors.answer_error
         )
+        if settings.rate_limits.policies:
+            app.add_middleware(RefusedTokenMiddleware, limits=rate_limits)
     app.add_middleware(BugMiddleware)
     if settings.cors.origins:
         app.add_middleware(CorsMiddleware, settings=settings.cors)

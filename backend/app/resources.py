@@ -11,6 +11,7 @@ from app.core.database import Database
 from app.core.database_connections import writes
 from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
+from app.core.rate_limits import RateLimits
 from app.infrastructure.http import HttpConnections
 from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
@@ -19,6 +20,8 @@ from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.login import file_login
+from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
@@ -56,11 +59,22 @@ async def open_resources(
     publisher = TaskPublisher(settings.celery)
     states = TaskStates(settings.celery)
     tasks = TaskService(database, states, budget)
+    login = (
+        file_login(settings.idempotency, "redis_url")
+        if settings.idempotency.redis_url
+        else file_login(settings.celery, "result_backend")
+    )
     keys = KeyStore(
         settings.idempotency_redis_url,
+        login=login,
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
         key_prefix=settings.celery.key_prefix,
+    )
+    counts = (
+        RequestCounts(settings.idempotency_redis_url, settings.celery.key_prefix, login)
+        if settings.rate_limits.policies
+        else None
     )
     http = HttpConnections()
     provider = Provider(settings.auth) if settings.auth.issuer else None
@@ -115,11 +129,18 @@ async def open_resources(
             http=http,
             publisher=publisher,
             identity=TokenVerifier(settings.auth, provider) if provider else None,
+            rate_limits=(
+                RateLimits(settings.rate_limits.policies, counts.add)
+                if counts
+                else None
+            ),
         )
     finally:
         await producer.close()
         await states.close()
         await keys.close()
+        if counts is not None:
+            await counts.close()
         await http.close()
         if provider is not None:
             await provider.close()

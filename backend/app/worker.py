@@ -72,8 +72,9 @@ celery.Task.Request = "app.tasks.consumer:NamedRequest"
 
 @setup_logging.connect
 def keep_logging(**_: Any) -> None:
-    """Keep the format of Celery's log lines like that of all others."""
-    configure_logging(SERVICE, settings.log_level, settings.log_format)
+    """Celery asks for this after telemetry has started. A receiver keeps it from
+    setting up logging of its own; doing so again would lose telemetry's handler and
+    filter."""
 
 
 def _start_telemetry() -> None:

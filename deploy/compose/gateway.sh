@@ -100,6 +100,7 @@ listen_on_both() { # families, unless the kernel lacks IPv6: then nginx would no
 }
 
 start() {
+    sh /gateway/check.sh
     : >"$LEFT"
     listen_on_both
     until now=$(addresses) && [ -n "$now" ]; do sleep 0.5; done

@@ -1,6 +1,7 @@
 """Receives traces, metrics and logs over OTLP, with gRPC and HTTP."""
 
 import gzip
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,9 +18,11 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from local import ports
 from local.otlp import grpc, model
 from local.otlp.model import Log, Metric, Span
+from local.tls import Tls, scheme
 
 MOST_SPANS = 20_000
 MOST_OTHERS = 5_000
+TLS_NAME = "otel-collector"  # whose certificate it has
 
 # For each signal: path over HTTP, service over gRPC, and its messages.
 SIGNALS: dict[str, tuple[str, Any, Any]] = {
@@ -47,7 +50,10 @@ class Receiver:
     Over HTTP, `GET /spans` returns its spans, one JSON object per line.
     """
 
-    def __init__(self, grpc_port: int = 0, http_port: int = 0) -> None:
+    def __init__(
+        self, grpc_port: int = 0, http_port: int = 0, tls: Tls | None = None
+    ) -> None:
+        self._tls = tls
         self.spans: deque[Span] = deque(maxlen=MOST_SPANS)
         self.metrics: deque[Metric] = deque(maxlen=MOST_OTHERS)
         self.logs: deque[Log] = deque(maxlen=MOST_OTHERS)
@@ -59,19 +65,21 @@ class Receiver:
             ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)]
         )
         self._grpc.add_generic_rpc_handlers([_grpc_handler(self._receive)])
-        self.grpc_port = self._grpc.add_insecure_port(ports.at(grpc_port))
+        self.grpc_port = _listen(self._grpc, ports.at(grpc_port), tls)
         self._http = _HttpServer((ports.LOOPBACK, http_port), self)
+        if tls:
+            self._http.context = tls.server(TLS_NAME)
         self.http_port = int(self._http.server_address[1])
 
     @property
     def grpc_url(self) -> str:
         """OTEL_EXPORTER_OTLP_ENDPOINT for the protocol `grpc`."""
-        return f"http://{ports.at(self.grpc_port)}"
+        return f"{scheme(self._tls)}://{ports.at(self.grpc_port)}"
 
     @property
     def http_url(self) -> str:
         """OTEL_EXPORTER_OTLP_ENDPOINT for the protocol `http/protobuf`."""
-        return f"http://{ports.at(self.http_port)}"
+        return f"{scheme(self._tls)}://{ports.at(self.http_port)}"
 
     def __enter__(self) -> Self:
         self._grpc.start()
@@ -119,6 +127,15 @@ class Receiver:
             self._arrived.notify_all()
 
 
+def _listen(server: Any, place: str, tls: Tls | None) -> int:
+    """Returns the port."""
+    if tls is None:
+        return int(server.add_insecure_port(place))
+    certificate, key = (file.read_bytes() for file in tls.certificate(TLS_NAME))
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    return int(server.add_secure_port(place, credentials))
+
+
 def _grpc_handler(receive: Callable[[Any], None]) -> Any:
     def export(answer: Any) -> Callable[[Any, Any], Any]:
         def handle(request: Any, _: Any) -> Any:
@@ -144,11 +161,19 @@ def _grpc_handler(receive: Callable[[Any], None]) -> Any:
 
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
+    context: ssl.SSLContext | None = None
 
     def __init__(self, address: tuple[str, int], receiver: Receiver) -> None:
         self.receiver = receiver
         self.address_family = ports.family(address[0])
         super().__init__(address, _HttpHandler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the thread of the request: a slow handshake delays no other."""
+        if self.context:
+            request.settimeout(10)
+            request = self.context.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """No log line: exporters that are stopped break their connections."""

@@ -1,13 +1,14 @@
 """A RabbitMQ that can be reached, whoever runs it."""
 
-from collections.abc import Mapping
+import os
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import amqp
 
-from chassis.amqp_url import parse_hosts
+from chassis.amqp_url import SCHEMES
 from local import ports
-from local.process import ProcessFailed
 
 USER, PASSWORD = "guest", "welcome1"
 
@@ -16,18 +17,27 @@ class Broker:
     """How to reach it, and what it says of itself."""
 
     host: str
-    #: Of a cluster, all of its nodes.
-    hosts: str
+    #: Of a cluster, all of its nodes, with their ports.
+    hosts: str = ""
     port: int
     user: str
     password: str
     vhost: str
     management_url: str
+    #: Whether RPC_BROKER_URL names it.
+    is_by_url = False
+    #: py-amqp's options for TLS; False without.
+    tls: dict[str, Any] | bool = False
+    #: The authority of our own certificates, for our processes.
+    ca: Path | None = None
 
     def url(self, vhost: str | None = None) -> str:
         """An AMQP URL with credentials."""
         name = quote(self.vhost if vhost is None else vhost, safe="")
-        return f"amqp://{self.user}:{self.password}@{self.endpoint}/{name}"
+        user, password = quote(self.user, safe=""), quote(self.password, safe="")
+        scheme = "amqps" if self.tls else "amqp"
+        hosts = self.hosts or self.endpoint
+        return f"{scheme}://{user}:{password}@{hosts}/{name}"
 
     @property
     def endpoint(self) -> str:
@@ -44,6 +54,7 @@ class Broker:
             virtual_host=self.vhost if vhost is None else vhost,
             connect_timeout=2,
             read_timeout=2,
+            ssl=self.tls,
         )
 
     @property
@@ -75,32 +86,7 @@ class Broker:
             return 0
 
 
-class ExternalRabbitMQ(Broker):
-    """The RabbitMQ of `RABBITMQ_HOST`: used, never started or stopped.
-
-    Of several nodes, `host` is the first; processes get `hosts`, all of them.
-    """
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        get = environment.get
-        self.hosts = environment["RABBITMQ_HOST"]
-        port = int(get("RABBITMQ_PORT", "5672"))
-        self.host, self.port = parse_hosts(self.hosts, port)[0]
-        self.user = get("RABBITMQ_USER", USER)
-        self.password = get("RABBITMQ_PASSWORD", PASSWORD)
-        self.vhost = get("RABBITMQ_VHOST", "/")
-        self.management_url = get(
-            "RABBITMQ_MANAGEMENT_URL", f"http://{ports.at(15672, self.host)}"
-        )
-
-    def require(self) -> None:
-        """Raises ProcessFailed when it lets nobody in: retries would hide that."""
-        try:
-            with self.connect():
-                return
-        except (OSError, amqp.AMQPError) as error:
-            raise ProcessFailed(
-                f"cannot use the RabbitMQ at {self.endpoint}: {error}\n"
-                "Check RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD "
-                "and RABBITMQ_VHOST."
-            ) from error
+def names_rabbitmq() -> bool:
+    """Whether the environment names one to use."""
+    url = os.environ.get("RPC_BROKER_URL", "").lower()
+    return url.startswith(SCHEMES) or bool(os.environ.get("RABBITMQ_HOST"))

@@ -19,7 +19,9 @@ from dotenv import dotenv_values
 from local import ports
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
+from local.servers.nginx_settings import check
 from local.state import LOCAL, State
+from local.tls import scheme
 
 TEMPLATE = LOCAL.parent / "nginx_config.conf"
 EXAMPLE = LOCAL.parent / ".env.example"  # contains the defaults of nginx's settings
@@ -43,9 +45,23 @@ http {{
     uwsgi_temp_path temp/uwsgi;
     scgi_temp_path temp/scgi;
     {trusted}
+    {tls}
     include site.conf;
 }}
 """
+
+# As in deploy/components/tls/gateway-tls.conf. The API's name is `api`.
+TLS_DIRECTIVES = """\
+ssl_certificate server.crt;
+    ssl_certificate_key server.key;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:tls:10m;
+    ssl_session_timeout 1d;
+    ssl_session_tickets off;
+    proxy_ssl_trusted_certificate ca.crt;
+    proxy_ssl_verify on;
+    proxy_ssl_name api;
+    proxy_ssl_server_name on;"""
 
 
 def find_binary() -> str | None:
@@ -117,7 +133,7 @@ class Nginx(Server):
     @property
     def url(self) -> str:
         """Address for clients."""
-        return f"http://{ports.at(self.port)}"
+        return f"{scheme(self.state.tls)}://{ports.at(self.port)}"
 
     @property
     def address(self) -> str:
@@ -140,6 +156,9 @@ class Nginx(Server):
 
     def configure(self) -> None:
         """Write the configuration; `reload` makes a running nginx use it."""
+        tls = self.state.tls
+        if tls:
+            tls.place("nginx", self.folder)
         # The template says `server ${API_UPSTREAM};`, which can expand to several.
         upstream = "; server ".join(map(ports.at, self.api_ports))
         # `listen` also takes an address: here only this machine is served.
@@ -147,17 +166,21 @@ class Nginx(Server):
         variables = {
             **{k: v or "" for k, v in dotenv_values(EXAMPLE).items() if is_ours(k)},
             **gateway_settings(os.environ),
-            "NGINX_PORT": listen,
+            "NGINX_PORT": f"{listen} ssl" if tls else listen,
+            "NGINX_API_SCHEME": scheme(tls),
             "API_UPSTREAM": upstream,
             "NGINX_ACCESS_LOG": f"../logs/{ACCESS_LOG}.log",
             **self.settings,
         }
+        check(variables)
         site = render(self.template.read_text(), variables)
         (self.folder / "site.conf").write_text(site)
         # Root's workers would run as `nobody`, who may not enter a private folder.
         user = "user root;" if os.geteuid() == 0 else ""
         trusted = trusted_proxies(variables.get("NGINX_TRUSTED_PROXIES", ""))
-        main = _MAIN.format(user=user, trusted=trusted)
+        main = _MAIN.format(
+            user=user, trusted=trusted, tls=TLS_DIRECTIVES if tls else ""
+        )
         (self.folder / "nginx.conf").write_text(main)
 
     def reload(self) -> None:

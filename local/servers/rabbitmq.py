@@ -19,6 +19,7 @@ from local.process import Child, ProcessFailed
 from local.servers.base import Command, Server, plain_environment
 from local.servers.broker import PASSWORD, USER, Broker
 from local.state import State
+from local.tls import open_url, scheme
 
 # Debian's /usr/sbin/rabbitmq-server switches the user; the script it wraps does not.
 _PLACES = (
@@ -28,10 +29,27 @@ _PLACES = (
     "/opt/rabbitmq/sbin",
 )
 
-_CONFIGURATION = """\
+_PLAIN = """\
 listeners.tcp.1 = {host}:{port}
 management.tcp.ip = {host}
 management.tcp.port = {management}
+"""
+# Nothing asks clients for certificates: they log in with a password.
+_TLS = """\
+listeners.tcp = none
+listeners.ssl.1 = {host}:{port}
+ssl_options.cacertfile = ca.crt
+ssl_options.certfile = server.crt
+ssl_options.keyfile = server.key
+ssl_options.verify = verify_none
+ssl_options.fail_if_no_peer_cert = false
+management.ssl.ip = {host}
+management.ssl.port = {management}
+management.ssl.cacertfile = ca.crt
+management.ssl.certfile = server.crt
+management.ssl.keyfile = server.key
+"""
+_CONFIGURATION = """\
 default_user = {user}
 default_pass = {password}
 log.console = true
@@ -94,8 +112,11 @@ class RabbitMQ(Broker, Server):
         self._has_fresh_figures = has_fresh_figures
         self.management_port = management_port
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
-        self.host = self.hosts = ports.LOOPBACK
-        self.management_url = f"http://{ports.at(management_port)}"
+        self.host = ports.LOOPBACK
+        if state.tls:
+            self.ca = state.tls.ca
+            self.tls = {"ca_certs": str(self.ca), "server_hostname": self.host}
+        self.management_url = f"{scheme(state.tls)}://{ports.at(management_port)}"
         self._mapper = Child("rabbitmq-epmd", state)
         self._mapper_port = ports.free_port()
         self._distribution_port = ports.free_port()
@@ -109,7 +130,9 @@ class RabbitMQ(Broker, Server):
         if script is None:
             raise ProcessFailed("there is no rabbitmq-server on this machine")
         folder = self.folder
-        configuration = _CONFIGURATION.format(
+        if tls := self.state.tls:
+            tls.place(self.name, folder)
+        configuration = ((_TLS if tls else _PLAIN) + _CONFIGURATION).format(
             host=self.host,
             port=self.port,
             management=self.management_port,
@@ -169,7 +192,7 @@ class RabbitMQ(Broker, Server):
                 "Content-Type": "application/json",
             },
         )
-        ports.DIRECT.open(request, timeout=10).close()
+        open_url(request, 10, self.state.tls).close()
 
     def set_alarm(self, *, is_full: bool) -> None:
         """Make the node believe that its disk is full, or not; when full, it accepts no

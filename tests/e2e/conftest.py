@@ -123,7 +123,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     binary = find_chromium()
     if binary is None:
         pytest.skip("chromium is missing and apt-get cannot install it")
-    browser = Browser(binary, tmp_path_factory.mktemp("chromium"), [HOST])
+    hosts = [HOST, "127.0.0.1"]
+    browser = Browser(binary, tmp_path_factory.mktemp("chromium"), hosts)
     size = {"width": 1200, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
     browser.call("Emulation.setDeviceMetricsOverride", **size)
     yield browser

@@ -226,5 +226,5 @@ def test_behind_tls_browsers_are_told_to_stay_there(new_gateway: NewGateway) -> 
 
 
 def test_a_proxy_that_is_none_is_named(new_gateway: NewGateway) -> None:
-    with pytest.raises(ProcessFailed, match="NGINX_TRUSTED_PROXIES: list addresses"):
+    with pytest.raises(ProcessFailed, match="NGINX_TRUSTED_PROXIES: write addresses"):
         new_gateway(NGINX_TRUSTED_PROXIES="lb.example")

@@ -10,6 +10,8 @@ from httpx2 import Response
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 from tests.e2e.threads import Threads
 
+PAUSE = 0.05  # seconds, between the requests of a client
+
 
 @dataclass
 class Traffic(Threads):
@@ -47,8 +49,8 @@ class Traffic(Threads):
             self.answers.append(answer)
             if answer.status_code == 200:
                 assert answer.json()["outcome"]["output"] == payload[::-1]
-            elif answer.status_code != 202:
-                self._stopped.wait(0.05)  # as a patient client does
+            # Without it, what restarts would get a part of the machine only.
+            self._stopped.wait(PAUSE)
 
     def wait_success(self, count: int = 20, within: float = 60.0) -> None:
         """Wait until that many more synchronous requests have succeeded."""

@@ -12,11 +12,12 @@ import yaml
 from chassis.settings import ServiceSettings
 from local.apps import service_folders
 from local.registry import registered
-from tests.compose.containers import BASE, DEV, SCALE, Compose
+from local.tls import SERVERS as TLS_SERVERS
+from tests.compose.containers import BASE, DEV, SCALE, TLS, Compose
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders())]
-FILES = (BASE, SCALE, DEV)
+FILES = (BASE, SCALE, DEV, TLS)
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 CLONE = "${CONTAINER_PREFIX:-}"
@@ -216,11 +217,13 @@ def test_one_broker_for_both_sides() -> None:
     api = SERVICES["api"]["environment"]
     for service in OWN:
         environment = SERVICES[service]["environment"]
-        for name in ("HOST", "PORT", "USER", "PASSWORD", "VHOST", "SSL"):
+        for name in ("HOST", "PORT", "VHOST", "SSL"):
             assert environment[f"RABBITMQ_{name}"] == api[f"RABBITMQ_{name}"]
     broker = SERVICES["rabbitmq"]["environment"]
     assert broker["RABBITMQ_DEFAULT_USER"] == api["RABBITMQ_USER"]
     assert broker["RABBITMQ_DEFAULT_PASS"] == api["RABBITMQ_PASSWORD"]
+    monitoring = api["RABBITMQ_MONITORING_PASSWORD"]
+    assert broker["MONITORING_RABBITMQ_PASSWORD"] == monitoring
     database = SERVICES["postgres"]["environment"]
     url = "://{user}:{password}@postgres:5432/{name}".format(
         user=database["POSTGRES_USER"],
@@ -230,13 +233,25 @@ def test_one_broker_for_both_sides() -> None:
     assert url in api["DATABASE_URL"]
 
 
+@pytest.mark.parametrize("service", OWN)
+def test_a_service_has_a_user_of_its_own(service: str) -> None:
+    environment = SERVICES[service]["environment"]
+    user = default(environment["RABBITMQ_USER"])
+    broker = SERVICES["rabbitmq"]["environment"]
+    variable = f"{(user or '').upper()}_RABBITMQ_PASSWORD"
+    assert broker[variable] == environment["RABBITMQ_PASSWORD"]
+    assert user in registered() and f"${{{variable}:-" in broker[variable]
+    assert not [name for name in environment if "MONITORING" in name]
+
+
 def test_every_variable_of_the_files_is_documented() -> None:
     text = "".join((ROOT / name).read_text() for name in FILES)
     used = re.findall(r"\$\{([A-Z][A-Z0-9_]+)(?::?-([^}]*))?\}", text)
     documented = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     unlike = {"LOG_FORMAT"}  # text at a terminal
     for name, value in used:
-        if name.endswith("_QUEUE_NAME"):  # one for each service
+        if re.search("._(QUEUE_NAME|RABBITMQ_USER|RABBITMQ_PASSWORD)$", name):
+            # one for each service
             continue
         assert name in documented
         if documented[name] and name not in unlike:
@@ -379,3 +394,65 @@ def megabytes(text: str) -> int:
     """Of a size such as 96m."""
     assert text.endswith("m"), text
     return int(text.removesuffix("m"))
+
+
+CA_QUERY = "?ssl_ca_certs=/tls/ca.crt"
+ENCRYPTED: dict[str, Any] = load(TLS)["services"]
+CERTIFICATES = "certificates"
+
+
+def test_with_tls_every_service_waits_for_its_certificates() -> None:
+    assert set(ENCRYPTED) == {*SERVICES, CERTIFICATES}
+    for name in SERVICES:
+        assert ENCRYPTED[name]["depends_on"] == {
+            CERTIFICATES: {"condition": "service_completed_successfully"}
+        }
+    made = ENCRYPTED[CERTIFICATES]["volumes"][1:]
+    assert set(made) == {f"tls-{server}:/to/{server}" for server in TLS_SERVERS}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_with_tls_each_has_its_own_key_or_none(name: str) -> None:
+    (mounted,) = [v for v in ENCRYPTED[name]["volumes"] if ":/tls" in v]
+    if name in TLS_SERVERS:
+        assert mounted == f"tls-{name}:/tls:ro"
+    else:
+        assert mounted == "./.local/tls/ca.crt:/tls/ca.crt:ro"
+
+
+@pytest.mark.parametrize("name", [*BACKEND, *OWN])
+def test_with_tls_no_client_speaks_plainly(name: str) -> None:
+    plain_ways = ("http://", "redis://", "amqp://")
+    environment = {**SERVICES[name]["environment"], **ENCRYPTED[name]["environment"]}
+    for variable, value in environment.items():
+        assert not any(way in (value or "") for way in plain_ways), variable
+    assert environment["RABBITMQ_SSL"] == "true"
+    assert environment["RABBITMQ_SSL_CA_FILE"] == "/tls/ca.crt"
+    assert environment["OTEL_EXPORTER_OTLP_CERTIFICATE"] == "/tls/ca.crt"
+    database = environment.get("DATABASE_URL", "sslmode=verify-full")
+    assert "sslmode=verify-full" in database
+
+
+def test_with_tls_servers_keep_their_options() -> None:
+    for name in ("redis", "redis-keys"):
+        command = SERVICES[name]["command"]
+        assert ENCRYPTED[name]["command"][: len(command)] == command
+        assert ENCRYPTED[name]["command"][len(command) :][:2] == ["--port", "0"]
+    options = " ".join(SERVICES["postgres"]["command"])
+    assert options in ENCRYPTED["postgres"]["command"][-1]
+    first = ENCRYPTED["otel-collector"]["command"][0]
+    assert first == SERVICES["otel-collector"]["command"][0]
+    access = (ROOT / "deploy/compose/pg_hba_tls.conf").read_text()
+    ways = [line.split()[0] for line in access.splitlines() if line[0] != "#"]
+    assert ways == ["local", "hostssl"]
+    rabbitmq = (ROOT / "deploy/components/tls/rabbitmq-tls.conf").read_text()
+    assert "listeners.tcp = none" in rabbitmq
+
+
+@pytest.mark.parametrize(
+    "name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "IDEMPOTENCY_REDIS_URL"]
+)
+def test_with_tls_the_logins_are_the_same(name: str) -> None:
+    plain_url = default(SERVICES["api"]["environment"][name]) or ""
+    url = re.sub(r"\$\{\w+:-(\w+)}", r"\1", ENCRYPTED["api"]["environment"][name])
+    assert url == plain_url.replace("redis:", "rediss:", 1) + CA_QUERY

@@ -212,6 +212,9 @@ def test_every_dependency_has_its_reason() -> None:
         if Path(file).name == "pyproject.toml"
         for text in dependencies(ROOT / file)
     }
+    for file in tracked():
+        if Path(file).name == "package.json":
+            named |= json.loads((ROOT / file).read_text())["dependencies"].keys()
     ours = {"fastapi-starter-chassis"}
     assert explained - {"package", "---"} == named - ours
 

@@ -102,6 +102,8 @@ def test_dependabot_looks_where_images_and_actions_are() -> None:
     assert set(folders) == {
         *("docker", "docker-compose", "github-actions", "npm", "pip"),
     }
+    for file in ROOT.glob("tests/*/package.json"):
+        assert f"/{file.parent.relative_to(ROOT)}" in folders["npm"]
     for image in images.images():
         if image.file.startswith(".devcontainer/"):
             continue  # Dependabot updates no image there

@@ -14,6 +14,7 @@ from app.core.config import Settings
 from app.core.database import Database, get_async_session
 from app.core.health import HealthChecks
 from app.core.keys import Keys
+from app.core.rate_limits import RateLimits
 from app.infrastructure.http import HttpClient, HttpConnections
 from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.rabbitmq import EventProducer
@@ -30,7 +31,7 @@ class Resources:
     """The long-lived objects of an API process; ``app.resources`` makes them.
 
     ``data_services`` maps each service's name to its ``DataService``; ``identity`` is
-    None while authentication is off.
+    None while authentication is off, ``rate_limits`` while there are none.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Resources:
     http: HttpConnections
     publisher: TaskPublisher
     identity: TokenVerifier | None
+    rate_limits: RateLimits | None
 
 
 async def get_resources(request: Request) -> Resources:

@@ -12,6 +12,8 @@ from fastapi.openapi.docs import (
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
 
+from app.api.sign_in import SignIn
+
 OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
 REDOC_URL = "/api/v1/redoc"
@@ -26,8 +28,8 @@ POLICY = (
 )
 
 
-def install_docs_pages(app: FastAPI) -> None:
-    """Serve both pages and their assets."""
+def install_docs_pages(app: FastAPI, sign_in: SignIn | None) -> None:
+    """Serve both pages and their assets; Swagger UI signs in by ``sign_in``."""
     app.mount(ASSETS_URL, StaticFiles(directory=_assets()), name="docs-assets")
 
     @app.get(DOCS_URL, include_in_schema=False)
@@ -40,8 +42,9 @@ def install_docs_pages(app: FastAPI) -> None:
             swagger_js_url=f"{root}{ASSETS_URL}/swagger-ui-bundle.js",
             swagger_css_url=f"{root}{ASSETS_URL}/swagger-ui.css",
             swagger_favicon_url=f"{root}{ASSETS_URL}/favicon.png",
+            init_oauth=sign_in.options() if sign_in else None,
         )
-        return _careful(page)
+        return _careful(page, sign_in.origin() if sign_in else None)
 
     @app.get(LOGIN_URL, include_in_schema=False)
     async def read_login() -> HTMLResponse:
@@ -60,8 +63,10 @@ def install_docs_pages(app: FastAPI) -> None:
         return _careful(page)
 
 
-def _careful(page: HTMLResponse) -> HTMLResponse:
-    page.headers["Content-Security-Policy"] = POLICY
+def _careful(page: HTMLResponse, asks: str | None = None) -> HTMLResponse:
+    """``asks`` is an origin that the page may send requests to, beside ours."""
+    more = f"; connect-src 'self' {asks}" if asks else ""
+    page.headers["Content-Security-Policy"] = f"{POLICY}{more}"
     return page
 
 

@@ -24,6 +24,7 @@ from app.core.exceptions import (
     KeyInFlight,
     Malformed,
     NotFound,
+    RateLimited,
     Refused,
     Unauthenticated,
     Unavailable,
@@ -37,6 +38,7 @@ STATUS_CODES: Mapping[type[ApplicationError], int] = {
     NotFound: 404,
     Conflict: 409,
     Refused: 422,
+    RateLimited: 429,
     Unavailable: 503,
     DeadlineExceeded: 504,
 }
@@ -79,7 +81,7 @@ def answer(error: ApplicationError) -> Response:
     known = (cls for cls in type(error).__mro__ if cls in STATUS_CODES)
     status = STATUS_CODES[next(known)]
     headers = {}
-    if isinstance(error, Unavailable | KeyInFlight):
+    if isinstance(error, Unavailable | KeyInFlight | RateLimited):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated | Forbidden):
         headers["WWW-Authenticate"] = error.challenge  # RFC 6750

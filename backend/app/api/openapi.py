@@ -4,7 +4,7 @@ Middleware and the gateway also read headers and send answers. Errors are define
 as components, and every operation refers to them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +12,9 @@ from fastapi.routing import APIRoute
 
 from app.api import security
 from app.api.errors import MEDIA_TYPE, code_of, phrase_of
+from app.api.middleware import rate_limits
+from app.api.middleware.authentication import is_open
+from app.api.sign_in import SignIn
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency
 from app.core.config import Settings
@@ -108,6 +111,16 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "What is missing or wrong (RFC 6750).",
         "schema": _text,
     },
+    rate_limits.STATE: {
+        "description": "How many requests are left (`r`), and in how many seconds all "
+        'of them return (`t`): `"read";r=599;t=30`. The gateway\'s answers lack it.',
+        "schema": _text,
+    },
+    rate_limits.POLICY: {
+        "description": "The limit of requests (`q`) in so many seconds (`w`): "
+        '`"read";q=600;w=60`. The gateway\'s answers lack it.',
+        "schema": _text,
+    },
     idempotency.REPLAYED: {
         "description": "`true` if this is the stored answer to an earlier request.",
         "schema": {"type": "string", "const": "true"},
@@ -174,22 +187,42 @@ is processed, stored and answered without loss.
 
 **Errors** are `application/problem+json` (RFC 9457). Programs read `code`; quote
 `request_id` when you ask for help. 503 and 429 say in `Retry-After` when to retry.
-The gateway limits requests and connections per address.
+The gateway limits requests and connections per address.{_describe_limits(settings)}
 
 **Retries** of a POST are safe with an `Idempotency-Key`; the answer is stored for
 {settings.idempotency.ttl_seconds} seconds."""
 
 
-def install_schema(app: FastAPI) -> None:
-    """Complete the application's schema, once, on its first use."""
-    generate, auth = app.openapi, app.state.settings.auth
+def _describe_limits(settings: Settings) -> str:
+    kinds = {"read": "with GET and HEAD", "write": "with other methods"}
+    limits = [
+        f"{policy.amount} requests {kinds[name]} in {policy.seconds} s"
+        for name, policy in settings.rate_limits.policies.items()
+    ]
+    if not limits:
+        return ""
+    return f"""
+Each caller has {" and ".join(limits)}; `RateLimit` says how many are left.
+A caller is the subject of a token, else an address."""
+
+
+def install_schema(app: FastAPI, sign_in: SignIn | None) -> None:
+    """Complete the application's schema, once, on its first use; the provider's
+    addresses may become known later."""
+    generate, settings = app.openapi, app.state.settings
+    prefix = settings.auth.scope_prefix if sign_in else None
 
     def complete() -> dict[str, Any]:
         known = app.openapi_schema is not None
         schema = generate()
         if not known:
-            security.complete(schema, auth)
+            security.complete(schema, prefix)
             _complete(schema)
+            if settings.rate_limits.policies:
+                _add_limits(schema, settings.rate_limits.policies)
+        if sign_in:
+            schemes = {security.Caller.scheme_name: sign_in.scheme()}
+            schema["components"]["securitySchemes"] = schemes
         return schema
 
     app.openapi = complete  # type: ignore[method-assign]
@@ -219,6 +252,24 @@ def _complete(schema: dict[str, Any]) -> None:
     # An endpoint may define error answers of its own.
     codes = EXAMPLES.keys() | {int(code) for code in found if _is_error(code)}
     components["responses"] = {f"Error{code}": _error(code) for code in sorted(codes)}
+
+
+def _add_limits(schema: dict[str, Any], policies: Collection[str]) -> None:
+    """The headers of rate limits: on the good answers of what is limited, and on
+    errors."""
+    components = schema["components"]
+    named = {name: HEADERS[name] for name in (rate_limits.STATE, rate_limits.POLICY)}
+    components["headers"] |= named
+    links = {name: {"$ref": f"#/components/headers/{name}"} for name in named}
+    for each in components["responses"].values():
+        each["headers"] |= links
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            scope = {"path": path, "method": method.upper()}
+            if not is_open(scope) and rate_limits.policy_of(scope) in policies:
+                for each in operation["responses"].values():
+                    if "$ref" not in each:
+                        each["headers"] |= links
 
 
 def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,7 +8,6 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from app.api.middleware.authentication import PRINCIPAL
-from app.core.auth_settings import AuthSettings, discovery_url
 from app.core.exceptions import Forbidden
 from app.core.principal import ADMIN, ANYBODY, EVERYBODY, Principal
 
@@ -30,10 +29,10 @@ SCOPES = {
 
 
 class Caller(SecurityBase):
-    """The dependency that returns the caller. ``app.api.openapi`` completes the scheme
+    """The dependency that returns the caller. ``app.api.sign_in`` completes the scheme
     with the provider's addresses."""
 
-    scheme_name = "openIdConnect"
+    scheme_name = "accessToken"
     model = OpenIdConnect(openIdConnectUrl="/")
 
     async def __call__(self, request: Request) -> Principal:
@@ -53,22 +52,19 @@ async def check_scopes(needed: SecurityScopes, principal: PrincipalDep) -> None:
             raise Forbidden(f"This needs the scope {scope}.", scope=scope)
 
 
-def complete(schema: dict[str, Any], settings: AuthSettings) -> None:
-    """Name the provider in the schema; without one, no operation needs a token."""
-    components = schema["components"]
-    components.pop("securitySchemes", None)
-    if settings.issuer:
-        scheme = {
-            "type": "openIdConnect",
-            "openIdConnectUrl": discovery_url(settings.issuer),
-            "description": "A token of the provider. It needs one of the scopes "
-            "that the operation names, or `admin`.",
-        }
-        components["securitySchemes"] = {Caller.scheme_name: scheme}
-        return
+def complete(schema: dict[str, Any], prefix: str | None) -> None:
+    """Put the provider's prefix before scopes; without a provider (None), no operation
+    needs a token."""
+    schema["components"].pop("securitySchemes", None)
     for methods in schema["paths"].values():
         for operation in methods.values():
-            operation.pop("security", None)
+            needed = operation.pop("security", None)
+            if needed and prefix is not None:
+                operation["security"] = [
+                    {name: [f"{prefix}{scope}" for scope in scopes]}
+                    for each in needed
+                    for name, scopes in each.items()
+                ]
 
 
 def requires(scope: str) -> Any:

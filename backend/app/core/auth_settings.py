@@ -93,6 +93,12 @@ class AuthSettings(Group):
         description="A claim with roles that count as scopes, such as "
         "realm_access.roles",
     )
+    scope_prefix: str = Field(
+        "",
+        pattern=r"^[!#-\[\]-~]*$",
+        description="What the provider puts before the name of a scope, such as kit/ "
+        "of Amazon Cognito or api://kit/ of Entra ID",
+    )
     algorithms: list[Annotated[str, AfterValidator(_check_algorithm)]] = Field(
         ASYMMETRIC,
         min_length=1,

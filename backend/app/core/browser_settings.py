@@ -90,7 +90,8 @@ class CorsSettings(Group):
     )
     exposed_headers: list[Name] = Field(
         ["Accept-Encoding", "Allow", "Idempotency-Replayed", "Link", "Location"]
-        + ["Retry-After", "WWW-Authenticate", "X-Request-ID"],
+        + ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"]
+        + ["X-Request-ID"],
         description="JSON list of the response headers that their scripts may read",
     )
     credentials: bool = Field(

@@ -14,9 +14,11 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 
 from app.core.auth_settings import AuthSettings
 from app.core.browser_settings import CorsSettings, check_proxies
-from app.core.database_settings import DatabaseSettings
+from app.core.database_settings import DatabaseSettings, MigrationSettings
+from app.core.rate_limit_settings import RateLimitSettings
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
+from app.core.tls_settings import ApiTlsSettings
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
 
@@ -78,11 +80,14 @@ class Settings(ProcessSettings):
         description="Keep the traces that clients mark as sampled; if false, "
         "OTEL_TRACES_SAMPLER alone decides",
     )
+    tls: ApiTlsSettings = Field(default_factory=ApiTlsSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     cors: CorsSettings = Field(default_factory=CorsSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    migrations: MigrationSettings = Field(default_factory=MigrationSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
+    rate_limits: RateLimitSettings = Field(default_factory=RateLimitSettings)
     queues: QueueNames = Field(default_factory=QueueNames)
 
     @cached_property

@@ -5,7 +5,8 @@ Celery worker and Alembic have no event loop and use the sync engine (psycopg2).
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -27,6 +28,7 @@ from starlette.requests import HTTPConnection
 
 from app.core.database_connections import (
     ASYNCPG_ERRORS,
+    Login,
     check_idle_connections,
     translate_failures_to_connect,
     writes,
@@ -48,6 +50,10 @@ REFUSED_STATES = ("28", "3D")
 # psycopg2 gives no SQLSTATE for these errors, so compare their text.
 REFUSED_TEXTS = ("authentication failed", 'database "', 'role "')
 ADVICE = "check the user, password and database in DATABASE_URL"
+CERTIFICATE_ADVICE = (
+    "the server's certificate is not trusted ({reason}): check the host's name and "
+    "sslrootcert in DATABASE_URL"
+)
 
 # A pooler that gives each transaction another connection.
 POOLER_STATES = ("26000", "42P05")
@@ -114,7 +120,9 @@ def create_sync_engine(
         "connect_args": arguments,
     }
     engine = create_engine(settings.sync_url, **defaults | options)
-    _watch_connections(engine, is_async=False)
+    _watch_connections(
+        engine, is_async=False, read_login=lambda: settings.read_again().sync.login
+    )
     if settings.db_transaction_pooler:
 
         @event.listens_for(engine, "begin")
@@ -125,10 +133,18 @@ def create_sync_engine(
 
 
 def _watch_connections(
-    engine: Engine, *, is_async: bool, attempts: Iterable[Mapping[str, Any]] = ({},)
+    engine: Engine,
+    *,
+    is_async: bool,
+    read_login: Callable[[], Login],
+    attempts: Iterable[Mapping[str, Any]] = ({},),
 ) -> None:
     """Translate failures to connect, and discard connections that no longer serve."""
-    translate_failures_to_connect(engine, _unavailable, attempts)
+
+    def read_changed_login(errors: list[BaseException]) -> Login:
+        return read_login() if any(map(_is_refused, errors)) else {}
+
+    translate_failures_to_connect(engine, _unavailable, read_changed_login, attempts)
     check_idle_connections(engine, is_async=is_async)
 
     @event.listens_for(engine, "handle_error")
@@ -164,7 +180,10 @@ class Database:
             connect_args=arguments,
         )
         _watch_connections(
-            self.engine.sync_engine, is_async=True, attempts=url.attempts()
+            self.engine.sync_engine,
+            is_async=True,
+            read_login=lambda: settings.read_again().asynchronous.login,
+            attempts=url.attempts(),
         )
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
@@ -215,16 +234,33 @@ def _sqlstate(error: BaseException | None) -> str:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
+def _is_refused(error: BaseException) -> bool:
+    """Whether a login was refused, for its password or otherwise."""
+    return _sqlstate(error).startswith(REFUSED_STATES) or any(
+        words in str(error) and isinstance(error, psycopg2.OperationalError)
+        for words in REFUSED_TEXTS
+    )
+
+
+def _distrust(error: BaseException) -> str | None:
+    """Why the server's certificate is not trusted; None if that is not the error."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    texts = [line for line in str(error).splitlines() if "certificate" in line]
+    if texts and isinstance(error, psycopg2.OperationalError):
+        return texts[0].rpartition(": ")[2]
+    return None
+
+
 def _unavailable(error: BaseException, detail: str) -> DatabaseUnavailable:
     """The error to raise; logs the loss of PostgreSQL once per outage."""
     # SQLAlchemy's own text quotes the statement and its values.
     cause: BaseException = getattr(error, "orig", None) or error
     state, advice = _sqlstate(cause), None
-    if state.startswith(REFUSED_STATES) or any(
-        words in str(cause) and isinstance(cause, psycopg2.OperationalError)
-        for words in REFUSED_TEXTS
-    ):
+    if _is_refused(cause):
         advice = ADVICE
+    elif reason := _distrust(cause):
+        advice = CERTIFICATE_ADVICE.format(reason=reason)
     elif state in POOLER_STATES or POOLER_TEXT in str(cause):
         advice = POOLER_ADVICE
     elif state in READ_ONLY_STATES:

@@ -30,6 +30,8 @@ ASYNCPG_ERRORS = (
 )
 
 Translate = Callable[[BaseException, str], BaseException]
+#: User and password for a driver, under the names that both drivers have.
+Login = Mapping[str, Any]
 
 
 class Writes:
@@ -59,21 +61,32 @@ writes = Writes()
 def translate_failures_to_connect(
     engine: Engine,
     translate: Translate,
+    read_login: Callable[[list[BaseException]], Login],
     attempts: Iterable[Mapping[str, Any]] = ({},),
 ) -> None:
     """Raise ``translate``'s error for whatever happens while a connection opens: no
-    request is to blame. Each attempt has arguments of its own."""
-    attempts = list(attempts)
+    request is to blame. Each attempt has arguments of its own.
+
+    If all fail, ``read_login`` may know another login, which is then tried and kept.
+    """
+    attempts, login = list(attempts), dict[str, Any]()
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, _: Any, words: Any, arguments: dict[str, Any]) -> Any:
         failures = (dialect.loaded_dbapi.Error, *ASYNCPG_ERRORS, OSError)
-        for place in attempts:
-            try:
-                return dialect.connect(*words, **{**arguments, **place})
-            except failures as error:
-                last = error
-        raise translate(last, "PostgreSQL cannot be reached.") from last
+        while True:
+            used, errors = {**arguments, **login}, []
+            for place in attempts:
+                try:
+                    return dialect.connect(*words, **{**used, **place})
+                except failures as error:
+                    errors.append(error)
+            new = read_login(errors)
+            if all(used.get(word) == value for word, value in new.items()):
+                raise translate(errors[-1], "PostgreSQL cannot be reached.") from (
+                    errors[-1]
+                )
+            login.update(new)
 
 
 def check_idle_connections(engine: Engine, *, is_async: bool) -> None:

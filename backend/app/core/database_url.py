@@ -110,6 +110,11 @@ class DatabaseUrl:
         return self.words.get("password")
 
     @property
+    def login(self) -> dict[str, str]:
+        """User and password, as both drivers name them."""
+        return {n: self.words[n] for n in ("user", "password") if n in self.words}
+
+    @property
     def hosts(self) -> list[Host]:
         """The servers, in the order in which to try them."""
         names = self.words.get("host", "").split(",")

@@ -9,6 +9,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Malformed            a header is invalid
     +-- Unauthenticated      no valid token
     +-- Forbidden            the token's scopes do not allow it
+    +-- RateLimited          the caller has used up its requests
     +-- NotFound             no such record
     +-- Conflict             the current state does not allow it
     |   +-- KeyInFlight      a request with this idempotency key is in progress
@@ -60,6 +61,7 @@ __all__ = [
     "OutcomeUnknown",
     "ProviderUnavailable",
     "QueueFull",
+    "RateLimited",
     "Refused",
     "RemoteUnavailable",
     "ServiceError",
@@ -123,6 +125,21 @@ class Forbidden(ApplicationError):
         super().__init__(detail)
         needed = f', scope="{scope}"' if scope else ""
         self.challenge = f'Bearer error="insufficient_scope"{needed}'
+
+
+class RateLimited(ApplicationError):
+    """The caller has used up its requests for this time.
+
+    Args:
+        retry_after: the seconds after which the next request is accepted.
+    """
+
+    code = "rate_limited"
+    title = "Too Many Requests"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class NotFound(ApplicationError):

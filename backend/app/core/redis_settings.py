@@ -1,13 +1,12 @@
 """The settings of what lives in Redis: Celery's tasks, and idempotency keys."""
 
-import re
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.environment import Group
-from chassis.settings import valid_redis_url
+from chassis.settings import valid_key_prefix, valid_redis_url
 
 # Longest delay between two attempts of a task, in seconds.
 LONGEST_RETRY_DELAY = 30
@@ -19,10 +18,10 @@ class CelerySettings(Group):
     model_config = SettingsConfigDict(env_prefix="CELERY_")
 
     broker_url: SecretStr = Field(
-        SecretStr("redis://redis:6379/0"), description="Redis for tasks"
+        SecretStr("redis://:welcome1@redis:6379/0"), description="Redis for tasks"
     )
     result_backend: SecretStr = Field(
-        SecretStr("redis://redis:6379/0"), description="Redis for task states"
+        SecretStr("redis://:welcome1@redis:6379/0"), description="Redis for task states"
     )
     key_prefix: str = Field(
         "",
@@ -106,16 +105,7 @@ class CelerySettings(Group):
 
     _urls = field_validator("broker_url", "result_backend")(valid_redis_url)
 
-    @field_validator("key_prefix")
-    @classmethod
-    def end_with_a_separator(cls, prefix: str) -> str:
-        """Celery would add one for its own keys alone."""
-        if not re.fullmatch(r"([\w.:-]*[:_.-])?", prefix, re.ASCII):
-            raise ValueError(
-                "use letters, digits and : _ . - and end with one of these signs, such "
-                "as shop:"
-            )
-        return prefix
+    _prefix = field_validator("key_prefix")(valid_key_prefix)
 
     @model_validator(mode="after")
     def order_the_clocks(self) -> Self:

@@ -1,5 +1,6 @@
 """Celery over Redis: the application of worker and beat."""
 
+from dataclasses import replace
 from typing import Any
 
 from celery import Celery
@@ -12,6 +13,7 @@ from app.infrastructure.celery_publishing import TidyCelery
 from app.infrastructure.celery_retries import RetriedTask
 from app.infrastructure.celery_transport import register_backend, register_transport
 from app.infrastructure.redis.client import sentinel_options
+from app.infrastructure.redis.login import FileLogin, file_login
 from chassis.redis_url import RedisUrl
 
 PROCESS_DATA = "app.tasks.data.process_data"
@@ -26,17 +28,22 @@ THREADS = 16  # the default for a worker with threads
 def create_celery(settings: CelerySettings) -> Celery:
     """The application of worker and beat. It connects on first use."""
     register_transport()
-    broker, results = _place(settings.broker_url), _place(settings.result_backend)
+    login = file_login(settings, "broker_url")
+    results_login = file_login(settings, "result_backend")
+    broker = _place(settings.broker_url, login)
+    results = _place(settings.result_backend, results_login)
     app = TidyCelery(
         __title__,
         broker=broker.kombu_url,
-        backend=results.kombu_url,
         task_cls=RetriedTask,
     )
+    app.backend_cls = results.kombu_url
+    app.broker_login = login
     register_backend(app)
+    _use_broker(app, broker)
     app.conf.update(
-        broker_use_ssl=broker.tls,
         redis_backend_use_ssl=results.tls,
+        redis_backend_credential_provider=results_login,
         result_backend_transport_options=_transport_options(settings, results),
         task_serializer="json",
         result_serializer="json",
@@ -87,10 +94,13 @@ def create_celery(settings: CelerySettings) -> Celery:
 def create_publisher(settings: CelerySettings) -> Celery:
     """The application of a process that only publishes tasks."""
     register_transport()
-    broker = _place(settings.broker_url)
+    login = file_login(settings, "broker_url")
+    broker = _place(settings.broker_url, login)
     app = TidyCelery(__title__, broker=broker.kombu_url, set_as_current=False)
+    _use_broker(app, broker)
+    app.backend_cls = "disabled"
+    app.broker_login = login
     app.conf.update(
-        broker_use_ssl=broker.tls,
         task_queues=[Queue(name) for name in QUEUES],
         broker_transport_options={
             **_transport_options(settings, broker),
@@ -107,8 +117,19 @@ def create_publisher(settings: CelerySettings) -> Celery:
     return app
 
 
-def _place(url: SecretStr) -> RedisUrl:
-    return RedisUrl.read(url.get_secret_value())
+def _use_broker(app: Celery, broker: RedisUrl) -> None:
+    """Celery prefers CELERY_BROKER_URL to `broker_url`, but not to these two. In the
+    same way `backend_cls` keeps it from CELERY_RESULT_BACKEND."""
+    url = broker.kombu_url
+    app.conf.update(
+        broker_read_url=url, broker_write_url=url, broker_use_ssl=broker.tls
+    )
+
+
+def _place(url: SecretStr, login: FileLogin | None) -> RedisUrl:
+    """A Redis; redis-py refuses a URL with a login beside a ``login``."""
+    place = RedisUrl.read(url.get_secret_value())
+    return replace(place, username=None, password=None) if login else place
 
 
 def _transport_options(settings: CelerySettings, place: RedisUrl) -> dict[str, Any]:

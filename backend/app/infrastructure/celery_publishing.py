@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from celery import Celery
 from celery.signals import after_task_publish
+from redis import CredentialProvider
 
 # Data of clients stays out of logs and events.
 HIDDEN = {"argsrepr": "()", "kwargsrepr": "{}"}
@@ -17,7 +18,24 @@ HIDDEN = {"argsrepr": "()", "kwargsrepr": "{}"}
 
 class TidyCelery(Celery):
     """Celery that hides the arguments of tasks, and ends the instrumentation's spans
-    even if publishing fails."""
+    even if publishing fails.
+
+    Its connections log in with ``broker_login``, if there is one.
+    """
+
+    broker_login: CredentialProvider | None = None
+
+    def connection_for_read(self, url: Any = None, **options: Any) -> Any:
+        """As Celery's."""
+        return self._with_login(super().connection_for_read(url, **options))
+
+    def connection_for_write(self, url: Any = None, **options: Any) -> Any:
+        """As Celery's."""
+        return self._with_login(super().connection_for_write(url, **options))
+
+    def _with_login(self, connection: Any) -> Any:
+        connection.credential_provider = self.broker_login
+        return connection
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         """As Celery's; ``apply_async``, retries and beat call it too."""

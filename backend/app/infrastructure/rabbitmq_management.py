@@ -40,6 +40,7 @@ class ManagementApi:
     def __init__(
         self, rabbitmq: RabbitMQSettings, rpc: RpcSettings | None = None
     ) -> None:
+        self._settings = rabbitmq, rpc
         self._server = rabbitmq_server(rabbitmq, rpc)
         self._bases = list(self._server.management_urls) if self._server else []
         where = " or ".join(self._bases)
@@ -59,6 +60,8 @@ class ManagementApi:
             try:
                 queues = self._read(self._server, base)
             except HTTPError as error:
+                if error.code == 401:  # the next request has the new password
+                    self._read_again()
                 self._outage.lost(error, _advice(self._server, error.code))
                 raise BrokerUnavailable(
                     f"The management API answered {error.code}."
@@ -69,14 +72,26 @@ class ManagementApi:
                 continue
             self._outage.restored()
             return {figures["name"]: figures for figures in queues}
-        self._outage.lost(
-            failure, "it is at RABBITMQ_MANAGEMENT_URL; some brokers have none"
-        )
+        # urllib wraps the error of the connection.
+        cause = getattr(failure, "reason", failure)
+        advice = "it is at RABBITMQ_MANAGEMENT_URL; some brokers have none"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            advice = (
+                f"its certificate is not trusted ({cause.verify_message}): check "
+                "RABBITMQ_SSL_CA_FILE and the host's name"
+            )
+        self._outage.lost(failure, advice)
         raise BrokerUnavailable("The management API does not answer.") from failure
+
+    def _read_again(self) -> None:
+        rabbitmq, rpc = self._settings
+        self._settings = rabbitmq.read_again(), rpc and rpc.read_again()
+        self._server = rabbitmq_server(*self._settings)
 
     def _read(self, server: RabbitMQServer, base: str) -> list[QueueFigures]:
         vhost, columns = quote(server.vhost, safe=""), ",".join(COLUMNS)
-        user = base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
+        login = f"{server.monitoring_user}:{server.monitoring_password}"
+        user = base64.b64encode(login.encode()).decode()
         request = Request(  # nosec: the base URL is a setting
             f"{base}/api/queues/{vhost}?columns={columns}",
             headers={"Authorization": f"Basic {user}"},
@@ -101,6 +116,6 @@ class ManagementApi:
 
 def _advice(server: RabbitMQServer, code: int) -> str | None:
     return {
-        401: f"check {server.credentials_from}, and the user's tag `monitoring`",
+        401: f"check {server.monitoring_from}, and the user's tag `monitoring`",
         404: f"check {server.vhost_from}",
     }.get(code)

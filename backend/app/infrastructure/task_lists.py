@@ -11,6 +11,7 @@ from kombu.transport.redis import Channel
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import QUEUES, SOCKET_TIMEOUT
 from app.infrastructure.redis.client import connect_blocking
+from app.infrastructure.redis.login import file_login
 
 MESSAGES_AT_ONCE = 16
 
@@ -21,7 +22,9 @@ class TaskLists:
 
     def __init__(self, settings: CelerySettings) -> None:
         url = settings.broker_url.get_secret_value()
-        self._redis: Any = connect_blocking(url, SOCKET_TIMEOUT)
+        self._redis: Any = connect_blocking(
+            url, SOCKET_TIMEOUT, file_login(settings, "broker_url")
+        )
         self._prefix = settings.key_prefix
 
     def __enter__(self) -> Self:

@@ -5,10 +5,11 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import redis
+import yaml
 
 from local.ports import free_port
 from local.servers.base import Command
@@ -20,13 +21,20 @@ LOGIN = "shop:p%40s%2Fs%3Aw%23rd"
 MASTER = "main"
 
 
+def rules(service: str) -> list[str]:
+    """What the user of a container's Redis may do."""
+    text = (Path(__file__).parents[3] / "docker-compose.yml").read_text()
+    command: list[str] = yaml.safe_load(text)["services"][service]["command"]
+    return command[command.index("--user") + 4 :]
+
+
 class OwnRedis(Redis):
     """One for a test to break; knows USER, and has a socket."""
 
     def __init__(self, state: State, name: str, *options: str) -> None:
         self.name = name
         super().__init__(state, free_port())
-        user = ("--user", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
+        user = ("--user", USER, "on", f">{PASSWORD}", *rules("redis"))
         self.options += (*user, "--unixsocket", str(self.socket), *options)
 
     @property
@@ -73,8 +81,7 @@ class Forwarder:
         self.port = 0
         self._tls = tls
         self._writers: list[asyncio.StreamWriter] = []
-        self._ended = asyncio.Event()
-        self._running = 0
+        self._served: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Forwarder"]:
@@ -87,19 +94,20 @@ class Forwarder:
             server.close()
             for writer in self._writers:
                 writer.transport.abort()  # a client of TLS would be waited for
-            while self._running:
-                self._ended.clear()
-                await self._ended.wait()
+            # One that has only just come has no writer in the list yet.
+            for task in self._served:
+                task.cancel()
+            await asyncio.gather(*self._served, return_exceptions=True)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._running += 1
-        near = await asyncio.open_connection("127.0.0.1", self.target.port)
-        self._writers += near[1], writer
-        await asyncio.gather(_copy(reader, near[1]), _copy(near[0], writer))
-        self._running -= 1
-        self._ended.set()
+        if task := asyncio.current_task():
+            self._served.add(task)
+        with suppress(asyncio.CancelledError):  # Python 3.11 would log it
+            near = await asyncio.open_connection("127.0.0.1", self.target.port)
+            self._writers += near[1], writer
+            await asyncio.gather(_copy(reader, near[1]), _copy(near[0], writer))
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

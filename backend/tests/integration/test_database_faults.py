@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -290,6 +291,56 @@ async def test_a_login_that_is_refused_while_running(
             await guest.check()
     administrator.run(f"ALTER ROLE visitor {undo}")
     await guest.check()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "ASYNC_DATABASE_URL"])
+async def test_a_new_password_in_the_file_needs_no_restart(
+    database_settings: DatabaseSettings,
+    administrator: Administrator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    words = database_settings.sync.words
+
+    def url(password: str) -> str:
+        place = f"127.0.0.1:{words['port']}/{words['dbname']}"
+        return f"postgres://visitor:{password}@{place}"
+
+    async def change(password: str) -> None:
+        administrator.run(f"ALTER ROLE visitor PASSWORD '{password}'")
+        await asyncio.to_thread(administrator.run, END_SESSIONS)
+
+    file = tmp_path / "url"
+    file.write_text(url("first"))
+    monkeypatch.setenv(f"{name}_FILE", str(file))
+    administrator.run("CREATE ROLE visitor LOGIN PASSWORD 'first'")
+    settings = DatabaseSettings(database_url=SecretStr(url("first")))
+    database, engine = Database(settings), create_sync_engine(settings)
+
+    async def check() -> None:
+        await database.check()
+        if name == "DATABASE_URL":
+            with translate_errors(), engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+
+    try:
+        await check()
+        await change("second")
+        with pytest.raises(DatabaseUnavailable):
+            await check()
+        file.write_text(url("second") + "\n")
+        await check()
+        await change("third")
+        file.write_text("no URL")
+        with pytest.raises(DatabaseUnavailable):
+            await check()
+        file.write_text(url("third"))
+        await check()
+    finally:
+        await database.close()
+        engine.dispose()
+        administrator.run("DROP ROLE visitor")
 
 
 async def test_a_database_that_is_renamed(

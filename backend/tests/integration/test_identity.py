@@ -96,6 +96,14 @@ async def test_scopes_come_from_scope_scp_and_roles(
     await found.provider.close()
 
 
+async def test_scopes_with_the_provider_s_prefix(fake: FakeProvider) -> None:
+    found = Verifier(fake.issuer, scope_prefix="kit/")
+    claims = fake.claims(scope="kit/data:process records:read other/admin kit/kit/a")
+    principal = await found.verify(fake.keys[0].sign(claims))
+    assert principal.scopes == {"data:process", "records:read", "other/admin", "kit/a"}
+    await found.provider.close()
+
+
 @pytest.mark.parametrize(
     ("claims", "words"),
     [

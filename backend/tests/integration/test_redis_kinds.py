@@ -20,7 +20,10 @@ from app.core.exceptions import Unavailable
 from app.core.keys import Claim
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery
+from app.infrastructure.redis import request_counts
 from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.login import file_login
+from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.task_lists import TaskLists
 from app.infrastructure.task_publisher import TaskPublisher
@@ -36,6 +39,12 @@ from tests.integration.redis_kinds import (
     Sentinel,
     make_certificate,
 )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, a first connection may take long."""
+    monkeypatch.setattr(request_counts, "TIMEOUT", 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +91,7 @@ class Clients:
     """All clients of one URL. Each attempt goes the whole way to Redis."""
 
     def __init__(self, url: str, key_prefix: str = "") -> None:
+        """Their ``_FILE`` variables, if set, may name new passwords."""
         secret = SecretStr(url)
         self.settings = CelerySettings(
             broker_url=secret, result_backend=secret, key_prefix=key_prefix
@@ -90,8 +100,10 @@ class Clients:
         self.beat = Producer(self.celery.connection_for_write(), auto_declare=False)
         self.publisher = TaskPublisher(self.settings)
         self.states = TaskStates(self.settings)
-        self.keys = KeyStore(url, lease=30, keep=60, key_prefix=key_prefix)
-        rpc = RpcSettings(broker_url=secret)
+        login = file_login(self.settings, "result_backend")
+        self.keys = KeyStore(url, lease=30, keep=60, key_prefix=key_prefix, login=login)
+        self.counts = RequestCounts(url, key_prefix, login)
+        rpc = RpcSettings(broker_url=secret, key_prefix=key_prefix)
         self.producer = EventProducer.connect(RabbitMQSettings(), rpc)
 
     async def close(self) -> None:
@@ -100,6 +112,7 @@ class Clients:
         connection.close()
         await self.states.close()
         await self.keys.close()
+        await self.counts.close()
         self.celery.close()
         await asyncio.to_thread(self.producer.close)
 
@@ -140,6 +153,10 @@ class Clients:
 
     async def claim(self) -> None:
         assert isinstance(await self.keys.claim(uuid4().hex, "f"), Claim)
+
+    async def count_request(self) -> None:
+        if await self.counts.add(uuid4().hex, 60, 1) != 1:
+            raise ConnectionError
 
     async def call(self) -> None:
         found = await asyncio.to_thread(self.producer.client.wait_connected, 5)
@@ -190,6 +207,7 @@ async def test_every_client_reaches_it(
     assert await clients.take()
     await clients.store()
     await clients.claim()
+    await clients.count_request()
     await clients.call()
 
 
@@ -201,7 +219,7 @@ async def test_no_client_talks_to_an_unverified_server(
     ca = f"?ssl_ca_certs={certificate}" if host == "127.0.0.1" else ""
     clients = connect(f"rediss://{host}:{tls_port}/0{ca}")
     ours = (clients.publish, clients.claim, clients.states.check)
-    theirs = (clients.count, clients.store)
+    theirs = (clients.count, clients.store, clients.count_request)
     ends = await asyncio.gather(
         *(way() for way in (*ours, *theirs)), return_exceptions=True
     )
@@ -224,12 +242,11 @@ async def test_two_systems_share_a_database(
         await each.publish()
         await each.store()
         await each.claim()
+        await each.count_request()
     redis: Any = own_redis.connect()
-    keys = [str(key, "ascii") for key in redis.keys()]
-    # RPC over Redis has no prefix: it is for one machine.
-    strange = [k for k in keys if not k.startswith(("one:", "other:"))]
-    assert [k for k in strange if "rpc.reply" not in k] == []
-    assert {k.partition(":")[0] for k in keys} >= {"one", "other"}
+    await one.call()
+    keys = {str(key, "ascii").partition(":")[0] for key in redis.keys()}
+    assert keys == {"one", "other"}
 
 
 async def until(way: Callable[[], Awaitable[Any]], seconds: float = 15) -> None:
@@ -245,13 +262,57 @@ async def until(way: Callable[[], Awaitable[Any]], seconds: float = 15) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_a_new_password_in_the_file_needs_no_restart(
+    connect: Callable[..., Clients],
+    own_redis: OwnRedis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "url"
+    for name in ("CELERY_BROKER", "CELERY_RESULT_BACKEND", "RPC_BROKER"):
+        variable = name if name.endswith("BACKEND") else f"{name}_URL"
+        monkeypatch.setenv(f"{variable}_FILE", str(file))
+
+    def change(password: str) -> str:
+        url = f"redis://turning:{password}@127.0.0.1:{own_redis.port}/0"
+        file.write_text(f"{url}\n")
+        server: Any = own_redis.connect()
+        server.acl_setuser(
+            "turning",
+            enabled=True,
+            reset_passwords=True,
+            passwords=[f"+{password}"],
+            keys=["*"],
+            channels=["*"],
+            categories=["+@all"],
+        )
+        server.client_kill_filter(_type="normal", skipme=True)
+        return url
+
+    own_redis.connect().flushall()
+    clients = connect(change("first"))
+    ways = (clients.publish, clients.send, clients.count, clients.store)
+    ways += (clients.claim, clients.call)
+    for way in ways:
+        await way()
+    change("second/#")  # makes no valid URL, so the old one stays
+    with pytest.raises((Unavailable, RedisError, OSError)):
+        await clients.claim()
+    change("second")
+    for way in ways:
+        await until(way)
+
+
 async def test_after_a_failover_every_client_leaves_the_replica(
     connect: Callable[..., Clients], own_redis: OwnRedis, redis_server: Redis
 ) -> None:
     """As behind a DNS name: open connections lead to the old primary."""
     async with Forwarder(own_redis).open() as name:
         clients = connect(f"redis://127.0.0.1:{name.port}/0")
-        ways = (clients.publish, clients.send, clients.store, clients.claim)
+        ways = (
+            *(clients.publish, clients.send, clients.store, clients.claim),
+            clients.count_request,
+        )
         for way in ways:
             await way()
         own_redis.connect().replicaof("127.0.0.1", str(redis_server.port))
@@ -272,7 +333,7 @@ async def test_sentinel_names_the_new_primary(
 ) -> None:
     query = f"?master_name={MASTER}&sentinel_password={MASTER}"
     clients = connect(f"sentinel://{LOGIN}@127.0.0.1:{sentinel.port}/0{query}")
-    ways = (clients.publish, clients.store, clients.claim)
+    ways = (clients.publish, clients.store, clients.claim, clients.count_request)
     for way in ways:
         await until(way)
     await asyncio.to_thread(own_redis.kill)

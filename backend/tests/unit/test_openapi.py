@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, StreamingRe
 from app.api.middleware.authentication import OPEN
 from app.api.security import SCOPES, requires
 from app.core.auth_settings import AuthSettings
+from app.core.rate_limit_settings import RateLimitSettings
 from app.models.schemas import Problem
 from tests import rules
 from tests.echo import EchoSettings, create_echo_app
@@ -120,6 +121,30 @@ def test_answer_headers(name: str, code: str, headers: set[str]) -> None:
     (operation,) = (o for o in rules.operations(SCHEMA) if o.id == name)
     found = set(operation.content["responses"][code]["headers"])
     assert found - {"X-Request-ID"} == headers
+
+
+@pytest.mark.parametrize("name", ["read", "write"])
+def test_the_headers_of_rate_limits(name: str) -> None:
+    """Where a limit is set, and nowhere else."""
+    limits = RateLimitSettings.model_validate({name: "7/hour"})
+    schema = create_echo_app(EchoSettings(rate_limits=limits)).openapi()
+    validate(schema)
+    assert "Each caller has 7 requests with" in schema["info"]["description"]
+    names = {"RateLimit", "RateLimit-Policy"}
+    found = set()
+    for operation in rules.operations(schema):
+        for answer in operation.content["responses"].values():
+            headers = set(operation.resolve(answer)["headers"])
+            if "$ref" in answer:  # an error; one description serves all
+                assert names <= headers
+            elif names <= headers:
+                found.add(operation.id)
+            else:
+                assert not names & headers
+    assert ("get_records" in found) == (name == "read")
+    assert ("process_echo" in found) == ("delete_record" in found) == (name == "write")
+    assert not any("health" in each or "root" in each for each in found)
+    assert "RateLimit" not in str(SCHEMA)
 
 
 # Endpoints of a team, which the kit does not know.

@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 from local import status
+from local.apps import answers
+from local.process import ProcessFailed
+from local.registry import registered
+from local.servers.broker import names_rabbitmq
+from local.servers.external import ExternalRabbitMQ
 from local.servers.rabbitmq import RabbitMQ
 from local.state import leftovers
 from local.tests.integration.launcher import POOR_MACHINE, Launcher
@@ -50,3 +55,46 @@ def test_a_wrong_password_of_rabbitmq_is_told_at_once(
     said = launcher.output.read_text()
     assert "starting" not in said
     assert "ACCESS_REFUSED" in said and "RABBITMQ_HOST" in explanation(said)
+
+
+def test_a_url_of_rabbitmq_is_used(launcher: Launcher, rabbitmq: RabbitMQ) -> None:
+    """Its first node is down, and its virtual host has a slash."""
+    vhost = rabbitmq.create_vhost("shop/of mine")
+    login = f"{rabbitmq.user}:{rabbitmq.password}"
+    url = f"amqp://{login}@127.0.0.1:1,{rabbitmq.endpoint}/shop%2Fof%20mine"
+    launcher.start(
+        f"import os; os.environ.update(RPC_BROKER_URL={url!r}, "
+        f"RABBITMQ_MANAGEMENT_URL={rabbitmq.management_url!r})\n"
+    )
+    try:
+        assert answers(f"{launcher.url()}/health/ready")
+        said = launcher.output.read_text()
+        assert f"using the RabbitMQ at {rabbitmq.endpoint}" in said
+        assert "rabbitmq-server" not in said and "Traceback" not in said
+        for queue in registered().values():
+            assert rabbitmq.consumers(queue, vhost) == 1
+        assert launcher.end(signal.SIGINT) == 0
+    finally:
+        rabbitmq.delete_vhost(vhost)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("amqp://guest:sesame@{at}/", "user guest or its password is wrong"),
+        ("amqp://{login}@{at}/nowhere", "no virtual host nowhere"),
+        ("amqps://{login}@{at}/", "this port speaks no TLS"),
+        ("amqp://{login}@{at}/a/b", "has a / in the virtual host"),
+    ],
+)
+def test_a_url_that_cannot_be_used_has_one_message(
+    rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch, url: str, words: str
+) -> None:
+    login = f"{rabbitmq.user}:{rabbitmq.password}"
+    url = url.format(login=login, at=rabbitmq.endpoint)
+    monkeypatch.setenv("RPC_BROKER_URL", url)
+    assert names_rabbitmq()
+    with pytest.raises(ProcessFailed, match=words) as failed:
+        ExternalRabbitMQ().require()
+    assert str(failed.value).count("Check RPC_BROKER_URL") == 1
+    assert "sesame" not in str(failed.value)

@@ -1,17 +1,20 @@
 """The variables that tell our processes about the servers."""
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from local import apps
 from local.registry import registered
-from local.servers.broker import ExternalRabbitMQ
-from local.servers.postgres import DATABASE, PASSWORD, USER, PostgreSQL
+from local.servers.external import ExternalRabbitMQ
+from local.servers.postgres import DATABASE, PASSWORD, USER, WORKER, PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
 from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers
 from local.state import State
 
-DATABASE_4 = f"{USER}:{PASSWORD}@127.0.0.1:4/{DATABASE}"
+DATABASE_4 = f"{PASSWORD}@127.0.0.1:4/{DATABASE}"
 
 
 def servers(tmp_path: Path, *, rabbitmq: bool) -> Servers:
@@ -26,8 +29,9 @@ def test_with_rabbitmq(tmp_path: Path) -> None:
     assert env == {
         "ENVIRONMENT": "development",
         "PYTHONUNBUFFERED": "1",
-        "DATABASE_URL": f"postgresql+psycopg2://{DATABASE_4}",
-        "ASYNC_DATABASE_URL": f"postgresql+asyncpg://{DATABASE_4}",
+        "DATABASE_URL": f"postgresql+psycopg2://{WORKER}:{DATABASE_4}",
+        "ASYNC_DATABASE_URL": f"postgresql+asyncpg://{WORKER}:{DATABASE_4}",
+        "MIGRATIONS_DATABASE_URL": f"postgresql+psycopg2://{USER}:{DATABASE_4}",
         "CELERY_BROKER_URL": "redis://127.0.0.1:6/0",
         "CELERY_RESULT_BACKEND": "redis://127.0.0.1:6/0",
         "IDEMPOTENCY_REDIS_URL": "redis://127.0.0.1:7/0",
@@ -53,17 +57,50 @@ def test_without_rabbitmq_calls_go_over_redis(tmp_path: Path) -> None:
     assert not [name for name in env if name.startswith("RABBITMQ_")]
 
 
-def test_rabbitmq_of_the_user() -> None:
-    broker = ExternalRabbitMQ({"RABBITMQ_HOST": "mq", "RABBITMQ_VHOST": "a/b"})
+def external(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ExternalRabbitMQ:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return ExternalRabbitMQ()
+
+
+def test_rabbitmq_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = external(monkeypatch, RABBITMQ_HOST="mq", RABBITMQ_VHOST="a/b")
     assert broker.url() == "amqp://guest:welcome1@mq:5672/a%2Fb"
     assert broker.management_url == "http://mq:15672"
 
 
-def test_a_cluster_of_the_user() -> None:
-    broker = ExternalRabbitMQ({"RABBITMQ_HOST": "[::1]:5673,b"})
-    assert (broker.host, broker.port, broker.hosts) == ("::1", 5673, "[::1]:5673,b")
-    assert broker.url().endswith("@[::1]:5673/%2F")
+def test_a_cluster_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = external(monkeypatch, RABBITMQ_HOST="[::1]:5673,b")
+    assert (broker.host, broker.port) == ("::1", 5673)
+    assert broker.hosts == "[::1]:5673,b:5672"
+    assert broker.url().endswith("@[::1]:5673,b:5672/%2F")
     assert broker.management_url == "http://[::1]:15672"
+
+
+def test_a_url_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes inherit it, with its options."""
+    url = "amqps://me:p%2Fq@a,b:5673/shop%2Fone?verify=verify_none"
+    broker = external(monkeypatch, RPC_BROKER_URL=url, RABBITMQ_HOST="elsewhere")
+    assert broker.url() == "amqps://me:p%2Fq@a:5671,b:5673/shop%2Fone"
+    found = replace(servers(tmp_path, rabbitmq=True), rabbitmq=broker).environment()
+    assert "RPC_BROKER_URL" not in found
+    assert found["RABBITMQ_PASSWORD"] == "p/q"
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_url_of_env_for_containers_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_own: bool
+) -> None:
+    """It would win over RABBITMQ_HOST."""
+    (tmp_path / ".env").write_text("RPC_BROKER_URL=amqp://rabbitmq\n")
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / ".env"))
+    given = servers(tmp_path, rabbitmq=True)
+    if not is_own:
+        other = external(monkeypatch, RABBITMQ_HOST="mq")
+        given = replace(given, rabbitmq=other)
+    broker = given.rabbitmq
+    assert broker and not broker.is_by_url
+    assert given.environment()["RPC_BROKER_URL"] == broker.url()
 
 
 def test_each_service_has_a_queue_of_its_own() -> None:

@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from local import install
 
 APT = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+POLICY = "/usr/sbin/policy-rc.d"
+APT += ["-o", "DPkg::Lock::Timeout=120"]
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
         def which(name: str) -> str | None:
             return name if name in programs.split() else None
 
-        monkeypatch.setattr(install, "missing_packages", lambda: ["nginx"])
+        monkeypatch.setattr(install, "missing_packages", lambda **_: ["nginx"])
         monkeypatch.setattr(os, "geteuid", lambda: uid)
         monkeypatch.setattr(shutil, "which", which)
         monkeypatch.setattr(subprocess, "run", run)
@@ -40,7 +43,9 @@ def test_root_installs(machine: Callable[..., list[list[str]]]) -> None:
     ran = machine(programs="apt-get", uid=0)
     said: list[str] = []
     install.install_missing(said.append)
-    assert ran[-1] == [*APT, "install", "-y", "--no-install-recommends", "nginx"]
+    shell, installation = ran[-1][:4], ran[-1][4:]
+    assert shell[:2] == ["sh", "-c"]
+    assert installation == [*APT, "install", "-y", "--no-install-recommends", "nginx"]
     assert said == ["installing nginx with apt-get ..."]
 
 
@@ -60,3 +65,36 @@ def test_no_installation_asks_a_question(
     ran = machine(programs=programs, uid=1000)
     install.install_missing(print)
     assert not [command for command in ran if "install" in command]
+
+
+@pytest.mark.parametrize("has_policy", [True, False])
+def test_no_service_of_the_system_is_started(
+    machine: Callable[..., list[list[str]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_policy: bool,
+) -> None:
+    """Debian asks this program. That of a container stays as it is."""
+    policy, run = tmp_path / "policy-rc.d", subprocess.run
+    if has_policy:
+        policy.write_text("theirs")
+    ran = machine(programs="apt-get", uid=0)
+    install.install(["nginx"], print)
+    script = ran[-1][2]
+    assert POLICY in script
+    words = ["sh", "-c", script.replace(POLICY, str(policy)), "sh", "sh", "-c"]
+    said = run(
+        [*words, f"cat {policy}; exit 7"], capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 7  # that of apt-get
+    assert said.stdout == ("theirs" if has_policy else "#!/bin/sh\nexit 101\n")
+    assert policy.exists() == has_policy
+
+
+def test_tests_need_more_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "FINDERS", {})
+    finders = dict.fromkeys(install.FINDERS_FOR_TESTS, lambda: None)
+    monkeypatch.setattr(install, "FINDERS_FOR_TESTS", finders)
+    assert install.missing_packages() == []
+    packages = {"pgbouncer", "postgresql", "nodejs", "npm"}
+    assert {*install.missing_packages(for_tests=True)} == packages

@@ -98,7 +98,7 @@ def test_traces_prints_the_receivers_spans(
     assert traces.show([], tmp_path) == 1
     assert "--traces" in capsys.readouterr().err
     with Receiver() as receiver:
-        (tmp_path / traces.PORT_FILE).write_text(str(receiver.http_port))
+        (tmp_path / traces.URL_FILE).write_text(f"{receiver.http_url}/spans")
         assert traces.show([], tmp_path) == 0
         assert "No traces yet" in capsys.readouterr().out
         receiver.spans.append(make_span(1))

@@ -4,14 +4,17 @@ import json
 import os
 import secrets
 import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
+import pytest
 
 from chassis import __version__
 from local.otlp.model import Span
 from local.servers.nginx import ACCESS_LOG
+from local.servers.rabbitmq import RabbitMQ
 from local.servers.redis import Redis
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 from tests.integration.conftest import EACH_PROTOCOL, Traced
@@ -131,6 +134,42 @@ def test_the_asynchronous_path_is_one_trace(traced: Traced) -> None:
     assert (publish.kind, run.kind) == ("PRODUCER", "CONSUMER")
     assert run.attributes["messaging.message.id"] == task_id
     assert run.attributes["celery.state"] == "SUCCESS"
+
+
+@pytest.fixture
+def deliveries(rabbitmq: RabbitMQ) -> Iterator[Callable[[], dict[str, Any]]]:
+    """The headers of the next request that RabbitMQ delivers to the data service."""
+    rabbitmq.call("PUT", "vhosts/%2F", {"tracing": True})
+    with rabbitmq.connect() as connection:
+        channel = connection.channel()
+        declared: Any = channel.queue_declare("", exclusive=True)
+        queue = declared.queue
+        channel.queue_bind(queue, "amq.rabbitmq.trace", "deliver.data_queue")
+
+        def headers() -> dict[str, Any]:
+            message: Any = wait_for(
+                lambda: channel.basic_get(queue, no_ack=True), "a delivery"
+            )
+            found: dict[str, Any] = message.headers["properties"]["headers"]
+            return found
+
+        yield headers
+    rabbitmq.call("PUT", "vhosts/%2F", {"tracing": False})
+
+
+@pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
+def test_state_and_baggage_of_a_caller_reach_the_service(
+    traced: Traced, deliveries: Callable[[], dict[str, Any]], path: str
+) -> None:
+    """Through the worker's task, if there is one."""
+    sent = {"tracestate": "vendor=value", "baggage": "tenant=blue,plan=a%20b"}
+    call(traced, path, **sent)
+    found = deliveries()
+    assert found["tracestate"] == sent["tracestate"]
+    assert set(found["baggage"].split(",")) in (
+        {"tenant=blue", "plan=a%20b"},
+        {"tenant=blue", "plan=a+b"},
+    )
 
 
 def test_the_trace_is_whole_after_a_worker_child_was_replaced(traced: Traced) -> None:

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from tests.unit.kubernetes.fake_kubectl import FakeKubectl
-from tests.unit.kubernetes.manifests import ROOT
+from tests.unit.kubernetes.manifests import ROOT, SERVICES
 
 KEDA = ("scaledobjects.keda.sh", "triggerauthentications.keda.sh")
 OPENSHIFT = ("securitycontextconstraints.security.openshift.io",)
@@ -22,7 +22,11 @@ class Cluster(FakeKubectl):
         self.calls.clear()
         return subprocess.run(
             [str(ROOT / script), *(["--yes"] if yes else []), *arguments],
-            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"},
+            env={
+                **os.environ,
+                **self.variables,
+                "PATH": f"{self.folder}:{os.environ['PATH']}",
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -58,3 +62,8 @@ class Cluster(FakeKubectl):
 def ok(result: subprocess.CompletedProcess[str]) -> str:
     assert result.returncode == 0, result.stderr
     return result.stderr
+
+
+def scalers(kind: str) -> set[str]:
+    """Those of a kind that services and the worker have."""
+    return {f"{kind}/{name}" for name in (*SERVICES, "fastapi-celery-worker")}

@@ -20,6 +20,7 @@ OPTIONS = {
     "operator": "rabbitmq/operator",
     "gateway-api": "backend/gateway-api",
     "openshift": "deploy/components/openshift",
+    "tls": "deploy/components/tls",
 }
 
 Object = dict[str, Any]

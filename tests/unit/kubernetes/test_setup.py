@@ -8,19 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, OPENSHIFT, Cluster, ok
+from chassis.passwords import ROLE
+from local.registry import registered
+from tests.unit.kubernetes.cluster import (
+    GATEWAY,
+    KEDA,
+    NOTHING,
+    OPENSHIFT,
+    Cluster,
+    ok,
+    scalers,
+)
 from tests.unit.kubernetes.manifests import ROOT, SERVICES, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
 
 
-def scalers(kind: str) -> set[str]:
-    """Those of a kind that services and the worker have."""
-    return {f"{kind}/{name}" for name in (*SERVICES, "fastapi-celery-worker")}
-
-
 def test_the_scripts_are_clean() -> None:
-    files = [*SCRIPTS, "deploy/lib.sh"]
+    files = [
+        *SCRIPTS,
+        *(f"deploy/{name}.sh" for name in ("lib", "secrets", "identity")),
+    ]
     shellcheck = Path(sys.executable).with_name("shellcheck")
     result = subprocess.run(
         [str(shellcheck), "-x", *files], cwd=ROOT, capture_output=True, text=True
@@ -72,7 +80,7 @@ def test_secrets_are_made_once_and_never_shown(cluster: Cluster) -> None:
     assert not [call for call in cluster.said if call.startswith("create")]
     values = [value for data in made.values() for value in data.values()]
     values = [value for value in values if re.search("[0-9a-f]{48}", value)]
-    assert len(values) >= 10
+    assert len(values) >= 12
     for value in values:
         hidden = re.findall("[0-9a-f]{48}", value)[0]
         for text in (ok(first), first.stdout, ok(second), second.stdout, *calls):
@@ -86,18 +94,25 @@ def test_secrets_fit_together(cluster: Cluster) -> None:
     rabbitmq, redis = made["rabbitmq-credentials"], made["redis-credentials"]
     password = rabbitmq["password"]
     assert rabbitmq["username"] == "app"
+    users = made["rabbitmq-users"]
+    assert users.pop("monitoring-username") == "monitoring"
+    assert users.keys() == {"api", "monitoring", *registered()}
+    assert len({*users.values(), password}) == len(users) + 1
     assert rabbitmq["default_user.conf"] == (
         f"default_user = app\ndefault_pass = {password}"
     )
     assert rabbitmq["management-url"] == "http://rabbitmq.other.svc:15672/"
     assert redis["url"] == f"redis://:{redis['password']}@redis:6379/0"
-    assert redis["redis.conf"] == f"requirepass {redis['password']}"
+    login = f"user default on >{redis['password']} "
+    assert redis["redis.conf"].startswith(login)
     assert redis["address"] == "redis.other.svc:6379"
     keys = made["redis-keys-credentials"]
     assert keys["url"] == f"redis://:{keys['password']}@redis-keys:6379/0"
-    assert keys["redis.conf"] == f"requirepass {keys['password']}"
+    assert keys["redis.conf"].startswith(f"user default on >{keys['password']} ")
     database = made["database-credentials"]
-    assert f":{database['password']}@postgres:5432/fastapi_db" in database["url"]
+    owner = f"//{ROLE}:{database['password']}@postgres:5432/"
+    assert owner in database["migrations-url"]
+    assert "//app:" in database["url"] and database["password"] not in database["url"]
     made_once = {password, redis["password"], keys["password"], database["password"]}
     assert len(made_once) == 4
 
@@ -140,7 +155,7 @@ def test_after_a_failure_half_way_the_next_run_goes_on(
         assert cluster.place(r"^describe pods -l ")
     ok(cluster.setup())
     assert kept.items() <= cluster.secrets().items()
-    assert len(cluster.secrets()) == 4
+    assert len(cluster.secrets()) == 5
     assert "deployment/nginx" in cluster.objects
 
 
@@ -158,7 +173,7 @@ def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> No
 def test_back_to_an_older_version_without_its_migrations(cluster: Cluster) -> None:
     ok(cluster.setup("--tag", "1.5.0"))
     ok(cluster.setup("--tag", "1.4.0", "--no-migration"))
-    assert not [call for call in cluster.said if "migration" in call]
+    assert not [call for call in cluster.said if "fastapi-migrations" in call]
     api = cluster.objects["deployment/fastapi-api"]["object"]
     image = api["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "fastapi-starter-api:1.4.0"
@@ -186,125 +201,6 @@ def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
     assert ingress["spec"]["tls"][0]["hosts"] == ["shop.example.org"]
     assert scalers("scaledobject") <= set(cluster.objects)
     assert "statefulset/postgres" not in cluster.objects
-
-
-def test_every_workload_gets_the_managed_servers(
-    cluster: Cluster, urls: list[str]
-) -> None:
-    cluster.crds = KEDA
-    result = cluster.setup(*urls)
-    assert "Sekret" not in ok(result) + result.stdout + "".join(cluster.said)
-    made = cluster.secrets()
-    assert made["database-credentials"]["url"].endswith("@pg.example.org/fastapi_db")
-    assert made["redis-credentials"] == {
-        "url": "rediss://default:Sekret2@redis.example.org:6390/0",
-        "username": "default",
-        "password": "Sekret2",
-        "address": "redis.example.org:6390",
-        "tls": "enable",
-    }
-    keys = made["redis-keys-credentials"]
-    assert keys == {"url": "rediss://default:Sekret3@keys.example.org:6390/0"}
-    # From now on they are there.
-    cluster.crds = KEDA
-    ok(cluster.setup("--environment", "production"))
-    assert cluster.secrets() == made
-
-
-def rented(urls: list[str], redis: str) -> list[str]:
-    """The options, with that URL of Redis."""
-    Path(urls[urls.index("--redis-url-file") + 1]).write_text(f"{redis}\n")
-    return urls
-
-
-@pytest.mark.parametrize(
-    ("url", "username", "password", "address", "tls", "database"),
-    [
-        ("redis://cache", "", "", "cache:6379", "disable", "0"),
-        ("redis://:p%40s%2Fs@cache/2", "", "p@s/s", "cache:6379", "disable", "2"),
-        ("rediss://u:p@cache:1?db=3", "u", "p", "cache:1", "enable", "3"),
-        ("rediss://u@[::1]?ssl_cert_reqs=none", "u", "", "[::1]:6379", "enable", "0"),
-    ],
-)
-def test_keda_gets_the_parts_of_any_url(
-    cluster: Cluster,
-    urls: list[str],
-    url: str,
-    username: str,
-    password: str,
-    address: str,
-    tls: str,
-    database: str,
-) -> None:
-    cluster.crds = KEDA
-    first, later = rented(urls, url), ["--environment", "production"]
-    for options in (first, later):  # a later run reads the secret
-        ok(cluster.setup(*options))
-        secret = cluster.secrets()["redis-credentials"]
-        names = ("username", "password", "address", "tls")
-        assert [secret[name] for name in names] == [username, password, address, tls]
-        scaled = cluster.objects["scaledobject/fastapi-celery-worker"]["object"]
-        triggers = [t["metadata"] for t in scaled["spec"]["triggers"]][:3]
-        assert {each["databaseIndex"] for each in triggers} == {database}
-        assert [each["listName"] for each in triggers] == ["high", "default", "low"]
-
-
-def test_the_port_of_redis_is_open_and_probed(
-    cluster: Cluster, urls: list[str]
-) -> None:
-    ok(cluster.setup(*rented(urls, "rediss://cache:25061")))
-    policy = cluster.objects["networkpolicy/external-servers"]["object"]
-    ports = {each["port"] for each in policy["spec"]["egress"][0]["ports"]}
-    assert ports == {5432, 6379, 25061, 6390}  # 6390: the Redis of keys
-    (config,) = (
-        each["object"]
-        for key, each in cluster.objects.items()
-        if key.startswith("configmap/backend-config")
-    )
-    assert config["data"]["REDIS_PORT"] == "25061"
-
-
-def test_keda_knows_no_sentinels(cluster: Cluster, urls: list[str]) -> None:
-    cluster.crds = KEDA
-    told = ok(cluster.setup(*rented(urls, "sentinel://a,b?master_name=main")))
-    assert "KEDA's trigger for Redis knows no Sentinels" in told
-    assert "scaledobject/fastapi-celery-worker" not in cluster.objects
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("unix:///run/r.sock", "is a socket"),
-        ("redis://a,b", "several hosts"),
-        ("redis://Sekret#x@a", "percent-encode"),
-    ],
-)
-def test_a_url_that_cannot_work_changes_nothing(
-    cluster: Cluster, urls: list[str], url: str, words: str
-) -> None:
-    result = cluster.setup(*rented(urls, url))
-    assert result.returncode == 1
-    assert "the URL of Redis" in result.stderr and words in result.stderr
-    assert "Sekret" not in result.stderr
-    assert not cluster.objects
-
-
-def test_production_needs_managed_servers(cluster: Cluster) -> None:
-    result = cluster.setup("--environment", "production")
-    assert result.returncode == 1
-    assert "name its URL with --database-url-file" in result.stderr
-    assert not cluster.objects
-
-
-def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
-    told = ok(cluster.setup(*urls))
-    assert "KEDA is not installed" in told
-    assert scalers("horizontalpodautoscaler") <= set(cluster.objects)
-    # KEDA comes later: two autoscalers must not pull at one Deployment.
-    cluster.crds = KEDA
-    ok(cluster.setup(*urls))
-    assert not scalers("horizontalpodautoscaler") & set(cluster.objects)
-    assert scalers("scaledobject") <= set(cluster.objects)
 
 
 def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:

@@ -62,6 +62,7 @@ class Provider:
         self._fetched = self._asked = -float("inf")
         self._fetching: asyncio.Task[None] | None = None
         self.failure: str | None = "It has not answered yet."
+        #: Those it named last.
         self.endpoints: Endpoints | None = None
         #: Changes with the keys.
         self.generation = 0
@@ -106,11 +107,10 @@ class Provider:
 
     async def _fetch(self) -> None:
         try:
-            if self.endpoints is None:
+            if self.endpoints is None or self.failure:  # they may have moved
                 self.endpoints = await self._discover()
             keys = _signing_keys(await self._read(self.endpoints.keys))
         except EXPECTED as error:
-            self.endpoints = None  # they may have moved
             self.failure = str(error)
             self._outage.lost(error.__cause__ or error)
         else:

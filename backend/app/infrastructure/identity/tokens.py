@@ -22,7 +22,7 @@ from jwt.exceptions import (
 from app.core.auth_settings import AuthSettings
 from app.core.exceptions import Unauthenticated
 from app.core.principal import Principal
-from app.infrastructure.identity.provider import Provider
+from app.infrastructure.identity.provider import Endpoints, Provider
 from chassis.telemetry import tracing
 
 MAX_BYTES = 16 * 1024
@@ -61,6 +61,11 @@ class TokenVerifier:
         self._provider = provider
         self._generation = provider.generation
         self._known: dict[bytes, tuple[Principal, float]] = {}
+
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """The provider's, once it has named them."""
+        return self._provider.endpoints
 
     async def verify(self, token: str) -> Principal:
         """Whose token it is, and what it allows.
@@ -127,7 +132,8 @@ class TokenVerifier:
 
     def _scopes(self, claims: Mapping[str, Any]) -> Iterator[str]:
         for name in ("scope", "scp"):
-            yield from _texts(claims.get(name))
+            for scope in _texts(claims.get(name)):
+                yield scope.removeprefix(self._settings.scope_prefix)
         if self._settings.roles_claim:
             yield from _texts(_find(claims, self._settings.roles_claim))
 

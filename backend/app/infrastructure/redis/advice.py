@@ -1,5 +1,7 @@
 """Advice on errors of Redis."""
 
+import ssl
+
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -16,6 +18,11 @@ REFUSED = f"user or password is wrong: check {NAMES}"
 CLUSTER = (
     "this is a Redis Cluster, which Celery cannot use: name a Redis without cluster "
     f"mode in {NAMES}"
+)
+
+CERTIFICATE = (
+    "the server's certificate is not trusted ({reason}): check the host's name and "
+    f"ssl_ca_certs in {NAMES}"
 )
 
 # By Redis' code, with redis-py's type of it. Errors of scripts have no type on Redis 6.
@@ -47,6 +54,8 @@ ADVICE: dict[tuple[str, type[BaseException]], str] = {
 def advice(error: BaseException | None) -> str | None:
     """The cause, if retries alone cannot fix it; else None."""
     while error is not None:  # kombu's error wraps the one of Redis
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return CERTIFICATE.format(reason=error.verify_message)
         for (code, kind), text in ADVICE.items():
             if isinstance(error, kind) or f" -{code} " in str(error):
                 return text

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
+from redis import CredentialProvider
 from redis import Redis as BlockingRedis
 from redis import sentinel as blocking_sentinel
 from redis.asyncio import (
@@ -37,10 +38,18 @@ def sentinel_options(place: RedisUrl) -> dict[str, Any]:
     }
 
 
-def connect_redis(url: str, connections: int) -> Redis:
+def _login(place: RedisUrl, provider: CredentialProvider | None) -> dict[str, Any]:
+    if provider is None:
+        return place.login
+    return {"db": place.database, "credential_provider": provider}
+
+
+def connect_redis(
+    url: str, connections: int, login: CredentialProvider | None = None
+) -> Redis:
     """A client that connects on first use and tries each command twice: idle
     connections break when Redis restarts, and after a failover they may lead to a
-    replica.
+    replica. A ``login`` replaces that of the URL.
 
     The caller sets the timeout. redis-py would wrap each write in ``wait_for``, which
     may swallow a cancellation on Python 3.11, and with it the caller's timeout.
@@ -50,7 +59,7 @@ def connect_redis(url: str, connections: int) -> Redis:
         _pool(
             place,
             {
-                **place.login,
+                **_login(place, login),
                 **(place.tls or {}),
                 "max_connections": connections,
                 "timeout": None,
@@ -92,11 +101,13 @@ def _pool(place: RedisUrl, options: dict[str, Any]) -> ConnectionPool:
     return BlockingConnectionPool(host=host, port=port, **options)
 
 
-def connect_blocking(url: str, seconds: float) -> BlockingRedis:
+def connect_blocking(
+    url: str, seconds: float, login: CredentialProvider | None = None
+) -> BlockingRedis:
     """A client for threads; each step of a command takes at most so many seconds."""
     place = RedisUrl.read(url)
     options: dict[str, Any] = {
-        **place.login,
+        **_login(place, login),
         **(place.tls or {}),
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,
@@ -128,3 +139,11 @@ async def ask(answer: Awaitable[Any], seconds: float, outage: Outage) -> Any:
         raise
     outage.restored()
     return found
+
+
+async def leave_replica(client: Redis, error: Exception) -> None:
+    """Close all connections if a script met a replica: the next ones will lead to the
+    primary. redis-py does so for other commands; a script's error has no type of its
+    own on Redis 6."""
+    if "read only replica" in str(error):
+        await client.connection_pool.disconnect()

@@ -14,11 +14,12 @@ from collections.abc import Awaitable
 from typing import Any
 from uuid import uuid4
 
+from redis import CredentialProvider
 from redis.exceptions import RedisError
 
 from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
-from app.infrastructure.redis.client import ask, connect_redis
+from app.infrastructure.redis.client import ask, connect_redis, leave_replica
 from chassis.outages import Outage
 
 # Seconds that a request waits for Redis at most, both at its start and at its end.
@@ -56,12 +57,18 @@ class KeyStore:
     """One for the whole process. Connects on first use."""
 
     def __init__(
-        self, url: str, *, lease: float, keep: float, key_prefix: str = ""
+        self,
+        url: str,
+        *,
+        lease: float,
+        keep: float,
+        key_prefix: str = "",
+        login: CredentialProvider | None = None,
     ) -> None:
         """``lease`` and ``keep`` are the lifetimes of claims and of answers, in
         seconds."""
         self._prefix = key_prefix + PREFIX
-        self._redis = connect_redis(url, CONNECTIONS)
+        self._redis = connect_redis(url, CONNECTIONS, login)
         self._outage = Outage("Redis, which keeps idempotency keys")
         self._claim = self._redis.register_script(_CLAIM)
         self._replacement = self._redis.register_script(_REPLACE)
@@ -124,9 +131,7 @@ class KeyStore:
         try:
             return await ask(answer, TIMEOUT, self._outage)
         except (RedisError, OSError) as error:
-            # A script's error has no type of its own on Redis 6.
-            if "read only replica" in str(error):  # the next will lead to the primary
-                await self._redis.connection_pool.disconnect()
+            await leave_replica(self._redis, error)
             is_full = "used memory > 'maxmemory'" in str(error)
             what = "is full" if is_full else "does not answer"
             detail = f"Redis, which keeps idempotency keys, {what}."

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from app.core.exceptions import BrokerUnavailable
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.redis.client import ask, connect_redis
+from app.infrastructure.redis.login import file_login
 from chassis.outages import Outage
 
 TIMEOUT = 1.0
@@ -20,7 +21,9 @@ class TaskStates:
 
     def __init__(self, settings: CelerySettings) -> None:
         self._redis = connect_redis(
-            settings.result_backend.get_secret_value(), CONNECTIONS
+            settings.result_backend.get_secret_value(),
+            CONNECTIONS,
+            file_login(settings, "result_backend"),
         )
         self._prefix = f"{settings.key_prefix}celery-task-meta-"
         self._outage = Outage("Redis, which keeps the states of tasks")

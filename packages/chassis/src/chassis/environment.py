@@ -6,11 +6,12 @@ Docker and Kubernetes provide secrets as files. For every secret ``NAME``, the v
 ``NAME_FILE`` may be the path of a file with its value.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Never, TypeVar, get_args
+from typing import Any, Never, Self, TypeVar, get_args
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -27,6 +28,8 @@ from chassis import otel_variables
 
 # Processes run in the project's folder, in backend/ or in a service's folder.
 ENV_FILES = (".env", "../.env", "../../.env")
+
+logger = logging.getLogger(__name__)
 
 
 class Group(BaseSettings):
@@ -52,10 +55,30 @@ class Group(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment overrides secret files, and these override ``.env``."""
         assert isinstance(env_settings, EnvSettingsSource)
-        named = os.environ.get("ENV_FILE")
-        dotenv = DotEnvSettingsSource(settings_cls, env_file=named or ENV_FILES)
+        dotenv = _dotenv(settings_cls)
         files = SecretFiles(cls, env_settings.env_vars, {**dotenv.env_vars})
         return init_settings, env_settings, files, dotenv
+
+    @classmethod
+    def secret_files(cls) -> "SecretFiles":
+        """The files that the environment and ``.env`` name."""
+        environment = EnvSettingsSource(cls).env_vars
+        return SecretFiles(cls, environment, {**_dotenv(cls).env_vars})
+
+    def read_again(self) -> Self:
+        """These settings with the secrets that their files hold now: a server may have
+        refused the old ones. The same object if nothing changed, or cannot be used.
+        """
+        try:
+            found = {n: SecretStr(text) for n, text in self.secret_files()().items()}
+            if all(getattr(self, name) == value for name, value in found.items()):
+                return self
+            given = {name: getattr(self, name) for name in self.model_fields_set}
+            return type(self)(**{**given, **found})
+        except (ValidationError, SettingsError) as error:
+            faults = "; ".join(explain(type(self), error))
+            logger.warning("A changed secret cannot be used: %s", faults)
+            return self
 
     @classmethod
     def variable(cls, field: str) -> str:
@@ -78,6 +101,10 @@ class Group(BaseSettings):
                 yield name
 
 
+def _dotenv(group: type[BaseSettings]) -> DotEnvSettingsSource:
+    return DotEnvSettingsSource(group, env_file=os.environ.get("ENV_FILE") or ENV_FILES)
+
+
 class SecretFiles(PydanticBaseSettingsSource):
     """Reads secrets from the files that ``NAME_FILE`` variables name."""
 
@@ -92,12 +119,16 @@ class SecretFiles(PydanticBaseSettingsSource):
         self._environment = environment
         self._named = {**dotenv, **environment}
 
+    def path_of(self, field_name: str) -> str | None:
+        """The file of a secret; None if its ``NAME_FILE`` is unset."""
+        return self._named.get(f"{self._group.variable(field_name)}_FILE".lower())
+
     def get_field_value(
         self, field: FieldInfo, field_name: str
     ) -> tuple[Any, str, bool]:
         """The secret; None if its ``NAME_FILE`` is unset."""
         variable = self._group.variable(field_name)
-        path = self._named.get(f"{variable}_FILE".lower())
+        path = self.path_of(field_name)
         if not path:
             return None, field_name, False
         if self._environment.get(variable.lower()):
@@ -134,17 +165,18 @@ def load(settings: type[Chosen]) -> Chosen:
         try:
             group()
         except (ValidationError, SettingsError) as error:
-            faults += _explain(group, error)
+            faults += explain(group, error)
     faults += otel_variables.faults(os.environ)
     if not faults:
         try:
             return settings()
         except (ValidationError, SettingsError) as error:
-            faults += _explain(settings, error)
+            faults += explain(settings, error)
     _give_up(faults)
 
 
-def _explain(group: type[Group], error: ValidationError | SettingsError) -> list[str]:
+def explain(group: type[Group], error: ValidationError | SettingsError) -> list[str]:
+    """The faults, with the names of their variables and without values."""
     if isinstance(error, SettingsError):
         field = re.search(r'error parsing value for field "(\w+)"', str(error))
         if field:

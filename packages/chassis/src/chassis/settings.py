@@ -1,5 +1,6 @@
 """The settings that every process has."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
@@ -27,6 +28,17 @@ def valid_redis_url(url: SecretStr) -> SecretStr:
     """For validators: the URL of a Redis. Raises ValueError if nobody can use it."""
     redis_url.RedisUrl.read(url.get_secret_value()).check_files()
     return url
+
+
+def valid_key_prefix(prefix: str) -> str:
+    """For validators: what begins the names of keys. Raises ValueError without a sign
+    at its end: Celery would add one for its own keys alone."""
+    if not re.fullmatch(r"([\w.:-]*[:_.-])?", prefix, re.ASCII):
+        raise ValueError(
+            "use letters, digits and : _ . - and end with one of these signs, such as "
+            "shop:"
+        )
+    return prefix
 
 
 class RabbitMQSettings(Group):
@@ -70,6 +82,13 @@ class RabbitMQSettings(Group):
         "unset, with TLS https://RABBITMQ_HOST:15671",
     )
 
+    monitoring_user: str | None = Field(
+        None,
+        description="The user of the management API, with the tag `monitoring` "
+        "(API, beat); RABBITMQ_USER if unset",
+    )
+    monitoring_password: SecretStr | None = Field(None, description="Its password")
+
     @field_validator("host")
     @classmethod
     def _names_hosts(cls, host: str) -> str:
@@ -107,6 +126,11 @@ class RpcSettings(Group):
         description="A URL that replaces RABBITMQ_*, such as "
         "amqps://user:password@a,b/vhost or redis://host:6379/1",
     )
+    key_prefix: str = Field(
+        "",
+        description="Begins the names of the keys of calls over Redis, so that two "
+        "systems can share one database: shop:",
+    )
     timeout_seconds: float = Field(
         30, gt=0, description="Deadline of a call, from request to answer, in seconds"
     )
@@ -116,6 +140,8 @@ class RpcSettings(Group):
         description="Calls that one process may have in flight; more are answered "
         "503",
     )
+
+    _prefix = field_validator("key_prefix")(valid_key_prefix)
 
     @field_validator("broker_url")
     @classmethod

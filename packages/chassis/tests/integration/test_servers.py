@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from amqp import AccessRefused
 from pydantic import SecretStr
 
-from chassis.rpc.brokers import new_connection
+from chassis.rpc.brokers import connections, new_connection
 from chassis.rpc.client import RpcClient
 from chassis.rpc.producers import EventProducer
 from chassis.settings import RabbitMQSettings, RpcSettings
@@ -154,6 +155,46 @@ def test_refusals_say_what_to_do(rabbitmq: RabbitMQ, vhost: str) -> None:
         assert "no more connections" in (attempt(**poor) or "")
     finally:
         rabbitmq.call("DELETE", "users/poor")
+
+
+def test_a_new_password_in_the_file_needs_no_restart(
+    rabbitmq: RabbitMQ, vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "password"
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(file))
+
+    def change(password: str) -> None:
+        file.write_text(f"{password}\n")
+        rabbitmq.call("PUT", "users/turning", {"password": password, "tags": ""})
+
+    def connect() -> None:
+        connection = next(attempts)
+        try:
+            connection.open(lambda channel: None)
+        finally:
+            connection.drop()
+
+    change("first")
+    permissions = f"permissions/{quote(vhost, safe='')}/turning"
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    rabbitmq.call("PUT", permissions, everything)
+    given: dict[str, Any] = {"host": rabbitmq.host, "port": rabbitmq.port}
+    settings = RabbitMQSettings(**given, user="turning", vhost=vhost)
+    attempts = connections(settings, RpcSettings(), "test")
+    try:
+        connect()
+        change("second")
+        connect()
+        rabbitmq.call("PUT", "users/turning", {"password": "third", "tags": ""})
+        with pytest.raises(AccessRefused):
+            connect()
+        file.unlink()  # as while it is replaced: the last one stays
+        with pytest.raises(AccessRefused):
+            connect()
+        file.write_text("third")
+        connect()
+    finally:
+        rabbitmq.call("DELETE", "users/turning")
 
 
 @pytest.fixture

@@ -112,8 +112,10 @@ class AmqpConnection(BrokerConnection):
         self.channel.basic_cancel(tag, nowait=True)
 
 
-def _connection(server: RabbitMQServer, host: Host, name: str) -> Connection:
-    hostname, port = host
+def tls_options(server: RabbitMQServer, hostname: str) -> dict[str, Any] | bool:
+    """py-amqp's options for TLS with one of the hosts; False without TLS."""
+    if not server.is_tls:
+        return False
     tls: dict[str, Any] = {
         "cert_reqs": ssl.CERT_REQUIRED if server.verifies else ssl.CERT_NONE,
         "ca_certs": server.ca_file,  # the system's CAs if None
@@ -122,6 +124,11 @@ def _connection(server: RabbitMQServer, host: Host, name: str) -> Connection:
     }
     if server.verifies:  # py-amqp compares each name that it is given
         tls["server_hostname"] = server.server_name or hostname
+    return tls
+
+
+def _connection(server: RabbitMQServer, host: Host, name: str) -> Connection:
+    hostname, port = host
     return Connection(
         hostname=bracketed(hostname),
         port=port,
@@ -130,7 +137,7 @@ def _connection(server: RabbitMQServer, host: Host, name: str) -> Connection:
         virtual_host=server.vhost,
         login_method=server.mechanism,
         transport=ReadAheadTransport,
-        ssl=tls if server.is_tls else False,
+        ssl=tls_options(server, hostname),
         heartbeat=server.heartbeat,
         connect_timeout=server.connect_timeout,
         transport_options={

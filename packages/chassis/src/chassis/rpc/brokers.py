@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import count
 
 from chassis.rabbitmq import rabbitmq_server
 from chassis.rpc.amqp import AmqpConnection
@@ -16,20 +16,23 @@ def connections(
     rabbitmq: RabbitMQSettings, rpc: RpcSettings, name: str
 ) -> Iterator[BrokerConnection]:
     """A new connection for each attempt, not yet open, to RPC_BROKER_URL or to the
-    server of RABBITMQ_*: of several nodes to each in turn, in the order given.
+    server of RABBITMQ_*: of several nodes to each in turn, in the order given. Secrets
+    come from their files each time, which may have new ones.
 
     RabbitMQ shows this process as ``name`` with its host and process id.
     """
-    server = rabbitmq_server(rabbitmq, rpc)
-    if server is None:
-        assert rpc.broker_url
-        while True:
-            yield RedisConnection(
-                rpc.broker_url.get_secret_value(), rabbitmq.ssl_ca_file
-            )
     shown = f"{name}@{socket.gethostname()}:{os.getpid()}"
-    for host in cycle(server.hosts):
-        yield AmqpConnection(server, host, shown)
+    for attempt in count():
+        server = rabbitmq_server(rabbitmq, rpc)
+        if server:
+            yield AmqpConnection(
+                server, server.hosts[attempt % len(server.hosts)], shown
+            )
+        else:
+            assert rpc.broker_url
+            url = rpc.broker_url.get_secret_value()
+            yield RedisConnection(url, rabbitmq.ssl_ca_file, rpc.key_prefix)
+        rabbitmq, rpc = rabbitmq.read_again(), rpc.read_again()
 
 
 def new_connection(

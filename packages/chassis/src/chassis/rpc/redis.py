@@ -32,13 +32,13 @@ class RedisConnection(BrokerConnection):
     is_reliable = False
     _ahead = 0.0
 
-    def __init__(self, url: str, ca_file: str | None) -> None:
+    def __init__(self, url: str, ca_file: str | None, key_prefix: str) -> None:
         place = RedisUrl.read(url)
         timeouts = {
             "socket_timeout": IO_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
         }
-        options: dict[str, Any] = {**timeouts}
+        options: dict[str, Any] = {"global_keyprefix": key_prefix, **timeouts}
         if place.master_name:
             options["master_name"] = place.master_name
             options["sentinel_kwargs"] = _sentinel_options(place)

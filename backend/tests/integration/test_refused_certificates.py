@@ -1,0 +1,149 @@
+"""No client talks to a server whose certificate is wrong, and each says why in its log.
+
+The handshake fails before the first word, so any port with TLS may play the server.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.core import database as database_module
+from app.core.database import Database, create_sync_engine, translate_errors
+from app.core.database_settings import DatabaseSettings
+from app.core.exceptions import Unavailable
+from app.core.redis_settings import CelerySettings
+from app.infrastructure.rabbitmq_management import ManagementApi
+from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.task_states import TaskStates
+from app.infrastructure.task_publisher import TaskPublisher
+from chassis.outages import Outage
+from chassis.rpc.producers import EventProducer
+from chassis.settings import RabbitMQSettings, RpcSettings
+from local.tests.wrong_certificates import KINDS, REASONS, TlsPort, wrong
+from tests.integration.responder import wait_until
+
+Attempt = Callable[[int, Path], Awaitable[None]]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def place(kind: str, tmp_path: Path) -> Iterator[tuple[TlsPort, Path]]:
+    """The port, and the authority that clients trust."""
+    trusted, shown = wrong(tmp_path, kind)
+    port = TlsPort(shown.server("redis"))
+    yield port, trusted.ca
+    port.listener.close()
+
+
+def redis_url(port: int, ca: Path) -> str:
+    return f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={ca}"
+
+
+async def publish(port: int, ca: Path) -> None:
+    url = SecretStr(redis_url(port, ca))
+    publisher = TaskPublisher(CelerySettings(broker_url=url, result_backend=url))
+    try:
+        await publisher.send("some.task")
+    finally:
+        publisher.close()
+
+
+async def claim(port: int, ca: Path) -> None:
+    keys = KeyStore(redis_url(port, ca), lease=30, keep=60)
+    try:
+        await keys.claim("key", "fingerprint")
+    finally:
+        await keys.close()
+
+
+async def look(port: int, ca: Path) -> None:
+    url = SecretStr(redis_url(port, ca))
+    states = TaskStates(CelerySettings(broker_url=url, result_backend=url))
+    try:
+        await states.check()
+    finally:
+        await states.close()
+
+
+def database(port: int, ca: Path) -> DatabaseSettings:
+    query = f"sslmode=verify-full&sslrootcert={ca}"
+    url = f"postgresql://user:word@127.0.0.1:{port}/name?{query}"
+    return DatabaseSettings(database_url=SecretStr(url))
+
+
+async def ask_database(port: int, ca: Path) -> None:
+    asked = Database(database(port, ca))
+    try:
+        await asked.check()
+    finally:
+        await asked.close()
+
+
+async def ask_database_in_a_task(port: int, ca: Path) -> None:
+    def connect() -> None:
+        with translate_errors():
+            create_sync_engine(database(port, ca)).connect()
+
+    await asyncio.to_thread(connect)
+
+
+def rabbitmq(port: int, ca: Path) -> RabbitMQSettings:
+    return RabbitMQSettings(
+        host="127.0.0.1",
+        port=port,
+        ssl=True,
+        ssl_ca_file=str(ca),
+        management_url=f"https://127.0.0.1:{port}",
+    )
+
+
+async def ask_management(port: int, ca: Path) -> None:
+    await asyncio.to_thread(ManagementApi(rabbitmq(port, ca)).read_queues)
+
+
+async def call(port: int, ca: Path) -> None:
+    producer = EventProducer.connect(rabbitmq(port, ca), RpcSettings())
+    try:
+        await asyncio.to_thread(producer.call, "some_queue", {}, timeout=2)
+    finally:
+        await asyncio.to_thread(producer.close)
+
+
+ATTEMPTS: dict[str, Attempt] = {
+    "tasks": publish,
+    "idempotency keys": claim,
+    "states": look,
+    "database": ask_database,
+    "database of tasks": ask_database_in_a_task,
+    "management": ask_management,
+    "calls": call,
+}
+
+
+@pytest.mark.parametrize("client", ATTEMPTS)
+async def test_it_is_refused_and_the_log_says_why(
+    client: str,
+    kind: str,
+    place: tuple[TlsPort, Path],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database_module, "_outage", Outage("PostgreSQL"))
+    server, ca = place
+    with pytest.raises(Exception) as failed:
+        await ATTEMPTS[client](server.port, ca)
+    assert isinstance(failed.value, Unavailable) or client == "calls"
+    # libpq has one sentence for all that is wrong with a chain.
+    reason = f"{REASONS[kind]}|certificate is not trusted .certificate verify failed"
+    if client != "database of tasks":
+        reason = f"not trusted .*({REASONS[kind]})"
+    wait_until(lambda: re.search(reason, caplog.text) is not None, 5)
+    assert server.accepted and not server.heard

@@ -1,0 +1,209 @@
+"""kubectl-setup.sh with managed servers, whose URLs it is given."""
+
+from pathlib import Path
+
+import pytest
+
+from local.registry import registered
+from tests.unit.kubernetes.cluster import KEDA, Cluster, ok, scalers
+
+
+def test_every_workload_gets_the_managed_servers(
+    cluster: Cluster, urls: list[str]
+) -> None:
+    cluster.crds = KEDA
+    result = cluster.setup(*urls)
+    assert "Sekret" not in ok(result) + result.stdout + "".join(cluster.said)
+    made = cluster.secrets()
+    assert made["database-credentials"]["url"].endswith("@pg.example.org/fastapi_db")
+    assert made["redis-credentials"] == {
+        "url": "rediss://default:Sekret2@redis.example.org:6390/0",
+        "username": "default",
+        "password": "Sekret2",
+        "address": "redis.example.org:6390",
+        "tls": "enable",
+    }
+    keys = made["redis-keys-credentials"]
+    assert keys == {"url": "rediss://default:Sekret3@keys.example.org:6390/0"}
+    # From now on they are there.
+    cluster.crds = KEDA
+    ok(cluster.setup("--environment", "production"))
+    assert cluster.secrets() == made
+
+
+def test_each_role_of_a_managed_server_has_its_login(
+    cluster: Cluster, urls: list[str], tmp_path: Path
+) -> None:
+    cluster.crds = KEDA
+    owner, keda = tmp_path / "owner", tmp_path / "keda"
+    owner.write_text("postgresql://owner:Sekret4@pg.example.org/fastapi_db")
+    keda.write_text("rediss://keda:Sekret5@redis.example.org:6390/0")
+    more = ["--migrations-database-url-file", str(owner)]
+    ok(cluster.setup(*urls, *more, "--redis-monitoring-url-file", str(keda)))
+    made = cluster.secrets()
+    assert made["database-credentials"]["migrations-url"] == owner.read_text()
+    assert made["database-credentials"]["url"].startswith("postgresql+psycopg2://u:")
+    redis = made["redis-credentials"]
+    assert (redis["username"], redis["password"]) == ("keda", "Sekret5")
+    assert redis["url"] == "rediss://default:Sekret2@redis.example.org:6390/0"
+
+
+def test_secrets_of_the_previous_release_are_completed(cluster: Cluster) -> None:
+    """With one user of RabbitMQ, and one role of PostgreSQL, which stays."""
+    old = {"url": "postgresql+psycopg2://fastapi:x@postgres:5432/fastapi_db"}
+    cluster.objects["secret/database-credentials"] = {"data": {**old, "password": "x"}}
+    cluster.objects["secret/rabbitmq-credentials"] = {"data": {"username": "app"}}
+    cluster.objects["secret/rabbitmq-users"] = {"data": {"api": "kept"}}
+    for _ in range(2):
+        result = cluster.setup()
+        ok(result)
+        made = cluster.secrets()
+        assert made["database-credentials"]["migrations-url"] == old["url"]
+        assert made["database-credentials"]["url"] == old["url"]
+        assert made["rabbitmq-credentials"] == {"username": "app"}
+        assert made["rabbitmq-users"]["api"] == "kept"
+        assert {"monitoring", *registered()} <= made["rabbitmq-users"].keys()
+    assert "completed" not in result.stderr
+    # Processes of the previous release used it until the roll-out.
+    assert cluster.place("^rollout status deployment/fastapi-api") < cluster.place(
+        "^exec rabbitmq-0 .*delete_user app"
+    )
+
+
+ISSUER = {"AUTH_ISSUER": "https://id.example.org:8443/realms/a"}
+IDENTITY = {**ISSUER, "AUTH_AUDIENCE": "it's ours", "AUTH_ALGORITHMS": '["ES256"]'}
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "production needs an identity provider: set AUTH_ISSUER"),
+        (ISSUER, "AUTH_AUDIENCE: name the audience"),
+        ({"AUTH_ISSUER": "http://id"}, "AUTH_ISSUER must begin with https://"),
+        ({**IDENTITY, "AUTH_DISABLED": "True"}, "remove AUTH_DISABLED"),
+        ({**ISSUER, "AUTH_AUDIENCE": "a\nb"}, "AUTH_AUDIENCE must be one line"),
+    ],
+)
+def test_production_needs_an_identity_provider(
+    cluster: Cluster, urls: list[str], variables: dict[str, str], words: str
+) -> None:
+    cluster.variables = variables
+    result = cluster.setup(*urls)
+    assert result.returncode == 1 and words in result.stderr
+    assert not cluster.objects
+
+
+def test_the_api_gets_its_identity_provider(cluster: Cluster, urls: list[str]) -> None:
+    cluster.variables = IDENTITY
+    ok(cluster.setup(*urls))
+    cluster.variables = {}
+    ok(cluster.setup(*urls))  # the first run's are kept
+    for key, each in cluster.objects.items():
+        if key.startswith("configmap/backend-config"):
+            assert IDENTITY.items() <= each["object"]["data"].items()
+    policy = cluster.objects["networkpolicy/fastapi-api"]["object"]["spec"]
+    (way,) = (e for e in policy["egress"] if "ipBlock" in e["to"][0])
+    assert way["ports"] == [{"protocol": "TCP", "port": 8443}]
+    # What is set later replaces all of them.
+    cluster.variables = {"AUTH_DISABLED": "true"}
+    ok(cluster.setup(*urls))
+    assert cluster.secrets()["identity-settings"] == {"AUTH_DISABLED": "true"}
+    policy = cluster.objects["networkpolicy/fastapi-api"]["object"]["spec"]
+    assert not [e for e in policy["egress"] if "ipBlock" in e["to"][0]]
+
+
+def rented(urls: list[str], redis: str) -> list[str]:
+    """The options, with that URL of Redis."""
+    Path(urls[urls.index("--redis-url-file") + 1]).write_text(f"{redis}\n")
+    return urls
+
+
+@pytest.mark.parametrize(
+    ("url", "username", "password", "address", "tls", "database"),
+    [
+        ("redis://cache", "", "", "cache:6379", "disable", "0"),
+        ("redis://:p%40s%2Fs@cache/2", "", "p@s/s", "cache:6379", "disable", "2"),
+        ("rediss://u:p@cache:1?db=3", "u", "p", "cache:1", "enable", "3"),
+        ("rediss://u@[::1]?ssl_cert_reqs=none", "u", "", "[::1]:6379", "enable", "0"),
+    ],
+)
+def test_keda_gets_the_parts_of_any_url(
+    cluster: Cluster,
+    urls: list[str],
+    url: str,
+    username: str,
+    password: str,
+    address: str,
+    tls: str,
+    database: str,
+) -> None:
+    cluster.crds = KEDA
+    first, later = rented(urls, url), ["--environment", "production"]
+    for options in (first, later):  # a later run reads the secret
+        ok(cluster.setup(*options))
+        secret = cluster.secrets()["redis-credentials"]
+        names = ("username", "password", "address", "tls")
+        assert [secret[name] for name in names] == [username, password, address, tls]
+        scaled = cluster.objects["scaledobject/fastapi-celery-worker"]["object"]
+        triggers = [t["metadata"] for t in scaled["spec"]["triggers"]][:3]
+        assert {each["databaseIndex"] for each in triggers} == {database}
+        assert [each["listName"] for each in triggers] == ["high", "default", "low"]
+
+
+def test_the_port_of_redis_is_open_and_probed(
+    cluster: Cluster, urls: list[str]
+) -> None:
+    ok(cluster.setup(*rented(urls, "rediss://cache:25061")))
+    policy = cluster.objects["networkpolicy/external-servers"]["object"]
+    ports = {each["port"] for each in policy["spec"]["egress"][0]["ports"]}
+    assert ports == {5432, 6379, 25061, 6390}  # 6390: the Redis of keys
+    (config,) = (
+        each["object"]
+        for key, each in cluster.objects.items()
+        if key.startswith("configmap/backend-config")
+    )
+    assert config["data"]["REDIS_PORT"] == "25061"
+
+
+def test_keda_knows_no_sentinels(cluster: Cluster, urls: list[str]) -> None:
+    cluster.crds = KEDA
+    told = ok(cluster.setup(*rented(urls, "sentinel://a,b?master_name=main")))
+    assert "KEDA's trigger redis takes no Sentinels" in told
+    assert "scaledobject/fastapi-celery-worker" not in cluster.objects
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("unix:///run/r.sock", "is a socket"),
+        ("redis://a,b", "several hosts"),
+        ("redis://Sekret#x@a", "percent-encode"),
+    ],
+)
+def test_a_url_that_cannot_work_changes_nothing(
+    cluster: Cluster, urls: list[str], url: str, words: str
+) -> None:
+    result = cluster.setup(*rented(urls, url))
+    assert result.returncode == 1
+    assert "the URL of Redis" in result.stderr and words in result.stderr
+    assert "Sekret" not in result.stderr
+    assert not cluster.objects
+
+
+def test_production_needs_managed_servers(cluster: Cluster) -> None:
+    cluster.variables["AUTH_DISABLED"] = "true"
+    result = cluster.setup("--environment", "production")
+    assert result.returncode == 1
+    assert "name its URL with --database-url-file" in result.stderr
+    assert not cluster.objects
+
+
+def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
+    told = ok(cluster.setup(*urls))
+    assert "KEDA is not installed" in told
+    assert scalers("horizontalpodautoscaler") <= set(cluster.objects)
+    # KEDA comes later: two autoscalers must not pull at one Deployment.
+    cluster.crds = KEDA
+    ok(cluster.setup(*urls))
+    assert not scalers("horizontalpodautoscaler") & set(cluster.objects)
+    assert scalers("scaledobject") <= set(cluster.objects)
