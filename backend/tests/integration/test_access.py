@@ -14,6 +14,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from httpx2 import ASGITransport, AsyncClient, Response
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
 from app.api.middleware.authentication import OPEN
@@ -275,6 +280,19 @@ async def test_callers_with_one_idempotency_key_never_meet(
         assert made[0] == made[2] != made[1], operation.path
         key = {"Idempotency-Key": str(uuid4())}
     assert number
+
+
+async def test_the_span_names_the_caller_without_the_token(
+    app: FastAPI, client: Client, provider: FakeProvider
+) -> None:
+    exporter, tracers = InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=tracers)
+    await client.ask("get", LOGS, READ_RECORDS)
+    spans = exporter.get_finished_spans()
+    (named,) = [s.attributes or {} for s in spans if s.kind is SpanKind.SERVER]
+    assert named["enduser.id"] == "alice"
+    assert not [span for span in spans if "eyJ" in span.to_json()]
 
 
 async def stored(

@@ -1,6 +1,7 @@
 """The periodic tasks with real servers: lost tasks are found, old rows are deleted."""
 
 import json
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -12,7 +13,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, update
 from sqlalchemy.exc import NoResultFound
-from sqlmodel import Session, col
+from sqlmodel import Session, col, select
 
 from app.core.config import Settings
 from app.infrastructure.celery import QUEUES, create_celery
@@ -45,6 +46,25 @@ def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     assert logs(lost) == ["republished"]
     assert logs(fresh) == logs(ended) == []
     finish(lost)
+
+
+def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> None:
+    task_id = add_record(HOUR)
+    with Session(get_worker_resources().engine) as session:
+        session.execute(
+            update(DataProcessingRecord)
+            .where(col(DataProcessingRecord.task_id) == task_id)
+            .values(owner="alice", updated_at=datetime.now(UTC) - HOUR)
+        )
+        session.commit()
+    sweep.apply(throw=True)
+    (message,) = [m for q in QUEUES for m in redis_server.connect().lrange(q, 0, -1)]
+    _, arguments, _ = json.loads(b64decode(json.loads(message)["body"]))
+    assert arguments["principal"] == "alice"
+    with Session(get_worker_resources().engine) as session:
+        query = select(TaskLog.owner).where(col(TaskLog.task_id) == task_id)
+        assert session.exec(query).all() == ["alice"]
+    finish(task_id)
 
 
 def test_the_sweep_fails_work_for_an_unknown_service(redis_server: Redis) -> None:

@@ -46,7 +46,7 @@ def test_a_service_that_calls_another_is_one_trace(
     first = start(**env, SERVICE_NAME="first")
     second = start(**env, SERVICE_NAME="second", QUEUE_NAME=other)
     request = {"do": "call", "queue": other, "payload": "hello"}
-    headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "x-principal": "alice"}
     reply = connect().call(request, headers=headers)
     assert reply.body["returned"]["output"] == "hello"
     for process in (first, second):
@@ -60,6 +60,7 @@ def test_a_service_that_calls_another_is_one_trace(
         spans[f"process {other}"],
     )
     assert len(spans) == 3
+    assert {span.attributes["enduser.id"] for span in spans.values()} == {"alice"}
     assert (outer.parent, call.parent, inner.parent) == (SPAN, outer.id, call.id)
     assert [span.kind for span in (outer, call, inner)] == [
         *("CONSUMER", "PRODUCER", "CONSUMER"),
@@ -71,6 +72,7 @@ def test_a_service_that_calls_another_is_one_trace(
     assert outer.attributes["app.rpc.queue_time"] >= 0
     lines = [json.loads(line) for line in first.log.splitlines()]
     (served,) = [line for line in lines if "Served a request" in line["message"]]
+    assert served["enduser.id"] == "alice"
     assert (served["trace_id"], served["span_id"]) == (TRACE, outer.id)
 
     assert exemplars(collector, "rpc.client.call.duration") == {(TRACE, call.id)}

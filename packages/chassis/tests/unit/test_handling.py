@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from chassis.context import current_deadline, current_request_id, current_task_id
+from chassis.context import (
+    current_deadline,
+    current_principal,
+    current_request_id,
+    current_task_id,
+)
 from chassis.errors import (
     DeadlineExceeded,
     NoConsumer,
@@ -185,13 +190,14 @@ def test_the_context_lasts_as_long_as_the_request() -> None:
 
     def look() -> tuple[str, str]:
         seen.extend([current_request_id.get(), current_task_id.get()])
-        seen.append(current_deadline.get())
+        seen.extend([current_principal.get(), current_deadline.get()])
         return "1", "kind"
 
     headers = {"x-request-id": "r-1", "x-task-id": "t-1", "x-time-left": 5000}
-    request = make_request(headers=headers)
+    request = make_request(headers={**headers, "x-principal": "alice"})
     handle(look, request)
-    assert seen == ["r-1", "t-1", request.arrived + 5]
+    assert seen == ["r-1", "t-1", "alice", request.arrived + 5]
+    assert current_principal.get() is None
     assert current_request_id.get() == "-"
     assert current_task_id.get() is None
     assert current_deadline.get() is None
