@@ -1,5 +1,7 @@
 """The login for Redis, from a file that may get a new password."""
 
+from typing import Any
+
 from redis import CredentialProvider
 
 from chassis.environment import Group
@@ -12,7 +14,7 @@ class FileLogin(CredentialProvider):
     def __init__(self, settings: Group, field: str) -> None:
         self._settings, self._field = settings, field
 
-    def get_credentials(self) -> tuple[()] | tuple[str] | tuple[str, str]:
+    def get_credentials(self) -> Any:
         """Called by redis-py: user and password, or what there is of them."""
         self._settings = self._settings.read_again()
         place = RedisUrl.read(getattr(self._settings, self._field).get_secret_value())
