@@ -291,8 +291,10 @@ async def test_a_new_password_in_the_file_needs_no_restart(
 
     own_redis.connect().flushall()
     clients = connect(change("first"))
-    ways: list[Any] = [clients.publish, clients.send, clients.count, clients.store]
-    ways += [clients.claim, clients.call]
+    ways: list[Callable[[], Awaitable[Any]]] = [
+        *(clients.publish, clients.send, clients.count, clients.store),
+        *(clients.claim, clients.call),
+    ]
     for way in ways:
         await way()
     change("second/#")  # makes no valid URL, so the old one stays

@@ -28,7 +28,7 @@ class EchoService:
     async def process(self, request: Any) -> tuple[str, Any]:
         return ID, request.payload
 
-    async def get_state(self, task_id: str, wait: float) -> dict[str, Any]:
+    async def get_state(self, task_id: str, _: Any, wait: float) -> dict[str, Any]:
         self.asked.append(task_id)
         return {"task_id": task_id, "task_status": "Processing"}
 

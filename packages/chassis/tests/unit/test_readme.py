@@ -39,7 +39,7 @@ def text(value: Any) -> str | None:
         value = value.get_secret_value()
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else value and str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value or "") or None
 
 
 def test_the_readme_quotes_the_defaults() -> None:
