@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import psycopg2.errors
@@ -55,9 +56,9 @@ def migrated(empty: PostgreSQL) -> PostgreSQL:
 
 def run(postgres: PostgreSQL, statement: str, password: str = "first") -> None:
     """As a process would."""
-    login = f"user={ROLE} password={password} dbname={NAME}"
-    place = f"host=127.0.0.1 port={postgres.port} {login}"
-    with closing(psycopg2.connect(place)) as connection:
+    login: dict[str, Any] = {"user": ROLE, "password": password, "dbname": NAME}
+    login |= {"host": "127.0.0.1", "port": postgres.port}
+    with closing(psycopg2.connect(**login)) as connection:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
 

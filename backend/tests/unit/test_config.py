@@ -13,7 +13,6 @@ from chassis.passwords import ROLE
 from chassis.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[3]
-REDIS = "redis://:welcome1@redis:6379/0"
 
 
 IDENTITY = {"AUTH_ISSUER": "https://id.example.org", "AUTH_AUDIENCE": "api"}
@@ -67,7 +66,8 @@ def message() -> str:
 
 def test_the_defaults_are_those_of_the_containers() -> None:
     settings = Settings()
-    assert settings.celery.broker_url.get_secret_value() == REDIS
+    url = settings.celery.broker_url.get_secret_value()
+    assert url == "redis://:welcome1@redis:6379/0"
     assert settings.rabbitmq.host == "rabbitmq"
     assert settings.rabbitmq.password.get_secret_value() == "welcome1"
     assert settings.database.async_url.startswith("postgresql+asyncpg://")
