@@ -42,7 +42,7 @@ logs-of:  ## Show the log lines of one request: make logs-of REQUEST_ID=...
 setup:  ## Install what `make run` needs into .venv, without starting it
 	@$(PYTHON) -m local setup
 
-secrets:  ## Write a .env with random passwords; never overwrites one
+secrets:  ## Write a .env with random passwords, or add what an existing one lacks
 	@$(PYTHON) -m local secrets
 
 clean:  ## Remove the local stack's data and logs
@@ -133,11 +133,11 @@ release:  ## Release the unreleased changes, with a tag: make release VERSION=X.
 
 migrate:  ## Migrate the database to the newest schema (the containers' if they run, else the local one)
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
-	  $(COMPOSE) run --rm api alembic upgrade head; else $(PYTHON) -m local migrate; fi
+	  $(COMPOSE) run --rm migrations alembic upgrade head; else $(PYTHON) -m local migrate; fi
 
 downgrade:  ## Migrate the same database back to a revision: make downgrade TO=0003
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
-	  $(COMPOSE) run --rm api alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
+	  $(COMPOSE) run --rm migrations alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
 
 revision:  ## Generate a migration from the models: make revision M="add a column"
 	@$(PYTHON) -m local revision -m "$(M)"

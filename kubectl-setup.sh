@@ -5,6 +5,10 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/lib.sh
 source "$root/deploy/lib.sh"
+# shellcheck source=deploy/secrets.sh
+source "$root/deploy/secrets.sh"
+# shellcheck source=deploy/identity.sh
+source "$root/deploy/identity.sh"
 
 usage() {
     cat <<'TEXT'
@@ -16,7 +20,10 @@ Usage: ./kubectl-setup.sh [options]
   --tag TAG                 tag of this project's images; default 0.1.0
   --registry HOST/PATH      registry of these images; default: already on the nodes
   --database-url-file FILE  DATABASE_URL of a managed PostgreSQL (production)
+  --migrations-database-url-file FILE  the same of the role that owns the tables; without
+                            it, DATABASE_URL's role runs the migrations
   --redis-url-file FILE     URL of a managed Redis (production)
+  --redis-monitoring-url-file FILE  the same of a user for KEDA
   --redis-keys-url-file FILE  URL of the Redis for idempotency keys (production); may be
                             the file of --redis-url-file
   --host NAME               host name of the Ingress or HTTPRoute
@@ -26,12 +33,16 @@ Usage: ./kubectl-setup.sh [options]
   --no-migration            do not migrate the schema; use it to go back to an older tag
   --dry-run                 print what would be applied, change nothing
   --yes                     do not ask for confirmation
+
+Environment: AUTH_ISSUER, AUTH_AUDIENCE and the other AUTH_... settings go to the API, and
+are kept for later runs. Production needs them, or AUTH_DISABLED=true.
 TEXT
 }
 
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
-database_url="" redis_url="" redis_keys_url="" redis=() keys_port=6379
+database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
+redis=() monitoring=() keys_port=6379
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -49,7 +60,9 @@ parse() {
         --tag) tag=$2 ;;
         --registry) registry=${2%/} ;;
         --database-url-file) database_url=$2 ;;
+        --migrations-database-url-file) migrations_url=$2 ;;
         --redis-url-file) redis_url=$2 ;;
+        --redis-monitoring-url-file) monitoring_url=$2 ;;
         --redis-keys-url-file) redis_keys_url=$2 ;;
         --host) host=$2 ;;
         --gateway) gateway=$2 ;;
@@ -70,7 +83,12 @@ parse() {
     esac
     check_name "$namespace" --namespace
     check_number "$timeout" --timeout
-    for file in "$database_url" "$redis_url" "$redis_keys_url"; do
+    [ -z "$migrations_url" ] || [ -n "$database_url" ] ||
+        fail "--migrations-database-url-file needs --database-url-file"
+    [ -z "$monitoring_url" ] || [ -n "$redis_url" ] ||
+        fail "--redis-monitoring-url-file needs --redis-url-file"
+    for file in "$database_url" "$migrations_url" "$redis_url" "$monitoring_url" \
+        "$redis_keys_url"; do
         [ -n "$file" ] || continue
         [ "$environment" = production ] || fail "development uses its own servers"
         [ -s "$file" ] || fail "$file cannot be read, or is empty"
@@ -85,6 +103,8 @@ preflight() {
     version=$(cluster_version)
     is_at_least_1_31 "$version" || fail "Kubernetes $version: 1.31 or newer is needed"
     say "Kubernetes $version"
+    read_identity
+    check_identity
     components=${gateway:+../../backend/gateway-api}
     if has_crd securitycontextconstraints.security.openshift.io; then
         say "OpenShift: it chooses the pods' user ids"
@@ -125,6 +145,10 @@ read_redis() {
     [ -n "$url" ] || return 0
     parts=$(redis_parts "$url") || exit 1
     mapfile -t redis <<<"$parts"
+    if [ -n "$monitoring_url" ]; then
+        parts=$(redis_parts "$(cat "$monitoring_url")") || exit 1
+    fi
+    mapfile -t monitoring <<<"$parts"
     if [ -n "$redis_keys_url" ]; then keys=$(cat "$redis_keys_url"); else
         keys=$(secret_value redis-keys-credentials url)
     fi
@@ -161,8 +185,7 @@ render() {
         for image in fastapi-starter-api $(services) rabbitmq-service; do
             echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
         done
-        [ "${redis[5]:-6379}" = 6379 ] || printf '%s\n' "configMapGenerator:" \
-            "  - {name: backend-config, behavior: merge, literals: [REDIS_PORT=${redis[5]}]}"
+        settings
         patches
     } >"$work/kustomization.yaml"
     kubectl kustomize "$work" >"$work/all.yaml" || fail "kustomize failed"
@@ -172,9 +195,23 @@ render() {
     stage application
 }
 
+settings() {
+    local place literals=()
+    [ "${redis[5]:-6379}" = 6379 ] || literals+=("REDIS_PORT=${redis[5]}")
+    for ((place = 0; place < ${#identity[@]}; place += 2)); do
+        literals+=("${identity[place]}=${identity[place + 1]}")
+    done
+    [ ${#literals[@]} -gt 0 ] || return 0
+    printf '%s\n' "configMapGenerator:" "  - name: backend-config" \
+        "    behavior: merge" "    literals:"
+    # In YAML, two single quotes are one.
+    printf "      - '%s'\n" "${literals[@]//\'/\'\'}"
+}
+
 patches() {
     echo "patches:"
     redis_patches
+    identity_patch
     if [ -n "$gateway" ]; then
         echo "  - target: {kind: HTTPRoute, name: fastapi-api}"
         echo "    patch: |"
@@ -211,47 +248,6 @@ redis_patches() {
         echo "    patch: |"
         echo "      - {op: add, path: /spec/egress/0/ports/-, value: {protocol: TCP, port: $port}}"
     done
-}
-
-# --- Secrets: made once, kept, never printed -----------------------------------------
-
-make_secrets() {
-    local password
-    umask 077
-    if ! has_secret rabbitmq-credentials; then
-        password=$(random)
-        create_secret rabbitmq-credentials username app password "$password" \
-            default_user.conf "default_user = app
-default_pass = $password" \
-            erlang-cookie "$(random)" \
-            management-url "http://rabbitmq.$namespace.svc:15672/"
-    fi
-    if [ -n "$database_url" ]; then
-        replace_secret database-credentials url "$(cat "$database_url")"
-    elif ! has_secret database-credentials; then
-        password=$(random)
-        create_secret database-credentials password "$password" \
-            url "postgresql+psycopg2://fastapi:$password@postgres:5432/fastapi_db"
-    fi
-    if [ -n "$redis_url" ]; then
-        replace_secret redis-credentials url "$(cat "$redis_url")" \
-            username "${redis[0]}" password "${redis[1]}" address "${redis[2]}" \
-            tls "${redis[3]}"
-    elif ! has_secret redis-credentials; then
-        password=$(random)
-        create_secret redis-credentials username "" password "$password" tls disable \
-            url "redis://:$password@redis:6379/0" \
-            redis.conf "requirepass $password" \
-            address "redis.$namespace.svc:6379"
-    fi
-    if [ -n "$redis_keys_url" ]; then
-        replace_secret redis-keys-credentials url "$(cat "$redis_keys_url")"
-    elif ! has_secret redis-keys-credentials; then
-        password=$(random)
-        create_secret redis-keys-credentials password "$password" \
-            url "redis://:$password@redis-keys:6379/0" \
-            redis.conf "requirepass $password"
-    fi
 }
 
 # --- The steps -----------------------------------------------------------------------
@@ -341,6 +337,8 @@ main() {
     # shellcheck disable=SC2046  # one word for each name
     roll_out deployment $(services) fastapi-celery-worker fastapi-celery-beat \
         fastapi-api nginx
+    # The previous release's user of all processes, which may do everything.
+    n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl delete_user app >/dev/null 2>&1 || true
     say "Done. Try it:"
     say "  kubectl -n $namespace port-forward service/nginx 8081:8080"
     say "  curl http://127.0.0.1:8081/health"

@@ -57,28 +57,9 @@ services() {
     sed -n 's/^ *image: \(.*\):.*/\1/p' "$root"/services/*/*-pod.yaml 2>/dev/null || true
 }
 
-# Letters and digits only, because URLs and configuration files contain the result.
-random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-
-# Passes values in files, because other users can see the arguments of a process.
-create_secret() { # name, then pairs of key and value
-    local name=$1 arguments=()
-    shift
-    mkdir -p "$work/secret"
-    while [ $# -gt 0 ]; do
-        printf %s "$2" >"$work/secret/$1"
-        arguments+=("--from-file=$work/secret/$1")
-        shift 2
-    done
-    n create secret generic "$name" "${arguments[@]}" >/dev/null
-    rm -rf "$work/secret"
-    n label secret "$name" app.kubernetes.io/part-of=fastapi-starter >/dev/null
-    say "created secret $name"
-}
-
-replace_secret() { # arguments of create_secret
-    n delete secret "$1" --ignore-not-found >/dev/null
-    create_secret "$@"
+# Prints the services' users of RabbitMQ.
+service_users() {
+    sed -n 's/^RABBITMQ_USER=//p' "$root"/services/*/*-config.env 2>/dev/null || true
 }
 
 # Prints the documents of standard input that belong to a stage. Those of the first

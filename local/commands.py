@@ -84,7 +84,7 @@ def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
     server = PostgreSQL(state, free_port())
     try:
         server.start()
-        print(action({"DATABASE_URL": server.url()}), end="")
+        print(action(server.environment()), end="")
     finally:
         server.stop()
         state.release()

@@ -4,6 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from io import StringIO
+
+from dotenv import dotenv_values
 
 from local.apps import ROOT
 
@@ -13,6 +16,12 @@ NEAR = 0.9
 # So many settings that begin with one word make that word ours. A rarer one, such as
 # API, may begin another program's; OpenTelemetry's SDK reads more than we list.
 MANY, NOT_OURS = 4, {"OTEL"}
+
+
+def values(text: str) -> dict[str, str]:
+    """What a file with this text sets."""
+    found = dotenv_values(stream=StringIO(text), interpolate=False)
+    return {name: value or "" for name, value in found.items()}
 
 
 def misspelled(names: Iterable[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
     "bench": ("tests/unit/test_load_asyncio.py",),
     "deploy": (
+        "backend/tests/integration/test_redis_rights.py",
         "tests/compose",
         "tests/unit/kubernetes",
         "tests/unit/test_compose_files.py",

@@ -92,12 +92,10 @@ class Servers:
 
         Tests may use another `database` or `vhost` than the servers' first one.
         """
-        url = self.postgres.url(database)
         variables = {
             "ENVIRONMENT": "development",
             "PYTHONUNBUFFERED": "1",
-            "DATABASE_URL": url,
-            "ASYNC_DATABASE_URL": url.replace("+psycopg2", "+asyncpg"),
+            **self.postgres.environment(database),
             "CELERY_BROKER_URL": self.redis.url(0),
             "CELERY_RESULT_BACKEND": self.redis.url(0),
             "IDEMPOTENCY_REDIS_URL": self.redis_keys.url(0),

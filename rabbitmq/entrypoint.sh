@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Starts RabbitMQ. Before that it writes what RabbitMQ imports: definitions.json, and
-# users from these variables.
+# Starts RabbitMQ. Before that it writes what RabbitMQ imports: definitions.json, with
+# the users that its permissions name, and their passwords.
 #
-#   RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS         for API, worker and services
-#   RABBITMQ_MANAGEMENT_USER, RABBITMQ_MANAGEMENT_PASS   for people, who read the
-#                                                        management pages; without it,
-#                                                        the first user is administrator
+#   RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS         for API and worker: `api` in
+#                                                        definitions.json
+#   DATA_RABBITMQ_PASSWORD                               for the user `data`, and so on
+#   RABBITMQ_MANAGEMENT_USER, RABBITMQ_MANAGEMENT_PASS   an administrator, for people;
+#                                                        without it there is none
 #
-# Either password may come from a file: RABBITMQ_DEFAULT_PASS_FILE,
-# RABBITMQ_MANAGEMENT_PASS_FILE. RabbitMQ creates no default user when it imports
-# definitions.
+# A variable with _FILE at its end names a file with the password instead. In the folder
+# RABBITMQ_PASSWORD_FOLDER, each user of definitions.json has a file. RabbitMQ creates
+# no default user when it imports definitions.
 set -euo pipefail
+definitions=${RABBITMQ_DEFINITIONS:-/etc/rabbitmq/definitions.json}
 
 give_up() {
     echo "entrypoint.sh: $1" >&2
@@ -22,50 +24,62 @@ password() { # NAME: the value of NAME, or the content of the file NAME_FILE
     if [[ -n ${!file:-} ]]; then cat "${!file}"; else printf '%s' "${!1:-}"; fi
 }
 
+password_of() { # USER
+    local file=${RABBITMQ_PASSWORD_FOLDER:-/nowhere}/$1
+    if [[ -e $file ]]; then cat "$file"; else password "${1^^}_RABBITMQ_PASSWORD"; fi
+}
+
 quoted() { # TEXT: as a JSON string
     local text=${1//\\/\\\\}
     printf '"%s"' "${text//\"/\\\"}"
 }
 
 user() { # NAME PASSWORD TAGS
-    printf '{"name": %s, "password": %s, "tags": %s}' \
-        "$(quoted "$1")" "$(quoted "$2")" "$(quoted "$3")"
+    [[ $1$2 != *[[:cntrl:]]* ]] || give_up "users and passwords must be plain text"
+    printf '{"name": %s, "password": %s, "tags": "%s"}' \
+        "$(quoted "$1")" "$(quoted "$2")" "$3"
 }
 
-permission() { # NAME
-    printf '{"user": %s, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}' \
-        "$(quoted "$1")"
-}
+named_users() { sed -n 's/.*"user": "\([^"]*\)".*/\1/p' "$definitions" | sort -u; }
 
-write_definitions() {
-    local name pass admin admin_pass= users permissions topology tags=administrator
+write_definitions() { # FILE
+    local name pass admin admin_pass each tags users text
     name=${RABBITMQ_DEFAULT_USER:-}
     pass=$(password RABBITMQ_DEFAULT_PASS)
     [[ -n $name && -n $pass ]] ||
         give_up "set RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS"
+    users=$(user "$name" "$pass" "")
+    for each in $(named_users); do
+        [[ $each != api ]] || continue
+        pass=$(password_of "$each")
+        [[ -n $pass ]] || give_up "the user $each has no password: set \
+${each^^}_RABBITMQ_PASSWORD"
+        tags=
+        [[ $each != monitoring ]] || tags=monitoring # to read the depth of the queues
+        users+=", $(user "$each" "$pass" "$tags")"
+    done
+    text=$(<"$definitions")
+    text=${text//'"user": "api"'/"\"user\": $(quoted "$name")"}
     admin=${RABBITMQ_MANAGEMENT_USER:-}
     if [[ -n $admin ]]; then
         admin_pass=$(password RABBITMQ_MANAGEMENT_PASS)
         [[ -n $admin_pass ]] || give_up "RABBITMQ_MANAGEMENT_USER has no password"
-        tags=monitoring # enough for the API to read the depth of the queues
-    fi
-    [[ $name$pass$admin$admin_pass != *[[:cntrl:]]* ]] ||
-        give_up "users and passwords must be plain text"
-    users=$(user "$name" "$pass" "$tags")
-    permissions=$(permission "$name")
-    if [[ -n $admin ]]; then
         users+=", $(user "$admin" "$admin_pass" administrator)"
-        permissions+=", $(permission "$admin")"
+        text=${text/'"permissions": ['/"\"permissions\": [{\"user\": $(quoted "$admin"),
+            \"vhost\": \"/\", \"configure\": \".*\", \"write\": \".*\", \"read\": \".*\"},"}
     fi
-    topology=$(</etc/rabbitmq/definitions.json)
     umask 077
-    printf '{"users": [%s], "permissions": [%s],%s\n' \
-        "$users" "$permissions" "${topology#*\{}" >/tmp/definitions.json
+    printf '{"users": [%s],%s\n' "$users" "${text#*\{}" >"$1"
 }
 
-if [[ ${1:-} == rabbitmq-server ]]; then
-    write_definitions
+if [[ ${1:-} == definitions ]]; then # for the Cluster Operator
+    write_definitions "$2"
+    exit
 fi
+if [[ ${1:-} == rabbitmq-server ]]; then
+    write_definitions /tmp/definitions.json
+fi
+for each in $(named_users); do unset "${each^^}_RABBITMQ_PASSWORD"; done
 unset "${!RABBITMQ_DEFAULT_@}" "${!RABBITMQ_MANAGEMENT_@}"
 
 # Erlang must be process 1, so that SIGTERM reaches it. Debian's package puts a wrapper

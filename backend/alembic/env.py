@@ -4,7 +4,7 @@ import time
 
 from alembic import context
 from autogeneration import compare_default, complete
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlmodel import SQLModel
 
 from app.core.config import load_settings
@@ -12,6 +12,7 @@ from app.core.database import create_sync_engine, translate_errors
 from app.core.exceptions import DatabaseUnavailable
 from app.models import import_all
 from chassis.logs import configure_logging
+from rights import grant, make_role
 
 # The key of the advisory lock. It is the same for every migration of this database, so
 # replicas that start together wait for each other.
@@ -26,7 +27,12 @@ def migrate() -> None:
     settings = load_settings()
     configure_logging("migrations", settings.log_level, settings.log_format)
     # A migration may take longer than a request may.
-    engine = create_sync_engine(settings.database, statement_seconds=0, pool_size=2)
+    owner = settings.migrations.of_owner(settings.database)
+    engine = create_sync_engine(owner, statement_seconds=0, pool_size=2)
+    has_roles = (
+        make_url(owner.sync_url).username
+        != make_url(settings.database.sync_url).username
+    )
     try:
         with translate_errors():
             lock, connection = engine.connect(), engine.connect()
@@ -41,6 +47,9 @@ def migrate() -> None:
             lock.rollback()
             time.sleep(PAUSE)
         lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        if has_roles:
+            make_role(connection, settings.database)
+            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=SQLModel.metadata,
@@ -49,6 +58,8 @@ def migrate() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+        if has_roles:
+            grant(connection, settings.database)
         connection.commit()
     engine.dispose()
 

@@ -21,6 +21,8 @@ from local.servers.privileges import Runner, choose_runner
 from local.state import State
 
 USER = PASSWORD = "fastapi"
+# The role of our processes; migrations, of the owner's, make it.
+WORKER = "app"
 DATABASE = "fastapi_db"
 
 REFUSED = "password authentication failed"
@@ -47,6 +49,16 @@ class PostgreSQL(Server):
         return (
             f"postgresql+psycopg2://{USER}:{PASSWORD}@{ports.at(self.port)}/{database}"
         )
+
+    def environment(self, database: str = DATABASE) -> dict[str, str]:
+        """The variables of a database: for our processes, and for migrations."""
+        url = self.url(database)
+        own = url.replace(f"//{USER}:", f"//{WORKER}:")
+        return {
+            "DATABASE_URL": own,
+            "ASYNC_DATABASE_URL": own.replace("+psycopg2", "+asyncpg"),
+            "MIGRATIONS_DATABASE_URL": url,
+        }
 
     @property
     def address(self) -> str:

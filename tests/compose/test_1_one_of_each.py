@@ -94,8 +94,8 @@ def test_the_whole_suite_through_the_gateway(compose: Compose) -> None:
 
 
 def test_migrations_by_the_documented_command(compose: Compose) -> None:
-    compose("run", "--rm", "api", "alembic", "upgrade", "head")
-    assert "(head)" in compose("run", "--rm", "api", "alembic", "current")
+    compose("run", "--rm", "migrations", "alembic", "upgrade", "head")
+    assert "(head)" in compose("run", "--rm", "migrations", "alembic", "current")
 
 
 def test_production_refuses_the_passwords_of_this_repository(compose: Compose) -> None:

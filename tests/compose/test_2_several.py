@@ -16,7 +16,7 @@ from tests.e2e.traffic import Traffic
 
 pytestmark = pytest.mark.timeout(900)  # the first builds the images
 
-BASIC = "Basic Z3Vlc3Q6d2VsY29tZTE="  # guest:welcome1
+BASIC = "Basic bW9uaXRvcmluZzp3ZWxjb21lMQ=="  # monitoring:welcome1
 
 
 def rabbitmq(compose: Compose, path: str) -> Any:

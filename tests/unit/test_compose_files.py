@@ -59,7 +59,15 @@ OWN = [
     if service.get("build", {}).get("dockerfile", "").startswith("services/")
 ]
 # Titles of the sections that the backend reads.
-TITLES = ["API and worker", "Identity", "RabbitMQ", "Calls", "PostgreSQL", "Celery", "Idempotency"]
+TITLES = [
+    "API and worker",
+    "Identity",
+    "RabbitMQ",
+    "Calls",
+    "PostgreSQL",
+    "Celery",
+    "Idempotency",
+]
 TITLES += ["Telemetry"]
 
 
@@ -208,11 +216,13 @@ def test_one_broker_for_both_sides() -> None:
     api = SERVICES["api"]["environment"]
     for service in OWN:
         environment = SERVICES[service]["environment"]
-        for name in ("HOST", "PORT", "USER", "PASSWORD", "VHOST", "SSL"):
+        for name in ("HOST", "PORT", "VHOST", "SSL"):
             assert environment[f"RABBITMQ_{name}"] == api[f"RABBITMQ_{name}"]
     broker = SERVICES["rabbitmq"]["environment"]
     assert broker["RABBITMQ_DEFAULT_USER"] == api["RABBITMQ_USER"]
     assert broker["RABBITMQ_DEFAULT_PASS"] == api["RABBITMQ_PASSWORD"]
+    monitoring = api["RABBITMQ_MONITORING_PASSWORD"]
+    assert broker["MONITORING_RABBITMQ_PASSWORD"] == monitoring
     database = SERVICES["postgres"]["environment"]
     url = "://{user}:{password}@postgres:5432/{name}".format(
         user=database["POSTGRES_USER"],
@@ -222,13 +232,25 @@ def test_one_broker_for_both_sides() -> None:
     assert url in api["DATABASE_URL"]
 
 
+@pytest.mark.parametrize("service", OWN)
+def test_a_service_has_a_user_of_its_own(service: str) -> None:
+    environment = SERVICES[service]["environment"]
+    user = default(environment["RABBITMQ_USER"])
+    broker = SERVICES["rabbitmq"]["environment"]
+    variable = f"{(user or '').upper()}_RABBITMQ_PASSWORD"
+    assert broker[variable] == environment["RABBITMQ_PASSWORD"]
+    assert user in registered() and f"${{{variable}:-" in broker[variable]
+    assert not [name for name in environment if "MONITORING" in name]
+
+
 def test_every_variable_of_the_files_is_documented() -> None:
     text = "".join((ROOT / name).read_text() for name in FILES)
     used = re.findall(r"\$\{([A-Z][A-Z0-9_]+)(?::?-([^}]*))?\}", text)
     documented = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     unlike = {"LOG_FORMAT"}  # text at a terminal
     for name, value in used:
-        if name.endswith("_QUEUE_NAME"):  # one for each service
+        if re.search("._(QUEUE_NAME|RABBITMQ_USER|RABBITMQ_PASSWORD)$", name):
+            # one for each service
             continue
         assert name in documented
         if documented[name] and name not in unlike:

@@ -72,5 +72,5 @@ def complete(schema: dict[str, Any], settings: AuthSettings) -> None:
 
 
 def requires(scope: str) -> Any:
-    """For ``dependencies=`` of an endpoint or a router: the scope that a token needs."""
+    """For ``dependencies=`` of an endpoint or router: the scope that a token needs."""
     return Security(check_scopes, scopes=[scope])

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 
 from app.core.auth_settings import AuthSettings
 from app.core.browser_settings import CorsSettings, check_proxies
-from app.core.database_settings import DatabaseSettings
+from app.core.database_settings import DatabaseSettings, MigrationSettings
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
 from chassis.environment import Group, load
@@ -81,6 +81,7 @@ class Settings(ProcessSettings):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     cors: CorsSettings = Field(default_factory=CorsSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    migrations: MigrationSettings = Field(default_factory=MigrationSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
     queues: QueueNames = Field(default_factory=QueueNames)
@@ -122,8 +123,8 @@ class Settings(ProcessSettings):
         yield from super().development_values()
         if not self.auth.issuer and not self.auth.disabled:
             yield (
-                "AUTH_ISSUER: name your identity provider; or set AUTH_DISABLED=true if "
-                "everybody may do everything"
+                "AUTH_ISSUER: name your identity provider; or set AUTH_DISABLED=true "
+                "if everybody may do everything"
             )
         if "*" in self.cors.origins:
             yield "CORS_ORIGINS: list the origins instead of *"

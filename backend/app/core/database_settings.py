@@ -2,11 +2,11 @@
 
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from app.core.database_url import DatabaseUrl
-from chassis.passwords import ROLE
 from chassis.environment import Group
+from chassis.passwords import ROLE
 
 
 class DatabaseSettings(Group):
@@ -78,3 +78,30 @@ class DatabaseSettings(Group):
         """The same with asyncpg."""
         url = self.asynchronous.for_sqlalchemy("asyncpg")
         return url.render_as_string(hide_password=False)
+
+
+class MigrationSettings(Group):
+    """Migrations."""
+
+    migrations_database_url: SecretStr | None = Field(
+        None,
+        description="DATABASE_URL for the role that owns the tables; migrations then "
+        "make the role of DATABASE_URL, which changes rows alone. DATABASE_URL if "
+        "unset",
+    )
+
+    @field_validator("migrations_database_url")
+    @classmethod
+    def name_a_database(cls, url: SecretStr | None) -> SecretStr | None:
+        """Refuse at the start what no driver could use."""
+        if url:
+            DatabaseUrl(url.get_secret_value())
+        return url
+
+    def of_owner(self, settings: DatabaseSettings) -> DatabaseSettings:
+        """The settings with which migrations connect."""
+        if self.migrations_database_url is None:
+            return settings
+        return settings.model_copy(
+            update={"database_url": self.migrations_database_url}
+        )

@@ -19,10 +19,10 @@ class CelerySettings(Group):
     model_config = SettingsConfigDict(env_prefix="CELERY_")
 
     broker_url: SecretStr = Field(
-        SecretStr("redis://redis:6379/0"), description="Redis for tasks"
+        SecretStr("redis://:welcome1@redis:6379/0"), description="Redis for tasks"
     )
     result_backend: SecretStr = Field(
-        SecretStr("redis://redis:6379/0"), description="Redis for task states"
+        SecretStr("redis://:welcome1@redis:6379/0"), description="Redis for task states"
     )
     key_prefix: str = Field(
         "",

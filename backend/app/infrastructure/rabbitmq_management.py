@@ -76,7 +76,8 @@ class ManagementApi:
 
     def _read(self, server: RabbitMQServer, base: str) -> list[QueueFigures]:
         vhost, columns = quote(server.vhost, safe=""), ",".join(COLUMNS)
-        user = base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
+        login = f"{server.monitoring_user}:{server.monitoring_password}"
+        user = base64.b64encode(login.encode()).decode()
         request = Request(  # nosec: the base URL is a setting
             f"{base}/api/queues/{vhost}?columns={columns}",
             headers={"Authorization": f"Basic {user}"},
@@ -101,6 +102,6 @@ class ManagementApi:
 
 def _advice(server: RabbitMQServer, code: int) -> str | None:
     return {
-        401: f"check {server.credentials_from}, and the user's tag `monitoring`",
+        401: f"check {server.monitoring_from}, and the user's tag `monitoring`",
         404: f"check {server.vhost_from}",
     }.get(code)

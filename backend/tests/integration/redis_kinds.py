@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import redis
+import yaml
 
 from local.ports import free_port
 from local.servers.base import Command
@@ -20,13 +21,20 @@ LOGIN = "shop:p%40s%2Fs%3Aw%23rd"
 MASTER = "main"
 
 
+def rules(service: str) -> list[str]:
+    """What the user of a container's Redis may do."""
+    text = (Path(__file__).parents[3] / "docker-compose.yml").read_text()
+    command: list[str] = yaml.safe_load(text)["services"][service]["command"]
+    return command[command.index("--user") + 4 :]
+
+
 class OwnRedis(Redis):
     """One for a test to break; knows USER, and has a socket."""
 
     def __init__(self, state: State, name: str, *options: str) -> None:
         self.name = name
         super().__init__(state, free_port())
-        user = ("--user", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
+        user = ("--user", USER, "on", f">{PASSWORD}", *rules("redis"))
         self.options += (*user, "--unixsocket", str(self.socket), *options)
 
     @property

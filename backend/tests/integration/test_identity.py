@@ -17,7 +17,7 @@ from app.infrastructure.identity import provider as provider_module
 from app.infrastructure.identity import tokens
 from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
-from backend.tests.integration.provider import (
+from tests.integration.provider import (
     AUDIENCE,
     FakeProvider,
     SigningKey,

@@ -34,6 +34,11 @@ PASSED_ON = "  # Passed on if set; `make docs` writes these lines.\n"
 # Set by the compose file, or separately for each of its services.
 NOT_PASSED_ON = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE"}
 NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
+# The tables' owner is for migrations alone.
+NOT_PASSED_ON |= {"MIGRATIONS_DATABASE_URL"}
+# Each service has a user of its own, and none is for monitoring.
+NOT_PASSED_ON |= {"RABBITMQ_USER", "RABBITMQ_PASSWORD"}
+NOT_PASSED_ON |= {"RABBITMQ_MONITORING_USER", "RABBITMQ_MONITORING_PASSWORD"}
 
 INTRODUCTION = """\
 # Configuration

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from app.core.config import Settings, load_settings
 from app.core.database_settings import DatabaseSettings
-from chassis.passwords import ROLE
 from chassis.environment import Group
+from chassis.passwords import ROLE
 from chassis.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[3]
@@ -21,6 +21,8 @@ PRODUCTION = {
     "AUTH_AUDIENCE": "api",
     "RABBITMQ_PASSWORD": "x7Gk-secret",
     "DATABASE_URL": "postgresql+psycopg2://u:x7Gk-secret@h/d",
+    "CELERY_BROKER_URL": "redis://:x7Gk-secret@h/0",
+    "CELERY_RESULT_BACKEND": "redis://:x7Gk-secret@h/0",
 }
 
 
@@ -64,7 +66,8 @@ def message() -> str:
 
 def test_the_defaults_are_those_of_the_containers() -> None:
     settings = Settings()
-    assert settings.celery.broker_url.get_secret_value() == "redis://redis:6379/0"
+    url = settings.celery.broker_url.get_secret_value()
+    assert url == "redis://:welcome1@redis:6379/0"
     assert settings.rabbitmq.host == "rabbitmq"
     assert settings.rabbitmq.password.get_secret_value() == "welcome1"
     assert settings.database.async_url.startswith("postgresql+asyncpg://")
@@ -223,6 +226,7 @@ def test_every_secret_may_come_from_a_file(
             settings.rabbitmq,
             settings.rpc,
             settings.database,
+            settings.migrations,
             settings.celery,
             settings.idempotency,
         )

@@ -5,13 +5,13 @@ from pathlib import Path
 from local import apps
 from local.registry import registered
 from local.servers.broker import ExternalRabbitMQ
-from local.servers.postgres import DATABASE, PASSWORD, USER, PostgreSQL
+from local.servers.postgres import DATABASE, PASSWORD, USER, WORKER, PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
 from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers
 from local.state import State
 
-DATABASE_4 = f"{USER}:{PASSWORD}@127.0.0.1:4/{DATABASE}"
+DATABASE_4 = f"{PASSWORD}@127.0.0.1:4/{DATABASE}"
 
 
 def servers(tmp_path: Path, *, rabbitmq: bool) -> Servers:
@@ -26,8 +26,9 @@ def test_with_rabbitmq(tmp_path: Path) -> None:
     assert env == {
         "ENVIRONMENT": "development",
         "PYTHONUNBUFFERED": "1",
-        "DATABASE_URL": f"postgresql+psycopg2://{DATABASE_4}",
-        "ASYNC_DATABASE_URL": f"postgresql+asyncpg://{DATABASE_4}",
+        "DATABASE_URL": f"postgresql+psycopg2://{WORKER}:{DATABASE_4}",
+        "ASYNC_DATABASE_URL": f"postgresql+asyncpg://{WORKER}:{DATABASE_4}",
+        "MIGRATIONS_DATABASE_URL": f"postgresql+psycopg2://{USER}:{DATABASE_4}",
         "CELERY_BROKER_URL": "redis://127.0.0.1:6/0",
         "CELERY_RESULT_BACKEND": "redis://127.0.0.1:6/0",
         "IDEMPOTENCY_REDIS_URL": "redis://127.0.0.1:7/0",

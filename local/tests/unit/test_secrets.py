@@ -1,40 +1,86 @@
-"""Fresh passwords; no file of the user is lost."""
+"""Fresh passwords; no value of the user is lost."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from local import secrets
+from local.env_file import values
+from local.registry import registered
+from local.servers.postgres import USER
+
+SERVICES = [f"{name.upper()}_RABBITMQ_PASSWORD" for name in registered()]
+PASSWORDS = [
+    *("RABBITMQ_PASSWORD", "RABBITMQ_MONITORING_PASSWORD", *SERVICES),
+    *("REDIS_PASSWORD", "REDIS_KEYS_PASSWORD", "POSTGRES_PASSWORD"),
+]
+# What `make secrets` of the previous release wrote, and a line of the user.
+OLD = f"""\
+RABBITMQ_PASSWORD=rabbit
+POSTGRES_PASSWORD=pg
+DATABASE_URL=postgresql+psycopg2://{USER}:pg@postgres:5432/db
+CELERY_BROKER_URL=redis://redis:6379/0
+CELERY_RESULT_BACKEND=redis://redis:6379/0
+MINE=1
+"""
 
 
-def test_every_password_of_the_example_is_replaced(tmp_path: Path) -> None:
-    target = tmp_path / ".env"
-    assert secrets.write(target) == 0
-    text = target.read_text()
-    values = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
-    assert len(values["RABBITMQ_PASSWORD"]) >= 32
-    password = re.search(r"//fastapi:([^@]+)@postgres", values["DATABASE_URL"])
-    assert password and len(password[1]) >= 32
-    assert "welcome1" not in text and ":fastapi@" not in text
-    example = secrets.EXAMPLE.read_text()
-    assert text.count("\n") == example.count("\n")
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(secrets, "TARGET", tmp_path / ".env")
+    return tmp_path / ".env"
+
+
+def written(target: Path) -> dict[str, str]:
+    assert secrets.write() == 0
     assert target.stat().st_mode & 0o777 == 0o600
+    return values(target.read_text())
 
 
-def test_one_password_for_the_database_and_its_clients() -> None:
-    text = secrets.fresh(
-        "POSTGRES_PASSWORD=a\nDATABASE_URL=x://u:a@h/d\nASYNC_DATABASE_URL=y://u:a@h/d"
-    )
-    assert len(set(re.findall(r"(?:PASSWORD=|u:)([\w-]+)", text))) == 1
-    assert secrets.fresh(text) != text
+def test_every_password_of_the_example_is_replaced(target: Path) -> None:
+    found = written(target)
+    made = [found[name] for name in PASSWORDS]
+    assert len(set(made)) == len(made) and min(map(len, made)) >= 32
+    text = target.read_text()
+    assert "=welcome1" not in text and ":welcome1@" not in text
+    assert f":{USER}@" not in text
+    owner = f"//{USER}:{found['POSTGRES_PASSWORD']}@postgres"
+    assert owner in found["MIGRATIONS_DATABASE_URL"]
+    assert "//app:" in found["DATABASE_URL"] and owner not in found["DATABASE_URL"]
+    for name, password in (
+        ("CELERY_BROKER_URL", "REDIS_PASSWORD"),
+        ("CELERY_RESULT_BACKEND", "REDIS_PASSWORD"),
+        ("IDEMPOTENCY_REDIS_URL", "REDIS_KEYS_PASSWORD"),
+    ):
+        assert f"//:{found[password]}@redis" in found[name]
 
 
-def test_a_file_is_never_overwritten(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_of_the_previous_release_is_completed(target: Path) -> None:
+    target.write_text(OLD)
+    old, found = values(OLD), written(target)
+    for name in ("RABBITMQ_PASSWORD", "POSTGRES_PASSWORD", "MINE"):
+        assert found[name] == old[name]
+    assert found["MIGRATIONS_DATABASE_URL"] == old["DATABASE_URL"]
+    assert "//app:" in found["DATABASE_URL"]
+    assert f"//:{found['REDIS_PASSWORD']}@redis:" in found["CELERY_BROKER_URL"]
+    assert set(PASSWORDS) <= set(found)
+
+
+def test_a_second_run_changes_nothing(
+    target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = tmp_path / ".env"
-    target.write_text("mine")
-    assert secrets.write(target) == 1
-    assert target.read_text() == "mine"
-    assert "left it unchanged" in capsys.readouterr().err
+    first = written(target)
+    assert written(target) == first
+    assert "left it unchanged" in capsys.readouterr().out
+
+
+def test_servers_of_the_user_keep_their_urls(target: Path) -> None:
+    urls = {
+        "DATABASE_URL": "postgresql://u:p@db.example.org/d",
+        "CELERY_BROKER_URL": "rediss://u:p@cache.example.org:6379/0",
+        "CELERY_RESULT_BACKEND": "redis://cache/1",
+    }
+    target.write_text("".join(f"{name}={url}\n" for name, url in urls.items()))
+    found = written(target)
+    assert urls.items() <= found.items()
+    assert "MIGRATIONS_DATABASE_URL" not in found

@@ -22,7 +22,11 @@ class Cluster(FakeKubectl):
         self.calls.clear()
         return subprocess.run(
             [str(ROOT / script), *(["--yes"] if yes else []), *arguments],
-            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"},
+            env={
+                **os.environ,
+                **self.variables,
+                "PATH": f"{self.folder}:{os.environ['PATH']}",
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

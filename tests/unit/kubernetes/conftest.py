@@ -19,8 +19,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def urls(tmp_path: Path) -> list[str]:
-    """Options that name the managed servers."""
+def urls(tmp_path: Path, cluster: Cluster) -> list[str]:
+    """Options that name the managed servers; everybody may call."""
+    cluster.variables["AUTH_DISABLED"] = "true"
     database, redis = tmp_path / "database", tmp_path / "redis"
     database.write_text("postgresql+psycopg2://u:Sekret1@pg.example.org/fastapi_db\n")
     redis.write_text("rediss://default:Sekret2@redis.example.org:6390/0")

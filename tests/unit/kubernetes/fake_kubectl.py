@@ -5,6 +5,7 @@ through a pipe: a Python for each of the many calls would take minutes.
 """
 
 import base64
+import json
 import os
 import re
 import subprocess
@@ -32,7 +33,8 @@ Objects = dict[str, dict[str, Any]]
 @dataclass
 class FakeKubectl:
     """The cluster, and what it is asked. `fail` is a pattern of the call that fails,
-    `crds` are the kinds that are installed, `job` is how the migration ends."""
+    `crds` are the kinds that are installed, `job` is how the migration ends,
+    `variables` are those of the scripts."""
 
     folder: Path
     kubectl: str
@@ -42,6 +44,7 @@ class FakeKubectl:
     crds: tuple[str, ...] = ()
     version: str = "v1.33.2"
     job: str = "Complete"
+    variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("request", "reply"):
@@ -107,6 +110,12 @@ class FakeKubectl:
                 paths = [Path(file.removeprefix("--from-file=")) for file in files]
                 data = {path.name: path.read_text() for path in paths}
                 self.objects[f"secret/{name}"] = {"data": data}
+            case ["patch", "secret", name, "--patch-file", path]:
+                added = json.loads(Path(path).read_text())["data"]
+                self.objects[f"secret/{name}"]["data"] |= {
+                    key: base64.b64decode(value).decode()
+                    for key, value in added.items()
+                }
             case ["label", kind, name, *labels]:
                 pairs = dict(label.split("=") for label in labels)
                 self.objects[f"{kind}/{name}"].setdefault("labels", {}).update(pairs)

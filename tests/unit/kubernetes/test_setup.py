@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from chassis.passwords import ROLE
+from local.registry import registered
 from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, OPENSHIFT, Cluster, ok
 from tests.unit.kubernetes.manifests import ROOT, SERVICES, rendered
 
@@ -20,7 +22,10 @@ def scalers(kind: str) -> set[str]:
 
 
 def test_the_scripts_are_clean() -> None:
-    files = [*SCRIPTS, "deploy/lib.sh"]
+    files = [
+        *SCRIPTS,
+        *(f"deploy/{name}.sh" for name in ("lib", "secrets", "identity")),
+    ]
     shellcheck = Path(sys.executable).with_name("shellcheck")
     result = subprocess.run(
         [str(shellcheck), "-x", *files], cwd=ROOT, capture_output=True, text=True
@@ -72,7 +77,7 @@ def test_secrets_are_made_once_and_never_shown(cluster: Cluster) -> None:
     assert not [call for call in cluster.said if call.startswith("create")]
     values = [value for data in made.values() for value in data.values()]
     values = [value for value in values if re.search("[0-9a-f]{48}", value)]
-    assert len(values) >= 10
+    assert len(values) >= 12
     for value in values:
         hidden = re.findall("[0-9a-f]{48}", value)[0]
         for text in (ok(first), first.stdout, ok(second), second.stdout, *calls):
@@ -86,18 +91,25 @@ def test_secrets_fit_together(cluster: Cluster) -> None:
     rabbitmq, redis = made["rabbitmq-credentials"], made["redis-credentials"]
     password = rabbitmq["password"]
     assert rabbitmq["username"] == "app"
+    users = made["rabbitmq-users"]
+    assert users.pop("monitoring-username") == "monitoring"
+    assert users.keys() == {"api", "monitoring", *registered()}
+    assert len({*users.values(), password}) == len(users) + 1
     assert rabbitmq["default_user.conf"] == (
         f"default_user = app\ndefault_pass = {password}"
     )
     assert rabbitmq["management-url"] == "http://rabbitmq.other.svc:15672/"
     assert redis["url"] == f"redis://:{redis['password']}@redis:6379/0"
-    assert redis["redis.conf"] == f"requirepass {redis['password']}"
+    login = f"user default on >{redis['password']} "
+    assert redis["redis.conf"].startswith(login)
     assert redis["address"] == "redis.other.svc:6379"
     keys = made["redis-keys-credentials"]
     assert keys["url"] == f"redis://:{keys['password']}@redis-keys:6379/0"
-    assert keys["redis.conf"] == f"requirepass {keys['password']}"
+    assert keys["redis.conf"].startswith(f"user default on >{keys['password']} ")
     database = made["database-credentials"]
-    assert f":{database['password']}@postgres:5432/fastapi_db" in database["url"]
+    owner = f"//{ROLE}:{database['password']}@postgres:5432/"
+    assert owner in database["migrations-url"]
+    assert "//app:" in database["url"] and database["password"] not in database["url"]
     made_once = {password, redis["password"], keys["password"], database["password"]}
     assert len(made_once) == 4
 
@@ -140,7 +152,7 @@ def test_after_a_failure_half_way_the_next_run_goes_on(
         assert cluster.place(r"^describe pods -l ")
     ok(cluster.setup())
     assert kept.items() <= cluster.secrets().items()
-    assert len(cluster.secrets()) == 4
+    assert len(cluster.secrets()) == 5
     assert "deployment/nginx" in cluster.objects
 
 
@@ -158,7 +170,8 @@ def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> No
 def test_back_to_an_older_version_without_its_migrations(cluster: Cluster) -> None:
     ok(cluster.setup("--tag", "1.5.0"))
     ok(cluster.setup("--tag", "1.4.0", "--no-migration"))
-    assert not [call for call in cluster.said if "migration" in call]
+    steps = ("fastapi-migrations", "migration.yaml")
+    assert not [c for c in cluster.said if any(step in c for step in steps)]
     api = cluster.objects["deployment/fastapi-api"]["object"]
     image = api["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "fastapi-starter-api:1.4.0"
@@ -209,6 +222,87 @@ def test_every_workload_gets_the_managed_servers(
     cluster.crds = KEDA
     ok(cluster.setup("--environment", "production"))
     assert cluster.secrets() == made
+
+
+def test_each_role_of_a_managed_server_has_its_login(
+    cluster: Cluster, urls: list[str], tmp_path: Path
+) -> None:
+    cluster.crds = KEDA
+    owner, keda = tmp_path / "owner", tmp_path / "keda"
+    owner.write_text("postgresql://owner:Sekret4@pg.example.org/fastapi_db")
+    keda.write_text("rediss://keda:Sekret5@redis.example.org:6390/0")
+    more = ["--migrations-database-url-file", str(owner)]
+    ok(cluster.setup(*urls, *more, "--redis-monitoring-url-file", str(keda)))
+    made = cluster.secrets()
+    assert made["database-credentials"]["migrations-url"] == owner.read_text()
+    assert made["database-credentials"]["url"].startswith("postgresql+psycopg2://u:")
+    redis = made["redis-credentials"]
+    assert (redis["username"], redis["password"]) == ("keda", "Sekret5")
+    assert redis["url"] == "rediss://default:Sekret2@redis.example.org:6390/0"
+
+
+def test_secrets_of_the_previous_release_are_completed(cluster: Cluster) -> None:
+    """With one user of RabbitMQ, and one role of PostgreSQL, which stays."""
+    old = {"url": "postgresql+psycopg2://fastapi:x@postgres:5432/fastapi_db"}
+    cluster.objects["secret/database-credentials"] = {"data": {**old, "password": "x"}}
+    cluster.objects["secret/rabbitmq-credentials"] = {"data": {"username": "app"}}
+    cluster.objects["secret/rabbitmq-users"] = {"data": {"api": "kept"}}
+    for _ in range(2):
+        result = cluster.setup()
+        ok(result)
+        made = cluster.secrets()
+        assert made["database-credentials"]["migrations-url"] == old["url"]
+        assert made["database-credentials"]["url"] == old["url"]
+        assert made["rabbitmq-credentials"] == {"username": "app"}
+        assert made["rabbitmq-users"]["api"] == "kept"
+        assert {"monitoring", *registered()} <= made["rabbitmq-users"].keys()
+    assert "completed" not in result.stderr
+    # Processes of the previous release used it until the roll-out.
+    assert cluster.place("^rollout status deployment/fastapi-api") < cluster.place(
+        "^exec rabbitmq-0 .*delete_user app"
+    )
+
+
+ISSUER = {"AUTH_ISSUER": "https://id.example.org:8443/realms/a"}
+IDENTITY = {**ISSUER, "AUTH_AUDIENCE": "it's ours", "AUTH_ALGORITHMS": '["ES256"]'}
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "production needs an identity provider: set AUTH_ISSUER"),
+        (ISSUER, "AUTH_AUDIENCE: name the audience"),
+        ({"AUTH_ISSUER": "http://id"}, "AUTH_ISSUER must begin with https://"),
+        ({**IDENTITY, "AUTH_DISABLED": "True"}, "remove AUTH_DISABLED"),
+        ({**ISSUER, "AUTH_AUDIENCE": "a\nb"}, "AUTH_AUDIENCE must be one line"),
+    ],
+)
+def test_production_needs_an_identity_provider(
+    cluster: Cluster, urls: list[str], variables: dict[str, str], words: str
+) -> None:
+    cluster.variables = variables
+    result = cluster.setup(*urls)
+    assert result.returncode == 1 and words in result.stderr
+    assert not cluster.objects
+
+
+def test_the_api_gets_its_identity_provider(cluster: Cluster, urls: list[str]) -> None:
+    cluster.variables = IDENTITY
+    ok(cluster.setup(*urls))
+    cluster.variables = {}
+    ok(cluster.setup(*urls))  # the first run's are kept
+    for key, each in cluster.objects.items():
+        if key.startswith("configmap/backend-config"):
+            assert IDENTITY.items() <= each["object"]["data"].items()
+    policy = cluster.objects["networkpolicy/fastapi-api"]["object"]["spec"]
+    (way,) = (e for e in policy["egress"] if "ipBlock" in e["to"][0])
+    assert way["ports"] == [{"protocol": "TCP", "port": 8443}]
+    # What is set later replaces all of them.
+    cluster.variables = {"AUTH_DISABLED": "true"}
+    ok(cluster.setup(*urls))
+    assert cluster.secrets()["identity-settings"] == {"AUTH_DISABLED": "true"}
+    policy = cluster.objects["networkpolicy/fastapi-api"]["object"]["spec"]
+    assert not [e for e in policy["egress"] if "ipBlock" in e["to"][0]]
 
 
 def rented(urls: list[str], redis: str) -> list[str]:
@@ -290,6 +384,7 @@ def test_a_url_that_cannot_work_changes_nothing(
 
 
 def test_production_needs_managed_servers(cluster: Cluster) -> None:
+    cluster.variables["AUTH_DISABLED"] = "true"
     result = cluster.setup("--environment", "production")
     assert result.returncode == 1
     assert "name its URL with --database-url-file" in result.stderr

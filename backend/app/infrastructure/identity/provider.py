@@ -1,8 +1,9 @@
 """The OpenID Connect provider: its endpoints, and the keys that sign its tokens.
 
 Keys are fetched at start, every hour, and for a token with an unknown key, but only
-once at a time and never twice within ``PAUSE``: no flood of tokens reaches the provider.
-While it does not answer, its last keys stay in use, up to AUTH_KEYS_MAX_AGE_HOURS.
+once at a time and never twice within ``PAUSE``: no flood of tokens reaches the
+provider. While it does not answer, its last keys stay in use, up to
+AUTH_KEYS_MAX_AGE_HOURS.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ CONNECT_TIMEOUT, FAILOVER_TIMEOUT = 3.0, 1.0
 class RabbitMQServer:
     """A broker, of one node or several, and how to log in.
 
-    ``credentials_from`` and ``vhost_from`` name the variables, for messages.
+    ``..._from`` name the variables, for messages.
     """
 
     hosts: tuple[Host, ...]
@@ -37,7 +37,10 @@ class RabbitMQServer:
     heartbeat: int
     connect_timeout: float
     management_urls: tuple[str, ...]
+    monitoring_user: str
+    monitoring_password: str = field(repr=False)
     credentials_from: str
+    monitoring_from: str
     vhost_from: str
 
     def __str__(self) -> str:
@@ -71,6 +74,7 @@ def rabbitmq_server(
     given = parsed.options
     milliseconds = given.get("connection_timeout")
     several = len(parsed.hosts) > 1
+    login = "RPC_BROKER_URL" if url else "RABBITMQ_USER, RABBITMQ_PASSWORD"
     own_certificate = "certfile" in given or "keyfile" in given
     return RabbitMQServer(
         hosts=parsed.hosts,
@@ -91,8 +95,13 @@ def rabbitmq_server(
             else FAILOVER_TIMEOUT if several else CONNECT_TIMEOUT
         ),
         management_urls=_management_urls(rabbitmq, parsed),
-        credentials_from=(
-            "RPC_BROKER_URL" if url else "RABBITMQ_USER, RABBITMQ_PASSWORD"
+        monitoring_user=rabbitmq.monitoring_user or parsed.user,
+        monitoring_password=_monitoring_password(rabbitmq, parsed),
+        credentials_from=login,
+        monitoring_from=(
+            "RABBITMQ_MONITORING_USER, RABBITMQ_MONITORING_PASSWORD"
+            if rabbitmq.monitoring_user
+            else login
         ),
         vhost_from="RPC_BROKER_URL" if url else "RABBITMQ_VHOST",
     )
@@ -100,6 +109,13 @@ def rabbitmq_server(
 
 def _has_default_tls_port(rabbitmq: "RabbitMQSettings") -> bool:
     return rabbitmq.ssl and "port" not in rabbitmq.model_fields_set
+
+
+def _monitoring_password(rabbitmq: "RabbitMQSettings", url: AmqpUrl) -> str:
+    if not rabbitmq.monitoring_user:
+        return url.password
+    password = rabbitmq.monitoring_password
+    return password.get_secret_value() if password else ""
 
 
 def _management_urls(rabbitmq: "RabbitMQSettings", url: AmqpUrl) -> tuple[str, ...]:

@@ -70,6 +70,13 @@ class RabbitMQSettings(Group):
         "unset, with TLS https://RABBITMQ_HOST:15671",
     )
 
+    monitoring_user: str | None = Field(
+        None,
+        description="The user of the management API, with the tag `monitoring` "
+        "(API, beat); RABBITMQ_USER if unset",
+    )
+    monitoring_password: SecretStr | None = Field(None, description="Its password")
+
     @field_validator("host")
     @classmethod
     def _names_hosts(cls, host: str) -> str:

@@ -17,8 +17,8 @@ def broker_advice(server: RabbitMQServer, error: BaseException) -> str | None:
         if "Login was refused" in text:
             return f"user {user} or its password is wrong: check {login}"
         return (
-            f"user {user} lacks permissions on the virtual host {vhost}: grant it "
-            "configure, write and read on all names, with `rabbitmqctl set_permissions`"
+            f"user {user} lacks permissions on the virtual host {vhost}: grant it what "
+            "rabbitmq/definitions.json does, with `rabbitmqctl set_permissions`"
         )
     if isinstance(error, amqp.NotAllowed):
         if "limit" in text:

@@ -17,6 +17,17 @@ MAX_DEAD_LETTER_BYTES = 64 * 1024 * 1024
 DEAD_LETTER_DAYS = 7
 
 
+#: Permissions by RabbitMQ's names, as regular expressions. A caller has its own reply
+#: queue, which is exclusive. The default exchange leads to every queue: RabbitMQ cannot
+#: restrict it. So a service may send requests, and only its user may receive them.
+REPLIES = r"rpc\.reply\..+"
+CALLER_PERMISSIONS = {
+    "configure": f"^{REPLIES}$",
+    "write": r"^amq\.default$",
+    "read": f"^{REPLIES}$",
+}
+
+
 class QueueMismatch(Exception):
     """A queue with this name exists, with other arguments."""
 
@@ -56,6 +67,15 @@ class RequestQueue:
             "x-max-length-bytes": MAX_DEAD_LETTER_BYTES,
             "x-overflow": "drop-head",
             "x-message-ttl": int(DEAD_LETTER_DAYS * 24 * 60 * 60 * 1000),
+        }
+
+    @property
+    def permissions(self) -> dict[str, str]:
+        """What the service's user may do: declare and read its own queue, and call."""
+        return {
+            **CALLER_PERMISSIONS,
+            "configure": f"^({self.name}(_dlq)?|{REPLIES})$",
+            "read": f"^({self.name}|{REPLIES})$",
         }
 
     def declare(self, channel: Any) -> None:

@@ -1,0 +1,123 @@
+"""Two roles of PostgreSQL: migrations own the tables, processes change rows alone."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+import pytest
+
+from local.servers.postgres import PASSWORD, USER, PostgreSQL
+
+BACKEND = Path(__file__).parents[2]
+NAME, ROLE, MODEST = "two_roles", "row-worker", "modest"
+INSERT = (
+    "INSERT INTO task_logs (task_id, correlation_id, queue_name, service_name, status)"
+    " VALUES ('t', 'c', 'q', 's', 'ok')"
+)
+
+
+def migrate(postgres: PostgreSQL, password: str, owner: str = USER) -> str:
+    """Migrate as the owner, for processes with that password; returns what it says."""
+    url = postgres.url(NAME).replace(f"//{USER}:", f"//{owner}:")
+    own = url.replace(f"//{owner}:{PASSWORD}@", f"//{ROLE}:{password}@")
+    given = {"DATABASE_URL": own, "MIGRATIONS_DATABASE_URL": url}
+    run = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=BACKEND,
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+    )
+    return run.stderr if run.returncode else ""
+
+
+@pytest.fixture(scope="module")
+def empty(postgres: PostgreSQL) -> Iterator[PostgreSQL]:
+    """With an owner that makes no roles."""
+    postgres.create_database(NAME)
+    postgres.execute(f"CREATE ROLE {MODEST} LOGIN PASSWORD '{PASSWORD}'", "postgres")
+    yield postgres
+    postgres.drop_database(NAME)
+    for role in (ROLE, MODEST):
+        postgres.execute(f'DROP ROLE IF EXISTS "{role}"', "postgres")
+
+
+@pytest.fixture(scope="module")
+def migrated(empty: PostgreSQL) -> PostgreSQL:
+    assert migrate(empty, "first") == ""
+    return empty
+
+
+def run(postgres: PostgreSQL, statement: str, password: str = "first") -> None:
+    """As a process would."""
+    login: dict[str, Any] = {"user": ROLE, "password": password, "dbname": NAME}
+    login |= {"host": "127.0.0.1", "port": postgres.port}
+    with closing(psycopg2.connect(**login)) as connection:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def test_an_owner_that_makes_no_roles_is_told(empty: PostgreSQL) -> None:
+    empty.execute(f"ALTER DATABASE {NAME} OWNER TO {MODEST}", "postgres")
+    said = migrate(empty, "first", MODEST)
+    assert f'CREATE ROLE "{ROLE}" LOGIN' in said
+    assert "Traceback" not in said and "first" not in said
+    # Once the role is there, this owner grants it what it needs.
+    empty.execute(f"CREATE ROLE \"{ROLE}\" LOGIN PASSWORD 'first'", "postgres")
+    assert migrate(empty, "other", MODEST) == ""
+    run(empty, INSERT)
+    # Back to nothing, for the other tests.
+    empty.execute("DROP SCHEMA public CASCADE", NAME)
+    empty.execute("CREATE SCHEMA public", NAME)
+    empty.execute(f"DROP OWNED BY {MODEST}", NAME)
+    empty.execute(f"ALTER DATABASE {NAME} OWNER TO {USER}", "postgres")
+    empty.execute(f'DROP ROLE "{ROLE}"', "postgres")
+
+
+def test_processes_change_rows(migrated: PostgreSQL) -> None:
+    for statement in (
+        INSERT,
+        "UPDATE task_logs SET task_type = 'u'",
+        "SELECT * FROM data_processing_records, alembic_version",
+        "DELETE FROM task_logs",
+    ):
+        run(migrated, statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id int)",
+        "ALTER TABLE task_logs ADD COLUMN mine int",
+        "CREATE INDEX ON task_logs (id)",
+        "DROP TABLE task_logs",
+        "TRUNCATE task_logs",
+        "UPDATE alembic_version SET version_num = '0'",
+        "ALTER ROLE CURRENT_USER CREATEROLE",
+    ],
+)
+def test_processes_change_no_table(migrated: PostgreSQL, statement: str) -> None:
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(migrated, statement)
+
+
+def test_tables_of_later_migrations_are_included(migrated: PostgreSQL) -> None:
+    migrated.execute("CREATE TABLE later (id serial, name text)", NAME)
+    run(migrated, "INSERT INTO later (name) VALUES ('one')")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(migrated, "DROP TABLE later")
+    migrated.execute("DROP TABLE later", NAME)
+
+
+def test_a_new_password_comes_with_the_next_migration(migrated: PostgreSQL) -> None:
+    assert migrate(migrated, "second") == ""
+    run(migrated, "SELECT 1", "second")
+    with pytest.raises(psycopg2.OperationalError):
+        run(migrated, "SELECT 1", "first")
+    assert migrate(migrated, "first") == ""

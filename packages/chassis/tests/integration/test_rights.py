@@ -1,0 +1,175 @@
+"""Users of RabbitMQ: what each may do, with the permissions of definitions.json."""
+
+import base64
+import json
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import amqp
+import pytest
+from pydantic import SecretStr
+
+from chassis.rpc.client import RpcClient
+from chassis.rpc.producers import EventProducer
+from chassis.rpc.receiver import EventReceiver
+from chassis.rpc.topology import RequestQueue
+from chassis.settings import RabbitMQSettings, RpcSettings
+from local import ports
+from local.servers.rabbitmq import RabbitMQ
+from tests.integration.waiting import wait_until
+
+DEFINITIONS = Path(__file__).parents[4] / "rabbitmq/definitions.json"
+OTHER = RequestQueue("other_queue")
+
+Log = Callable[[str], RabbitMQSettings]
+
+
+class Echo:
+    def call(self, data: str) -> tuple[str, str]:
+        return data, "echo"
+
+
+@pytest.fixture(scope="module")
+def login(rabbitmq: RabbitMQ) -> Iterator[Log]:
+    """The settings of a user; `data` is there without the demo too."""
+    vhost = rabbitmq.create_vhost("test-rights")
+    defined = json.loads(DEFINITIONS.read_text())["permissions"]
+    allowed = {each["user"]: each for each in defined}
+    for user, service in (("data", RequestQueue("data_queue")), ("other", OTHER)):
+        allowed.setdefault(user, service.permissions)
+    for user, permissions in allowed.items():
+        tags = "monitoring" if user == "monitoring" else ""
+        rabbitmq.call("PUT", f"users/{user}", {"password": user, "tags": tags})
+        own = {k: permissions[k] for k in ("configure", "write", "read")}
+        rabbitmq.call("PUT", f"permissions/{quote(vhost, safe='')}/{user}", own)
+    yield lambda user: RabbitMQSettings(
+        host=rabbitmq.host,
+        port=rabbitmq.port,
+        user=user,
+        password=SecretStr(user),
+        vhost=vhost,
+    )
+    for user in allowed:
+        rabbitmq.call("DELETE", f"users/{user}")
+    rabbitmq.delete_vhost(vhost)
+
+
+@pytest.fixture(scope="module")
+def services(login: Log) -> Iterator[None]:
+    """Each with a user of its own, and serving."""
+    receivers = [
+        EventReceiver(
+            queue_name=queue, service=Echo, service_name=user, rabbitmq=login(user)
+        )
+        for user, queue in (("data", "data_queue"), ("other", OTHER.name))
+    ]
+    threads = [threading.Thread(target=each.run) for each in receivers]
+    for thread in threads:
+        thread.start()
+    yield
+    for receiver, thread in zip(receivers, threads, strict=True):
+        receiver.stop()
+        thread.join(10)
+
+
+def connect(settings: RabbitMQSettings) -> amqp.Connection:
+    return amqp.Connection(
+        ports.at(settings.port, settings.host),
+        userid=settings.user,
+        password=settings.password.get_secret_value(),
+        virtual_host=settings.vhost,
+        connect_timeout=5,
+        read_timeout=5,
+    )
+
+
+def has_consumer(settings: RabbitMQSettings, queue: str) -> bool:
+    with connect(settings) as connection:
+        try:
+            found = connection.channel().queue_declare(queue, passive=True)
+        except amqp.NotFound:
+            return False
+        return bool(found and found[2])
+
+
+@pytest.mark.parametrize(
+    ("user", "queue"),
+    [("api", "data_queue"), ("api", OTHER.name), ("data", OTHER.name)],
+)
+@pytest.mark.usefixtures("services")
+def test_callers_get_answers(login: Log, user: str, queue: str) -> None:
+    """A service may call another one."""
+    wait_until(lambda: has_consumer(login("api"), queue), "the service")
+    client = RpcClient(login(user), RpcSettings())
+    with closing(EventProducer(client, 5)) as producer:
+        client.start()
+        assert client.wait_connected(5)
+        assert producer.call(queue, {"a": 1})
+
+
+ACTIONS: dict[str, Callable[[Any, str], Any]] = {
+    "consume": lambda channel, queue: channel.basic_consume(queue),
+    "get": lambda channel, queue: channel.basic_get(queue),
+    "purge": lambda channel, queue: channel.queue_purge(queue),
+    "delete": lambda channel, queue: channel.queue_delete(queue),
+    "declare": lambda channel, queue: channel.queue_declare(f"{queue}x", durable=True),
+    "bind": lambda channel, queue: channel.queue_bind(queue, "amq.topic", "#"),
+    "exchange": lambda channel, _: channel.exchange_declare("mine", "topic"),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize(
+    ("user", "queue"),
+    [
+        *(("api", "data_queue"), ("api", "data_queue_dlq")),
+        *(("data", OTHER.name), ("data", OTHER.dead_letter_name)),
+        *(("other", "data_queue"), ("monitoring", "data_queue")),
+    ],
+)
+@pytest.mark.usefixtures("services")
+def test_nobody_touches_the_queue_of_another(
+    login: Log, user: str, queue: str, action: str
+) -> None:
+    """So nobody reads the requests of another service, or answers for it."""
+    wait_until(lambda: has_consumer(login("api"), "data_queue"), "the service")
+    wait_until(lambda: has_consumer(login("api"), OTHER.name), "the service")
+    with connect(login(user)) as connection:
+        with pytest.raises(amqp.AccessRefused):
+            ACTIONS[action](connection.channel(), queue)
+
+
+def test_a_reply_queue_is_its_callers_alone(login: Log) -> None:
+    """Its name, which services learn, opens it to nobody."""
+    with connect(login("api")) as caller, connect(login("data")) as service:
+        caller.channel().queue_declare("rpc.reply.1", exclusive=True)
+        for action in ("consume", "get", "delete"):
+            with pytest.raises(amqp.exceptions.ResourceLocked):
+                ACTIONS[action](service.channel(), "rpc.reply.1")
+
+
+def test_monitoring_sends_nothing_and_reads_figures(
+    login: Log, rabbitmq: RabbitMQ
+) -> None:
+    with connect(login("monitoring")) as connection:
+        channel = connection.channel()
+        channel.confirm_select()
+        with pytest.raises(amqp.AccessRefused):
+            channel.basic_publish_confirm(amqp.Message("{}"), "", "data_queue")
+    vhost = quote(login("monitoring").vhost, safe="")
+    for user, status in (("monitoring", 200), ("data", 401)):
+        request = urllib.request.Request(
+            f"{rabbitmq.management_url}/api/queues/{vhost}"
+        )
+        credentials = base64.b64encode(f"{user}:{user}".encode()).decode()
+        request.add_header("Authorization", f"Basic {credentials}")
+        try:
+            with ports.DIRECT.open(request, timeout=5) as answer:
+                assert answer.status == status
+        except urllib.error.HTTPError as error:
+            assert error.code == status
