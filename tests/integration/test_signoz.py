@@ -38,6 +38,10 @@ def test_the_files_match_the_code() -> None:
         assert path.read_text() == text, "run: python3 -m observability.signoz"
 
 
+WITHOUT_ALERT = ("Rotate a password",)
+
+
 def test_every_alert_has_its_page_in_the_runbook() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / signoz.RUNBOOK).read_text(), re.M)
-    assert sorted(headings) == sorted(alert.runbook for alert in signoz.ALERTS)
+    pages = [heading for heading in headings if heading not in WITHOUT_ALERT]
+    assert sorted(pages) == sorted(alert.runbook for alert in signoz.ALERTS)

@@ -109,8 +109,8 @@ async def test_scopes_with_the_provider_s_prefix(fake: FakeProvider) -> None:
     [
         ({"exp": 1}, "expired"),
         ({"exp": int(time.time()) - 31}, "expired"),
-        ({"nbf": int(time.time()) + 90}, "not valid yet"),
-        ({"iat": int(time.time()) + 90}, "not valid yet"),
+        ({"nbf": int(time.time()) + 3600}, "not valid yet"),
+        ({"iat": int(time.time()) + 3600}, "not valid yet"),
         ({"exp": None}, "lacks"),
         ({"iat": None}, "lacks"),
         ({"sub": None}, "lacks"),

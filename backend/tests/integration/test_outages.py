@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.core import database as module
+from app.core import database_errors as module
 from app.core.database import Database, create_sync_engine, translate_errors
 from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import DatabaseUnavailable

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.core import database as database_module
+from app.core import database_errors
 from app.core.database import Database, create_sync_engine, translate_errors
 from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import Unavailable
@@ -136,7 +136,7 @@ async def test_it_is_refused_and_the_log_says_why(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(database_module, "_outage", Outage("PostgreSQL"))
+    monkeypatch.setattr(database_errors, "_outage", Outage("PostgreSQL"))
     server, ca = place
     with pytest.raises(Exception) as failed:
         await ATTEMPTS[client](server.port, ca)

@@ -54,7 +54,8 @@ def test_a_wrong_password_of_rabbitmq_is_told_at_once(
     assert launcher.process.wait(30) == 1
     said = launcher.output.read_text()
     assert "starting" not in said
-    assert "ACCESS_REFUSED" in said and "RABBITMQ_HOST" in explanation(said)
+    assert "user guest or its password is wrong" in said
+    assert "RABBITMQ_HOST" in said and "unset both" in explanation(said)
 
 
 def test_a_url_of_rabbitmq_is_used(launcher: Launcher, rabbitmq: RabbitMQ) -> None:

@@ -2,7 +2,7 @@
 
 An endpoint needs no type, no route class and no check of its own: a plain ``str``, a
 form, an upload, ``Request.body()`` and ``Request.stream()`` are all limited. If a value
-passes and PostgreSQL refuses it, ``app.core.database`` translates the error.
+passes and PostgreSQL refuses it, ``app.core.database_errors`` translates it.
 """
 
 from typing import NamedTuple
