@@ -16,7 +16,7 @@ from local.stack import Servers, Stack, migrate, start_all, stop_all
 from local.state import LOCAL, State, remove_abandoned
 from tests.chaos.report import table
 from tests.hostile.attacks import attacks
-from tests.hostile.limits import limited
+from tests.hostile.memory_limits import limited
 from tests.hostile.trial import HEAD, MOST, Trial, attempt, look_afterwards
 from tests.hostile.witness import families
 

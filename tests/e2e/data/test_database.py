@@ -17,6 +17,7 @@ def test_a_record_contains_request_and_outcome(api: Api) -> None:
         "id",
         "task_id",
         "queue_name",
+        "owner",
         "payload",
         "description",
         "task_type",
