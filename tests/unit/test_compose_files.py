@@ -290,7 +290,7 @@ def test_mounted_files_exist() -> None:
     for name in FILES:
         for service in load(name)["services"].values():
             for volume in service.get("volumes", []):
-                if volume.startswith("./"):
+                if volume.startswith("./") and ".local/tls" not in volume:
                     assert (ROOT / volume.partition(":")[0]).exists(), volume
 
 

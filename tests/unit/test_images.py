@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import yaml
 from deploy import images
 from local.apps import ROOT
 
+VERSION = tomllib.loads((ROOT / "backend/pyproject.toml").read_text())["project"][
+    "version"
+]
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
@@ -46,7 +50,7 @@ def test_no_image_is_overlooked() -> None:
             text = file.read_text()
             named = re.findall(r"^FROM +(\S+)|^[ -]*image: +(\S+)", text, re.MULTILINE)
             for image in (each[0] or each[1] for each in named):
-                ours = "${CONTAINER_PREFIX" in image or image.endswith(":0.1.0")
+                ours = "${CONTAINER_PREFIX" in image or image.endswith(f":{VERSION}")
                 assert ours or ":" in image, f"{name}: {image} has no tag"
                 assert ours or str(name) in known, f"{name}: {image} is overlooked"
 

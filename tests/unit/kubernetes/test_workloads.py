@@ -298,4 +298,4 @@ def test_nginx_listens_on_both_families() -> None:
     (start,) = (v for v in nginx.pod["volumes"] if v["name"] == "start")
     assert start["configMap"]["defaultMode"] == 0o555
     mounts = [m for m in nginx.main["volumeMounts"] if m["name"] == "start"]
-    assert {Path(mount["mountPath"]).suffix for mount in mounts} == {".envsh"}
+    assert ".envsh" in {Path(mount["mountPath"]).suffix for mount in mounts}
