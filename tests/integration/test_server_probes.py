@@ -83,7 +83,7 @@ def test_redis(state: State, tmp_path: Path) -> None:
     # redis-cli reads no variable for its port.
     client = tmp_path / "redis-cli"
     found = binary.with_name("redis-cli")
-    client.write_text(f'#!/bin/sh\nexec {found} -p {port} "$@"\n')
+    client.write_text(f"#!/bin/sh\nexec '{found}' -p {port} \"$@\"\n")
     client.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     env["REDIS_PASSWORD_FILE"] = str(password)

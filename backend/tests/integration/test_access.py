@@ -246,6 +246,8 @@ async def test_log_rows_are_for_their_owner(client: Client, app: FastAPI) -> Non
     process = next(o for o, s in guarded_operations(app) if s == PROCESS)
     sub, mark = str(uuid4()), f"mark-{uuid4()}"
     sent = body(process) | {"headers": {"X-Request-ID": mark}}
+    broker = app.state.resources.producer.client
+    assert await asyncio.to_thread(broker.wait_connected, 10)
     answer = await client.ask("post", filled(process), PROCESS, sub=sub, **sent)
     assert answer.status_code == 503, answer.text
     query = {"correlation_id": mark}

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -191,7 +192,7 @@ async def url(
         return f"sentinel://{at}:1;sentinel://127.0.0.1:{sentinel.port}/0?{query}"
     return {
         "user": f"redis://{at}:{own_redis.port}",
-        "socket": f"unix://{LOGIN}@{own_redis.socket}?db=0",
+        "socket": f"unix://{LOGIN}@{quote(str(own_redis.socket))}?db=0",
         "tls": f"rediss://{at}:{tls_port}/0?ssl_ca_certs={certificate}",
         "unverified": f"rediss://{LOGIN}@127.0.0.1:{tls_port}/0"
         "?ssl_cert_reqs=CERT_NONE",

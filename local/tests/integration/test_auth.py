@@ -4,6 +4,7 @@ tests/e2e/data/test_local_issuer.py."""
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -84,9 +85,9 @@ def test_tokens_of_a_running_stack(
 def run_the_printed_request(launcher: Launcher) -> None:
     """In a shell, in another folder."""
     lines = launcher.wait_for(r"Try it:\n\n((?:  .*\n)+)")
-    words = f"{sys.executable} -c '{MAIN}' {launcher.folder}"
+    words = shlex.join([sys.executable, "-c", MAIN, str(launcher.folder)])
     line = lines.replace(".venv/bin/python -m local token", words)
-    assert line != lines and f"cd {ROOT} &&" in line
+    assert line != lines and f"cd {shlex.quote(str(ROOT))} &&" in line
     result = subprocess.run(
         ["sh", "-c", line], cwd="/", capture_output=True, text=True, timeout=60
     )

@@ -1,6 +1,7 @@
 """Faults of a machine that prevent the installation, each made for real."""
 
 import os
+import shlex
 import shutil
 import signal
 import ssl
@@ -50,7 +51,7 @@ class Project:
         own = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
         own |= {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
         words = [python, "-m", "local", "setup"]
-        command = [*before, " ".join(words)] if before else words
+        command = [*before, shlex.join(words)] if before else words
         return subprocess.Popen(
             command,
             cwd=self.root,
