@@ -23,7 +23,7 @@ SWEEP = "backend/app/tasks/maintenance.py"
 SERVICE_TEMPLATE = "kit/templates/service/services/specimen/README.md"
 
 # `make`, without its installation step.
-MAKE = f'make() {{ {sys.executable} -m kit "$1" "${{2#*=}}" "${{@:3}}"; }}'
+MAKE = f'make() {{ "{sys.executable}" -m kit "$1" "${{2#*=}}" "${{@:3}}"; }}'
 
 
 def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:

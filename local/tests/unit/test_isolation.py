@@ -1,6 +1,7 @@
 """Which parts of a developer's environment reach commands, tests and checks."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_cleaning_twice_changes_nothing() -> None:
 def test_make_starts_python_in_an_odd_environment() -> None:
     """Also without HOME, and in the locale C."""
     said = subprocess.run(
-        ["make", "-s", f"PYTHON={sys.executable}", "new-service", "NAME="],
+        ["make", "-s", f"PYTHON={shlex.quote(sys.executable)}", "new-service", "NAME="],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C", **ODD},
         capture_output=True,
