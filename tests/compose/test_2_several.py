@@ -50,7 +50,6 @@ def test_requests_reach_every_instance(scaled: Compose, api: Api) -> None:
             for consumer in rabbitmq(scaled, "consumers")
             if consumer["queue"]["name"] == "data_queue"
         }
-        assert len(channels) == 2
         return sum(
             channel.get("message_stats", {}).get("ack", 0) > 0
             for channel in rabbitmq(scaled, "channels")
