@@ -27,7 +27,7 @@ address() { # CONTAINER: its address in the gateway's network
 }
 
 wait_ready() { # CONTAINER
-    local ask="import http.client as h; c = h.HTTPConnection('localhost', 8000, timeout=2); c.request('GET', '/health/ready'); exit(c.getresponse().status != 200)"
+    local ask="import http.client as h; c = h.HTTPConnection('localhost', 8000, timeout=2); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"
     local until=$((SECONDS + READY))
     until docker exec "$1" python -I -S -c "$ask" 2>/dev/null; do
         ((SECONDS < until)) || { echo "$1 is not ready after $READY s" >&2; exit 1; }

@@ -457,3 +457,13 @@ def test_with_tls_the_logins_are_the_same(name: str) -> None:
     plain_url = default(SERVICES["api"]["environment"][name]) or ""
     url = re.sub(r"\$\{\w+:-(\w+)}", r"\1", ENCRYPTED["api"]["environment"][name])
     assert url == plain_url.replace("redis:", "rediss:", 1) + CA_QUERY
+
+
+def test_programs_without_site_call_nothing_of_it() -> None:
+    """`python -S` knows no `exit` and no `quit`: such a check would never succeed."""
+    names = (*FILES, "deploy/compose/rolling-restart.sh", "backend/Dockerfile")
+    for name in names:
+        for program in re.findall(
+            r"import http\.client[^\n]*", (ROOT / name).read_text()
+        ):
+            assert not re.search(r"(?<![.\w])(exit|quit)\(", program), name
