@@ -1,6 +1,7 @@
 """An OpenID Connect provider in this process: real HTTP, and faults on demand."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -68,8 +69,8 @@ class FakeProvider:
     returns bytes.
     """
 
-    def __init__(self, port: int) -> None:
-        self.issuer = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, scheme: str = "http") -> None:
+        self.issuer = f"{scheme}://127.0.0.1:{port}"
         self.keys = [SigningKey("one")]
         self.answers: dict[str, Any] = {}
         self.requests: list[tuple[str, float]] = []
@@ -105,8 +106,10 @@ class FakeProvider:
 
 
 @contextmanager
-def running_provider(port: int = 0) -> Iterator[FakeProvider]:
-    """Serve until the end of the block."""
+def running_provider(
+    port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[FakeProvider]:
+    """Serve until the end of the block, over HTTPS with ``tls``."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -121,7 +124,9 @@ def running_provider(port: int = 0) -> Iterator[FakeProvider]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    provider = FakeProvider(server.server_port)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    provider = FakeProvider(server.server_port, "https" if tls else "http")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import hmac
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from app.infrastructure.identity import provider as provider_module
 from app.infrastructure.identity import tokens
 from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
+from local.certificates import ensure
+from local.tls import Tls
 from tests.integration.provider import (
     AUDIENCE,
     FakeProvider,
@@ -355,6 +359,23 @@ async def test_remembered_tokens_are_bounded_and_expire(
     asyncio.get_running_loop().call_later(1.1, expired.set)
     await expired.wait()
     assert "expired" in await known.refusal(soon)
+
+
+async def test_a_provider_with_a_private_authority(tmp_path: Path) -> None:
+    own, strange = Tls(tmp_path / "own"), Tls(tmp_path / "strange")
+    for each in (own, strange):
+        ensure(each.folder, print)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*own.certificate("api"))
+    with running_provider(tls=context) as fake:
+        trusting = Verifier(fake.issuer, ca_file=str(own.ca))
+        assert (await trusting.verify(fake.token())).subject == "alice"
+        for wrong in (str(strange.ca), None):
+            found = Verifier(fake.issuer, ca_file=wrong)
+            with pytest.raises(ProviderUnavailable):
+                await found.verify(fake.token())
+            await found.provider.close()
+        await trusting.provider.close()
 
 
 def keys_of(fake: FakeProvider) -> bytes:
