@@ -10,7 +10,7 @@ SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -149,6 +149,16 @@ migrate:  ## Migrate the database to the newest schema (the containers' if they 
 downgrade:  ## Migrate the same database back to a revision: make downgrade TO=0003
 	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
 	  $(COMPOSE) run --rm migrations alembic downgrade "$(TO)"; else $(PYTHON) -m local downgrade "$(TO)"; fi
+
+rebuild-records:  ## Compare the records with the event log (ARGS=--apply corrects them)
+	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
+	  $(COMPOSE) run --rm migrations python -m app.event_log rebuild $(ARGS); \
+	  else $(PYTHON) -m local rebuild-records $(ARGS); fi
+
+prune-events:  ## Delete old events whose record is gone: make prune-events DAYS=365
+	@if [ -n "$$($(COMPOSE) ps -q postgres 2>/dev/null)" ]; then \
+	  $(COMPOSE) run --rm migrations python -m app.event_log prune "$(DAYS)"; \
+	  else $(PYTHON) -m local prune-events "$(DAYS)"; fi
 
 revision:  ## Generate a migration from the models: make revision M="add a column"
 	@$(PYTHON) -m local revision -m "$(M)"

@@ -97,6 +97,8 @@ COMMANDS = {
     "audit": Command("check pinned packages for known vulnerabilities", tools=True),
     "migrate": Command("migrate the stack's database to the newest schema"),
     "downgrade": Command("migrate it back: downgrade REVISION"),
+    "rebuild-records": Command("compare the records with the event log: [--apply]"),
+    "prune-events": Command("delete old events whose record is gone: DAYS"),
     "revision": Command("generate a migration: revision -m MESSAGE"),
     "merge-revisions": Command("merge migrations of two branches: -m MESSAGE"),
     "clean": Command("remove the stack's data and logs (.local)"),

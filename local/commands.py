@@ -1,6 +1,7 @@
 """The commands of `python3 -m local`, run inside the venv."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from functools import partial
 from local import certificates, logs_local, logs_of
 from local import run as launcher
 from local import secrets, status, suite, tls, tokens, traces
-from local.apps import ROOT
+from local.apps import BACKEND, ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
 from local.ports import free_port
@@ -82,6 +83,23 @@ def _merge_revisions(arguments: list[str]) -> int:
     return 0
 
 
+def _event_log(command: str, arguments: list[str]) -> int:
+    def maintain(env: Mapping[str, str]) -> str:
+        words = [sys.executable, "-m", "app.event_log", command, *arguments]
+        run = subprocess.run(
+            words,
+            cwd=BACKEND,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+        )
+        if run.returncode and not run.stdout:
+            raise ProcessFailed(run.stderr)
+        return run.stdout
+
+    return _with_database(maintain)
+
+
 def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:
     """Run an action on the database of `run`, which is started if it is down."""
     state = State(LOCAL / "run")
@@ -150,6 +168,8 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "audit": lambda _: suite.audit(),
     "migrate": _migrate,
     "downgrade": _downgrade,
+    "rebuild-records": partial(_event_log, "rebuild"),
+    "prune-events": partial(_event_log, "prune"),
     "revision": _revision,
     "merge-revisions": _merge_revisions,
     "clean": _clean,

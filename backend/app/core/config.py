@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 from app.core.auth_settings import AuthSettings
 from app.core.browser_settings import CorsSettings, check_proxies
 from app.core.database_settings import DatabaseSettings, MigrationSettings
+from app.core.event_settings import EventLogSettings
 from app.core.rate_limit_settings import RateLimitSettings
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
@@ -86,6 +87,7 @@ class Settings(ProcessSettings):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     migrations: MigrationSettings = Field(default_factory=MigrationSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
+    events: EventLogSettings = Field(default_factory=EventLogSettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
     rate_limits: RateLimitSettings = Field(default_factory=RateLimitSettings)
     queues: QueueNames = Field(default_factory=QueueNames)

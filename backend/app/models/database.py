@@ -13,8 +13,9 @@ class DataProcessingRecord(SQLModel, table=True):
     """One request to process data, and its outcome.
 
     ``payload`` and ``outcome`` are ``json``, not ``jsonb``: PostgreSQL keeps the
-    original text (order of keys, spelling of numbers). ``priority`` and ``traceparent``
-    are set for accepted work; the sweep uses them. ``queue_name`` is the queue of the
+    original text (order of keys, spelling of numbers). ``priority`` is set for accepted
+    work; the sweep uses it. ``traceparent`` and ``correlation_id`` are those of the
+    request, and of the record's events. ``queue_name`` is the queue of the
     service. NULL means a row older than the column: the service is then the one named
     ``data``. ``owner`` is the subject of the token that made the request; NULL without
     authentication.
@@ -48,6 +49,7 @@ class DataProcessingRecord(SQLModel, table=True):
     outcome: Any = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     priority: str | None = None
     traceparent: str | None = Field(default=None, max_length=64)
+    correlation_id: str | None = Field(default=None, max_length=128)
     created_at: datetime | None = timestamp_column()
     updated_at: datetime | None = timestamp_column(onupdate=func.now())
 

@@ -22,6 +22,7 @@ from app.infrastructure.rabbitmq import LogEvent
 from app.models.database import DataProcessingRecord
 from app.models.schemas import TaskStatus
 from app.repositories.columns import written_columns
+from app.repositories.event_repository import name_cause
 from app.repositories.pages import Page, Rows, in_time, newest_first
 from app.repositories.task_repository import INSERT_FROM_JSON, logs_as_json
 from chassis.telemetry import tracing
@@ -147,6 +148,7 @@ class DataRepository:
 
     async def delete(self, task_id: str, owner: str | None = None) -> bool:
         """Delete the record of that task; False if there is none. Does not commit."""
+        await name_cause(self._session)
         query = delete(DataProcessingRecord).where(*_named(task_id, owner))
         return (await self._session.exec(query)).rowcount > 0
 

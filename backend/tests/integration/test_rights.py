@@ -86,6 +86,9 @@ def test_processes_change_rows(migrated: PostgreSQL) -> None:
         "UPDATE task_logs SET task_type = 'u'",
         "SELECT * FROM data_processing_records, alembic_version",
         "DELETE FROM task_logs",
+        # With their events, which this role cannot change otherwise.
+        "INSERT INTO data_processing_records (task_id, task_status) VALUES ('t', 's')",
+        "DELETE FROM data_processing_records",
     ):
         run(migrated, statement)
 
@@ -100,6 +103,9 @@ def test_processes_change_rows(migrated: PostgreSQL) -> None:
         "TRUNCATE task_logs",
         "UPDATE alembic_version SET version_num = '0'",
         "ALTER ROLE CURRENT_USER CREATEROLE",
+        "SET events.maintenance = 'on'; UPDATE record_events SET data = '1'",
+        "SET events.maintenance = 'on'; DELETE FROM record_events",
+        "ALTER TABLE data_processing_records DISABLE TRIGGER USER",
     ],
 )
 def test_processes_change_no_table(migrated: PostgreSQL, statement: str) -> None:

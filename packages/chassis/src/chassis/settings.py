@@ -157,6 +157,19 @@ class RpcSettings(Group):
         return url
 
 
+class EventSettings(Group):
+    """Events."""
+
+    model_config = SettingsConfigDict(env_prefix="EVENTS_")
+
+    exchange: str = Field(
+        "events",
+        min_length=1,
+        description="The topic exchange of RabbitMQ to which the relay publishes "
+        "events (relay, API, services)",
+    )
+
+
 class ProcessSettings(Group):
     """Settings of every kind of process, besides its connections."""
 
@@ -180,6 +193,7 @@ class ProcessSettings(Group):
 
     rabbitmq: RabbitMQSettings = Field(default_factory=RabbitMQSettings)
     rpc: RpcSettings = Field(default_factory=RpcSettings)
+    events: EventSettings = Field(default_factory=EventSettings)
 
     @model_validator(mode="after")
     def refuse_development_values_in_production(self) -> Self:

@@ -1,0 +1,273 @@
+"""The event log: each change has its event, in an order that readers can follow."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import psycopg2.errors
+import pytest
+
+from app.core.database import Database
+from app.infrastructure.postgres.group_commit import GroupCommit
+from app.models.schemas import TaskStatus
+from app.repositories.data_repository import DataRepository
+from app.repositories.event_repository import (
+    EventFilter,
+    StoredEvent,
+    add_event,
+    read_events,
+)
+from chassis.context import current_principal, current_request_id
+from chassis.events.event import Event
+
+PAYLOADS: list[Any] = [
+    {"b": 1, "a": [1.50, None]},
+    None,
+    "text",
+    12345678901234567890,
+    [],
+]
+
+
+@pytest.fixture
+def connect(migrated_url: str) -> Iterator[Any]:
+    """Opens further connections, each in a transaction of its own."""
+    opened = []
+
+    def open_connection() -> Any:
+        url = migrated_url.replace("postgresql+psycopg2", "postgresql")
+        opened.append(psycopg2.connect(url))
+        return opened[-1].cursor()
+
+    yield open_connection
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def sql(connect: Any) -> Any:
+    """Runs and commits one statement; returns its rows."""
+    cursor = connect()
+
+    def run(statement: str, *values: object) -> Any:
+        with cursor.connection:
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else None
+
+    return run
+
+
+async def events_of(database: Database, subject: str) -> list[StoredEvent]:
+    async with database.session() as session:
+        return await read_events(session, 0, 100, EventFilter(subject=subject))
+
+
+def row(payload: Any = "x", status: TaskStatus = TaskStatus.SUCCESS) -> Any:
+    outcome = {"output": payload} if status is TaskStatus.SUCCESS else None
+    return DataRepository.row(
+        task_id=str(uuid4()),
+        task_status=status,
+        payload=payload,
+        outcome=outcome,
+        owner="alice",
+        correlation_id="r-1",
+    )
+
+
+INSERT = "INSERT INTO data_processing_records (task_id, task_status) VALUES (%s, %s)"
+END = """UPDATE data_processing_records SET task_status = %s, updated_at = now()
+WHERE task_id = %s"""
+DELETE = "DELETE FROM data_processing_records WHERE task_id = %s"
+
+
+async def test_each_change_has_its_event(
+    database: Database, commits: GroupCommit, sql: Any
+) -> None:
+    new = row({"a": 1.50}, TaskStatus.PROCESSING)
+    task_id = new.values["task_id"]
+    await commits.add([new])
+    sql("UPDATE data_processing_records SET updated_at = now() WHERE id > 0")
+    sql(END, "Failure", task_id)
+    sql(END, "Failure", task_id)  # no change
+    accepted, failed = await events_of(database, task_id)
+    assert (accepted.type, failed.type) == ("record.accepted", "record.failed")
+    assert accepted.sequence < failed.sequence
+    event = Event.parse(accepted.to_json("/here").encode())
+    assert (event.subject, event.owner, event.actor) == (task_id, "alice", "alice")
+    assert event.correlationid == "r-1" and event.data["payload"] == {"a": 1.50}
+    assert event.sequence == accepted.sequence and event.source == "/here"
+
+
+async def test_a_deletion_redacts_the_events_of_its_record_alone(
+    database: Database, commits: GroupCommit
+) -> None:
+    new, other = row("secret"), row("kept")
+    await commits.add([new, other])
+    current_principal.set("root")
+    current_request_id.set("r-2")
+    async with database.session() as session:
+        assert await DataRepository(session).delete(new.values["task_id"])
+        await session.commit()
+    succeeded, deleted = await events_of(database, new.values["task_id"])
+    assert "secret" not in succeeded.data and '"redacted' not in succeeded.data
+    assert '"payload" : null' in succeeded.data and '"outcome" : null' in succeeded.data
+    assert deleted.type == "record.deleted" and "secret" not in deleted.data
+    assert (deleted.owner, deleted.actor) == ("alice", "root")
+    assert deleted.correlation_id == "r-2"
+    (untouched,) = await events_of(database, other.values["task_id"])
+    assert "kept" in untouched.data
+
+
+async def test_what_is_rolled_back_has_no_event(
+    database: Database, connect: Any, commits: GroupCommit
+) -> None:
+    new = row()
+    await commits.add([new])
+    cursor = connect()
+    cursor.execute(DELETE, [new.values["task_id"]])
+    cursor.connection.rollback()
+    (event,) = await events_of(database, new.values["task_id"])
+    assert event.type == "record.succeeded"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE record_events SET data = '{}'",
+        "UPDATE record_events SET sequence = -sequence",
+        "DELETE FROM record_events",
+        "TRUNCATE record_events",
+    ],
+)
+async def test_the_log_is_append_only(
+    commits: GroupCommit, sql: Any, statement: str
+) -> None:
+    await commits.add([row()])
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append-only"):
+        sql(statement)
+
+
+async def test_nobody_skips_what_commits_late(
+    database: Database, commits: GroupCommit, connect: Any
+) -> None:
+    late, early = connect(), row()
+    late.execute(INSERT, ["late-1", "Success"])
+    await commits.add([early])
+    task_id = early.values["task_id"]
+    # A higher number is committed; nobody sees it before the lower one.
+    assert await events_of(database, task_id) == []
+    late.execute(INSERT, ["late-2", "Success"])
+    late.connection.commit()
+    (seen,) = await events_of(database, task_id)
+    (first,) = await events_of(database, "late-1")
+    (second,) = await events_of(database, "late-2")
+    assert first.sequence < second.sequence < seen.sequence
+
+
+async def test_the_later_change_has_the_higher_number(
+    commits: GroupCommit, connect: Any
+) -> None:
+    """Or it fails, and is tried again."""
+    new = row(status=TaskStatus.PROCESSING)
+    await commits.add([new])
+    older, younger = connect(), connect()
+    older.execute("SELECT pg_current_xact_id()")
+    younger.execute(END, ["Success", new.values["task_id"]])
+    younger.connection.commit()
+    with pytest.raises(psycopg2.errors.SerializationFailure):
+        older.execute(DELETE, [new.values["task_id"]])
+
+
+async def test_a_log_from_another_server_goes_on(
+    database: Database, commits: GroupCommit, sql: Any
+) -> None:
+    """Whose transactions had higher ids."""
+    far = 1 << 55
+    insert = """INSERT INTO record_events (sequence, type, subject, data)
+    VALUES (%s, 'test.loaded', %s, '{}')"""
+    sql(insert, far, "restored")
+    assert [e.sequence for e in await events_of(database, "restored")] == [far]
+    new = [row(), row()]
+    for each in new:
+        await commits.add([each])
+    found = [await events_of(database, each.values["task_id"]) for each in new]
+    numbers = [event.sequence for events in found for event in events]
+    assert len(numbers) == 2 and far < numbers[0] < numbers[1] < far + (1 << 40)
+
+
+async def test_own_events_are_in_the_transaction_of_their_change(
+    database: Database,
+) -> None:
+    current_principal.set("bob")
+    subject = str(uuid4())
+    async with database.session() as session:
+        await add_event(session, "order.created", subject, {"total": 3})
+        await session.rollback()
+        await add_event(session, "order.paid", subject, {"total": 3})
+        await add_event(session, "order.sent", subject, {}, owner="carol")
+        await session.commit()
+    paid, sent = await events_of(database, subject)
+    assert (paid.type, paid.owner, paid.actor) == ("order.paid", "bob", "bob")
+    assert (sent.type, sent.owner, sent.actor) == ("order.sent", "carol", "bob")
+
+
+def maintain(url: str, *arguments: str) -> tuple[int, str]:
+    run = subprocess.run(
+        [sys.executable, "-m", "app.event_log", *arguments],
+        env={"DATABASE_URL": url, "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    return run.returncode, run.stdout.strip() or run.stderr
+
+
+FOUND = "{} {} missing, {} different, {} surplus records"
+
+
+async def test_the_records_can_be_rebuilt(
+    commits: GroupCommit, migrated_url: str, sql: Any
+) -> None:
+    table = "SELECT r::text FROM data_processing_records AS r ORDER BY id"
+    sql("INSERT INTO record_events (type, subject, data) VALUES ('a.b', 'own', '1')")
+    ended = row(status=TaskStatus.PROCESSING)
+    new = [ended, *map(row, PAYLOADS), row(status=TaskStatus.PROCESSING)]
+    await commits.add(new)
+    sql(END, "Success", ended.values["task_id"])
+    sql(DELETE, new[-2].values["task_id"])
+    maintain(migrated_url, "rebuild", "--apply")  # other tests left differences
+    expected = sql(table)
+    assert maintain(migrated_url, "rebuild") == (0, FOUND.format("Found", 0, 0, 0))
+
+    with_triggers = "ALTER TABLE data_processing_records {} TRIGGER USER"
+    sql(with_triggers.format("DISABLE"))
+    sql(DELETE, ended.values["task_id"])
+    change = "UPDATE data_processing_records SET payload = '2' WHERE task_id = %s"
+    sql(change, new[2].values["task_id"])
+    sql(INSERT, new[-2].values["task_id"], "Success")
+    sql(with_triggers.format("ENABLE"))
+    damaged = sql(table)
+    status, said = maintain(migrated_url, "rebuild")
+    assert status == 1 and said == FOUND.format("Found", 1, 1, 1), said
+    assert sql(table) == damaged
+    status, said = maintain(migrated_url, "rebuild", "--apply")
+    assert status == 0 and said == FOUND.format("Corrected", 1, 1, 1), said
+    assert sql(table) == expected
+    assert maintain(migrated_url, "rebuild")[0] == 0
+
+
+async def test_old_events_go_when_their_record_is_gone(
+    database: Database, commits: GroupCommit, migrated_url: str, sql: Any
+) -> None:
+    gone, kept = row(), row()
+    await commits.add([gone, kept])
+    sql(DELETE, gone.values["task_id"])
+    assert maintain(migrated_url, "prune", "0") == (0, "Deleted 0 events")  # not sent
+    sql("UPDATE event_relay SET position = settled_events()")
+    assert maintain(migrated_url, "prune", "1") == (0, "Deleted 0 events")
+    assert maintain(migrated_url, "prune", "0")[0] == 0
+    assert await events_of(database, gone.values["task_id"]) == []
+    assert len(await events_of(database, kept.values["task_id"])) == 1
+    sql("UPDATE event_relay SET position = -1")

@@ -1,0 +1,1 @@
+"""Events: what happened, published to a topic exchange and received by services."""
