@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import docs
+from app.api.asyncapi import ASYNCAPI_URL
 from app.core.exceptions import ApplicationError, Malformed, Unauthenticated
 from app.core.principal import Principal
 from chassis.context import current_principal
@@ -21,6 +22,7 @@ from chassis.context import current_principal
 OPEN = (
     *("/", "/health", "/health/live", "/health/ready"),
     *(docs.DOCS_URL, docs.LOGIN_URL, docs.REDOC_URL, docs.OPENAPI_URL),
+    ASYNCAPI_URL,
     f"{docs.ASSETS_URL}/",
 )
 PRINCIPAL = "principal"
