@@ -1,5 +1,6 @@
 """Two systems at once: one under an editor's debugger, which is then killed and started
-again, and one that reloads, on a machine without RabbitMQ and nginx.
+again with a RabbitMQ of the user's, and one that reloads, on a machine without RabbitMQ
+and nginx. Their folders have characters that shells and files expand.
 
 Starting one takes long, so the tests share them, and run in order.
 """
@@ -20,6 +21,7 @@ from local import ports, status
 from local.apps import BACKEND, answers, service_folders
 from local.ports import free_port
 from local.registry import registered
+from local.servers.rabbitmq import RabbitMQ
 from local.stack import Servers
 from local.state import State, leftovers
 from local.tests.integration.conftest import launchers
@@ -66,7 +68,8 @@ class Systems(NamedTuple):
 @pytest.fixture(scope="module")
 def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
     """Both are up; the last test ends them."""
-    folder = tmp_path_factory.mktemp("systems")
+    folder = tmp_path_factory.mktemp("systems") / "a $HOME 'of' \"mine\" %d é"
+    folder.mkdir()
     settings = folder / "settings.env"
     settings.write_text("ENVIRONMENT=production\n")
     with launchers(folder) as make:
@@ -138,9 +141,19 @@ def test_a_second_launcher_leaves_the_first_alone(systems: Systems) -> None:
     assert answers(systems.debug.url() + "/health/ready")
 
 
+@pytest.fixture
+def shop(rabbitmq: RabbitMQ) -> Iterator[str]:
+    """A virtual host with a slash."""
+    vhost = rabbitmq.create_vhost("shop/of mine")
+    yield vhost
+    rabbitmq.delete_vhost(vhost)
+
+
 def test_from_start_to_end_through_kills(
-    systems: Systems, capsys: pytest.CaptureFixture[str]
+    systems: Systems, capsys: pytest.CaptureFixture[str], rabbitmq: RabbitMQ, shop: str
 ) -> None:
+    """With the URL of a RabbitMQ, whose first node is down."""
+
     def ask() -> tuple[int, str]:
         code = status.show([], launcher.folder)
         said = capsys.readouterr()
@@ -148,8 +161,20 @@ def test_from_start_to_end_through_kills(
 
     systems.debug.end(signal.SIGKILL)
     launcher = systems.plain
+    login = f"{rabbitmq.user}:{rabbitmq.password}"
+    launcher.env = {
+        "RPC_BROKER_URL": (
+            f"amqp://{login}@127.0.0.1:1,{rabbitmq.endpoint}/shop%2Fof%20mine"
+        ),
+        "RABBITMQ_MANAGEMENT_URL": rabbitmq.management_url,
+    }
     launcher.start()
     assert answers(launcher.url() + "/health/ready")
+    said = launcher.output.read_text()
+    assert f"using the RabbitMQ at {rabbitmq.endpoint}" in said
+    assert "rabbitmq-server" not in said and "Traceback" not in said
+    for queue in registered().values():
+        assert rabbitmq.consumers(queue, shop) == 1
     code, table = ask()
     lines = launcher.output.read_text().splitlines()
     assert code == 0
