@@ -7,7 +7,8 @@ from pathlib import Path
 from kit.tests.e2e.runs import kit
 from kit.tests.team import SNIPPETS, in_the_kit, write
 
-# What the team, after it has renamed the project, generates before it writes the files of a step.
+# What the team generates before it writes the files of a step; first it renames the
+# project.
 GENERATED = {
     "pricing": [("new-service", "pricing")],
     "order": [("new-resource", "order")],
