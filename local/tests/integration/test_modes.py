@@ -1,6 +1,8 @@
-"""Two systems at once: one under an editor's debugger, which is then killed and started
-again with a RabbitMQ of the user's, and one that reloads, on a machine without RabbitMQ
-and nginx. Their folders have characters that shells and files expand.
+"""Two systems at once, in folders with characters that shells and files expand.
+
+One is under an editor's debugger. It is killed, and started again with a RabbitMQ of
+the user's and an issuer of its own. The other reloads, on a machine without RabbitMQ
+and nginx.
 
 Starting one takes long, so the tests share them, and run in order.
 """
@@ -27,6 +29,10 @@ from local.state import State, leftovers
 from local.tests.integration.conftest import launchers
 from local.tests.integration.debugger import Debugger
 from local.tests.integration.launcher import POOR_MACHINE, Launcher
+from local.tests.integration.token_checks import (
+    assert_no_tokens,
+    assert_tokens_work,
+)
 from local.tests.troubleshooting import explanation
 
 DATA = "/api/v1/data/process"
@@ -79,7 +85,7 @@ def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
         dev.start(POOR_MACHINE)
         for each in (debug, dev):
             each.url()
-        yield Systems(debug, Launcher(debug.folder), dev, settings)
+        yield Systems(debug, Launcher(debug.folder, "auth"), dev, settings)
 
 
 def test_two_systems_share_no_port(systems: Systems, tmp_path: Path) -> None:
@@ -175,6 +181,7 @@ def test_from_start_to_end_through_kills(
     assert "rabbitmq-server" not in said and "Traceback" not in said
     for queue in registered().values():
         assert rabbitmq.consumers(queue, shop) == 1
+    assert_tokens_work(launcher, capsys)
     code, table = ask()
     lines = launcher.output.read_text().splitlines()
     assert code == 0
@@ -197,6 +204,7 @@ def test_from_start_to_end_through_kills(
     assert "stopping nginx, " in launcher.output.read_text()
     assert leftovers(launcher.folder) == []
     assert ask() == (1, f"{status.NOT_RUNNING}\n")
+    assert_no_tokens(launcher, capsys)
 
 
 def test_a_second_signal_kills_the_other_one(systems: Systems) -> None:
