@@ -1,4 +1,5 @@
-"""`make run ARGS=--auth` that cannot start, and `make token`. With a stack: test_modes.py."""
+"""`make run ARGS=--auth` that cannot start, and `make token` as Make starts it. How both
+work: test_modes.py."""
 
 import os
 import subprocess
