@@ -1,4 +1,4 @@
-"""`make run ARGS=--auth` that cannot start, and `make token` as Make starts it. How both
+"""`make run ARGS=--auth` that cannot start, and `make token` as Make starts it. How they
 work: test_modes.py."""
 
 import os
