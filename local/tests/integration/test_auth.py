@@ -1,5 +1,7 @@
-"""`make run ARGS=--auth` that cannot start, and `make token` as Make starts it. How they
-work: test_modes.py."""
+"""`make run ARGS=--auth` that cannot start, and `make token` as Make starts it.
+
+How both work: test_modes.py.
+"""
 
 import os
 import subprocess
