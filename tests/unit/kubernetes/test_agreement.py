@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from chassis.rpc.topology import CALLER_PERMISSIONS
+from chassis.events.topology import API_PERMISSIONS
 from tests.unit.kubernetes.manifests import (
     OVERLAYS,
     ROOT,
@@ -166,7 +166,7 @@ def test_a_service_takes_its_settings(name: str, secrets: Path) -> None:
     assert declared[env["QUEUE_NAME"]] == found["arguments"]
     allowed = {each.pop("user"): each for each in definitions["permissions"]}
     assert allowed[found["user"]] == {"vhost": "/", **found["permissions"]}
-    assert allowed[api["RABBITMQ_USER"]] == {"vhost": "/", **CALLER_PERMISSIONS}
+    assert allowed[api["RABBITMQ_USER"]] == {"vhost": "/", **API_PERMISSIONS}
     items = _secret_items(
         next(v for v in workload(name).pod["volumes"] if v["name"] == "secrets")
     )
