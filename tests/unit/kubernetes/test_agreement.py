@@ -25,6 +25,7 @@ from tests.unit.kubernetes.manifests import (
 )
 
 BACKEND = ("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat")
+BACKEND += ("fastapi-event-relay",)
 EXAMPLE = {
     found[1]
     for found in re.finditer(
@@ -225,6 +226,7 @@ def _secret_items(volume: Object) -> dict[str, str]:
     [
         ("fastapi-celery-worker", "CELERY_HEARTBEAT_FILE"),
         ("fastapi-celery-beat", "CELERY_HEARTBEAT_FILE"),
+        ("fastapi-event-relay", "EVENTS_RELAY_HEARTBEAT_FILE"),
         *((name, "HEARTBEAT_FILE") for name in SERVICES),
     ],
 )
