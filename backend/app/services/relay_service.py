@@ -77,7 +77,6 @@ class EventRelayService:
                 self._publisher.open()
                 pause = self._turn()
                 self._backoff.reset()
-                self._show_connected(True)
             except NotPublished as error:
                 pause = error.pause
                 if error.is_refused:  # do not repeat to others what one has no room for
@@ -94,6 +93,7 @@ class EventRelayService:
         """One transaction; returns the seconds until the next one."""
         failure: NotPublished | None = None
         with self._begin() as turn:
+            self._show_connected(True)
             self._note_role(is_active=turn is not None)
             if turn is None:
                 return STANDBY_SECONDS
