@@ -24,8 +24,10 @@ from tests.unit.kubernetes.manifests import (
     workloads,
 )
 
-BACKEND = ("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat")
-BACKEND += ("fastapi-event-relay",)
+BACKEND = (
+    *("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat"),
+    "fastapi-event-relay",
+)
 EXAMPLE = {
     found[1]
     for found in re.finditer(

@@ -22,8 +22,10 @@ CONTAINERS = {
 # Images of others: the same version everywhere.
 FOREIGN = ("redis", "redis-keys", "postgres", "nginx", "otel-collector")
 # Containers that the brief does not name.
-MORE = ("nginx", "fastapi-celery-beat", "fastapi-event-relay", "fastapi-migrations")
-MORE += ("otel-collector",)
+MORE = (
+    *("nginx", "fastapi-celery-beat", "fastapi-event-relay", "fastapi-migrations"),
+    "otel-collector",
+)
 # What compose and Kubernetes must say alike where both say something.
 SAME = (
     *("QUEUE_NAME", "RABBITMQ_HOST", "RABBITMQ_PORT", "API_PORT"),
