@@ -34,9 +34,10 @@ Say = Callable[[str], None]
 
 NO_RABBITMQ = (
     "RabbitMQ is not on this machine and cannot be installed without a question.\n"
-    "RPC goes over Redis instead. Missing then: the dead-letter queue, queue limits,\n"
-    "and the immediate answer when no service is there (calls wait for their deadline)."
-    "\nTo have it, install the package rabbitmq-server, and start again."
+    "RPC goes over Redis instead. Missing then: events for services, the dead-letter\n"
+    "queue, queue limits, and the immediate answer when no service is there (calls\n"
+    "wait for their deadline).\n"
+    "To have it, install the package rabbitmq-server, and start again."
 )
 NO_NGINX = (
     "nginx is not on this machine and cannot be installed without a prompt.\n"
