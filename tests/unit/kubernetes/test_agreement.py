@@ -139,7 +139,7 @@ def _seconds(text: str) -> float:
 SERVICE_CODE = """
 import json
 from chassis.environment import load
-from chassis.rpc.topology import RequestQueue
+from chassis.rpc.topology import RequestQueue, service_permissions
 from chassis.settings import ServiceSettings
 settings = load(ServiceSettings)
 print(json.dumps({
@@ -147,7 +147,7 @@ print(json.dumps({
     "user": settings.rabbitmq.user,
     "password": settings.rabbitmq.password.get_secret_value(),
     "arguments": RequestQueue(settings.queue_name).arguments,
-    "permissions": RequestQueue(settings.queue_name).permissions,
+    "permissions": service_permissions(settings.rabbitmq.user, settings.queue_name),
 }))
 """
 
