@@ -35,7 +35,7 @@ PASSED_ON = "  # Passed on if set; `make docs` writes these lines.\n"
 NOT_PASSED_ON = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE"}
 NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
 # The tables' owner is for migrations alone.
-NOT_PASSED_ON |= {"MIGRATIONS_DATABASE_URL"}
+NOT_PASSED_ON |= {"MIGRATIONS_DATABASE_URL", "SERVICE_DATABASES_FOLDER"}
 # Each service has users of its own, and none is for monitoring.
 NOT_PASSED_ON |= {"RABBITMQ_USER", "RABBITMQ_PASSWORD"}
 NOT_PASSED_ON |= {"EVENTS_DATABASE_URL"}
