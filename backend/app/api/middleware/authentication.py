@@ -13,7 +13,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import docs
+from app.api.asyncapi import ASYNCAPI_URL
 from app.core.exceptions import ApplicationError, Malformed, Unauthenticated
+from app.core.pace import Pace
 from app.core.principal import Principal
 from chassis.context import current_principal
 
@@ -21,6 +23,7 @@ from chassis.context import current_principal
 OPEN = (
     *("/", "/health", "/health/live", "/health/ready"),
     *(docs.DOCS_URL, docs.LOGIN_URL, docs.REDOC_URL, docs.OPENAPI_URL),
+    ASYNCAPI_URL,
     f"{docs.ASSETS_URL}/",
 )
 PRINCIPAL = "principal"
@@ -45,6 +48,7 @@ class AuthenticationMiddleware:
     ) -> None:
         self._app = app
         self._verify = verify
+        self._refusals = Pace()
         self._answer_error = answer_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,6 +62,7 @@ class AuthenticationMiddleware:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})  # 403
                 return
+            await self._refusals.wait()
             response = await self._answer_error(Request(scope, receive), error)
             await response(scope, receive, send)
             return
