@@ -7,7 +7,6 @@ is not made.
 """
 
 import re
-
 from collections.abc import Collection, Iterator
 from pathlib import PurePath
 

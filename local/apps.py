@@ -1,4 +1,4 @@
-"""The processes of this project: API, worker, beat, services."""
+"""The processes of this project: API, worker, beat, event relay, services."""
 
 import os
 import sys
@@ -116,6 +116,11 @@ def beat(state: State, env: Mapping[str, str]) -> App:
     arguments = [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile="]
     arguments += ["--schedule", str(schedule)]
     return App("beat", state, arguments, cwd=BACKEND, env=env, options=_CELERY_OPTIONS)
+
+
+def event_relay(name: str, state: State, env: Mapping[str, str]) -> App:
+    """The relay, which publishes events to RabbitMQ; of several, one is active."""
+    return App(name, state, ["-m", "app.relay"], cwd=BACKEND, env=env)
 
 
 def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> App:

@@ -33,6 +33,7 @@ SECRET = "To read a secret from a file, set its _FILE variable to the path inste
 PASSED_ON = "  # Passed on if set; `make docs` writes these lines.\n"
 # Set by the compose file, or separately for each of its services.
 NOT_PASSED_ON = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE"}
+NOT_PASSED_ON |= {"EVENTS_RELAY_HEARTBEAT_FILE"}
 NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
 # The tables' owner is for migrations alone.
 NOT_PASSED_ON |= {"MIGRATIONS_DATABASE_URL", "SERVICE_DATABASES_FOLDER"}

@@ -24,7 +24,11 @@ FLOWS = {
     ("fastapi-celery-worker", "otel-collector"): {4317},
     ("fastapi-celery-beat", "rabbitmq"): {15672},
     ("fastapi-celery-beat", "redis"): {6379},
+    ("fastapi-celery-beat", "postgres"): {5432},
     ("fastapi-celery-beat", "otel-collector"): {4317},
+    ("fastapi-event-relay", "rabbitmq"): {5672},
+    ("fastapi-event-relay", "postgres"): {5432},
+    ("fastapi-event-relay", "otel-collector"): {4317},
     ("fastapi-migrations", "postgres"): {5432},
     ("rabbitmq", "rabbitmq"): {4369, 25672, 35672},
 }

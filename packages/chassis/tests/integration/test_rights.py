@@ -14,7 +14,8 @@ import amqp
 import pytest
 from pydantic import SecretStr
 
-from chassis.events.topology import Subscription
+from chassis.events.publisher import EventMessage, EventPublisher
+from chassis.events.topology import EXCHANGE, Subscription
 from chassis.rpc.client import RpcClient
 from chassis.rpc.producers import EventProducer
 from chassis.rpc.receiver import EventReceiver
@@ -168,6 +169,17 @@ def test_a_reply_queue_is_its_callers_alone(login: Log) -> None:
         for action in ("consume", "get", "delete"):
             with pytest.raises(amqp.exceptions.ResourceLocked):
                 ACTIONS[action](service.channel(), "rpc.reply.1")
+
+
+def test_the_api_publishes_events_and_streams_them(login: Log) -> None:
+    publisher = EventPublisher(login("api"), RpcSettings(), EXCHANGE, "test")
+    with connect(login("api")) as connection, closing(publisher):
+        publisher.open()
+        channel = connection.channel()
+        channel.queue_declare("events.api.1", exclusive=True)
+        channel.queue_bind("events.api.1", EXCHANGE, "#")
+        publisher.publish([EventMessage("1", "record.tested", b"{}", -1)])
+        assert channel.basic_get("events.api.1", no_ack=True) is not None
 
 
 def test_monitoring_sends_nothing_and_reads_figures(

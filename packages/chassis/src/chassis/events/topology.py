@@ -6,11 +6,23 @@ from typing import Any
 
 from kombu import Exchange
 
-from chassis.rpc.topology import RequestQueue, declare_queue
+from chassis.rpc.topology import REPLIES, RequestQueue, declare_queue
 
 #: Written by the relay: the sequence of the event that it published before this one. A
 #: reader that has not seen that one has missed some.
 PREVIOUS = "x-previous"
+
+#: The exchange's name in definitions.json.
+EXCHANGE = "events"
+#: What the user of API, worker and relay may do, by RabbitMQ's names: call, publish
+#: events, and receive them through queues that API processes declare. Binding a queue
+#: needs `write` for the queue and `read` for the exchange.
+STREAMS = rf"{EXCHANGE}\.api\..+"
+API_PERMISSIONS = {
+    "configure": rf"^({EXCHANGE}|{STREAMS}|{REPLIES})$",
+    "write": rf"^(amq\.default|{EXCHANGE}|{STREAMS})$",
+    "read": rf"^({EXCHANGE}|{STREAMS}|{REPLIES})$",
+}
 
 #: How often a service tries to handle an event, and the seconds between two tries.
 ATTEMPTS = 10
