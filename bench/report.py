@@ -23,6 +23,8 @@ def figures(results: Results) -> dict[str, str]:
         found["memory"] = tables.memory(results.requests)
     if results.work:
         found["tasks"] = tables.accepted_work(results.work)
+    if results.logged:
+        found["events"] = tables.logged(results.logged)
     if results.traced:
         found["tracing"] = tables.traced(results.traced)
     rows = [target.row() for target in targets.of(results)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from bench import rpc, tasks, tracing, whole_path
+from bench import event_log, rpc, tasks, tracing, whole_path
 from bench.figures import Sample, middle, times
 
 
@@ -90,6 +90,21 @@ def traced(results: tracing.Results) -> str:
         for label, rounds in results.items()
     ]
     return table(head, rows)
+
+
+def logged(pairs: Sequence[event_log.Pair]) -> str:
+    """Part five."""
+    rates = {
+        name: median(getattr(p, name) for p in pairs) for name in event_log.Pair._fields
+    }
+    head = ["event log", "req/s", "of the rate without"]
+    return table(
+        head,
+        [
+            ["off", _number(rates["without"]), "100%"],
+            ["on", _number(rates["logged"]), f"{event_log.share([*pairs]):.0%}"],
+        ],
+    )
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bench import rpc, tasks, tracing, whole_path
+from bench import event_log, rpc, tasks, tracing, whole_path
 from bench.figures import times
 from bench.results import Results
 
@@ -43,6 +43,10 @@ def of(results: Results) -> list[Target]:
         found += _tasks(results.work)
     if results.traced:
         found += _tracing(tracing.shares(results.traced))
+    if results.logged:
+        what = "whole path with the event log: % of without"
+        measured = 100 * event_log.share(results.logged)
+        found.append(Target(what, 100 * event_log.BOUND, measured, " %"))
     return found
 
 

@@ -31,6 +31,13 @@ METRICS = {
         ("rabbitmq.queue.consumers", "{consumer}", "gauge"),
         ("rabbitmq.queue.acknowledged", "{message}", "sum"),
         ("app.tasks.waiting", "{task}", "gauge"),
+        ("app.events.waiting", "{event}", "gauge"),
+        ("app.events.lag", "s", "gauge"),
+    },
+    "event-relay": {
+        ("app.events.published", "{event}", "sum"),
+        ("process.cpu.time", "s", "sum"),
+        ("process.memory.usage", "By", "sum"),
     },
     "data": {
         ("messaging.process.duration", "s", "histogram"),

@@ -1,5 +1,7 @@
 """The settings of events."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from chassis.settings import EventSettings
@@ -31,4 +33,9 @@ class EventLogSettings(EventSettings):
         gt=0,
         description="The age at which a stream ends and the client opens another, with "
         "a token that is valid then",
+    )
+    relay_heartbeat_file: Path | None = Field(
+        None,
+        description="The file that the relay touches every second while it works, for "
+        "probes",
     )

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.models.event_types import Data, EventType
 from app.models.events import RecordEvent
 from app.repositories.pages import MAX_BYTES, MAX_SECONDS, Page, in_time
 from chassis.context import current_principal, current_request_id
@@ -160,25 +161,29 @@ async def find_subject(
 
 
 async def add_event(
-    session: AsyncSession, type: str, subject: str, data: Any, owner: str | None = None
+    session: AsyncSession,
+    kind: EventType[Data],
+    subject: str,
+    data: Data,
+    owner: str | None = None,
 ) -> None:
     """Add an event to the log; it happens if the session commits.
 
     Args:
-        type: such as ``order.created``: the thing, then what happened to it.
-        subject: the id of the thing. Its events stay in order.
-        data: what others need to know, as JSON values.
+        kind: a type of ``app.models.event_types``.
+        subject: the id of the thing that it happened to. Its events stay in order.
+        data: what others need to know.
         owner: who may see it, besides admins; by default the caller.
     """
     caller = current_principal.get()
     values = {
-        "type": type,
+        "type": kind.name,
         "subject": subject,
         "owner": caller if owner is None else owner,
         "actor": caller,
         "correlation_id": current_request_id.get(),
         "traceparent": tracing.traceparent(),
-        "data": data,
+        "data": data.model_dump(mode="json"),
     }
     await session.exec(insert(RecordEvent).values(**values))
 

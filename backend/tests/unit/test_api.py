@@ -224,6 +224,7 @@ def test_the_docs_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
         "docs",
         "redoc",
         "openapi.json",
+        "asyncapi.json",
         "docs-assets/swagger-ui.css",
         "docs/oauth2-redirect",
     ):

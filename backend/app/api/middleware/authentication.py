@@ -11,8 +11,10 @@ from opentelemetry import trace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import docs
+from app.api.asyncapi import ASYNCAPI_URL
 from app.api.errors import answer, send_answer
 from app.core.exceptions import ApplicationError, Malformed, Unauthenticated
+from app.core.pace import Pace
 from app.core.principal import Principal
 from chassis.context import current_principal
 
@@ -20,6 +22,7 @@ from chassis.context import current_principal
 OPEN = (
     *("/", "/health", "/health/live", "/health/ready"),
     *(docs.DOCS_URL, docs.LOGIN_URL, docs.REDOC_URL, docs.OPENAPI_URL),
+    ASYNCAPI_URL,
     f"{docs.ASSETS_URL}/",
 )
 PRINCIPAL = "principal"
@@ -43,6 +46,7 @@ class AuthenticationMiddleware:
     ) -> None:
         self._app = app
         self._verify = verify
+        self._refusals = Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on requests with a valid token, and those that need none."""
@@ -52,6 +56,7 @@ class AuthenticationMiddleware:
         try:
             principal = await self._verify(bearer_token(scope))
         except ApplicationError as error:
+            await self._refusals.wait()
             await send_answer(answer(error), scope, receive, send)
             return
         scope[PRINCIPAL] = principal
