@@ -16,6 +16,11 @@ class EventLogSettings(EventSettings):
         description="Where events come from: a URI of this system, for the attribute "
         "`source` of CloudEvents",
     )
+    relay_heartbeat_file: Path | None = Field(
+        None,
+        description="The file that the relay touches every second while it works, for "
+        "probes",
+    )
     max_streams: int = Field(
         1000,
         ge=1,
@@ -33,9 +38,4 @@ class EventLogSettings(EventSettings):
         gt=0,
         description="The age at which a stream ends and the client opens another, with "
         "a token that is valid then",
-    )
-    relay_heartbeat_file: Path | None = Field(
-        None,
-        description="The file that the relay touches every second while it works, for "
-        "probes",
     )
