@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from app.core.exceptions import Unavailable
+from app.models.event_types import DELETED, FAILED, SUCCEEDED
 from app.repositories.event_repository import EventFilter
 
 # What waits for a client that reads more slowly than events happen. A client beyond
@@ -20,7 +21,7 @@ MAX_WAITING_BYTES = 4 * 1024 * 1024
 RETRY = 1.0
 
 #: The events after which nothing more happens to a record.
-FINAL = ("record.succeeded", "record.failed", "record.deleted")
+FINAL = (SUCCEEDED.name, FAILED.name, DELETED.name)
 
 
 @dataclass(eq=False, slots=True)
