@@ -25,6 +25,8 @@ def figures(results: Results) -> dict[str, str]:
         found["tasks"] = tables.accepted_work(results.work)
     if results.traced:
         found["tracing"] = tables.traced(results.traced)
+    if results.relayed:
+        found["events"] = tables.relayed(results.relayed)
     rows = [target.row() for target in targets.of(results)]
     found["targets"] = tables.table(["target", "bound", "measured", "holds"], rows)
     if results.requests or results.work:
