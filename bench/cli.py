@@ -7,7 +7,7 @@ from bench import dependencies
 from local.apps import ROOT
 from local.registry import lacks_demo
 
-PARTS = ("rpc", "http", "tasks", "tracing", "events")
+PARTS = ("rpc", "http", "tasks", "tracing", "events", "log")
 PAGE = ROOT / "docs" / "BENCHMARKS.md"
 
 
@@ -18,7 +18,16 @@ def main(arguments: list[str]) -> int:
         return 0
     dependencies.install()
     # Imported late: these import the peers' packages or read their versions.
-    from bench import event_log, machine, report, rpc, tasks, tracing, whole_path
+    from bench import (
+        event_log,
+        events,
+        machine,
+        report,
+        rpc,
+        tasks,
+        tracing,
+        whole_path,
+    )
     from bench.results import Results
     from bench.setting import open_setting
 
@@ -34,6 +43,8 @@ def main(arguments: list[str]) -> int:
         if "tracing" in parts:
             results.traced = tracing.run(setting)
         if "events" in parts:
+            results.relayed = events.run(setting)
+        if "log" in parts:
             results.logged = event_log.run(setting)
     print("\n\n".join(report.figures(results).values()))
     if set(parts) == set(PARTS):
