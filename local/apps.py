@@ -132,11 +132,15 @@ def service_environment(
     folder: Path, env: Mapping[str, str], queues: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of a service, with its own QUEUE_NAME and SERVICE_NAME: for
-    `services/pricing`, PRICING_QUEUE_NAME or the backend's name for it."""
+    `services/pricing`, PRICING_QUEUE_NAME or the backend's name for it. If it receives
+    events, it makes its own schema in the database."""
     service = folder.name.removesuffix("service")
     named = env.get(f"{service.upper()}_QUEUE_NAME")
     queue = named or queues.get(service, f"{service}_queue")
-    return {**env, "QUEUE_NAME": queue, "SERVICE_NAME": service}
+    own = {"QUEUE_NAME": queue, "SERVICE_NAME": service}
+    if owner := env.get("MIGRATIONS_DATABASE_URL"):
+        own["EVENTS_DATABASE_URL"] = owner
+    return {**env, **own}
 
 
 def service_folders() -> list[Path]:

@@ -231,6 +231,9 @@ def upgrade() -> None:
         "ix_record_events_subject", "record_events", ["subject", "sequence"]
     )
     op.create_index("ix_record_events_owner", "record_events", ["owner", "sequence"])
+    op.create_index(
+        "ix_record_events_owner_type", "record_events", ["owner", "type", "sequence"]
+    )
     op.create_index("ix_record_events_type", "record_events", ["type", "sequence"])
     op.create_index(
         "ix_record_events_time", "record_events", ["time"], postgresql_using="brin"

@@ -10,8 +10,8 @@ from app.core.exceptions import DatabaseBusy, DatabaseUnavailable
 from app.repositories.event_repository import StoredEvent
 from app.repositories.pages import MAX_BYTES
 from app.repositories.relay_repository import RelayTurn
+from chassis.events.publish_tracing import batch_span, count_published
 from chassis.events.publisher import EventMessage, EventPublisher, NotPublished
-from chassis.events.tracing import batch_span, count_published
 from chassis.heartbeat import HeartbeatFile
 from chassis.rpc.backoff import Backoff
 

@@ -142,7 +142,7 @@ def _seconds(text: str) -> float:
 SERVICE_CODE = """
 import json
 from chassis.environment import load
-from chassis.rpc.topology import RequestQueue
+from chassis.rpc.topology import RequestQueue, service_permissions
 from chassis.settings import ServiceSettings
 settings = load(ServiceSettings)
 print(json.dumps({
@@ -150,7 +150,7 @@ print(json.dumps({
     "user": settings.rabbitmq.user,
     "password": settings.rabbitmq.password.get_secret_value(),
     "arguments": RequestQueue(settings.queue_name).arguments,
-    "permissions": RequestQueue(settings.queue_name).permissions,
+    "permissions": service_permissions(settings.rabbitmq.user, settings.queue_name),
 }))
 """
 
@@ -173,7 +173,10 @@ def test_a_service_takes_its_settings(name: str, secrets: Path) -> None:
     items = _secret_items(
         next(v for v in workload(name).pod["volumes"] if v["name"] == "secrets")
     )
-    assert items == {"rabbitmq-password": found["user"]}  # and no other's
+    wanted = {"rabbitmq-password": found["user"]}  # and no other's
+    if "EVENTS_DATABASE_URL_FILE" in env:
+        wanted["events-database-url"] = found["user"]
+    assert items == wanted
 
 
 @pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", *SERVICES])

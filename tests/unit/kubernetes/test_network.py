@@ -6,6 +6,7 @@ from tests.unit.kubernetes.manifests import (
     Workload,
     of_kind,
     selects,
+    workload,
     workloads,
 )
 
@@ -33,6 +34,8 @@ FLOWS = {
 }
 for _name in SERVICES:
     FLOWS |= {(_name, "rabbitmq"): {5672}, (_name, "otel-collector"): {4317}}
+    if "EVENTS_DATABASE_URL_FILE" in workload(_name).environment():
+        FLOWS |= {(_name, "postgres"): {5432}}
 PORTS = {port for ports in FLOWS.values() for port in ports} | {8080, 53}
 
 

@@ -1,58 +1,62 @@
-"""Spans and figures of published events.
+"""Spans and durations of events, by OpenTelemetry's messaging conventions."""
 
-A message carries the trace of its event's request. A batch has events of many requests,
-so its span is of no request, and links to theirs.
-"""
+import time
+from datetime import datetime
+from typing import Any
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
-
-from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind
 
+from chassis.events.event import Event, InvalidEvent
+from chassis.events.handling import tried
+from chassis.events.topology import Subscription
+from chassis.rpc.tracing import Handle, TracedHandler, enduser
+from chassis.rpc.wire import Request
 from chassis.telemetry import tracing
 
-#: What OpenTelemetry's SDK keeps of the links of one span, by default.
-MOST_LINKS = 128
-
-_published = tracing.meter.create_counter(
-    "app.events.published",
-    unit="{event}",
-    description="Events that the relay published, by type.",
+_delays = tracing.histogram(
+    "app.events.delay", "Time from an event to its handler, by the clocks of both."
 )
 
 
-def batch_span(
-    exchange: str, traceparents: Sequence[str | None]
-) -> AbstractContextManager[object]:
-    """A span around the publishing of one batch, if telemetry is on."""
-    if not tracing.is_enabled():
-        return tracing.NOTHING
-    causes = dict.fromkeys(parent for parent in traceparents if parent)
-    contexts = [
-        trace.get_current_span(
-            tracing.parent_of({"traceparent": cause})
-        ).get_span_context()
-        for cause in list(causes)[:MOST_LINKS]
-    ]
-    return tracing.tracer.start_as_current_span(
-        f"publish {exchange}",
-        Context(),
-        SpanKind.PRODUCER,
-        {
-            "messaging.system": "rabbitmq",
-            "messaging.destination.name": exchange,
-            "messaging.operation.name": "publish",
-            "messaging.operation.type": "send",
-            "messaging.batch.message_count": len(traceparents),
-        },
-        links=[Link(context) for context in contexts if context.is_valid],
-    )
+class TracedEventHandler(TracedHandler):
+    """Calls ``handle`` within a span that belongs to the trace of what happened."""
+
+    def __init__(self, handle: Handle, subscription: Subscription, system: str) -> None:
+        super().__init__(handle, subscription.exchange, system)
+        name = "messaging.destination.subscription.name"
+        self.attributes[name] = subscription.name
+
+    def parent_of(self, request: Request) -> Context:
+        event = _event_of(request)
+        if event is None or event.traceparent is None:
+            return super().parent_of(request)
+        return tracing.parent_of({"traceparent": event.traceparent})
+
+    def record_wait(self, request: Request) -> None:
+        if event := _event_of(request):
+            try:
+                happened = datetime.fromisoformat(event.time).timestamp()
+            except ValueError:
+                return
+            _delays.record(max(0.0, time.time() - happened), self.attributes)
+
+    def describe(self, request: Request) -> dict[str, Any]:
+        attempt = {"app.events.attempt": tried(request) + 1}
+        event = _event_of(request)
+        if event is None:
+            return attempt
+        return {
+            "messaging.message.id": event.id,
+            "app.events.type": event.type,
+            "app.events.subject": event.subject,
+            "app.request_id": event.correlationid or event.id,
+            **enduser(event.actor),
+            **attempt,
+        }
 
 
-def count_published(types: Iterable[str]) -> None:
-    """Count events that the broker has confirmed."""
-    for type, number in Counter(types).items():
-        _published.add(number, {"app.event.type": type})
+def _event_of(request: Request) -> Event | None:
+    try:
+        return Event.parse(request.body)
+    except InvalidEvent:
+        return None
