@@ -28,7 +28,7 @@ def figures(results: Results) -> dict[str, str]:
     if results.traced:
         found["tracing"] = tables.traced(results.traced)
     if results.relayed:
-        found["events"] = tables.relayed(results.relayed)
+        found["relay"] = tables.relayed(results.relayed)
     rows = [target.row() for target in targets.of(results)]
     found["targets"] = tables.table(["target", "bound", "measured", "holds"], rows)
     if results.requests or results.work:

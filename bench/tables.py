@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from bench import event_log, events, rpc, tasks, tracing, whole_path
+from bench import event_log, relay, rpc, tasks, tracing, whole_path
 from bench.figures import Sample, middle, times
 
 
@@ -93,7 +93,7 @@ def traced(results: tracing.Results) -> str:
 
 
 def logged(pairs: Sequence[event_log.Pair]) -> str:
-    """Part six."""
+    """Part five."""
     rates = {
         name: median(getattr(p, name) for p in pairs) for name in event_log.Pair._fields
     }
@@ -107,8 +107,8 @@ def logged(pairs: Sequence[event_log.Pair]) -> str:
     )
 
 
-def relayed(result: events.Result) -> str:
-    """Part five."""
+def relayed(result: relay.Result) -> str:
+    """Part six."""
     rows = [
         ("events/s, of a backlog", _number(median(result.rates))),
         ("from commit to arrival, p50", _ms(result.latency.p50)),

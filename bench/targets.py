@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import NamedTuple
 
-from bench import event_log, events, rpc, tasks, tracing, whole_path
+from bench import event_log, relay, rpc, tasks, tracing, whole_path
 from bench.figures import times
 from bench.results import Results
 
@@ -49,7 +49,7 @@ def of(results: Results) -> list[Target]:
         measured = 100 * event_log.share(results.logged)
         found.append(Target(what, 100 * event_log.BOUND, measured, " %"))
     if results.relayed:
-        found += _events(results.relayed)
+        found += _relay(results.relayed)
     return found
 
 
@@ -80,6 +80,6 @@ def _tracing(shares: dict[str, float]) -> Iterator[Target]:
         yield Target(what, 100 * bound, 100 * shares[label], " %")
 
 
-def _events(result: events.Result) -> Iterator[Target]:
+def _relay(result: relay.Result) -> Iterator[Target]:
     what = "events published per second, with a quorum queue"
     yield Target(what, 3000, median(result.rates))

@@ -1,4 +1,4 @@
-"""Part five: the relay, from the commit of an event to RabbitMQ."""
+"""Part six: the relay, from the commit of an event to RabbitMQ."""
 
 import threading
 import time
@@ -24,6 +24,9 @@ SELECT (SELECT next_event_sequence(%(many)s)) - 1 + number, 'record.succeeded',
 FROM generate_series(1, %(many)s) AS number"""
 ADD = """INSERT INTO record_events (type, subject, data)
 VALUES ('bench.added', %s, '{}')"""
+IS_DONE = """
+SELECT position >= coalesce((SELECT max(sequence) FROM record_events), -1)
+FROM event_relay"""
 
 # One event after another, each after a pause in seconds.
 ADDED, PAUSE = 300, 0.02
@@ -50,6 +53,7 @@ def run(setting: Setting) -> Result:
     with running([relay]), closing(psycopg2.connect(url)) as database:
         database.autocommit = True
         cursor = database.cursor()
+        _wait_published(cursor)  # what other parts left
         with Inbox(setting) as inbox:
             latency = _latency(cursor, inbox)
             say(f"events: p50 {latency.p50:.1f} ms from commit to arrival")
@@ -69,11 +73,16 @@ def run(setting: Setting) -> Result:
 def _drain(cursor: Any) -> float:
     cursor.execute(FILL, {"many": BACKLOG})
     began = time.monotonic()
-    done = """SELECT position >= (SELECT max(sequence) FROM record_events)
-    FROM event_relay"""
-    while not _value(cursor, done):
-        time.sleep(0.02)
+    _wait_published(cursor)
     return BACKLOG / (time.monotonic() - began)
+
+
+def _wait_published(cursor: Any) -> None:
+    while True:
+        cursor.execute(IS_DONE)
+        if cursor.fetchone()[0]:
+            return
+        time.sleep(0.02)
 
 
 def _latency(cursor: Any, inbox: "Inbox") -> Load:
@@ -86,11 +95,6 @@ def _latency(cursor: Any, inbox: "Inbox") -> Load:
         taken.append(inbox.moment - committed)
         time.sleep(PAUSE)
     return Load.of(taken, time.monotonic() - began)
-
-
-def _value(cursor: Any, query: str) -> Any:
-    cursor.execute(query)
-    return cursor.fetchone()[0]
 
 
 class Inbox:
