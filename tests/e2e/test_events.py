@@ -178,7 +178,7 @@ PAGE = """(() => {
 def test_a_page_shows_the_outcome_of_a_task_live(
     browser: Browser, site: str, api: Api
 ) -> None:
-    browser.call("Page.navigate", url=f"{site}/health")
+    browser.call("Page.navigate", url=f"{site}/api/v1/docs")
     wait_for(
         lambda: browser.evaluate(
             "document.readyState === 'complete' && !!document.body"
