@@ -6,16 +6,20 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Refused
     |   +-- KeyReused        another request used this idempotency key
     |   +-- Unstorable       PostgreSQL does not accept a value
+    |   +-- WebhookUrlRefused  webhooks must not go to this URL
     +-- Malformed            a header is invalid
     +-- Unauthenticated      no valid token
     +-- Forbidden            the token's scopes do not allow it
+    +-- CrossSite            a page of another site asks
     +-- RateLimited          the caller has used up its requests
+    |   +-- TooManyStreams   the caller has too many streams open
     +-- NotFound             no such record
     +-- Conflict             the current state does not allow it
     |   +-- KeyInFlight      a request with this idempotency key is in progress
     |   +-- AnswerNotKept    the answer to this request is stored nowhere
     |   +-- AlreadyStored    a row with that id, or another unique value, exists
     |   +-- BrokenReference  a row refers to one that is not there, or that would go
+    |   +-- TooManyWebhooks  the caller has as many as allowed
     +-- Unavailable
         +-- TooBusy          this process has no capacity left
         +-- DatabaseUnavailable
@@ -48,6 +52,7 @@ __all__ = [
     "BrokenReference",
     "BrokerUnavailable",
     "Conflict",
+    "CrossSite",
     "DatabaseBusy",
     "DatabaseUnavailable",
     "DeadlineExceeded",
@@ -68,9 +73,12 @@ __all__ = [
     "ServiceFailed",
     "TooBusy",
     "TooManyInFlight",
+    "TooManyStreams",
+    "TooManyWebhooks",
     "Unauthenticated",
     "Unavailable",
     "Unstorable",
+    "WebhookUrlRefused",
 ]
 
 
@@ -86,6 +94,13 @@ class Unstorable(Refused):
 
     code = "unstorable_value"
     title = "The values cannot be stored"
+
+
+class WebhookUrlRefused(Refused):
+    """Webhooks must not go to this URL."""
+
+    code = "webhook_url_refused"
+    title = "This URL is not accepted"
 
 
 class Malformed(ApplicationError):
@@ -142,6 +157,21 @@ class RateLimited(ApplicationError):
         self.retry_after = retry_after
 
 
+class TooManyStreams(RateLimited):
+    """The caller has as many streams of events open as one may have in a process."""
+
+    code = "too_many_streams"
+    title = "Too many streams"
+
+
+class CrossSite(ApplicationError):
+    """A browser opens a WebSocket for a page whose origin CORS_ORIGINS does not
+    list."""
+
+    code = "cross_site"
+    title = "Not allowed for pages of this origin"
+
+
 class NotFound(ApplicationError):
     """Nothing is stored under that id."""
 
@@ -181,6 +211,12 @@ class BrokenReference(Conflict):
     """A referenced row is missing, or the row to delete is still referenced."""
 
     code = "broken_reference"
+
+
+class TooManyWebhooks(Conflict):
+    """The owner has as many webhooks as allowed; delete one."""
+
+    code = "too_many_webhooks"
 
 
 class TooBusy(Unavailable):
