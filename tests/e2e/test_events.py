@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -40,9 +41,10 @@ def accept(api: Api) -> str:
     return str(answer.json()["task_id"])
 
 
-def websocket(url: str, query: str = "", **more: object) -> ClientConnection:
+def websocket(url: str, query: str = "", **more: Any) -> ClientConnection:
     address = url.replace("http", "ws", 1) + f"{EVENTS}/ws{query}"
-    return connect(address, open_timeout=20, **more)  # type: ignore[arg-type]
+    opened: ClientConnection = connect(address, open_timeout=20, **more)
+    return opened
 
 
 def test_a_stream_shows_the_outcome_of_a_task(api: Api, url: str) -> None:
