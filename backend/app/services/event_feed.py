@@ -100,7 +100,6 @@ class EventFeed:
         self._callers: Counter[str] = Counter()
         #: By what they want: an event finds its streams without asking all.
         self._streams: defaultdict[EventFilter, set[EventStream]] = defaultdict(set)
-        )
         self._is_stopping = False
         self._starting = asyncio.Lock()
         self._runner: asyncio.Task[None] | None = None
