@@ -357,7 +357,7 @@ main() {
     apply application
     # shellcheck disable=SC2046  # one word for each name
     roll_out deployment $(services) fastapi-celery-worker fastapi-celery-beat \
-        fastapi-api nginx
+        fastapi-event-relay fastapi-api nginx
     # The previous release's user of all processes, which may do everything.
     n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl delete_user app >/dev/null 2>&1 || true
     say "Done. Try it:"

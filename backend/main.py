@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from app.api.event_streams import MAX_MESSAGE_BYTES, PING
 from app.api.protocol import ProblemProtocol
 from app.application import SERVICE, create_app
 from app.core.config import load_settings
@@ -22,6 +23,12 @@ if __name__ == "__main__":
         workers=settings.web_concurrency,
         loop="uvloop",
         http=ProblemProtocol,
+        ws="websockets-sansio",
+        # Clients of streams have nothing to say.
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=PING,
+        # Compression keeps memory for each connection.
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,

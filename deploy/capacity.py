@@ -27,7 +27,8 @@ WORKLOAD = "{service}-service"
 ROWS_SYNC, ROWS_ACCEPTED = 3, 4
 
 # Connections of a worker to PostgreSQL: its two children have two engines each, and the
-# parent needs one to end a failed record. The rest is for administrators.
+# parent needs one to end a failed record. The spare ones are for beat, for the relays,
+# and for administrators.
 WORKER_CONNECTIONS, SPARE_CONNECTIONS = 5, 10
 
 

@@ -62,6 +62,15 @@ service_users() {
     sed -n 's/^RABBITMQ_USER=//p' "$root"/services/*/*-config.env 2>/dev/null || true
 }
 
+# Prints those of services that have a schema in PostgreSQL.
+services_with_events() {
+    local each
+    for each in $(grep -l '^EVENTS_DATABASE_URL_FILE=' \
+        "$root"/services/*/*-config.env 2>/dev/null || true); do
+        sed -n 's/^RABBITMQ_USER=//p' "$each"
+    done
+}
+
 # Prints the documents of standard input that belong to a stage. Those of the first
 # stage have no label.
 documents() { # first, migration or application

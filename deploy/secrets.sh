@@ -51,6 +51,7 @@ make_secrets() {
     umask 077
     make_rabbitmq_secrets
     make_database_secret
+    make_service_databases
     make_redis_secrets
     [ ${#given[@]} -eq 0 ] || replace_secret identity-settings "${given[@]}"
 }
@@ -86,6 +87,18 @@ make_database_secret() {
             migrations-url "postgresql+psycopg2://fastapi:$owner@postgres:5432/fastapi_db" \
             url "postgresql+psycopg2://app:$own@postgres:5432/fastapi_db"
     fi
+}
+
+# Each service has a role and a password of its own; migrations make the role.
+make_service_databases() {
+    local each url password urls=()
+    url=$(secret_value database-credentials url)
+    for each in $(services_with_events); do
+        password=$(secret_value service-databases "$each" | sed 's|.*://[^:]*:||; s|@.*||')
+        urls+=("$each" "$(printf %s "$url" |
+            sed -E "s|://([^@/]*@)?|://$each:${password:-$(random)}@|")")
+    done
+    [ ${#urls[@]} -eq 0 ] || replace_secret service-databases "${urls[@]}"
 }
 
 make_redis_secrets() {

@@ -41,10 +41,11 @@ A database that still has its table is now ahead of the code. Run
 def run(command: str, arguments: list[str], root: Path = ROOT) -> int:
     """Run one command; returns its exit code."""
     words = [word for word in arguments if word and not word.startswith("-")]
-    force = "--force" in arguments
+    options = [word for word in arguments if word.startswith("-")]
     tree = Tree(root)
     try:
-        if unknown := [w for w in arguments if w not in (*words, "", "--force")]:
+        known = ["--events"] if command == "new-service" else ["--force"]
+        if unknown := [option for option in options if option not in known]:
             raise KitError(f"Unknown option {unknown[0]}")
         if command == "remove-demo":
             print(demo.remove(tree))
@@ -53,7 +54,7 @@ def run(command: str, arguments: list[str], root: Path = ROOT) -> int:
             print(_with_versions(command, words, root))
             return 0
         name = Name.parse(words[0] if len(words) == 1 else "")
-        print(_COMMANDS[command](tree, name, force))
+        print(_COMMANDS[command](tree, name, bool(options)))
     except KitError as error:
         print(error, file=sys.stderr)
         return 1
@@ -66,8 +67,8 @@ def _with_versions(command: str, words: list[str], root: Path) -> str:
     return release.release(root, words[0] if len(words) == 1 else "")
 
 
-def _new_service(tree: Tree, name: Name, _: bool) -> str:
-    edits = service.edits(tree, name)
+def _new_service(tree: Tree, name: Name, events: bool) -> str:
+    edits = service.edits(tree, name, ["events"] if events else [])
     service.check(tree, name, edits)
     _do(tree, edits)
     return NEW_SERVICE.format(title=name.title, snake=name.snake, kebab=name.kebab)
@@ -78,7 +79,8 @@ def _remove_service(tree: Tree, name: Name, force: bool) -> str:
     queue = service.registered(tree).get(name.snake)
     if queue is None:
         raise KitError(f"There is no service named {name.kebab}")
-    done = _undo(tree, service.edits(tree, name), force, folder)
+    edits = service.edits(tree, name, service.options_of(tree, name))
+    done = _undo(tree, edits, force, folder)
     return done + service.told_callers(tree, name.snake, queue)
 
 

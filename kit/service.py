@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Collection
 
 from kit.edits import Edit
 from kit.formats import python_tuples
@@ -13,9 +14,16 @@ TEMPLATES = "kit/templates/service"
 REGISTRY = "backend/app/core/services.py"
 
 
-def edits(tree: Tree, name: Name) -> list[Edit]:
+def edits(tree: Tree, name: Name, options: Collection[str] = ()) -> list[Edit]:
     """The edits that make the service. Raises KitError."""
-    return render(tree, TEMPLATES, from_specimen(name))
+    return render(tree, TEMPLATES, from_specimen(name), options)
+
+
+def options_of(tree: Tree, name: Name) -> list[str]:
+    """The options with which the service was made."""
+    project = f"services/{name.snake}/pyproject.toml"
+    has_events = tree.exists(project) and "[events]" in tree.read(project)
+    return ["events"] if has_events else []
 
 
 def check(tree: Tree, name: Name, made: list[Edit]) -> None:

@@ -1,4 +1,4 @@
-"""The processes of this project: API, worker, beat, services."""
+"""The processes of this project: API, worker, beat, event relay, services."""
 
 import os
 import sys
@@ -118,6 +118,11 @@ def beat(state: State, env: Mapping[str, str]) -> App:
     return App("beat", state, arguments, cwd=BACKEND, env=env, options=_CELERY_OPTIONS)
 
 
+def event_relay(name: str, state: State, env: Mapping[str, str]) -> App:
+    """The relay, which publishes events to RabbitMQ; of several, one is active."""
+    return App(name, state, ["-m", "app.relay"], cwd=BACKEND, env=env)
+
+
 def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> App:
     """One process of a service's folder."""
     return App(name, state, ["main.py"], cwd=folder, env=env)
@@ -127,11 +132,15 @@ def service_environment(
     folder: Path, env: Mapping[str, str], queues: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of a service, with its own QUEUE_NAME and SERVICE_NAME: for
-    `services/pricing`, PRICING_QUEUE_NAME or the backend's name for it."""
+    `services/pricing`, PRICING_QUEUE_NAME or the backend's name for it. If it receives
+    events, it makes its own schema in the database."""
     service = folder.name.removesuffix("service")
     named = env.get(f"{service.upper()}_QUEUE_NAME")
     queue = named or queues.get(service, f"{service}_queue")
-    return {**env, "QUEUE_NAME": queue, "SERVICE_NAME": service}
+    own = {"QUEUE_NAME": queue, "SERVICE_NAME": service}
+    if owner := env.get("MIGRATIONS_DATABASE_URL"):
+        own["EVENTS_DATABASE_URL"] = owner
+    return {**env, **own}
 
 
 def service_folders() -> list[Path]:

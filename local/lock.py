@@ -2,7 +2,8 @@
 
 Everything that ships is resolved together first, so that all parts use the same
 versions; the tools then use versions that fit these. A component that builds on a
-package of `packages/` starts with that package's requirements and adds its own.
+package of `packages/` starts with that package's requirements and adds its own. An
+extra of a package has a file of its own, `requirements-EXTRA.txt`.
 """
 
 import os
@@ -34,7 +35,8 @@ class Project:
 
     folder: Path
     name: str
-    dependencies: list[str]  # names, without versions
+    dependencies: list[str]  # names, with extras and without versions
+    extras: list[str]
 
     @property
     def source(self) -> str:
@@ -43,6 +45,15 @@ class Project:
     @property
     def target(self) -> Path:
         return self.folder / "requirements.txt"
+
+    @property
+    def targets(self) -> dict[str, Path]:
+        """The files by what a dependency says: `name`, or `name[extra]`."""
+        found = {self.name: self.target}
+        for extra in self.extras:
+            file = self.folder / f"requirements-{extra}.txt"
+            found[f"{self.name}[{extra}]"] = file
+        return found
 
 
 def lock(options: list[str], root: Path = ROOT) -> int:
@@ -60,29 +71,34 @@ def projects(root: Path) -> list[Project]:
     for place in ("packages/*", "backend", "services/*"):
         for file in sorted(root.glob(f"{place}/pyproject.toml")):
             read = tomllib.loads(file.read_text())["project"]
-            named = [re.split(r"[^\w.-]", each)[0] for each in read["dependencies"]]
-            found.append(Project(file.parent, read["name"], named))
+            named = [re.split(r"[^][\w.-]", each)[0] for each in read["dependencies"]]
+            extras = list(read.get("optional-dependencies", {}))
+            found.append(Project(file.parent, read["name"], named, extras))
     return found
 
 
 def _lock(options: list[str], root: Path) -> None:
     shipped = projects(root)
-    packages = {
-        each.name: each.target
-        for each in shipped
-        if each.folder.parent.name == "packages"
-    }
+    ours = [each for each in shipped if each.folder.parent.name == "packages"]
+    packages = {name: file for each in ours for name, file in each.targets.items()}
     # These are copied into images, not installed.
-    options = [*options, *(f"--no-emit-package={name}" for name in packages)]
+    options = [*options, *(f"--no-emit-package={each.name}" for each in ours)]
     together = root / ".local" / "locked-together.txt"
     together.parent.mkdir(exist_ok=True)
     # uv keeps the versions that it finds in its output file.
-    together.write_text("".join(_pins(each.target for each in shipped)))
-    _compile(together, [*(each.source for each in shipped), *options], root)
+    files = [file for each in shipped for file in each.targets.values()]
+    together.write_text("".join(_pins(files)))
+    sources = [each.source for each in shipped]
+    _compile(together, [*sources, "--all-extras", *options], root)
     for project in shipped:
         bases = [packages[name] for name in project.dependencies if name in packages]
         _compile(project.target, [project.source, *options], root, together)
         _write(project.target, bases)
+        for extra in project.extras:
+            file = project.targets[f"{project.name}[{extra}]"]
+            words = [project.source, "--extra", extra, *options]
+            _compile(file, words, root, together)
+            _write(file, [project.target])
     constraints = [together]
     for group, name in GROUPS.items():
         _compile(root / name, ["--group", group, *options], root, *constraints)

@@ -56,6 +56,11 @@ class EnvFile:
             if self[name] in {"", *plain}:
                 self.set(name, f"redis://:{self[password]}@{host}:6379/0")
         self._split_roles()
+        # In containers, the owner makes the schema of a service that receives events.
+        for config in ROOT.glob("services/*/*-config.env"):
+            name = f"{config.parent.name.upper()}_EVENTS_DATABASE_URL"
+            if "EVENTS_DATABASE_URL_FILE" in config.read_text() and not self[name]:
+                self.set(name, self["MIGRATIONS_DATABASE_URL"] or self["DATABASE_URL"])
 
     def _split_roles(self) -> None:
         """The owner of the containers' tables migrates; another role works."""

@@ -34,9 +34,10 @@ Say = Callable[[str], None]
 
 NO_RABBITMQ = (
     "RabbitMQ is not on this machine and cannot be installed without a question.\n"
-    "RPC goes over Redis instead. Missing then: the dead-letter queue, queue limits,\n"
-    "and the immediate answer when no service is there (calls wait for their deadline)."
-    "\nTo have it, install the package rabbitmq-server, and start again."
+    "RPC goes over Redis instead. Missing then: events for services, the dead-letter\n"
+    "queue, queue limits, and the immediate answer when no service is there (calls\n"
+    "wait for their deadline).\n"
+    "To have it, install the package rabbitmq-server, and start again."
 )
 NO_NGINX = (
     "nginx is not on this machine and cannot be installed without a prompt.\n"
@@ -136,7 +137,7 @@ class Servers:
 class Stack:
     """Our processes and nginx; each is a `Server` and may be killed or paused.
 
-    `clock` is Celery beat, if it runs.
+    `clock` is Celery beat, if it runs; `relays` are none without RabbitMQ.
     """
 
     env: Mapping[str, str]
@@ -145,6 +146,7 @@ class Stack:
     apis: list[App]
     nginx: Nginx | None
     clock: list[App] = field(default_factory=list)
+    relays: list[App] = field(default_factory=list)
 
     @classmethod
     def create(
@@ -178,13 +180,19 @@ class Stack:
                 else None
             ),
             clock=[apps.beat(state, env)],
+            relays=(
+                [apps.event_relay("event-relay", state, env)]
+                if servers.rabbitmq
+                else []
+            ),
         )
 
     @property
     def processes(self) -> list[Server]:
         """All, in stopping order: intake first."""
         gateway = [self.nginx] if self.nginx else []
-        return [*gateway, *self.apis, *self.clock, self.worker, *self.services]
+        own = [*self.apis, *self.clock, *self.relays, self.worker]
+        return [*gateway, *own, *self.services]
 
     @property
     def api_url(self) -> str:
@@ -202,7 +210,7 @@ class Stack:
         queues = registered()
         for app in self.apis:
             app.env = apps.api_environment(env, app.port)
-        for app in [self.worker, *self.clock]:
+        for app in [self.worker, *self.clock, *self.relays]:
             app.env = env
         for app in self.services:
             app.env = apps.service_environment(app.cwd, env, queues)

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from local.apps import BACKEND, ROOT
+from local.apps import ROOT
 from local.bootstrap import requirement_files
 from local.install import install_missing
 from local.registry import lacks_demo
@@ -195,7 +195,7 @@ def _checks() -> list[Part]:
         Part("bandit", ["-m", "bandit", "-q", "-ll", "-r", *SHIPPED, "-x", TESTS]),
         Part("hadolint", ["-c", HADOLINT, *_hadolint()]),
         Part("prose", ["-m", "local.prose"]),
-        *(_types(folder) for folder in [*components(), BACKEND / "alembic"]),
+        Part("mypy", ["-m", "local.typecheck"]),
     ]
 
 
@@ -203,17 +203,6 @@ def _hadolint() -> list[str]:
     program = Path(sys.executable).with_name("hadolint")
     dockerfiles = [*ROOT.glob("*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]
     return [str(program), *(str(file) for file in sorted(dockerfiles))]
-
-
-def _types(folder: Path) -> Part:
-    names = ["app", "src", "main.py", "rabbitmq_client.py", "tests"]
-    names += ["env.py", "autogeneration.py", "versions"]
-    if folder == ROOT:
-        names = ["local", "tests", "bench", "deploy", "kit"]
-    targets = [name for name in names if _holds_python(folder / name)]
-    configuration = os.path.relpath(ROOT / "pyproject.toml", folder)
-    arguments = ["-m", "mypy", "--no-error-summary", "--config-file", configuration]
-    return Part(f"mypy {_label(folder)}", [*arguments, *targets], folder)
 
 
 def _tests(kind: str, arguments: list[str]) -> list[Part]:
@@ -242,17 +231,10 @@ def _run(part: Part, *, captured: bool) -> Result:
     paths = [part.folder] if part.own_path else [ROOT / "backend"]
     path = os.pathsep.join(str(folder) for folder in dict.fromkeys([*paths, ROOT]))
     began = time.monotonic()
-    # For mypy a module's name begins at one of these.
-    sources = [ROOT, part.folder / "src"]
-    sources += [BACKEND] if BACKEND in part.folder.parents else []
     result = subprocess.run(
         [sys.executable, *part.arguments],
         cwd=part.folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": path,
-            "MYPYPATH": os.pathsep.join(map(str, sources)),
-        },
+        env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE if captured else None,
         stderr=subprocess.STDOUT if captured else None,
         text=True,
@@ -267,11 +249,12 @@ def _run(part: Part, *, captured: bool) -> Result:
 def _report(parts: list[Part], *, at_once: bool = True) -> int:
     """Run all parts, and print how each ended.
 
-    As many run at once as there are cores, and the output of each is printed when it
-    ends. Otherwise they run one after another with live output.
+    One more than there are cores run at once, because tests with servers wait for half
+    of their time. The output of each is printed when it ends. Otherwise they run one
+    after another with live output.
     """
     began = time.monotonic()
-    with ThreadPoolExecutor(os.cpu_count() if at_once else 1) as pool:
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1 if at_once else 1) as pool:
         results = list(pool.map(partial(_run, captured=at_once), parts))
     print()
     for result in results:
@@ -287,7 +270,3 @@ def _report(parts: list[Part], *, at_once: bool = True) -> int:
 
 def _label(folder: Path) -> str:
     return "root" if folder == ROOT else folder.name
-
-
-def _holds_python(path: Path) -> bool:
-    return path.suffix == ".py" and path.exists() or any(path.rglob("*.py"))

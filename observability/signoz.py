@@ -64,6 +64,8 @@ QUEUE = "messaging.destination.name"
 BACKLOG = latest("rabbitmq.queue.messages", QUEUE, '"rabbitmq.message.state"="ready"')
 DEAD = latest("rabbitmq.queue.messages", QUEUE, f'"{QUEUE}"=~".*_dlq"')
 CONSUMERS = latest("rabbitmq.queue.consumers", QUEUE, f'"{QUEUE}"!~".*_dlq"')
+PUBLISHED = "app.events.published"
+LAG = 'max ({"app.events.lag"})'
 POOL = "db.client.connection.count"
 POOL_BY = '"service.name", "db.client.connection.state"'
 FAILED = '"http.response.status_code"=~"5.."'
@@ -112,6 +114,9 @@ PANELS = [
         "task",
     ),
     Panel("Tasks waiting", "none", latest("app.tasks.waiting", QUEUE), "queue"),
+    Panel("Events published", "cps", total(PUBLISHED, "app.event.type"), "type"),
+    Panel("Events waiting", "none", 'max ({"app.events.waiting"})', ""),
+    Panel("Age of the oldest event waiting", "s", LAG, ""),
     Panel(
         "Lost tasks found by the sweep",
         "cps",
@@ -178,6 +183,7 @@ ALERTS = [
     Alert(
         "Tasks get lost", total("app.sweep.lost_tasks"), 0, "warning", "Tasks get lost"
     ),
+    Alert("Events are late", LAG, 30, "critical", "Events are late"),
     Alert(
         "The event loop is blocked",
         quantile(0.95, "app.event_loop.lag"),

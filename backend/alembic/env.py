@@ -4,7 +4,7 @@ import time
 
 from alembic import context
 from autogeneration import compare_default, complete
-from rights import grant, make_role
+from rights import grant, make_role, make_schema
 from sqlalchemy import make_url, text
 from sqlmodel import SQLModel
 
@@ -49,6 +49,10 @@ def migrate() -> None:
         lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         if has_roles:
             make_role(connection, settings.database)
+            connection.commit()
+        for schema, service in settings.migrations.of_services(owner).items():
+            make_role(connection, service)
+            make_schema(connection, schema, service)
             connection.commit()
         context.configure(
             connection=connection,

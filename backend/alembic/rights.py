@@ -1,6 +1,8 @@
-"""The role of DATABASE_URL, which reads and writes rows, and changes no table.
+"""The role of DATABASE_URL, which reads and writes rows, and changes no table; and the
+roles of services, which have a schema of their own, and nothing else.
 
-Migrations make it when MIGRATIONS_DATABASE_URL names another role, the tables' owner.
+Migrations make the first when MIGRATIONS_DATABASE_URL names another role, the tables'
+owner; and those of the services whose URLs are in SERVICE_DATABASES_FOLDER.
 """
 
 from typing import Any
@@ -17,15 +19,15 @@ ROWS = "SELECT, INSERT, UPDATE, DELETE"
 LESS = {"alembic_version": "SELECT", "record_events": "SELECT, INSERT"}
 
 REFUSED = """No migration ran: the role of MIGRATIONS_DATABASE_URL may not create
-{role}, the role of DATABASE_URL. Let an administrator run
+{role}, the role of DATABASE_URL or of a service. Let an administrator run
 
   CREATE ROLE {role} LOGIN PASSWORD '...';
 
-with the password of DATABASE_URL, then migrate again."""
+with the password of that URL, then migrate again."""
 
 
 def make_role(connection: Connection, settings: DatabaseSettings) -> None:
-    """Create the role, or give it the password of DATABASE_URL."""
+    """Create the role, or give it the password of the URL."""
     role, quoted = _names(connection, settings)
     known = {"role": role}
     exists = connection.scalar(
@@ -46,6 +48,19 @@ def make_role(connection: Connection, settings: DatabaseSettings) -> None:
             raise
         if not exists:
             raise SystemExit(REFUSED.format(role=quoted)) from None
+
+
+def make_schema(
+    connection: Connection, schema: str, settings: DatabaseSettings
+) -> None:
+    """Create a service's schema, which its role owns, unless it exists."""
+    _, role = _names(connection, settings)
+    known = text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
+    if not connection.scalar(known, {"schema": schema}):
+        quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
+        # To give it something, the owner must be a member.
+        connection.exec_driver_sql(f"GRANT {role} TO CURRENT_USER")
+        connection.exec_driver_sql(f"CREATE SCHEMA {quoted} AUTHORIZATION {role}")
 
 
 def grant(connection: Connection, settings: DatabaseSettings) -> None:

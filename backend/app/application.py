@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __title__, __version__
 from app.api import answers, docs, errors, openapi, root, security, v1
+from app.api.dependencies import Resources
 from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.authentication import AuthenticationMiddleware
 from app.api.middleware.bounds import BoundsMiddleware
@@ -27,7 +29,6 @@ from app.api.middleware.security_headers import SecurityHeadersMiddleware
 from app.api.sign_in import SignIn
 from app.core.budget import Budget
 from app.core.config import Settings
-from app.core.health import HealthChecks
 from app.core.idempotency import IdempotencyMiddleware
 from app.core.principal import Principal
 from app.core.rate_limits import RateLimits
@@ -121,9 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
             verifier: TokenVerifier = app.state.resources.identity
             return await verifier.verify(token)
 
-        app.add_middleware(
-            AuthenticationMiddleware, verify=verify, answer_error=errors.answer_error
-        )
+        app.add_middleware(AuthenticationMiddleware, verify=verify)
         if settings.rate_limits.policies:
             app.add_middleware(RefusedTokenMiddleware, limits=rate_limits)
     app.add_middleware(BugMiddleware)
@@ -154,7 +153,7 @@ def _lifespan(settings: Settings) -> Any:
             ):
                 app.state.resources = resources
                 set_event_producer(resources.producer)
-                _drain_on_sigterm(resources.health)
+                _drain_on_signals(resources)
                 gc.collect()
                 gc.freeze()  # spare the collector objects that stay
                 gc.set_threshold(*COLLECTOR)
@@ -168,15 +167,23 @@ def _lifespan(settings: Settings) -> Any:
     return lifespan
 
 
-def _drain_on_sigterm(health: HealthChecks) -> None:
-    """Report "not ready" from the first SIGTERM on, in addition to uvicorn's
-    shutdown."""
-    previous = signal.getsignal(signal.SIGTERM)
-    if not callable(previous):  # not run by uvicorn
-        return
+def _drain_on_signals(resources: Resources) -> None:
+    """From the first signal on, report "not ready" and end streams, which uvicorn would
+    wait for; in addition to uvicorn's shutdown."""
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(each)
+        if callable(previous) and previous is not signal.default_int_handler:
+            signal.signal(each, partial(_drain, loop, resources, previous))
 
-    def drain(number: int, frame: Any) -> None:
-        health.is_draining = True
-        previous(number, frame)
 
-    signal.signal(signal.SIGTERM, drain)
+def _drain(
+    loop: asyncio.AbstractEventLoop,
+    resources: Resources,
+    previous: Callable[[int, Any], Any],
+    number: int,
+    frame: Any,
+) -> None:
+    resources.health.is_draining = True
+    loop.call_soon_threadsafe(resources.events.feed.stop)
+    previous(number, frame)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from app.api.dependencies import Resources
 from app.core.budget import Budget
@@ -23,11 +24,16 @@ from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.login import file_login
 from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
+from app.infrastructure.stream_metrics import watch_streams
 from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
 from app.services.data_service import DataService
+from app.services.event_feed import EventFeed, NewListener
+from app.services.event_service import EventLogReader, EventService
 from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
+from chassis.events.listener import EventListener
+from chassis.rabbitmq import rabbitmq_server
 from chassis.redis_url import RedisUrl
 from chassis.rpc.client import RpcClient
 
@@ -43,6 +49,32 @@ def warn_of_shared_redis(settings: Settings) -> None:
             "accepts neither keys nor tasks. Set IDEMPOTENCY_REDIS_URL to a separate "
             "Redis."
         )
+
+
+def event_listener(settings: Settings) -> NewListener | None:
+    """Makes listeners to published events. Over Redis there are none: streams then
+    read the table."""
+    if rabbitmq_server(settings.rabbitmq, settings.rpc) is None:
+        return None
+    exchange = settings.events.exchange
+    return partial(EventListener, settings.rabbitmq, settings.rpc, exchange)
+
+
+def event_service(
+    settings: Settings, database: Database, budget: Budget
+) -> EventService:
+    """The event log, and the feed of streams."""
+    seconds = settings.database.db_read_timeout_seconds
+    log = EventLogReader(database, budget, seconds)
+    feed = EventFeed(
+        log,
+        settings.events.source,
+        event_listener(settings),
+        max_streams=settings.events.max_streams,
+        max_of_caller=settings.events.max_streams_of_caller,
+        stream_seconds=settings.events.stream_max_seconds,
+    )
+    return EventService(log, feed, settings.events.source)
 
 
 @asynccontextmanager
@@ -77,6 +109,7 @@ async def open_resources(
         else None
     )
     http = HttpConnections()
+    events = event_service(settings, database, budget)
     provider = Provider(settings.auth) if settings.auth.issuer else None
     metrics_service = MetricsService(
         rpc, ManagementApi(settings.rabbitmq, settings.rpc), settings.services
@@ -94,6 +127,7 @@ async def open_resources(
             raise BrokerUnavailable(rpc.refusal)
 
     watch_pool(database.engine.sync_engine)
+    watch_streams(lambda: events.feed.open_streams)
     rpc.start()
     if provider is not None:
         provider.refresh()
@@ -113,6 +147,7 @@ async def open_resources(
                 )
                 for service in settings.services
             },
+            events=events,
             metrics_service=metrics_service,
             health=HealthChecks(
                 {
@@ -136,6 +171,7 @@ async def open_resources(
             ),
         )
     finally:
+        await events.feed.close()
         await producer.close()
         await states.close()
         await keys.close()

@@ -35,6 +35,7 @@ from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.repositories.data_repository import end_record, failure
 from app.tasks.consumer import ColdStatus, PromptConsumer, tell_losses_once
+from app.tasks.event_metrics import watch_backlog
 from app.tasks.liveness import Liveness, LivingScheduler
 from app.tasks.log_context import name_tasks
 from app.tasks.resources import (
@@ -44,6 +45,7 @@ from app.tasks.resources import (
 )
 from app.tasks.scheduling import beat_schedule
 from chassis.logs import configure_logging
+from chassis.rabbitmq import rabbitmq_server
 from chassis.telemetry import start_telemetry, stop_telemetry
 
 logger = logging.getLogger(__name__)
@@ -143,6 +145,10 @@ def watch_beat(**_: Any) -> None:
         _start_telemetry()
         watch_queues(ManagementApi(settings.rabbitmq, settings.rpc), settings.services)
         watch_tasks(settings.celery)
+        if rabbitmq_server(settings.rabbitmq, settings.rpc):  # or there is no relay
+            watch_backlog(
+                create_sync_engine(settings.database, pool_size=1, max_overflow=0)
+            )
     atexit.register(stop_telemetry)
 
 

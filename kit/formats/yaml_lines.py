@@ -6,6 +6,7 @@ whole document would reformat what people wrote by hand.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from textwrap import dedent, indent
 from typing import Any, NamedTuple
 
@@ -99,12 +100,7 @@ class _Document:
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines(keepends=True)
-        yaml = YAML(typ="safe", pure=True)
-        yaml.Composer = _Composer
-        try:
-            self.root = yaml.compose(text)
-        except YAMLError as error:
-            raise KitError(f"invalid YAML: {error}") from error
+        self.root = _root(text)
 
     def __str__(self) -> str:
         return "".join(self.lines)
@@ -159,6 +155,17 @@ class _Document:
             while not self.lines[line].strip():
                 line -= 1
         return line
+
+
+@cache
+def _root(text: str) -> Node:
+    """The outermost node. Nobody changes nodes, and reading a large file takes long."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
+    try:
+        return yaml.compose(text)
+    except YAMLError as error:
+        raise KitError(f"invalid YAML: {error}") from error
 
 
 class _Composer(Composer):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.tests.copies import PROJECT, SERVICE, copy_project, python
+from kit.tests.copies import ACME, PROJECT, SERVICE, copy_project, python
 
 # What a team writes in `e2e/test_two_days.py`; it runs in a copy.
 collect_ignore = ["e2e/two_days"]
@@ -17,8 +17,16 @@ def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "project")
 
 
-# Renaming takes seconds: it is done once. Tests only read these two; to change one,
+# Renaming takes seconds: it is done once. Tests only read these three; to change one,
 # they copy it.
+@pytest.fixture(scope="session")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that only has the name of docs/TUTORIAL.md and of `e2e/two_days`."""
+    project = copy_project(tmp_path_factory.mktemp("acme") / "project")
+    python(project, "-m", "kit", "rename", ACME)
+    return project
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy under git with a service of its own, and files that git ignores."""

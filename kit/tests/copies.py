@@ -16,6 +16,7 @@ Snapshot = dict[str, tuple[int, bytes]]
 # whatever its name.
 SERVICE, OTHER, RESOURCE, TASK = "trial-price", "trial_stock", "trial-bill", "trial-job"
 PROJECT, OTHER_PROJECT = "trial-orders", "trial-shop"
+ACME = "acme-orders"  # the project of docs/TUTORIAL.md
 
 # An identity for git, independent of the machine's configuration.
 IDENTITY = {

@@ -108,7 +108,8 @@ def _roll(system: System, _: float) -> None:
             system.leave_gateway(api.port)
             api.restart()
             system.join_gateway(api.port)
-    for part in (*system.stack.services, system.stack.worker, *system.stack.clock):
+    others = (system.stack.worker, *system.stack.clock, *system.stack.relays)
+    for part in (*system.stack.services, *others):
         with system.broken(part):
             part.restart()
     system.nginx.child.send(signal.SIGHUP)
@@ -122,6 +123,7 @@ def _faults() -> list[Fault]:
         ("data service 2", lambda system: system.stack.services[1]),
         ("worker", lambda system: system.stack.worker),
         ("beat", lambda system: system.stack.clock[0]),
+        ("event relay", lambda system: system.stack.relays[0]),
         ("RabbitMQ", lambda system: system.rabbitmq),
         ("Redis", lambda system: system.redis),
         ("Redis of keys", lambda system: system.redis_keys),

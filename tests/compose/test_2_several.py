@@ -35,7 +35,7 @@ def instances(api: Api) -> set[str]:
 
 @NEEDS_DATA
 def test_requests_reach_every_instance(scaled: Compose, api: Api) -> None:
-    expected = {"api": 3, "api-celery": 2, "data-service": 2}
+    expected = {"api": 3, "api-celery": 2, "event-relay": 2, "data-service": 2}
     assert {name: len(scaled.ids(name)) for name in expected} == expected
     ids = {container[:12] for container in scaled.ids("api")}
     wait_for(lambda: instances(api) == ids, "requests on all three APIs")

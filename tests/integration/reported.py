@@ -10,6 +10,7 @@ METRICS = {
         ("app.rpc.broker.available", "", "gauge"),
         ("app.group_commit.batch.size", "{request}", "histogram"),
         ("app.idempotency.requests", "{request}", "sum"),
+        ("app.events.streams", "{stream}", "sum"),
         ("app.event_loop.lag", "s", "histogram"),
         ("db.client.connection.count", "{connection}", "sum"),
         ("process.cpu.time", "s", "sum"),
@@ -30,6 +31,13 @@ METRICS = {
         ("rabbitmq.queue.consumers", "{consumer}", "gauge"),
         ("rabbitmq.queue.acknowledged", "{message}", "sum"),
         ("app.tasks.waiting", "{task}", "gauge"),
+        ("app.events.waiting", "{event}", "gauge"),
+        ("app.events.lag", "s", "gauge"),
+    },
+    "event-relay": {
+        ("app.events.published", "{event}", "sum"),
+        ("process.cpu.time", "s", "sum"),
+        ("process.memory.usage", "By", "sum"),
     },
     "data": {
         ("messaging.process.duration", "s", "histogram"),

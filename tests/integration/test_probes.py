@@ -21,7 +21,7 @@ from local.servers.nginx import Nginx
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
 from local.servers.redis import KeysRedis, Redis
-from local.stack import Servers
+from local.stack import Servers, migrate
 from local.state import State
 from tests.e2e.client import wait_for
 from tests.relay import Relay
@@ -108,6 +108,14 @@ def start(state: State, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
                 (tmp_path / "main.py").write_text(SERVICE)
                 app = apps.service("probed-service", tmp_path, state, {**env, **own})
                 file = "deploy/components/service/deployment.yaml"
+            elif name == "event-relay":
+                own = {
+                    "RABBITMQ_PORT": port,
+                    "EVENTS_RELAY_HEARTBEAT_FILE": str(heartbeat),
+                }
+                migrate({**env, "MIGRATIONS_DATABASE_URL": env["DATABASE_URL"]})
+                app = apps.event_relay("probed-relay", state, {**env, **own})
+                file = "backend/backend-relay-pod.yaml"
             else:
                 url = f"redis://127.0.0.1:{port}/0"
                 own = {
@@ -133,10 +141,10 @@ def _worker(state: State, env: dict[str, str]) -> App:
 
 
 def target(name: str, rabbitmq: RabbitMQ, redis_server: Redis) -> int:
-    return rabbitmq.port if name == "service" else redis_server.port
+    return redis_server.port if name == "worker" else rabbitmq.port
 
 
-@pytest.mark.parametrize("name", ["service", "worker"])
+@pytest.mark.parametrize("name", ["service", "event-relay", "worker"])
 def test_probes_tell_starting_ready_hung_alive_and_alone(
     name: str, start: Start, rabbitmq: RabbitMQ, redis_server: Redis
 ) -> None:
@@ -155,7 +163,7 @@ def test_probes_tell_starting_ready_hung_alive_and_alone(
 
         relay.close()
         wait_for(lambda: not probed.passes("readiness"), "the loss is seen")
-        if name == "service":
+        if name != "worker":
             probed.grow_old()
             wait_for(lambda: probed.passes("liveness"), "it goes on touching its file")
             relay.open()

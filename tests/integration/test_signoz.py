@@ -16,7 +16,7 @@ ATTRIBUTES = {
     *("http.route", "http.response.status_code", "error.type", "service.name"),
     *("messaging.destination.name", "rabbitmq.message.state"),
     *("app.task.status", "app.sweep.outcome", "app.idempotency.outcome"),
-    "db.client.connection.state",
+    *("db.client.connection.state", "app.event.type"),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chassis.events.publisher import CONFIRM_SECONDS
 from chassis.settings import ServiceSettings
 from local.apps import service_folders
 from local.registry import registered
@@ -27,6 +28,7 @@ CONTAINERS = {
     "api": ("fastapi-api", "fastapi-starter-api"),
     "api-celery": ("fastapi-celery-worker", "fastapi-starter-api"),
     "api-celery-beat": ("fastapi-celery-beat", "fastapi-starter-api"),
+    "event-relay": ("fastapi-event-relay", "fastapi-starter-api"),
     "migrations": ("fastapi-migrations", "fastapi-starter-api"),
     "rabbitmq": ("rabbitmq-service", "rabbitmq-service"),
     "redis": ("redis", "redis:7-alpine"),
@@ -35,7 +37,7 @@ CONTAINERS = {
 
 # What containers are given in a fixed way, or by a way of their own.
 FIXED = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "OTEL_SERVICE_NAME"}
-FIXED |= {"FORWARDED_ALLOW_IPS"}
+FIXED |= {"EVENTS_RELAY_HEARTBEAT_FILE", "FORWARDED_ALLOW_IPS"}
 
 
 def load(name: str) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def section(title: str) -> dict[str, str | None]:
 
 
 SERVICES: dict[str, Any] = load(BASE)["services"]
-BACKEND = ["api", "api-celery", "api-celery-beat", "migrations"]
+BACKEND = ["api", "api-celery", "api-celery-beat", "event-relay", "migrations"]
 OWN = [
     name
     for name, service in SERVICES.items()
@@ -266,6 +268,7 @@ def test_each_process_has_longer_to_stop_than_it_takes() -> None:
         # main.py gives running requests 5 s more than a call may take.
         "api": float(values["RPC_TIMEOUT_SECONDS"]) + 5,
         "api-celery": float(values["CELERY_WORKER_GRACE_SECONDS"]),
+        "event-relay": CONFIRM_SECONDS,
         **dict.fromkeys(OWN, ServiceSettings().shutdown_grace_seconds),
     }
     for name, needed in takes.items():

@@ -24,7 +24,7 @@ from tests.unit.private_names import read
 CHASSIS = ROOT / "packages" / "chassis"
 FOLDERS = [ROOT / "backend", *ROOT.glob("packages/*/"), *ROOT.glob("services/*/")]
 PINS = [
-    *(folder / "requirements.txt" for folder in FOLDERS),
+    *(file for folder in FOLDERS for file in folder.glob("requirements*.txt")),
     *(ROOT / target for target in GROUPS.values()),
 ]
 EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -51,10 +51,17 @@ class Named(NamedTuple):
 
 
 def dependencies(folder: Path) -> list[Named]:
-    """What a component names, less packages of ours."""
+    """What a component names, its extras included, less packages of ours."""
     project, file = folder / "pyproject.toml", folder / "requirements.txt"
-    texts = tomllib.loads(project.read_text())["project"]["dependencies"]
-    named = [Named(Requirement(text), project, file) for text in texts]
+    own = tomllib.loads(project.read_text())["project"]
+    optional = own.get("optional-dependencies", {}).items()
+    extras = [
+        Named(Requirement(text), project, folder / f"requirements-{extra}.txt")
+        for extra, texts in optional
+        for text in texts
+    ]
+    texts = own["dependencies"]
+    named = extras + [Named(Requirement(text), project, file) for text in texts]
     return [
         each for each in named if each.requirement.name != "fastapi-starter-chassis"
     ]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.requests import HTTPConnection
 
 from app.api.security import PrincipalDep
 from app.core.budget import Budget
@@ -22,6 +23,7 @@ from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
 from app.repositories.task_repository import TaskRepository
 from app.services.data_service import DataService
+from app.services.event_service import EventService
 from app.services.metrics_service import MetricsService
 from app.services.record_service import RecordService
 
@@ -38,6 +40,7 @@ class Resources:
     database: Database
     producer: EventProducer
     data_services: Mapping[str, DataService]
+    events: EventService
     metrics_service: MetricsService
     health: HealthChecks
     keys: Keys
@@ -47,9 +50,9 @@ class Resources:
     rate_limits: RateLimits | None
 
 
-async def get_resources(request: Request) -> Resources:
+async def get_resources(connection: HTTPConnection) -> Resources:
     """The long-lived objects of this process."""
-    resources: Resources = request.app.state.resources
+    resources: Resources = connection.app.state.resources
     return resources
 
 
@@ -86,6 +89,11 @@ async def get_record_service(
     return RecordService(DataRepository(session), TaskRepository(session), principal)
 
 
+async def get_event_service(resources: ResourcesDep) -> EventService:
+    """The event log of this process."""
+    return resources.events
+
+
 async def get_metrics_service(resources: ResourcesDep) -> MetricsService:
     """The metrics of this process."""
     return resources.metrics_service
@@ -101,6 +109,7 @@ async def get_task_publisher(resources: ResourcesDep) -> TaskPublisher:
     return resources.publisher
 
 
+EventServiceDep = Annotated[EventService, Depends(get_event_service)]
 HttpClientDep = Annotated[HttpClient, Depends(get_http_client)]
 MetricsServiceDep = Annotated[MetricsService, Depends(get_metrics_service)]
 RecordServiceDep = Annotated[RecordService, Depends(get_record_service)]

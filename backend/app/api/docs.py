@@ -10,8 +10,9 @@ from fastapi.openapi.docs import (
     get_swagger_ui_oauth2_redirect_html,
 )
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
 
+from app.api.asyncapi import ASYNCAPI_URL, asyncapi_document
 from app.api.sign_in import SignIn
 
 OPENAPI_URL = "/api/v1/openapi.json"
@@ -29,7 +30,8 @@ POLICY = (
 
 
 def install_docs_pages(app: FastAPI, sign_in: SignIn | None) -> None:
-    """Serve both pages and their assets; Swagger UI signs in by ``sign_in``."""
+    """Serve both pages and their assets, and the AsyncAPI document; Swagger UI signs in
+    by ``sign_in``."""
     app.mount(ASSETS_URL, StaticFiles(directory=_assets()), name="docs-assets")
 
     @app.get(DOCS_URL, include_in_schema=False)
@@ -45,6 +47,10 @@ def install_docs_pages(app: FastAPI, sign_in: SignIn | None) -> None:
             init_oauth=sign_in.options() if sign_in else None,
         )
         return _careful(page, sign_in.origin() if sign_in else None)
+
+    @app.get(ASYNCAPI_URL, include_in_schema=False)
+    async def read_asyncapi() -> JSONResponse:
+        return JSONResponse(asyncapi_document(app.state.settings, app.version))
 
     @app.get(LOGIN_URL, include_in_schema=False)
     async def read_login() -> HTMLResponse:

@@ -9,16 +9,22 @@ from traceback import walk_tb
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import (
+    RequestValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from app.api.strict_json import is_json, parse_json
 from app.core.exceptions import (
     ApplicationError,
     Conflict,
+    CrossSite,
     DeadlineExceeded,
     Forbidden,
     KeyInFlight,
@@ -35,6 +41,7 @@ STATUS_CODES: Mapping[type[ApplicationError], int] = {
     Malformed: 400,
     Unauthenticated: 401,
     Forbidden: 403,
+    CrossSite: 403,
     NotFound: 404,
     Conflict: 409,
     Refused: 422,
@@ -86,6 +93,18 @@ def answer(error: ApplicationError) -> Response:
     if isinstance(error, Unauthenticated | Forbidden):
         headers["WWW-Authenticate"] = error.challenge  # RFC 6750
     return problem(status, error.code, error.title, error.detail, headers)
+
+
+async def send_answer(
+    response: Response, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Send it, for a WebSocket instead of opening that; a server that cannot do this
+    answers 403."""
+    can_answer = "websocket.http.response" in scope.get("extensions", {})
+    if scope["type"] == "websocket" and not can_answer:
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await response(scope, receive, send)
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
@@ -143,6 +162,16 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     if wanted := _other_media_type(request, error):
         title, detail = "Unsupported Media Type", f"Send the body as {wanted}."
         return problem(415, "unsupported_media_type", title, detail)
+    return _invalid_values(error)
+
+
+async def on_invalid_handshake(_: Any, error: Exception) -> Response:
+    """The same for a WebSocket: the answer is there instead of a connection."""
+    assert isinstance(error, WebSocketRequestValidationError)
+    return _invalid_values(error)
+
+
+def _invalid_values(error: ValidationException) -> Response:
     errors = [
         {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]}
         for e in error.errors()
@@ -194,6 +223,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApplicationError, on_application_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, on_invalid_handshake)
     for kind in (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         app.add_exception_handler(kind, on_unreadable)
     app.add_exception_handler(Exception, on_bug)

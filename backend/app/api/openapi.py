@@ -25,11 +25,13 @@ from app.api.sign_in import SignIn
 from app.api.strict_json import MAX_DEPTH, MAX_DIGITS
 from app.core import idempotency
 from app.core.config import Settings
-from app.models.schemas import TASK_ID, Problem
+from app.models.schemas import TASK_ID, CloudEvent, Problem
+from chassis import json_text
 from chassis.context import REQUEST_ID_HEADER
 
 TAGS = [
     {"name": "database", "description": "Stored records and log rows."},
+    {"name": "events", "description": "What happened, and live streams of it."},
     {"name": "observability", "description": "Metrics for tuning."},
     {"name": "root", "description": "The entry page, and health for probes."},
 ]
@@ -61,6 +63,22 @@ def accepted() -> dict[int | str, dict[str, Any]]:
     body = {"task_id": TASK_ID, "task_status": "Processing", "outcome": None}
     answer[202]["content"] = {"application/json": {"example": body}}
     return answer
+
+
+def stream_example() -> dict[int | str, dict[str, Any]]:
+    """The answers of a stream of events, with an example."""
+    event = CloudEvent.model_json_schema()["examples"][0]
+    lines = (
+        "id: 801112063\nretry: 1234\n\n"
+        f"event: {event['type']}\n"
+        f"data: {json_text.dumps(event)}\n"
+        f"id: {event['sequence']}\n\n"
+    )
+    text = {"schema": {"type": "string"}, "example": lines}
+    return {
+        200: {"description": "Events", "content": {"text/event-stream": text}},
+        204: {"description": "The record's last event is sent already"},
+    }
 
 
 def describe_api(settings: Settings) -> str:

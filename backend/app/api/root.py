@@ -5,6 +5,7 @@ from pydantic import BaseModel
 
 from app import __title__, __version__
 from app.api import docs
+from app.api.asyncapi import ASYNCAPI_URL
 from app.api.dependencies import ResourcesDep
 from app.core.health import HealthReport
 from app.models.schemas import DependencyState, Health, example
@@ -21,6 +22,7 @@ class Signpost(BaseModel):
         docs=docs.DOCS_URL,
         redoc=docs.REDOC_URL,
         openapi=docs.OPENAPI_URL,
+        asyncapi=ASYNCAPI_URL,
         health="/health",
     )
 
@@ -29,6 +31,7 @@ class Signpost(BaseModel):
     docs: str | None
     redoc: str | None
     openapi: str | None
+    asyncapi: str | None
     health: str
 
 
@@ -50,6 +53,7 @@ async def read_root(resources: ResourcesDep) -> Signpost:
         docs=docs.DOCS_URL if shown else None,
         redoc=docs.REDOC_URL if shown else None,
         openapi=docs.OPENAPI_URL if shown else None,
+        asyncapi=ASYNCAPI_URL if shown else None,
         health="/health",
     )
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Security
 from fastapi.openapi.models import OpenIdConnect
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
 
 from app.api.middleware.authentication import PRINCIPAL
 from app.core.exceptions import Forbidden
@@ -35,10 +36,11 @@ class Caller(SecurityBase):
     scheme_name = "accessToken"
     model = OpenIdConnect(openIdConnectUrl="/")
 
-    async def __call__(self, request: Request) -> Principal:
+    async def __call__(self, connection: HTTPConnection) -> Principal:
         """The caller that the middleware found."""
-        is_on = request.app.state.settings.auth.issuer is not None
-        found: Principal = request.scope.get(PRINCIPAL, ANYBODY if is_on else EVERYBODY)
+        is_on = connection.app.state.settings.auth.issuer is not None
+        nobody = ANYBODY if is_on else EVERYBODY
+        found: Principal = connection.scope.get(PRINCIPAL, nobody)
         return found
 
 

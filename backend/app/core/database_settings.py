@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import DirectoryPath, Field, SecretStr, field_validator, model_validator
 
 from app.core.database_url import DatabaseUrl
 from chassis.environment import Group
@@ -90,6 +90,13 @@ class MigrationSettings(Group):
         "unset",
     )
 
+    service_databases_folder: DirectoryPath | None = Field(
+        None,
+        description="A folder with a file for each service that receives events: its "
+        "EVENTS_DATABASE_URL. Migrations make its role, and a schema with the file's "
+        "name",
+    )
+
     @field_validator("migrations_database_url")
     @classmethod
     def name_a_database(cls, url: SecretStr | None) -> SecretStr | None:
@@ -105,3 +112,15 @@ class MigrationSettings(Group):
         return settings.model_copy(
             update={"database_url": self.migrations_database_url}
         )
+
+    def of_services(self, settings: DatabaseSettings) -> dict[str, DatabaseSettings]:
+        """The settings with which services connect, by the names of their schemas."""
+        folder = self.service_databases_folder
+        # Kubernetes keeps files of its own in the folder, with dots.
+        files = folder.glob("[!.]*") if folder else ()
+        return {
+            file.name: settings.model_copy(
+                update={"database_url": SecretStr(file.read_text().strip())}
+            )
+            for file in sorted(files)
+        }

@@ -10,7 +10,9 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Malformed            a header is invalid
     +-- Unauthenticated      no valid token
     +-- Forbidden            the token's scopes do not allow it
+    +-- CrossSite            a page of another site asks
     +-- RateLimited          the caller has used up its requests
+    |   +-- TooManyStreams   the caller has too many streams open
     +-- NotFound             no such record
     +-- Conflict             the current state does not allow it
     |   +-- KeyInFlight      a request with this idempotency key is in progress
@@ -50,6 +52,7 @@ __all__ = [
     "BrokenReference",
     "BrokerUnavailable",
     "Conflict",
+    "CrossSite",
     "DatabaseBusy",
     "DatabaseUnavailable",
     "DeadlineExceeded",
@@ -70,6 +73,7 @@ __all__ = [
     "ServiceFailed",
     "TooBusy",
     "TooManyInFlight",
+    "TooManyStreams",
     "TooManyWebhooks",
     "Unauthenticated",
     "Unavailable",
@@ -151,6 +155,21 @@ class RateLimited(ApplicationError):
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class TooManyStreams(RateLimited):
+    """The caller has as many streams of events open as one may have in a process."""
+
+    code = "too_many_streams"
+    title = "Too many streams"
+
+
+class CrossSite(ApplicationError):
+    """A browser opens a WebSocket for a page whose origin CORS_ORIGINS does not
+    list."""
+
+    code = "cross_site"
+    title = "Not allowed for pages of this origin"
 
 
 class NotFound(ApplicationError):

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from httpx2 import AsyncClient
 
-# Probes are frequent and say little.
-UNTRACED_URLS = "/health"
+# Probes are frequent and say little. Streams last for hours: their span would come at
+# their end, and their duration would hide those of requests.
+UNTRACED_URLS = "/health,/api/v1/events/(stream|ws)"
 
 
 def instrument_clients() -> None:

@@ -19,9 +19,10 @@ class RecordEvent(SQLModel, table=True):
 
     __tablename__ = "record_events"
     __table_args__ = (
-        # One per filter, in the order in which events are read.
+        # One per filter, in the order in which events are read. A subject has few.
         Index("ix_record_events_subject", "subject", "sequence"),
         Index("ix_record_events_owner", "owner", "sequence"),
+        Index("ix_record_events_owner_type", "owner", "type", "sequence"),
         Index("ix_record_events_type", "type", "sequence"),
         # For pruning: it costs an insert almost nothing.
         Index("ix_record_events_time", "time", postgresql_using="brin"),

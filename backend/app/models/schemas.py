@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -126,6 +126,44 @@ class Record(BaseModel):
     outcome: Any
     created_at: datetime
     updated_at: datetime
+
+
+class CloudEvent(BaseModel):
+    """What happened to a record, or another subject (CloudEvents 1.0)."""
+
+    model_config = example(
+        specversion="1.0",
+        id="0b0f3c5e-7d0e-4c3e-9a59-6f1f6c1b7a10",
+        source="/fastapi-starter",
+        type="record.deleted",
+        subject=TASK_ID,
+        time="2026-01-01T12:00:00.012000+00:00",
+        sequence="801112064",
+        datacontenttype="application/json",
+        correlationid="order-1/attempt-2",
+        owner="alice",
+        actor="alice",
+        data={"id": 1, "task_id": TASK_ID, "queue_name": "data_queue"},
+    )
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str = Field(description="The thing, then what happened to it.")
+    subject: str = Field(description="The id of the thing: of a record, its task id.")
+    time: datetime
+    sequence: str = Field(
+        pattern="^[0-9]+$",
+        description="Its place in the log: later events have higher numbers.",
+    )
+    datacontenttype: Literal["application/json"]
+    correlationid: str | None = Field(
+        None, description="The `X-Request-ID` of the request that caused it."
+    )
+    traceparent: str | None = None
+    owner: str | None = Field(None, description="Who may see it, besides admins.")
+    actor: str | None = Field(None, description="Who caused it.")
+    data: Any = Field(description="Of a record, its row at that time.")
 
 
 class Log(BaseModel):

@@ -4,7 +4,7 @@ PostgreSQL adds the events of records by itself. Add those of your own tables wi
 :func:`add_event`, in the session that changes the row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,8 +23,9 @@ from sqlalchemy import (
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.models.event_types import Data, EventType
 from app.models.events import RecordEvent
-from app.repositories.pages import MAX_BYTES
+from app.repositories.pages import MAX_BYTES, MAX_SECONDS, Page, in_time
 from chassis.context import current_principal, current_request_id
 from chassis.events.event import event_json
 from chassis.telemetry import tracing
@@ -124,32 +125,65 @@ async def read_events(
     limit: int,
     wanted: EventFilter = EventFilter(),
     max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_SECONDS,
 ) -> list[StoredEvent]:
-    """As :func:`next_events`."""
-    rows = await session.exec(next_events(after, limit, wanted, max_bytes))
-    return [StoredEvent(*row) for row in rows]
+    """As :func:`next_events`.
+
+    Raises:
+        DatabaseUnavailable: it took longer than ``max_seconds``.
+    """
+    query = next_events(after, limit, wanted, max_bytes)
+    page = Page(limit, max_seconds=max_seconds)
+    return [StoredEvent(*row) for row in await in_time(session, query, page)]
+
+
+async def last_settled(session: AsyncSession) -> int:
+    """The sequence up to which no event can appear any more."""
+    found: int | None = await session.scalar(select(settled - 1))
+    return found or 0
+
+
+async def find_subject(
+    session: AsyncSession, wanted: EventFilter, final: Collection[str]
+) -> tuple[bool, int | None]:
+    """Whether there are such events, settled or not, and the sequence of the first one
+    of a ``final`` type."""
+    conditions = list(wanted.conditions())
+    first = select(func.min(col(RecordEvent.sequence))).where(
+        *conditions,
+        col(RecordEvent.type).in_(final),
+        col(RecordEvent.sequence) < settled,
+    )
+    exists = select(col(RecordEvent.sequence)).where(*conditions).exists()
+    query: Any = select(exists, first.scalar_subquery())
+    found, ended_at = (await session.exec(query)).one()
+    return found, ended_at
 
 
 async def add_event(
-    session: AsyncSession, type: str, subject: str, data: Any, owner: str | None = None
+    session: AsyncSession,
+    kind: EventType[Data],
+    subject: str,
+    data: Data,
+    owner: str | None = None,
 ) -> None:
     """Add an event to the log; it happens if the session commits.
 
     Args:
-        type: such as ``order.created``: the thing, then what happened to it.
-        subject: the id of the thing. Its events stay in order.
-        data: what others need to know, as JSON values.
+        kind: a type of ``app.models.event_types``.
+        subject: the id of the thing that it happened to. Its events stay in order.
+        data: what others need to know.
         owner: who may see it, besides admins; by default the caller.
     """
     caller = current_principal.get()
     values = {
-        "type": type,
+        "type": kind.name,
         "subject": subject,
         "owner": caller if owner is None else owner,
         "actor": caller,
         "correlation_id": current_request_id.get(),
         "traceparent": tracing.traceparent(),
-        "data": data,
+        "data": data.model_dump(mode="json"),
     }
     await session.exec(insert(RecordEvent).values(**values))
 

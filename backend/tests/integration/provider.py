@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any
 
 import jwt
@@ -14,13 +16,26 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as ec_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateKey,
+    generate_private_key,
+)
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 AUDIENCE = "kit"
+ENOUGH = 8  # keys of RSA: more than a test has at a time
 
 _FAMILIES: dict[str, Any] = {"RS": RSAAlgorithm, "PS": RSAAlgorithm}
 _FAMILIES |= {"ES": ECAlgorithm, "Ed": OKPAlgorithm}
+
+
+_numbers = count()
+
+
+@cache
+def _rsa_key(number: int) -> RSAPrivateKey:
+    """To make one takes a tenth of a second."""
+    return generate_private_key(65537, 2048)
 
 
 class SigningKey:
@@ -33,7 +48,7 @@ class SigningKey:
         elif algorithm == "EdDSA":
             self.private = Ed25519PrivateKey.generate()
         else:
-            self.private = generate_private_key(65537, 2048)
+            self.private = _rsa_key(next(_numbers) % ENOUGH)
 
     def public(self) -> dict[str, Any]:
         """As the provider lists it."""

@@ -11,18 +11,22 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 import pytest
+from pydantic import SecretStr
 
+from chassis.events.inbox import Inbox
+from chassis.settings import ReceivedEventSettings
 from local.servers.postgres import PASSWORD, USER, PostgreSQL
 
 BACKEND = Path(__file__).parents[2]
 NAME, ROLE, MODEST = "two_roles", "row-worker", "modest"
+SERVICE = "price_list"
 INSERT = (
     "INSERT INTO task_logs (task_id, correlation_id, queue_name, service_name, status)"
     " VALUES ('t', 'c', 'q', 's', 'ok')"
 )
 
 
-def migrate(postgres: PostgreSQL, password: str, owner: str = USER) -> str:
+def migrate(postgres: PostgreSQL, password: str, owner: str = USER, **env: str) -> str:
     """Migrate as the owner, for processes with that password; returns what it says."""
     url = postgres.url(NAME).replace(f"//{USER}:", f"//{owner}:")
     own = url.replace(f"//{owner}:{PASSWORD}@", f"//{ROLE}:{password}@")
@@ -30,7 +34,7 @@ def migrate(postgres: PostgreSQL, password: str, owner: str = USER) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", "head"],
         cwd=BACKEND,
-        env={**os.environ, **given},
+        env={**os.environ, **given, **env},
         capture_output=True,
         text=True,
     )
@@ -44,7 +48,7 @@ def empty(postgres: PostgreSQL) -> Iterator[PostgreSQL]:
     postgres.execute(f"CREATE ROLE {MODEST} LOGIN PASSWORD '{PASSWORD}'", "postgres")
     yield postgres
     postgres.drop_database(NAME)
-    for role in (ROLE, MODEST):
+    for role in (ROLE, MODEST, SERVICE):
         postgres.execute(f'DROP ROLE IF EXISTS "{role}"', "postgres")
 
 
@@ -127,3 +131,28 @@ def test_a_new_password_comes_with_the_next_migration(migrated: PostgreSQL) -> N
     with pytest.raises(psycopg2.OperationalError):
         run(migrated, "SELECT 1", "first")
     assert migrate(migrated, "first") == ""
+
+
+def test_a_service_has_a_schema_of_its_own_and_nothing_else(
+    migrated: PostgreSQL, tmp_path: Path
+) -> None:
+    url = migrated.url(NAME).replace(f"//{USER}:{PASSWORD}@", f"//{SERVICE}:own@")
+    (tmp_path / SERVICE).write_text(f"{url}\n")
+    (tmp_path / "..data").mkdir()  # as Kubernetes has it
+    folder = {"SERVICE_DATABASES_FOLDER": str(tmp_path)}
+    for _ in range(2):
+        assert migrate(migrated, "first", **folder) == ""
+    inbox = Inbox(ReceivedEventSettings(database_url=SecretStr(url)), SERVICE)
+    inbox.prepare()
+    with inbox.receiving("queue", "1") as cursor:
+        assert cursor is not None
+        cursor.execute("SELECT current_user")
+        assert cursor.fetchone() == (SERVICE,)
+    for statement in (
+        "SELECT * FROM public.task_logs",
+        "CREATE TABLE public.t (a int)",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            with inbox.receiving("queue", "2") as cursor:
+                cursor.execute(statement)
+    inbox.close()

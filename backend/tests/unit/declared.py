@@ -50,8 +50,9 @@ def backend_sections() -> list[Section]:
 def service_section() -> Section:
     """The section that every service reads in addition."""
     shared = names(backend_sections())
-    first, *_ = _sections(ServiceSettings)
-    own = [each for each in first.variables if each.name not in shared]
+    first, *others = _sections(ServiceSettings)
+    every = [*first.variables, *(each for s in others for each in s.variables)]
+    own = [each for each in every if each.name not in shared]
     return first._replace(variables=own)
 
 

@@ -33,11 +33,13 @@ SECRET = "To read a secret from a file, set its _FILE variable to the path inste
 PASSED_ON = "  # Passed on if set; `make docs` writes these lines.\n"
 # Set by the compose file, or separately for each of its services.
 NOT_PASSED_ON = {"API_HOST", "API_PORT", "CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE"}
+NOT_PASSED_ON |= {"EVENTS_RELAY_HEARTBEAT_FILE"}
 NOT_PASSED_ON |= {"QUEUE_NAME", "SERVICE_NAME"}
 # The tables' owner is for migrations alone.
-NOT_PASSED_ON |= {"MIGRATIONS_DATABASE_URL"}
-# Each service has a user of its own, and none is for monitoring.
+NOT_PASSED_ON |= {"MIGRATIONS_DATABASE_URL", "SERVICE_DATABASES_FOLDER"}
+# Each service has users of its own, and none is for monitoring.
 NOT_PASSED_ON |= {"RABBITMQ_USER", "RABBITMQ_PASSWORD"}
+NOT_PASSED_ON |= {"EVENTS_DATABASE_URL"}
 NOT_PASSED_ON |= {"RABBITMQ_MONITORING_USER", "RABBITMQ_MONITORING_PASSWORD"}
 
 INTRODUCTION = """\
@@ -63,7 +65,7 @@ def example() -> str:
     common, own = service_section(), own_sections()
     secrets = [
         each._replace(name=f"{each.name}_FILE", default=None, meaning="")
-        for section in [*backend_sections(), *own]
+        for section in [*backend_sections(), common, *own]
         for each in section.variables
         if each.is_secret
     ]
@@ -100,7 +102,7 @@ def compose() -> str:
     shared = {
         each
         for each in names(backend_sections())
-        if each.startswith(("RABBITMQ_", "RPC_"))
+        if each.startswith(("RABBITMQ_", "RPC_", "EVENTS_EXCHANGE"))
     }
     shared |= names([service_section()])
     return _passed_on(text, "x-service-environment", shared)

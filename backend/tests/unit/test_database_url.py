@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.core.database_settings import DatabaseSettings
-from app.core.database_url import DatabaseUrl, Host
+from app.core.database_url import DatabaseUrl
+from chassis.database_url import Host
 
 
 @pytest.mark.parametrize(

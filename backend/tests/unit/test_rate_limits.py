@@ -482,4 +482,4 @@ def test_a_websocket_counts_as_a_read(app: FastAPI) -> None:
 
 def test_a_websocket_without_a_token_counts_for_its_address(guarded: FastAPI) -> None:
     client = client_of(guarded, "192.0.2.1")
-    assert [connect(client) for _ in range(4)] == [403, 403, 403, 429]
+    assert [connect(client) for _ in range(4)] == [401, 401, 401, 429]

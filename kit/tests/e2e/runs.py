@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kit.tests.copies import python
-from local import suite
 from local.apps import ROOT
+from local.typecheck import CACHE
 
 # The backend's tests that look at every service, endpoint, task or setting.
 BACKEND = ["config", "names", "openapi", "settings_files"]
@@ -20,7 +20,6 @@ LOOKING = [f"tests/unit/kubernetes/test_{name}.py" for name in LOOKING]
 LOOKING += ["tests/unit/test_compose_files.py", "tests/unit/test_documents.py"]
 LOOKING += ["local/tests/unit/test_environment.py"]
 
-CACHE = ".mypy_cache"
 DOCUMENTS = "test_the_document_is_up_to_date"
 COMMAND = "import sys; from local import commands as c; "
 COMMAND += "sys.exit(c.run(sys.argv[1], sys.argv[2:]))"
@@ -45,10 +44,9 @@ def side_by_side(*jobs: Callable[[], None]) -> None:
 
 def check(project: Path) -> None:
     """Run `make check`, with mypy's cache of the project."""
-    for folder in suite.components():
-        known, copy = folder / CACHE, project / folder.relative_to(ROOT) / CACHE
-        if known.is_dir() and copy.parent.is_dir() and not copy.exists():
-            shutil.copytree(known, copy)
+    known, copy = ROOT / CACHE, project / CACHE
+    if known.is_dir() and not copy.exists():
+        shutil.copytree(known, copy)
     make(project, "check")
 
 

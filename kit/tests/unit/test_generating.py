@@ -73,6 +73,39 @@ def test_a_service_is_small(project: Path, name: str) -> None:
         assert more[service.REGISTRY] == 1
 
 
+def test_a_service_with_events_is_added_and_removed(project: Path) -> None:
+    before = snapshot(project)
+    run(project, "new-service", OTHER)
+    without = lines(snapshot(project), before)
+    run(project, "remove-service", OTHER)
+    assert run(project, "new-service", OTHER, "--events") == 0
+    made = lines(snapshot(project), before)
+    own = f"services/{OTHER}"
+    assert set(made) - set(without) == {
+        f"{own}/tests/conftest.py",
+        f"{own}/tests/integration/test_{OTHER}_events.py",
+    }
+    assert sum(made.values()) - sum(without.values()) < 100
+    assert "# if" not in "".join((project / each).read_text() for each in made)
+    config = (project / own / f"{OTHER}-config.env").read_text()
+    assert "EVENTS_DATABASE_URL_FILE=/run/secrets/events-database-url" in config
+    (compose,) = (
+        each["environment"]
+        for each in yaml.safe_load((project / "docker-compose.yml").read_text())[
+            "services"
+        ].values()
+        if f"{own}/Dockerfile" == each.get("build", {}).get("dockerfile")
+    )
+    assert "EVENTS_DATABASE_URL" in compose
+    assert run(project, "remove-service", OTHER) == 0
+    assert snapshot(project) == before
+
+
+def test_options_belong_to_commands(project: Path) -> None:
+    assert run(project, "new-resource", RESOURCE, "--events") == 1
+    assert run(project, "new-service", SERVICE, "--force") == 1
+
+
 def test_a_resource_is_added_and_removed(project: Path) -> None:
     before = snapshot(project)
     assert run(project, "new-resource", "trial_order") == 0

@@ -5,12 +5,13 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from kit.commands import ROOT
-from kit.tests.copies import python
+from kit.tests.copies import ACME, python
 from kit.tests.e2e.tutorial import (
     PAGE,
     Code,
@@ -50,7 +51,9 @@ def test_it_is_read_in_half_of_its_forty_minutes() -> None:
 
 
 @in_the_kit
-def test_its_code_fits_what_the_generators_make(project: Path) -> None:
+def test_its_code_fits_what_the_generators_make(acme: Path, tmp_path: Path) -> None:
+    """In a copy that has been renamed, as the page begins."""
+    project = shutil.copytree(acme, tmp_path / "project")
     for step in STEPS:
         if isinstance(step, Code):
             step.apply(project)
@@ -58,7 +61,8 @@ def test_its_code_fits_what_the_generators_make(project: Path) -> None:
             if file.suffix == ".py":
                 ast.parse(file.read_text())
         elif found := GENERATES.match(step.line):
-            python(project, "-m", "kit", *found.groups())
+            if found.groups() != ("rename", ACME):
+                python(project, "-m", "kit", *found.groups())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
-"""Two systems at once: one under an editor's debugger, which is then killed and started
-again, and one that reloads, on a machine without RabbitMQ and nginx.
+"""Two systems at once, in folders with characters that shells and files expand.
+
+One is under an editor's debugger. It is killed, and started again with a RabbitMQ of
+the user's and an issuer of its own. The other reloads, on a machine without RabbitMQ
+and nginx.
 
 Starting one takes long, so the tests share them, and run in order.
 """
@@ -20,11 +23,16 @@ from local import ports, status
 from local.apps import BACKEND, answers, service_folders
 from local.ports import free_port
 from local.registry import registered
+from local.servers.rabbitmq import RabbitMQ
 from local.stack import Servers
 from local.state import State, leftovers
 from local.tests.integration.conftest import launchers
 from local.tests.integration.debugger import Debugger
 from local.tests.integration.launcher import POOR_MACHINE, Launcher
+from local.tests.integration.token_checks import (
+    assert_no_tokens,
+    assert_tokens_work,
+)
 from local.tests.troubleshooting import explanation
 
 DATA = "/api/v1/data/process"
@@ -66,7 +74,8 @@ class Systems(NamedTuple):
 @pytest.fixture(scope="module")
 def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
     """Both are up; the last test ends them."""
-    folder = tmp_path_factory.mktemp("systems")
+    folder = tmp_path_factory.mktemp("systems") / "a $HOME 'of' \"mine\" %d é"
+    folder.mkdir()
     settings = folder / "settings.env"
     settings.write_text("ENVIRONMENT=production\n")
     with launchers(folder) as make:
@@ -76,7 +85,7 @@ def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
         dev.start(POOR_MACHINE)
         for each in (debug, dev):
             each.url()
-        yield Systems(debug, Launcher(debug.folder), dev, settings)
+        yield Systems(debug, Launcher(debug.folder, "auth"), dev, settings)
 
 
 def test_two_systems_share_no_port(systems: Systems, tmp_path: Path) -> None:
@@ -138,9 +147,19 @@ def test_a_second_launcher_leaves_the_first_alone(systems: Systems) -> None:
     assert answers(systems.debug.url() + "/health/ready")
 
 
+@pytest.fixture
+def shop(rabbitmq: RabbitMQ) -> Iterator[str]:
+    """A virtual host with a slash."""
+    vhost = rabbitmq.create_vhost("shop/of mine")
+    yield vhost
+    rabbitmq.delete_vhost(vhost)
+
+
 def test_from_start_to_end_through_kills(
-    systems: Systems, capsys: pytest.CaptureFixture[str]
+    systems: Systems, capsys: pytest.CaptureFixture[str], rabbitmq: RabbitMQ, shop: str
 ) -> None:
+    """With the URL of a RabbitMQ, whose first node is down."""
+
     def ask() -> tuple[int, str]:
         code = status.show([], launcher.folder)
         said = capsys.readouterr()
@@ -148,8 +167,21 @@ def test_from_start_to_end_through_kills(
 
     systems.debug.end(signal.SIGKILL)
     launcher = systems.plain
+    login = f"{rabbitmq.user}:{rabbitmq.password}"
+    launcher.env = {
+        "RPC_BROKER_URL": (
+            f"amqp://{login}@127.0.0.1:1,{rabbitmq.endpoint}/shop%2Fof%20mine"
+        ),
+        "RABBITMQ_MANAGEMENT_URL": rabbitmq.management_url,
+    }
     launcher.start()
     assert answers(launcher.url() + "/health/ready")
+    said = launcher.output.read_text()
+    assert f"using the RabbitMQ at {rabbitmq.endpoint}" in said
+    assert "rabbitmq-server" not in said and "Traceback" not in said
+    for queue in registered().values():
+        assert rabbitmq.consumers(queue, shop) == 1
+    assert_tokens_work(launcher, capsys)
     code, table = ask()
     lines = launcher.output.read_text().splitlines()
     assert code == 0
@@ -172,6 +204,7 @@ def test_from_start_to_end_through_kills(
     assert "stopping nginx, " in launcher.output.read_text()
     assert leftovers(launcher.folder) == []
     assert ask() == (1, f"{status.NOT_RUNNING}\n")
+    assert_no_tokens(launcher, capsys)
 
 
 def test_a_second_signal_kills_the_other_one(systems: Systems) -> None:

@@ -1,4 +1,5 @@
-"""The launcher when it cannot start, or is stopped before it has."""
+"""The launcher when it cannot start, or is stopped before it has. In test_modes.py it
+starts."""
 
 import signal
 from pathlib import Path
@@ -6,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from local import status
-from local.apps import answers
 from local.process import ProcessFailed
-from local.registry import registered
 from local.servers.broker import names_rabbitmq
 from local.servers.external import ExternalRabbitMQ
 from local.servers.rabbitmq import RabbitMQ
@@ -56,27 +55,6 @@ def test_a_wrong_password_of_rabbitmq_is_told_at_once(
     assert "starting" not in said
     assert "user guest or its password is wrong" in said
     assert "RABBITMQ_HOST" in said and "unset both" in explanation(said)
-
-
-def test_a_url_of_rabbitmq_is_used(launcher: Launcher, rabbitmq: RabbitMQ) -> None:
-    """Its first node is down, and its virtual host has a slash."""
-    vhost = rabbitmq.create_vhost("shop/of mine")
-    login = f"{rabbitmq.user}:{rabbitmq.password}"
-    url = f"amqp://{login}@127.0.0.1:1,{rabbitmq.endpoint}/shop%2Fof%20mine"
-    launcher.start(
-        f"import os; os.environ.update(RPC_BROKER_URL={url!r}, "
-        f"RABBITMQ_MANAGEMENT_URL={rabbitmq.management_url!r})\n"
-    )
-    try:
-        assert answers(f"{launcher.url()}/health/ready")
-        said = launcher.output.read_text()
-        assert f"using the RabbitMQ at {rabbitmq.endpoint}" in said
-        assert "rabbitmq-server" not in said and "Traceback" not in said
-        for queue in registered().values():
-            assert rabbitmq.consumers(queue, vhost) == 1
-        assert launcher.end(signal.SIGINT) == 0
-    finally:
-        rabbitmq.delete_vhost(vhost)
 
 
 @pytest.mark.parametrize(

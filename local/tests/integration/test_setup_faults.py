@@ -215,7 +215,3 @@ def test_a_moved_folder(installed: Installed, tmp_path: Path) -> None:
     there.root = moved
     said = there.setup(python=str(moved / ".venv/bin/python"))
     assert "python3 -m local setup" in explanation(said)
-    there.require("")
-    said = there.setup()
-    assert "Creating .venv" in said and "Installed in" in said
-    assert explanation(said)

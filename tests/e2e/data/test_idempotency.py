@@ -281,7 +281,7 @@ def test_a_full_redis_of_keys(
 def test_many_large_answers_do_not_affect_celery(
     api: Api, redis_server: Redis, redis_keys: KeysRedis
 ) -> None:
-    """A thousand of 128 KiB would fill either Redis."""
+    """If a Redis kept these, it would grow by 12 MB at least."""
     large = b'{"payload": "%s", "description": "uppercase"}' % (b"x" * 64 * 1024)
     before, room = used(redis_server), used(redis_keys)
 
@@ -291,7 +291,7 @@ def test_many_large_answers_do_not_affect_celery(
 
     key_of_run = uuid4()
     with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(work, range(1000))) == {200}
+        assert set(pool.map(work, range(200))) == {200}
 
     with redis_server.connect() as redis:
         assert redis.keys("idempotency*") == []

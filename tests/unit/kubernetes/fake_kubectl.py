@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 PROGRAM = """\
-#!/usr/bin/env bash
+#!/bin/sh
 printf '%s\\037' "$@" >"{folder}/request"
 {{
     IFS= read -r code

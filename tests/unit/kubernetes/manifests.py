@@ -61,7 +61,8 @@ def rendered(name: str) -> tuple[Object, ...]:
     """The objects of an overlay, or of production with an option."""
     if name in OVERLAYS:
         return tuple(build(ROOT / "deploy/overlays" / name))
-    folder = ROOT / ".local" / f"test-deploy-{os.getpid()}"
+    # Not "test-": a session with servers would remove it as that of a dead one.
+    folder = ROOT / ".local" / f"deploy-{os.getpid()}"
     folder.mkdir(parents=True)
     try:
         (folder / "kustomization.yaml").write_text(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from chassis.rpc.topology import CALLER_PERMISSIONS
+from chassis.events.topology import API_PERMISSIONS
 from tests.unit.kubernetes.manifests import (
     OVERLAYS,
     ROOT,
@@ -24,7 +24,10 @@ from tests.unit.kubernetes.manifests import (
     workloads,
 )
 
-BACKEND = ("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat")
+BACKEND = (
+    *("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat"),
+    "fastapi-event-relay",
+)
 EXAMPLE = {
     found[1]
     for found in re.finditer(
@@ -139,6 +142,7 @@ def _seconds(text: str) -> float:
 SERVICE_CODE = """
 import json
 from chassis.environment import load
+from chassis.events.topology import service_permissions
 from chassis.rpc.topology import RequestQueue
 from chassis.settings import ServiceSettings
 settings = load(ServiceSettings)
@@ -147,7 +151,7 @@ print(json.dumps({
     "user": settings.rabbitmq.user,
     "password": settings.rabbitmq.password.get_secret_value(),
     "arguments": RequestQueue(settings.queue_name).arguments,
-    "permissions": RequestQueue(settings.queue_name).permissions,
+    "permissions": service_permissions(settings.rabbitmq.user, settings.queue_name),
 }))
 """
 
@@ -166,11 +170,14 @@ def test_a_service_takes_its_settings(name: str, secrets: Path) -> None:
     assert declared[env["QUEUE_NAME"]] == found["arguments"]
     allowed = {each.pop("user"): each for each in definitions["permissions"]}
     assert allowed[found["user"]] == {"vhost": "/", **found["permissions"]}
-    assert allowed[api["RABBITMQ_USER"]] == {"vhost": "/", **CALLER_PERMISSIONS}
+    assert allowed[api["RABBITMQ_USER"]] == {"vhost": "/", **API_PERMISSIONS}
     items = _secret_items(
         next(v for v in workload(name).pod["volumes"] if v["name"] == "secrets")
     )
-    assert items == {"rabbitmq-password": found["user"]}  # and no other's
+    wanted = {"rabbitmq-password": found["user"]}  # and no other's
+    if "EVENTS_DATABASE_URL_FILE" in env:
+        wanted["events-database-url"] = found["user"]
+    assert items == wanted
 
 
 @pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", *SERVICES])
@@ -225,6 +232,7 @@ def _secret_items(volume: Object) -> dict[str, str]:
     [
         ("fastapi-celery-worker", "CELERY_HEARTBEAT_FILE"),
         ("fastapi-celery-beat", "CELERY_HEARTBEAT_FILE"),
+        ("fastapi-event-relay", "EVENTS_RELAY_HEARTBEAT_FILE"),
         *((name, "HEARTBEAT_FILE") for name in SERVICES),
     ],
 )

@@ -22,11 +22,15 @@ CONTAINERS = {
 # Images of others: the same version everywhere.
 FOREIGN = ("redis", "redis-keys", "postgres", "nginx", "otel-collector")
 # Containers that the brief does not name.
-MORE = ("nginx", "fastapi-celery-beat", "fastapi-migrations", "otel-collector")
+MORE = (
+    *("nginx", "fastapi-celery-beat", "fastapi-event-relay", "fastapi-migrations"),
+    "otel-collector",
+)
 # What compose and Kubernetes must say alike where both say something.
 SAME = (
     *("QUEUE_NAME", "RABBITMQ_HOST", "RABBITMQ_PORT", "API_PORT"),
     *("CELERY_HEARTBEAT_FILE", "HEARTBEAT_FILE", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    "EVENTS_RELAY_HEARTBEAT_FILE",
     *("NGINX_PORT", "POSTGRES_DB", "POSTGRES_USER"),
 )
 

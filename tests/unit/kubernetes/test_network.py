@@ -6,6 +6,7 @@ from tests.unit.kubernetes.manifests import (
     Workload,
     of_kind,
     selects,
+    workload,
     workloads,
 )
 
@@ -23,12 +24,18 @@ FLOWS = {
     ("fastapi-celery-worker", "otel-collector"): {4317},
     ("fastapi-celery-beat", "rabbitmq"): {15672},
     ("fastapi-celery-beat", "redis"): {6379},
+    ("fastapi-celery-beat", "postgres"): {5432},
     ("fastapi-celery-beat", "otel-collector"): {4317},
+    ("fastapi-event-relay", "rabbitmq"): {5672},
+    ("fastapi-event-relay", "postgres"): {5432},
+    ("fastapi-event-relay", "otel-collector"): {4317},
     ("fastapi-migrations", "postgres"): {5432},
     ("rabbitmq", "rabbitmq"): {4369, 25672, 35672},
 }
 for _name in SERVICES:
     FLOWS |= {(_name, "rabbitmq"): {5672}, (_name, "otel-collector"): {4317}}
+    if "EVENTS_DATABASE_URL_FILE" in workload(_name).environment():
+        FLOWS |= {(_name, "postgres"): {5432}}
 PORTS = {port for ports in FLOWS.values() for port in ports} | {8080, 53}
 
 

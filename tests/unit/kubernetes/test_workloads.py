@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chassis.events.publisher import CONFIRM_SECONDS
 from tests.unit.kubernetes.manifests import (
     ALL,
     ROOT,
@@ -35,7 +36,8 @@ def workload(request: pytest.FixtureRequest) -> Workload:
 def test_there_is_a_workload_for_each_component() -> None:
     expected = {
         *("fastapi-api", "fastapi-celery-worker", "fastapi-celery-beat"),
-        *("fastapi-migrations", "nginx", "otel-collector", *SERVICES),
+        *("fastapi-event-relay", "fastapi-migrations"),
+        *("nginx", "otel-collector", *SERVICES),
     }
     for name in ALL:
         found = {each.name for each in workloads() if each.overlay == name}
@@ -180,6 +182,8 @@ def drain_seconds(workload: Workload) -> float:
             return float(env["CELERY_WORKER_GRACE_SECONDS"]) + 5 + telemetry
         case name if name in SERVICES:
             return float(env["SHUTDOWN_GRACE_SECONDS"]) + telemetry
+        case "fastapi-event-relay":
+            return CONFIRM_SECONDS + telemetry
         case "nginx":
             return float(env["NGINX_READ_TIMEOUT"].removesuffix("s"))
         case "rabbitmq":

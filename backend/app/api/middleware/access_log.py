@@ -6,11 +6,15 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.middleware.request_id import STARTS
 from chassis.logs import ACCESS
 
 logger = logging.getLogger(ACCESS)
 
 PROBES = "/health"
+
+KINDS = ("http", "websocket")
+STATUSES = {"websocket.accept": 101, "websocket.close": 403}
 
 
 class AccessLogMiddleware:
@@ -25,22 +29,39 @@ class AccessLogMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and log its status and duration."""
         level = logging.DEBUG if is_probe(scope) else logging.INFO
-        if scope["type"] != "http" or not logger.isEnabledFor(level):
+        if scope["type"] not in KINDS or not logger.isEnabledFor(level):
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
         status = 500  # an unhandled exception is a bug, answered further out
+        is_logged = False
 
         async def send_noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            nonlocal status, is_logged
+            kind = message["type"]
+            if kind in STARTS or kind == "websocket.close" and not is_logged:
+                status = message.get("status", STATUSES.get(kind, 200))
+                if is_stream(message):
+                    is_logged = True
+                    _log_request(level, scope, status, time.perf_counter() - began)
             await send(message)
 
         try:
             await self._app(scope, receive, send_noted)
         finally:
-            _log_request(level, scope, status, time.perf_counter() - began)
+            if not is_logged:
+                _log_request(level, scope, status, time.perf_counter() - began)
+
+
+def is_stream(start: Message) -> bool:
+    """Whether an answer may last for hours: then its line says when it began."""
+    if start["type"] == "websocket.accept":
+        return True
+    media_type = b"text/event-stream"
+    return any(
+        name == b"content-type" and value.startswith(media_type)
+        for name, value in start.get("headers", ())
+    )
 
 
 def is_probe(scope: Any) -> bool:
@@ -61,7 +82,7 @@ def route_of(scope: Any) -> str | None:
 
 
 def _log_request(level: int, scope: Scope, status: int, seconds: float) -> None:
-    method, client = scope["method"], scope.get("client")
+    method, client = scope.get("method", "GET"), scope.get("client")
     path, milliseconds = scope["path"], round(seconds * 1000, 2)
     fields = {
         "http.request.method": method,

@@ -8,12 +8,13 @@ import re
 from collections.abc import Awaitable, Callable
 
 from opentelemetry import trace
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import docs
+from app.api.asyncapi import ASYNCAPI_URL
+from app.api.errors import answer, send_answer
 from app.core.exceptions import ApplicationError, Malformed, Unauthenticated
+from app.core.pace import Pace
 from app.core.principal import Principal
 from chassis.context import current_principal
 
@@ -21,10 +22,12 @@ from chassis.context import current_principal
 OPEN = (
     *("/", "/health", "/health/live", "/health/ready"),
     *(docs.DOCS_URL, docs.LOGIN_URL, docs.REDOC_URL, docs.OPENAPI_URL),
+    ASYNCAPI_URL,
     f"{docs.ASSETS_URL}/",
 )
 PRINCIPAL = "principal"
 
+_SUBPROTOCOL = re.compile(r"bearer\.([A-Za-z0-9._~-]+)")
 _BEARER = re.compile(rb"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
 
 
@@ -33,7 +36,6 @@ class AuthenticationMiddleware:
 
     Args:
         verify: returns whose token it is; raises ApplicationError.
-        answer_error: the answer to such an error.
     """
 
     def __init__(
@@ -41,11 +43,10 @@ class AuthenticationMiddleware:
         app: ASGIApp,
         *,
         verify: Callable[[str], Awaitable[Principal]],
-        answer_error: Callable[[Request, Exception], Awaitable[Response]],
     ) -> None:
         self._app = app
         self._verify = verify
-        self._answer_error = answer_error
+        self._refusals = Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on requests with a valid token, and those that need none."""
@@ -55,11 +56,8 @@ class AuthenticationMiddleware:
         try:
             principal = await self._verify(bearer_token(scope))
         except ApplicationError as error:
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008})  # 403
-                return
-            response = await self._answer_error(Request(scope, receive), error)
-            await response(scope, receive, send)
+            await self._refusals.wait()
+            await send_answer(answer(error), scope, receive, send)
             return
         scope[PRINCIPAL] = principal
         current_principal.set(principal.subject)
@@ -76,7 +74,8 @@ def is_open(scope: Scope) -> bool:
 
 
 def bearer_token(scope: Scope) -> str:
-    """The token of the ``Authorization`` header.
+    """The token of the ``Authorization`` header. Pages cannot set it for a WebSocket:
+    they offer ``bearer.<token>`` as a subprotocol, which is never accepted.
 
     Raises:
         Unauthenticated: there is none.
@@ -86,11 +85,14 @@ def bearer_token(scope: Scope) -> str:
     if len(given) > 1:
         raise Malformed("Send one Authorization header.")
     if not given:
+        for offered in scope.get("subprotocols", ()):
+            if found := _SUBPROTOCOL.fullmatch(offered):
+                return found[1]
         raise Unauthenticated("Send a token: Authorization: Bearer <token>.")
-    found = _BEARER.fullmatch(given[0])
-    if found is None:
+    token = _BEARER.fullmatch(given[0])
+    if token is None:
         raise Unauthenticated(
             "Send the token as Authorization: Bearer <token>.",
             is_token=given[0][:6].lower() == b"bearer",
         )
-    return found[1].decode()
+    return token[1].decode()

@@ -3,7 +3,15 @@
 FastAPI's routes accept only the methods that they declare.
 """
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEAD = "is_head"
+
+
+def is_head(request: Request) -> bool:
+    """For answers without an end: whether the client wants their header alone."""
+    return bool(request.scope.get(HEAD))
 
 
 class HeadMiddleware:
@@ -23,4 +31,4 @@ class HeadMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+        await self._app({**scope, "method": "GET", HEAD: True}, receive, send_head)

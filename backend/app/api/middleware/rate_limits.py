@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import answer
+from app.api.errors import answer, send_answer
 from app.api.middleware.authentication import PRINCIPAL, is_open
 from app.core.exceptions import RateLimited
 from app.core.principal import Principal
@@ -138,11 +138,6 @@ async def _send_refusal(
     verdict: Verdict, scope: Scope, receive: Receive, send: Send
 ) -> None:
     _, amount, seconds = verdict.policy
-    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
-        "extensions", {}
-    ):
-        await send({"type": "websocket.close", "code": 1008})  # 403
-        return
     detail = f"At most {amount} requests are accepted in {seconds} s."
     response = answer(RateLimited(detail, verdict.seconds))
-    await response(scope, receive, _name_limit(send, verdict))
+    await send_answer(response, scope, receive, _name_limit(send, verdict))

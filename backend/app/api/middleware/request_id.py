@@ -10,6 +10,12 @@ from chassis.context import (
     new_request_id,
 )
 
+#: What begins an answer; a WebSocket has two of them.
+STARTS = (
+    "http.response.start",
+    "websocket.http.response.start",
+    "websocket.accept",
+)
 _RAW_HEADER = REQUEST_ID_HEADER.lower().encode()
 
 
@@ -21,14 +27,14 @@ class RequestIdMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set the request id, then pass the request on."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = request_id_of(scope)
         current_request_id.set(request_id)
 
         async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 message["headers"].append((_RAW_HEADER, request_id.encode()))
             await send(message)
 

@@ -21,6 +21,7 @@ from jwt.exceptions import (
 
 from app.core.auth_settings import AuthSettings
 from app.core.exceptions import Unauthenticated
+from app.core.pace import Pace
 from app.core.principal import Principal
 from app.infrastructure.identity.provider import Endpoints, Provider
 from chassis.telemetry import tracing
@@ -60,6 +61,7 @@ class TokenVerifier:
         self._audiences = frozenset(settings.audiences)
         self._provider = provider
         self._generation = provider.generation
+        self._checks = Pace()
         self._known: dict[bytes, tuple[Principal, float]] = {}
 
     @property
@@ -107,6 +109,7 @@ class TokenVerifier:
         key = await self._provider.find_key(key_id, algorithm)
         if key is None:
             raise _bad("The token is signed with an unknown key.")
+        await self._checks.wait()
         try:
             claims = jwt.decode(
                 token,

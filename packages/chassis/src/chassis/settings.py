@@ -170,6 +170,18 @@ class EventSettings(Group):
     )
 
 
+class ReceivedEventSettings(EventSettings):
+    """Events (services)."""
+
+    # Not checked here: that needs psycopg2, which only services with such handlers
+    # have.
+    database_url: SecretStr | None = Field(
+        None,
+        description="URL of the database in which a service that receives events "
+        "works, in a schema of the service's name",
+    )
+
+
 class ProcessSettings(Group):
     """Settings of every kind of process, besides its connections."""
 
@@ -224,6 +236,8 @@ class ProcessSettings(Group):
 
 class ServiceSettings(ProcessSettings):
     """Services. Settings of one process; subclass this for a service's own settings."""
+
+    events: ReceivedEventSettings = Field(default_factory=ReceivedEventSettings)
 
     queue_name: str | None = Field(
         None,

@@ -14,6 +14,8 @@ import amqp
 import pytest
 from pydantic import SecretStr
 
+from chassis.events.publisher import EventMessage, EventPublisher
+from chassis.events.topology import EXCHANGE, Subscription, service_permissions
 from chassis.rpc.client import RpcClient
 from chassis.rpc.producers import EventProducer
 from chassis.rpc.receiver import EventReceiver
@@ -21,6 +23,7 @@ from chassis.rpc.topology import RequestQueue
 from chassis.settings import RabbitMQSettings, RpcSettings
 from local import ports
 from local.servers.rabbitmq import RabbitMQ
+from tests.integration.responder import connect as by_kombu
 from tests.integration.waiting import wait_until
 
 DEFINITIONS = Path(__file__).parents[4] / "rabbitmq/definitions.json"
@@ -40,8 +43,8 @@ def login(rabbitmq: RabbitMQ) -> Iterator[Log]:
     vhost = rabbitmq.create_vhost("test-rights")
     defined = json.loads(DEFINITIONS.read_text())["permissions"]
     allowed = {each["user"]: each for each in defined}
-    for user, service in (("data", RequestQueue("data_queue")), ("other", OTHER)):
-        allowed.setdefault(user, service.permissions)
+    for user, queue in (("data", "data_queue"), ("other", OTHER.name)):
+        allowed.setdefault(user, service_permissions(user, queue))
     for user, permissions in allowed.items():
         tags = "monitoring" if user == "monitoring" else ""
         rabbitmq.call("PUT", f"users/{user}", {"password": user, "tags": tags})
@@ -144,6 +147,21 @@ def test_nobody_touches_the_queue_of_another(
             ACTIONS[action](connection.channel(), queue)
 
 
+@pytest.mark.parametrize("action", [a for a in ACTIONS if a != "exchange"])
+@pytest.mark.usefixtures("services")
+def test_a_service_has_queues_of_events_of_its_own(login: Log, action: str) -> None:
+    own = Subscription("data", "record.*")
+    with by_kombu(login("data")) as connection:
+        own.declare(connection.channel())
+    with connect(login("other")) as connection:
+        with pytest.raises(amqp.AccessRefused):
+            ACTIONS[action](connection.channel(), own.name)
+        with pytest.raises(amqp.AccessRefused):
+            connection.channel().basic_publish_confirm(
+                amqp.Message("{}"), own.exchange, "record.failed"
+            )
+
+
 def test_a_reply_queue_is_its_callers_alone(login: Log) -> None:
     """Its name, which services learn, opens it to nobody."""
     with connect(login("api")) as caller, connect(login("data")) as service:
@@ -151,6 +169,17 @@ def test_a_reply_queue_is_its_callers_alone(login: Log) -> None:
         for action in ("consume", "get", "delete"):
             with pytest.raises(amqp.exceptions.ResourceLocked):
                 ACTIONS[action](service.channel(), "rpc.reply.1")
+
+
+def test_the_api_publishes_events_and_streams_them(login: Log) -> None:
+    publisher = EventPublisher(login("api"), RpcSettings(), EXCHANGE, "test")
+    with connect(login("api")) as connection, closing(publisher):
+        publisher.open()
+        channel = connection.channel()
+        channel.queue_declare("events.api.1", exclusive=True)
+        channel.queue_bind("events.api.1", EXCHANGE, "#")
+        publisher.publish([EventMessage("1", "record.tested", b"{}", -1)])
+        assert channel.basic_get("events.api.1", no_ack=True) is not None
 
 
 def test_monitoring_sends_nothing_and_reads_figures(

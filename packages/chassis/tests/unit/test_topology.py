@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from amqp import PreconditionFailed
 
+from chassis.events.topology import API_PERMISSIONS, EXCHANGE, events_exchange
 from chassis.rpc.topology import QueueMismatch, RequestQueue
+from chassis.settings import EventSettings
 
 
 class Channel:
@@ -43,6 +45,18 @@ def test_the_definitions_file_declares_the_same_queues() -> None:
     for name, options in channel.declared.items():
         assert arguments[name] == options["arguments"]
     assert all(queue["durable"] and not queue["auto_delete"] for queue in defined)
+
+
+def test_the_definitions_file_declares_the_exchange_of_events() -> None:
+    file = Path(__file__).parents[4] / "rabbitmq" / "definitions.json"
+    defined = json.loads(file.read_text())
+    (found,) = defined["exchanges"]
+    exchange = events_exchange(EXCHANGE)
+    assert found["name"] == exchange.name == EventSettings().exchange
+    assert found["type"] == exchange.type
+    assert found["durable"] and not found["auto_delete"] and not found["internal"]
+    (api,) = [each for each in defined["permissions"] if each["user"] == "api"]
+    assert api == {"user": "api", "vhost": "/", **API_PERMISSIONS}
 
 
 @pytest.mark.parametrize("name", ["work", "work_dlq"])

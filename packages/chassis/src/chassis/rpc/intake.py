@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chassis.rpc.connection import IO_TIMEOUT, BrokerConnection, Delivery
-from chassis.rpc.topology import DELIVERY_LIMIT, QueueMismatch, RequestQueue
+from chassis.rpc.topology import DELIVERY_LIMIT, DeclaredQueue, QueueMismatch
 from chassis.rpc.wire import Outcome, Request, Settlement
 
 #: Seconds that an acknowledgement waits for others. Each frame is an entry in the
@@ -30,13 +30,14 @@ class Intake:
     A request that ends the process returns to the queue with all that were fetched, and
     each of them counts one more delivery. So that none is dead-lettered for another's
     crash, returned requests run alone: a new intake fetches one at a time until it gets
-    one for the first time, and later it stops to fetch when it gets suspects.
+    one for the first time, and later it stops to fetch when it gets suspects. With a
+    ``prefetch`` of 1 it always fetches one at a time, in the order of the queue.
     """
 
     def __init__(
         self,
         connection: BrokerConnection,
-        queue: RequestQueue,
+        queue: DeclaredQueue,
         prefetch: int,
         on_request: Callable[[Request], None],
         *,
@@ -153,7 +154,7 @@ class Intake:
         if self._consumer != LONE_CONSUMER_TAG and request.attempt >= SUSPECT_DELIVERY:
             self._suspects.append(request)
             return
-        self._trusts = self._trusts or request.attempt == 1
+        self._trusts = self._trusts or self._prefetch > 1 and request.attempt == 1
         self._on_request(request)
 
     def send(self, outcomes: Sequence[tuple[Request, Outcome]]) -> None:

@@ -9,7 +9,7 @@ from chassis.rpc.handling import report
 from chassis.rpc.intake import Intake
 from chassis.rpc.poller import Poller
 from chassis.rpc.wire import Outcome, Request, Settlement
-from chassis.rpc.workers import WorkerPool
+from chassis.rpc.workers import Finished, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class ReceiverLoop:
         grace_seconds: float,
         on_tick: Callable[[], None],
         on_connected: Callable[[bool], None] = lambda _: None,
+        report: Callable[[str, list[Finished]], None] = report,
     ) -> None:
         self._new_intake = new_intake
         self._pool = pool
@@ -38,6 +39,7 @@ class ReceiverLoop:
         self._grace_seconds = grace_seconds
         self._on_tick = on_tick
         self._on_connected = on_connected
+        self._report = report
         self._next_tick = 0.0
         self._stopping = False
         self._refused: list[Request] = []
@@ -126,7 +128,7 @@ class ReceiverLoop:
             try:
                 intake.send(finished)
             finally:
-                report(intake.queue_name, finished)
+                self._report(intake.queue_name, finished)
         if time.monotonic() >= intake.flush_at:
             intake.flush()
         if self._tick():

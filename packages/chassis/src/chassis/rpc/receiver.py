@@ -1,15 +1,10 @@
 """EventReceiver: serves one queue with one service class."""
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from chassis.heartbeat import HeartbeatFile
+from chassis.heartbeat import Heartbeat, HeartbeatFile
 from chassis.rpc.brokers import connections, new_connection
 from chassis.rpc.handling import (
     MAX_RESULT_BYTES,
@@ -25,6 +20,7 @@ from chassis.rpc.tracing import Handle, TracedHandler
 from chassis.rpc.wire import Request
 from chassis.rpc.workers import WorkerPool
 from chassis.settings import RabbitMQSettings, RpcSettings
+from chassis.signals import stopped_by_signals
 from chassis.telemetry import tracing
 
 DEFAULT_CONCURRENCY = 32
@@ -46,6 +42,7 @@ class EventReceiver:
         shutdown_grace_seconds: how long it waits for running requests when it stops.
         heartbeat_file: touched every second while the receiver works. A file of this
             name with ``.connected`` exists while it consumes.
+        heartbeat: replaces that file.
     """
 
     def __init__(
@@ -66,6 +63,7 @@ class EventReceiver:
         max_result_bytes: int = MAX_RESULT_BYTES,
         shutdown_grace_seconds: float = DEFAULT_GRACE_SECONDS,
         heartbeat_file: Path | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         given: dict[str, Any] = {
             "user": username,
@@ -88,7 +86,8 @@ class EventReceiver:
         if tracing.is_enabled():
             handler = TracedHandler(handler, queue_name, broker.system)
         self._pool = WorkerPool(handler, concurrency, self._poller.wake)
-        heartbeat = HeartbeatFile(heartbeat_file) if heartbeat_file else None
+        if heartbeat_file:
+            heartbeat = heartbeat or HeartbeatFile(heartbeat_file)
         self._loop = ReceiverLoop(
             self._new_intake,
             self._pool,
@@ -105,7 +104,7 @@ class EventReceiver:
         signals.
         """
         try:
-            with self._signals():
+            with stopped_by_signals(self.stop):
                 self._loop.run()
         finally:
             self._pool.stop()
@@ -126,27 +125,3 @@ class EventReceiver:
             on_request,
             max_bytes=self._max_unsettled_bytes,
         )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        received = 0
-
-        def on_signal(signum: int, frame: FrameType | None) -> None:
-            nonlocal received
-            received += 1
-            if received > 1:
-                os._exit(128 + signum)
-            self.stop()
-
-        before = {
-            signum: signal.signal(signum, on_signal)
-            for signum in (signal.SIGTERM, signal.SIGINT)
-        }
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)

@@ -1,7 +1,7 @@
 """The queues of a service, declared as values."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from amqp import PreconditionFailed
 from kombu import Queue
@@ -30,6 +30,15 @@ CALLER_PERMISSIONS = {
 
 class QueueMismatch(Exception):
     """A queue with this name exists, with other arguments."""
+
+
+class DeclaredQueue(Protocol):
+    """A queue that a receiver declares and consumes."""
+
+    @property
+    def name(self) -> str: ...
+
+    def declare(self, channel: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -69,15 +78,6 @@ class RequestQueue:
             "x-message-ttl": int(DEAD_LETTER_DAYS * 24 * 60 * 60 * 1000),
         }
 
-    @property
-    def permissions(self) -> dict[str, str]:
-        """What the service's user may do: declare and read its own queue, and call."""
-        return {
-            **CALLER_PERMISSIONS,
-            "configure": f"^({self.name}(_dlq)?|{REPLIES})$",
-            "read": f"^({self.name}|{REPLIES})$",
-        }
-
     def declare(self, channel: Any) -> None:
         """Declare both queues on a kombu channel.
 
@@ -90,12 +90,22 @@ class RequestQueue:
             (self.dead_letter_name, self.dead_letter_arguments),
             (self.name, self.arguments),
         ):
-            queue = Queue(name, durable=True, queue_arguments=arguments)
-            try:
-                queue(channel).queue_declare()
-            except PreconditionFailed as error:
-                raise QueueMismatch(
-                    f"queue {name!r} exists with other arguments than this service "
-                    "needs: delete it when it is empty, or set QUEUE_NAME to another "
-                    f"name ({error.reply_text})"
-                ) from error
+            advice = "delete it when it is empty, or set QUEUE_NAME to another name"
+            declare_queue(channel, name, arguments, advice)
+
+
+def declare_queue(
+    channel: Any, name: str, arguments: dict[str, Any], advice: str
+) -> None:
+    """Declare a durable queue on a kombu channel.
+
+    Raises:
+        QueueMismatch: it exists with other arguments; the message ends with the advice.
+    """
+    try:
+        Queue(name, durable=True, queue_arguments=arguments)(channel).queue_declare()
+    except PreconditionFailed as error:
+        raise QueueMismatch(
+            f"queue {name!r} exists with other arguments than this service needs: "
+            f"{advice} ({error.reply_text})"
+        ) from error

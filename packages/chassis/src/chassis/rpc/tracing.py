@@ -28,7 +28,7 @@ _call_durations = tracing.histogram(
     "Duration of a call to a service, from request to " "answer.",
 )
 _process_durations = tracing.histogram(
-    "messaging.process.duration", "Duration of handling one request."
+    "messaging.process.duration", "Duration of handling one request or event."
 )
 _waits = tracing.histogram(
     "app.rpc.queue.duration",
@@ -37,7 +37,7 @@ _waits = tracing.histogram(
 _dead_letters = tracing.meter.create_counter(
     "app.rpc.dead_letters",
     unit="{message}",
-    description="Dead-lettered requests, by reason.",
+    description="Dead-lettered requests and events, by reason.",
 )
 
 
@@ -102,7 +102,7 @@ class _TracedCall:
                 "app.request_id": call.headers[wire.REQUEST_ID],
                 "app.task_id": call.headers[wire.TASK_ID],
                 "app.rpc.timeout": call.timeout,
-                **_enduser(call.headers.get(wire.PRINCIPAL)),
+                **enduser(call.headers.get(wire.PRINCIPAL)),
             },
         )
         self._context = trace.set_span_in_context(self._span)
@@ -132,29 +132,25 @@ class _TracedCall:
 class TracedHandler:
     """Calls ``handle`` within a span that is a child of the caller's."""
 
-    def __init__(self, handle: Handle, queue: str, system: str) -> None:
+    def __init__(self, handle: Handle, destination: str, system: str) -> None:
         self._handle = handle
-        self._name = f"process {queue}"
-        self._attributes = {
+        self._name = f"process {destination}"
+        self.attributes = {
             "messaging.system": system,
-            "messaging.destination.name": queue,
+            "messaging.destination.name": destination,
             "messaging.operation.name": "process",
         }
 
     def __call__(self, request: wire.Request) -> wire.Outcome:
         """Handle one request."""
         began = time.perf_counter()
-        attributes = self._attributes
-        waited = request.waited()
-        parent = tracing.parent_of(request.headers)
+        attributes = self.attributes
+        parent = self.parent_of(request)
         with (
             tracing.within(parent),  # the caller's baggage
-            trace.use_span(
-                self._start(request, waited, parent), end_on_exit=True
-            ) as span,
+            trace.use_span(self._start(request, parent), end_on_exit=True) as span,
         ):
-            if waited is not None:
-                _waits.record(waited, attributes)
+            self.record_wait(request)
             outcome = self._handle(request)
             if outcome.error is not None:
                 attributes = {**attributes, "error.type": outcome.error}
@@ -166,31 +162,45 @@ class TracedHandler:
             _process_durations.record(time.perf_counter() - began, attributes)
         return outcome
 
-    def _start(
-        self, request: wire.Request, waited: float | None, parent: Context
-    ) -> Span:
+    def _start(self, request: wire.Request, parent: Context) -> Span:
         caller = trace.get_current_span(parent)
         context = caller.get_span_context()
         if context.is_valid and not context.trace_flags.sampled:
             return caller  # for a trace that is not kept, its id is all we need
         attributes: dict[str, Any] = {
-            **self._attributes,
+            **self.attributes,
             "messaging.operation.type": "process",
             "messaging.message.body.size": len(request.body),
-            "messaging.message.conversation_id": str(request.correlation_id),
-            "app.request_id": request.request_id,
-            "app.task_id": request.task_id or "",
-            "app.rpc.delivery": request.attempt,
-            **_enduser(request.principal),
+            **self.describe(request),
         }
-        if waited is not None:
-            attributes["app.rpc.queue_time"] = waited
         return tracing.tracer.start_span(
             self._name, parent, SpanKind.CONSUMER, attributes
         )
 
+    def parent_of(self, request: wire.Request) -> Context:
+        """The trace that the request belongs to."""
+        return tracing.parent_of(request.headers)
 
-def _enduser(principal: str | None) -> dict[str, str]:
+    def record_wait(self, request: wire.Request) -> None:
+        """Record how long the request has waited, in the metric for that."""
+        if (waited := request.waited()) is not None:
+            _waits.record(waited, self.attributes)
+
+    def describe(self, request: wire.Request) -> dict[str, Any]:
+        """The span's attributes that the request has."""
+        waited = request.waited()
+        return {
+            "messaging.message.conversation_id": str(request.correlation_id),
+            "app.request_id": request.request_id,
+            "app.task_id": request.task_id or "",
+            "app.rpc.delivery": request.attempt,
+            **enduser(request.principal),
+            **({} if waited is None else {"app.rpc.queue_time": waited}),
+        }
+
+
+def enduser(principal: str | None) -> dict[str, str]:
+    """The caller, as an attribute of spans."""
     return {} if principal is None else {"enduser.id": principal}
 
 

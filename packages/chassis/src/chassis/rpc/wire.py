@@ -159,6 +159,8 @@ class Settlement(Enum):
 
     ACK = auto()
     REQUEUE = auto()
+    #: Later; events only.
+    RETRY = auto()
     DEAD_LETTER = auto()
 
 
