@@ -145,10 +145,8 @@ class EventStream:
         return self._pushed_bytes
 
     def push(self, event: FeedEvent) -> None:
-        """The feed's next event. Never waits."""
-        if self._joined_at is None or event.sequence <= self.position:
-            return
-        if self.wanted.type not in (None, event.type) or self.closing:
+        """The feed's next wanted event. Never waits."""
+        if self._joined_at is None or event.sequence <= self.position or self.closing:
             return
         size = self._pushed_bytes + event.size
         if self._pushed and (
