@@ -13,7 +13,9 @@ root=$1
 . "$2/deploy/lib.sh"
 . "$2/deploy/secrets.sh"
 random() { printf new; }
-secret_value() { [ "$1" = database-credentials ] && printf %s "$URL" || printf %s "$OLD"; }
+secret_value() {
+    if [ "$1" = database-credentials ]; then printf %s "$URL"; else printf %s "$OLD"; fi
+}
 replace_secret() { printf '%s\\n' "$@"; }
 make_service_databases
 """
