@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
 from app.api.middleware.authentication import OPEN
-from app.api.security import PROCESS, READ_RECORDS, SCOPES
+from app.api.security import PROCESS, READ_EVENTS, READ_RECORDS, SCOPES
 from app.core.auth_settings import AuthSettings
 from app.core.config import Settings
 from app.core.database_settings import DatabaseSettings
@@ -31,6 +31,7 @@ from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, Service, ServiceRegistry
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.models.schemas import TaskStatus
+from app.models.webhooks import Webhook
 from app.repositories.data_repository import DataRepository
 from app.resources import open_resources
 from chassis.settings import RabbitMQSettings, RpcSettings
@@ -239,6 +240,18 @@ async def test_lists_show_the_callers_own_rows(
         await stored(commits, "alice")
         answer = await client.ask("get", operation.path, scope, sub=str(uuid4()))
         assert answer.json() == [], f"{operation.path} shows rows of others"
+
+
+async def test_a_webhook_gets_what_its_owner_sees(app: FastAPI, client: Client) -> None:
+    content = {"url": "https://example.com/", "types": ["record.*"]}
+    for scope, expected in (
+        (f"{READ_EVENTS} webhooks:manage", "alice"),
+        (ADMIN, None),
+    ):
+        new = await client.ask("post", "/api/v1/webhooks", scope, json=content)
+        async with app.state.resources.database.session() as session:
+            webhook = await session.get(Webhook, new.json()["id"])
+        assert (webhook.owner, webhook.events_of) == ("alice", expected)
 
 
 async def test_rows_from_before_authentication_are_for_admin_only(

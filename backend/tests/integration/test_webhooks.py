@@ -19,6 +19,7 @@ from standardwebhooks import Webhook as Verifier
 from app.application import create_app
 from app.core.config import Settings
 from app.core.webhook_settings import WebhookSettings
+from app.repositories.webhook_repository import IS_ANY_DUE
 from app.services import webhook_rules
 from app.tasks import webhooks
 from app.tasks.resources import get_worker_resources
@@ -92,12 +93,14 @@ class Webhook:
     def statuses(self) -> list[str]:
         return [delivery["status"] for delivery in self.deliveries()]
 
-    def happen(self, data: Any = None, kind: str = "one") -> str:
+    def happen(
+        self, data: Any = None, kind: str = "one", owner: str | None = None
+    ) -> str:
         """Add an event; returns its id."""
-        query = """INSERT INTO record_events (type, subject, data)
-        VALUES (:type, 'it', :data) RETURNING event_id"""
+        query = """INSERT INTO record_events (type, subject, owner, data)
+        VALUES (:type, 'it', :owner, :data) RETURNING event_id"""
         values = {"type": f"{self.type}.{kind}", "data": json.dumps(data)}
-        return str(sql(query, **values)[0][0])
+        return str(sql(query, owner=owner, **values)[0][0])
 
 
 def create(client: TestClient, hook: Hook, **more: Any) -> Webhook:
@@ -152,6 +155,32 @@ def test_events_arrive_in_their_order_and_once(client: TestClient, hook: Hook) -
     expected = [webhook.happen() for _ in range(webhooks.EVENTS_AT_ONCE + 5)]
     run()
     assert hook.ids() == expected
+
+
+def test_it_gets_the_events_of_its_owner_alone(client: TestClient, hook: Hook) -> None:
+    webhook = create(client, hook)
+    sql("UPDATE webhooks SET events_of = 'bob'")
+    events = [webhook.happen(owner=owner) for owner in ("alice", "bob", "carol", None)]
+    run()
+    assert hook.ids() == [events[1]]
+    last = webhook.happen(owner="bob")
+    run()
+    assert hook.ids() == [events[1], last]
+
+
+def test_it_reads_only_the_events_of_its_owner(client: TestClient, hook: Hook) -> None:
+    """Not all those of busy ones, each second."""
+    create(client, hook)
+    sql("UPDATE webhooks SET events_of = 'quiet'")
+    busy = """INSERT INTO record_events (type, subject, owner, data)
+    SELECT 'a.b', 'it', 'busy', '1' FROM generate_series(1, 5000)"""
+    for _ in range(4):
+        sql(busy)
+    sql("ANALYZE record_events")
+    plan = sql(f"EXPLAIN {IS_ANY_DUE.text}", pending=1000)
+    lines = [row[0] for row in plan if " on record_events" in row[0]]
+    scans = [line for line in lines if "ix_record_events_owner" in line]
+    assert scans and not [line for line in lines if "Seq Scan" in line], plan
 
 
 def test_none_is_from_before_the_webhook(
@@ -332,6 +361,8 @@ def test_a_long_event_is_sent_as_a_reference(client: TestClient, hook: Hook) -> 
     assert "data" not in reference
     before = int(reference["sequence"]) - 1
     assert reference["dataref"] == f"/api/v1/events?after={before}&limit=1"
+    (whole,) = client.get(reference["dataref"]).json()
+    assert whole["id"] == reference["id"] and len(whole["data"]) == room + 2
 
 
 def test_what_was_deleted_meanwhile_is_not_sent(client: TestClient) -> None:
