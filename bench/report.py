@@ -25,6 +25,8 @@ def figures(results: Results) -> dict[str, str]:
         found["tasks"] = tables.accepted_work(results.work)
     if results.logged:
         found["events"] = tables.logged(results.logged)
+    if results.delivered:
+        found["delivery"] = tables.delivered(results.delivered)
     if results.traced:
         found["tracing"] = tables.traced(results.traced)
     rows = [target.row() for target in targets.of(results)]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from bench import event_log, rpc, tasks, tracing, whole_path
-from bench.figures import Sample, middle, times
+from bench.figures import Load, Sample, middle, times
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -105,6 +105,14 @@ def logged(pairs: Sequence[event_log.Pair]) -> str:
             ["on", _number(rates["logged"]), f"{event_log.share([*pairs]):.0%}"],
         ],
     )
+
+
+def delivered(rounds: Sequence[Load]) -> str:
+    """Part six."""
+    head = ["events received", "per second", "p50", "p95", "p99"]
+    figures = [median(getattr(r, n) for r in rounds) for n in ("p50", "p95", "p99")]
+    events, rate = sum(one.requests for one in rounds), median(r.rate for r in rounds)
+    return table(head, [[_number(events), _number(rate), *map(_ms, figures)]])
 
 
 def _number(value: float) -> str:
