@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from bench import event_log, rpc, tasks, tracing, whole_path
-from bench.figures import Load, Sample, middle, times
+from bench import event_log, relay, rpc, tasks, tracing, whole_path
+from bench.figures import Sample, middle, times
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -107,12 +107,16 @@ def logged(pairs: Sequence[event_log.Pair]) -> str:
     )
 
 
-def delivered(rounds: Sequence[Load]) -> str:
+def relayed(result: relay.Result) -> str:
     """Part six."""
-    head = ["events received", "per second", "p50", "p95", "p99"]
-    figures = [median(getattr(r, n) for r in rounds) for n in ("p50", "p95", "p99")]
-    events, rate = sum(one.requests for one in rounds), median(r.rate for r in rounds)
-    return table(head, [[_number(events), _number(rate), *map(_ms, figures)]])
+    rows = [
+        ("events/s, of a backlog", _number(median(result.rates))),
+        ("from commit to arrival, p50", _ms(result.latency.p50)),
+        ("from commit to arrival, p99", _ms(result.latency.p99)),
+        ("CPU of the relay without events", f"{result.idle_relay:.1%}"),
+        ("CPU of PostgreSQL meanwhile", f"{result.idle_postgres:.1%}"),
+    ]
+    return table(["event relay", "measured"], rows)
 
 
 def _number(value: float) -> str:

@@ -1,11 +1,11 @@
 """The kit's targets, and whether a run reached them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from statistics import median
 from typing import NamedTuple
 
-from bench import delivery, event_log, rpc, tasks, tracing, whole_path
-from bench.figures import Load, times
+from bench import event_log, relay, rpc, tasks, tracing, whole_path
+from bench.figures import times
 from bench.results import Results
 
 
@@ -48,8 +48,8 @@ def of(results: Results) -> list[Target]:
         what = "whole path with the event log: % of without"
         measured = 100 * event_log.share(results.logged)
         found.append(Target(what, 100 * event_log.BOUND, measured, " %"))
-    if results.delivered:
-        found += _delivery(results.delivered)
+    if results.relayed:
+        found += _relay(results.relayed)
     return found
 
 
@@ -74,14 +74,12 @@ def _tasks(results: tasks.Results) -> Iterator[Target]:
         yield Target(what, bound, times(results[label].completed, theirs))
 
 
-def _delivery(rounds: Sequence[Load]) -> Iterator[Target]:
-    for name, bound in (("p50", delivery.P50), ("p99", delivery.P99)):
-        measured = median(getattr(one, name) for one in rounds)
-        what = f"commit to client of a stream, {delivery.RATE} requests/s: {name}"
-        yield Target(what, bound, measured, " ms", most=True)
-
-
 def _tracing(shares: dict[str, float]) -> Iterator[Target]:
     for label, bound in tracing.BOUNDS.items():
         what = f"whole path, {label} of traces kept: % of tracing off"
         yield Target(what, 100 * bound, 100 * shares[label], " %")
+
+
+def _relay(result: relay.Result) -> Iterator[Target]:
+    what = "events published per second, with a quorum queue"
+    yield Target(what, 3000, median(result.rates))
