@@ -5,6 +5,7 @@ import argparse
 import secrets
 import sys
 import time
+from collections.abc import Callable
 
 from local.apps import ROOT
 from local.process import ProcessFailed
@@ -97,24 +98,28 @@ def _wait_delivered(system: System, streams: Streams, run: Run) -> None:
         "all clients": lambda: streams.have(newest),
     }
     for name, is_done in steps.items():
-        try:
-            wait_for(is_done, f"the events have reached {name}", DRAIN)
-        except AssertionError as error:
-            run.findings.append(str(error))
+        _wait(is_done, f"the events have reached {name}", run)
+
+
+def _wait(is_done: Callable[[], bool], what: str, run: Run) -> None:
+    """Wait long enough for everything; what never happens is a finding."""
+    try:
+        wait_for(is_done, what, DRAIN)
+    except AssertionError as error:
+        run.findings.append(str(error))
 
 
 def _settle(system: System, run: Run, streams: Streams) -> None:
     """Wait until all accepted work has ended, and everybody knows."""
     began = time.monotonic()
-    try:
-        wait_for(
-            lambda: stored.unfinished(system.postgres) == 0,
-            "the end of all work",
-            DRAIN,
-        )
-    except AssertionError as error:
-        run.findings.append(str(error))
+    _wait(lambda: stored.unfinished(system.postgres) == 0, "the end of all work", run)
     _wait_delivered(system, streams, run)
+    log = stored.log(system.postgres)
+    _wait(
+        lambda: not events.lost_by_webhook(log, system.receiver.received),
+        "the webhook has all events",
+        run,
+    )
     for queue in (QUEUE, RECORDS.name):
         stored.wait_empty(system.rabbitmq, queue)
     run.drained = time.monotonic() - began
@@ -146,16 +151,21 @@ def _audit_events(system: System, run: Run, clients: Clients, streams: Streams) 
     run.events = {
         "events in the log": len(log),
         "effects in the service": len(effects),
+        "events that the webhook got": len(set(system.receiver.received)),
+        "sent to the webhook again": len(system.receiver.received)
+        - len(set(system.receiver.received)),
         "clients of streams": len(streams.listeners),
         "their connections": streams.connections,
         "events that they saw": sum(len(each.seen) for each in streams.listeners),
     }
     run.findings += [
         *streams.breaches,
+        *system.receiver.breaches,
         *rebuilt.audit(system),
         *events.audit_log(log, rows, clients.works),
         *events.audit_effects(log, effects),
         *events.audit_streams(log, streams.listeners),
+        *events.audit_webhook(log, system.receiver.received),
         *events.audit_position(log, stored.position(system.postgres)),
         *(f"a dead letter of an event: {body[:200]}" for _, body in letters),
     ]

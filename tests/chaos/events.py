@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tests.chaos.ledger import Row, Work
+from tests.chaos.receiver import TYPES
 from tests.chaos.streams import Listener
 
 ACCEPTED, DELETED = "record.accepted", "record.deleted"
@@ -88,6 +89,25 @@ def _judge(sequences: list[int], listener: Listener) -> Iterator[str]:
         yield f"it saw {len(alien)} events that are not in the log"
     if seen != sorted(seen):
         yield "it did not see them in order"
+
+
+def lost_by_webhook(log: Iterable[Logged], received: Sequence[int]) -> set[int]:
+    """What the receiver has not got."""
+    return {each.sequence for each in log if each.type in TYPES} - set(received)
+
+
+def audit_webhook(log: Sequence[Logged], received: Sequence[int]) -> list[str]:
+    """The receiver got each event of its types, for the first time in order."""
+    first = list(dict.fromkeys(received))
+    known = {each.sequence for each in log if each.type in TYPES}
+    findings = []
+    if lost := lost_by_webhook(log, received):
+        findings.append(f"the webhook missed {len(lost)} of {len(known)} events")
+    if alien := set(first) - known:
+        findings.append(f"the webhook got {len(alien)} events that it does not want")
+    if first != sorted(first):
+        findings.append("the webhook got its events in another order")
+    return findings
 
 
 def audit_position(log: Sequence[Logged], position: int) -> list[str]:

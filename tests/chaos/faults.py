@@ -155,6 +155,12 @@ def _kill_subscribers(system: System, _: float) -> None:
             part.start()
 
 
+def _close_receiver(system: System, seconds: float) -> None:
+    system.receiver.close()
+    system.pause(seconds)
+    system.receiver.open()
+
+
 def _leave_transaction_open(system: System, seconds: float) -> None:
     """It adds an event, and commits it late: all younger ones wait for it."""
     url = system.postgres.url().replace("+psycopg2", "")
@@ -198,6 +204,7 @@ def _faults() -> list[Fault]:
         Fault("event relay", "active event relay: SIGTERM, start", _restart_active),
         Fault("event relays", "both event relays: SIGTERM, start", _restart_relays),
         Fault("subscribers", "subscribers: kill -9, in turn", _kill_subscribers),
+        Fault("receiver", "webhook receiver: away", _close_receiver, longest=12),
         Fault("transaction", "long transaction beside", _leave_transaction_open, 8),
         Fault("nginx", "nginx: reload", _reload, planned=True),
         Fault("all of ours", "rolling restart", _roll, planned=True),

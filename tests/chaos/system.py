@@ -20,6 +20,7 @@ from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate, start_all, stop_all
 from local.state import State
 from tests.chaos import stored
+from tests.chaos.receiver import Receiver
 from tests.chaos.subscriber import RECORDS
 from tests.e2e.client import wait_for
 from tests.relay import Relay
@@ -36,6 +37,7 @@ CLOCKS = {
     "CELERY_WORKER_GRACE_SECONDS": "5",
     "CELERY_SWEEP_EVERY_SECONDS": "2",
     "CELERY_SWEEP_AFTER_SECONDS": "5",
+    "WEBHOOKS_TIMEOUT_SECONDS": "5",
 }
 CHILDREN = 2
 
@@ -60,6 +62,7 @@ class System:
             "OTEL_METRICS_EXPORTER": "otlp",
             "OTEL_LOGS_EXPORTER": "otlp",
             "LOG_FORMAT": "json",
+            "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
         }
         self.stack = Stack.create(
             state,
@@ -81,6 +84,7 @@ class System:
             app.env = {**app.env, **self._by_relay(), "PGAPPNAME": app.name}
         self.subscribers = [self._subscriber("subscriber"), self._subscriber("other")]
         self.stack.services += self.subscribers
+        self.receiver = Receiver()
         self._unattended: set[Server] = set()
         self._stopped = threading.Event()
         self._caretaker = threading.Thread(target=self._take_care)
@@ -121,6 +125,8 @@ class System:
             self.to_rabbitmq.open()
             self.to_postgres.open()
             self.stack.start()
+            self.receiver.open()
+            self.receiver.subscribe(self.stack.api_url)
         except BaseException:
             self.__exit__()
             raise
@@ -132,6 +138,7 @@ class System:
         if self._caretaker.ident is not None:
             self._caretaker.join()
         self.stack.stop()
+        self.receiver.close()
         self.to_rabbitmq.__exit__(None, None, None)
         self.to_postgres.__exit__(None, None, None)
         stop_all(self.servers)

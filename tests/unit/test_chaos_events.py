@@ -1,11 +1,15 @@
 """The account of events in `make chaos` finds what is missing: each way to be wrong,
 one test."""
 
+from datetime import UTC, datetime
+
 import pytest
+from standardwebhooks import Webhook
 
 from tests.chaos import events
 from tests.chaos.events import Logged
 from tests.chaos.ledger import Row, Work
+from tests.chaos.receiver import Receiver
 from tests.chaos.record import Broken
 from tests.chaos.streams import Listener, take_block
 
@@ -106,6 +110,36 @@ def test_a_client_notes_events_and_where_its_stream_begins() -> None:
     take_block(listener, "id: 4\nretry: 700\n\n")
     take_block(listener, 'event: record.failed\ndata: {"sequence": "5"}\nid: 6\n\n')
     assert len(listener.breaches) == 2
+
+
+@pytest.mark.parametrize(
+    ("received", "count"),
+    [
+        ([1, 5], 0),
+        ([1, 1, 5, 1], 0),  # at least once
+        ([1], 1),
+        ([5], 1),
+        ([5, 1], 1),
+        ([1, 3, 5], 1),
+    ],
+)
+def test_events_of_a_webhook(received: list[int], count: int) -> None:
+    assert len(events.audit_webhook(LOG, received)) == count
+
+
+def test_a_receiver_takes_what_is_signed() -> None:
+    receiver, signer = Receiver(), Webhook("whsec_c2VjcmV0")
+    receiver.accept(signer)
+    now, body = datetime.now(UTC), '{"id": "e-1", "sequence": "7"}'
+    headers = {
+        "webhook-id": "e-1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signer.sign("e-1", now, body),
+    }
+    receiver.take(body.encode(), headers)
+    assert (receiver.received, receiver.breaches) == ([7], [])
+    receiver.take(body.replace("7", "8").encode(), headers)
+    assert (receiver.received, len(receiver.breaches)) == ([7], 1)
 
 
 def test_the_relay_ends_where_the_log_ends() -> None:
