@@ -19,6 +19,7 @@ import psutil
 
 from bench.setting import open_setting, running, say
 from bench.usage import MEGABYTE
+from local.registry import lacks_demo
 from local.stack import Stack
 
 STREAM = "/api/v1/events/stream"
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--direct", action="store_true")
     options = parser.parse_args(arguments)
+    if lacks_demo("bench.streams"):
+        return 0
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with open_setting(seconds=options.seconds, rounds=1) as setting:

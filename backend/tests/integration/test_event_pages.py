@@ -42,8 +42,9 @@ def cursor(migrated_url: str) -> Iterator[Any]:
 
 def blocks(cursor: Any, after: int, wanted: EventFilter) -> int:
     """How many blocks PostgreSQL looks at."""
+    new_dialect: Any = postgresql.psycopg2.dialect  # it has no types
     query = next_events(after, 100, wanted).compile(
-        dialect=postgresql.psycopg2.dialect(), compile_kwargs={"literal_binds": True}
+        dialect=new_dialect(), compile_kwargs={"literal_binds": True}
     )
     cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}")
     (plan,) = cursor.fetchone()[0]

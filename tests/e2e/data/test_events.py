@@ -127,6 +127,16 @@ def test_clients_of_a_process_that_stops_are_told(api: Api, second: App) -> None
         source.until(task_id)
 
 
+def test_a_reload_of_the_gateway_ends_no_stream(api: Api, stack: Stack) -> None:
+    if stack.nginx is None:
+        pytest.skip("there is no nginx")
+    with event_source(api) as source, websocket(stack.url) as ws:
+        stack.nginx.reload()
+        task_id = accept(api)
+        source.until(task_id)
+        assert json.loads(ws.recv(timeout=20))["subject"] == task_id
+
+
 def test_only_the_websocket_of_events_is_passed_on(stack: Stack) -> None:
     with pytest.raises(InvalidStatus) as refused:
         websocket(stack.url, origin="https://evil.example")
