@@ -32,7 +32,10 @@ TESTS = {
         "tests/unit/test_line_ends.py",
         "tests/unit/test_root.py",
     ),
-    "tests/chaos": ("tests/unit/test_chaos_ledger.py",),
+    "tests/chaos": (
+        "tests/unit/test_chaos_events.py",
+        "tests/unit/test_chaos_ledger.py",
+    ),
     "tests/hostile": (
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",

@@ -2,6 +2,9 @@
 At the end, an account must show that nothing is missing.
 
 `system` is the system, `faults` are the faults and their order, `clients` send the
-requests. `ledger` compares the clients' answers with what is `stored`. `held` and
-`logs` inspect the processes; `record` and `report` write the results.
+requests. `streams` are clients that listen to events, `subscriber` is a service that
+receives them, `receiver` gets them from a webhook. `ledger` compares the clients'
+answers with what is `stored`, `events` the event log with what everybody received.
+`rebuilt` asks whether the log explains the records. `held` and `logs` inspect the
+processes; `record` and `report` write the results.
 """

@@ -5,14 +5,17 @@ import argparse
 import secrets
 import sys
 import time
+from collections.abc import Callable
 
 from local.apps import ROOT
 from local.process import ProcessFailed
 from local.state import LOCAL, State, remove_abandoned
-from tests.chaos import held, ledger, logs, report, stored
+from tests.chaos import events, held, ledger, logs, rebuilt, report, stored
 from tests.chaos.clients import Clients, Poisoner
 from tests.chaos.faults import schedule
 from tests.chaos.record import Broken, Run
+from tests.chaos.streams import Streams
+from tests.chaos.subscriber import RECORDS
 from tests.chaos.system import System
 from tests.e2e.client import wait_for
 
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> int:
     failed = True
     try:
         with System.create(state) as system:
-            run = _run(system, seed, options.short)
+            run = _run(system, seed, options)
         failed = bool(run.findings)
     finally:
         state.release(remove=not failed)
@@ -46,45 +49,79 @@ def main(arguments: list[str]) -> int:
     return int(failed)
 
 
-def _run(system: System, seed: int, short: bool) -> Run:
+def _run(system: System, seed: int, options: argparse.Namespace) -> Run:
     run = Run(seed, began=time.monotonic())
     clients = Clients(system.nginx.url, seed)
-    poisoner = Poisoner(system.rabbitmq, clients.mark)
-    with clients, poisoner:
+    streams = Streams(system.nginx.url, seed)
+    with streams:
+        poisoner = _break_all(system, run, clients, streams, options)
+        _settle(system, run, streams)
+    _audit(system, run, clients, poisoner)
+    _audit_events(system, run, clients, streams)
+    return run
+
+
+def _break_all(
+    system: System,
+    run: Run,
+    clients: Clients,
+    streams: Streams,
+    options: argparse.Namespace,
+) -> Poisoner:
+    """All faults under load; returns the poisoner of that time."""
+    with clients, Poisoner(system.rabbitmq, clients.mark) as poisoner:
         clients.recovered()
         system.pause(WARM_UP)
         run.before = held.processes(system)
         run.clients_before = held.connections(system)
-        for fault, seconds in schedule(seed, short):
+        for fault, seconds in schedule(run.seed, options.short, options.only):
             broken = Broken(fault.name, fault.planned, time.monotonic())
             run.faults.append(broken)
-            fault.act(system, seconds)
+            broken.takeover = fault.act(system, seconds)
             broken.back = time.monotonic()
             broken.worked = clients.recovered()
+            _wait_delivered(system, streams, run)
+            broken.delivered = time.monotonic()
             system.pause(SETTLE)
             broken.ended = time.monotonic()
-            lasted, recovery = broken.back - broken.began, broken.worked - broken.back
-            print(
-                f"{fault.name}: {lasted:.1f} s, back after {recovery:.2f} s", flush=True
-            )
+            print(broken, flush=True)
     run.attempts = clients.attempts
-    _settle(system, run)
-    _audit(system, run, clients, poisoner)
-    return run
+    return poisoner
 
 
-def _settle(system: System, run: Run) -> None:
-    """Wait until all accepted work has ended."""
-    began = time.monotonic()
+def _wait_delivered(system: System, streams: Streams, run: Run) -> None:
+    """Wait until everybody has every event that has happened so far."""
+    newest = stored.newest_event(system.postgres)
+    steps = {
+        "the relay": lambda: stored.position(system.postgres) >= newest,
+        "the service": lambda: stored.newest_effect(system.postgres) >= newest,
+        "all clients": lambda: streams.have(newest),
+    }
+    for name, is_done in steps.items():
+        _wait(is_done, f"the events have reached {name}", run)
+
+
+def _wait(is_done: Callable[[], bool], what: str, run: Run) -> None:
+    """Wait long enough for everything; what never happens is a finding."""
     try:
-        wait_for(
-            lambda: stored.unfinished(system.postgres) == 0,
-            "the end of all work",
-            DRAIN,
-        )
+        wait_for(is_done, what, DRAIN)
     except AssertionError as error:
         run.findings.append(str(error))
-    stored.wait_empty(system.rabbitmq, QUEUE)
+
+
+def _settle(system: System, run: Run, streams: Streams) -> None:
+    """Wait until all accepted work has ended, and everybody knows."""
+    began = time.monotonic()
+    _wait(lambda: stored.unfinished(system.postgres) == 0, "the end of all work", run)
+    _wait_delivered(system, streams, run)
+    log = stored.log(system.postgres)
+    _wait(
+        lambda: not events.lost_by_webhook(log, system.receiver.received),
+        "the webhook has all events",
+        run,
+    )
+    for queue in (QUEUE, RECORDS.name):
+        stored.wait_empty(system.rabbitmq, queue)
     run.drained = time.monotonic() - began
 
 
@@ -107,9 +144,36 @@ def _audit(system: System, run: Run, clients: Clients, poisoner: Poisoner) -> No
     ]
 
 
+def _audit_events(system: System, run: Run, clients: Clients, streams: Streams) -> None:
+    log, rows = stored.log(system.postgres), stored.rows(system.postgres)
+    letters = stored.dead_letters(system.rabbitmq, RECORDS.dead_letter_queue)
+    effects = stored.effects(system.postgres)
+    run.events = {
+        "events in the log": len(log),
+        "effects in the service": len(effects),
+        "events that the webhook got": len(set(system.receiver.received)),
+        "sent to the webhook again": len(system.receiver.received)
+        - len(set(system.receiver.received)),
+        "clients of streams": len(streams.listeners),
+        "their connections": streams.connections,
+        "events that they saw": sum(len(each.seen) for each in streams.listeners),
+    }
+    run.findings += [
+        *streams.breaches,
+        *system.receiver.breaches,
+        *rebuilt.audit(system),
+        *events.audit_log(log, rows, clients.works),
+        *events.audit_effects(log, effects),
+        *events.audit_streams(log, streams.listeners),
+        *events.audit_webhook(log, system.receiver.received),
+        *events.audit_position(log, stored.position(system.postgres)),
+        *(f"a dead letter of an event: {body[:200]}" for _, body in letters),
+    ]
+
+
 def _show(run: Run) -> None:
     parts = report.tables(run)
-    for name in ("faults", "work", "answers", "held"):
+    for name in ("faults", "work", "answers", "events", "held"):
         print(f"\n{parts[name]}")
     print(f"\nclients: {parts['clients']}\n{len(run.findings)} findings:")
     print(parts["findings"])
@@ -121,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--short", action="store_true", help="break each part once, not in every way"
     )
+    parser.add_argument("--only", default="", help="break what has this in its name")
     parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
     return parser
 

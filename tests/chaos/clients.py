@@ -29,7 +29,8 @@ PAUSE = 0.5  # seconds before a repetition, if the answer names none
 DEADLINE = READ_TIMEOUT + 2 * 2 + 1
 CONTRACT = {400, 404, 405, 409, 413, 415, 422, 429, 502, 503, 504}
 
-SYNC, ASYNC, KEYED, READERS, FAULTY = 5, 3, 4, 2, 1  # threads
+SYNC, ASYNC, KEYED, READERS, FAULTY, DELETERS = 5, 3, 4, 2, 1, 1  # threads
+RECENT = 200  # works
 PERIOD = 0.12  # seconds between two requests of one thread
 POISON_PERIOD = 4.0
 
@@ -60,6 +61,7 @@ class Clients(Threads):
             (self._keyed, KEYED),
             (self._read, READERS),
             (self._bad_input, FAULTY),
+            (self._delete, DELETERS),
         ]
         self._threads = [
             threading.Thread(target=self._ask, args=(act, random.Random(seed + n)))
@@ -119,7 +121,7 @@ class Clients(Threads):
             self.breaches.append(f"another answer for the same key: {work.task_id}")
 
     def _read(self, chance: random.Random) -> None:
-        done = [work for work in self.works[-200:] if work.answer]
+        done = [work for work in self.works[-RECENT:] if work.answer]
         paths = [f"{RECORDS}?limit=5", f"{LOGS}?limit=5", "/health", "/api/v1/metrics"]
         if done:
             paths += [f"{RECORDS}/{chance.choice(done).task_id}"] * 4
@@ -127,6 +129,30 @@ class Clients(Threads):
         answer = self._until_answered(lambda: self._attempt("GET", path))
         if answer is None and path != "/health":  # which answers 503 all that time
             self.breaches.append(f"GET {path} was not answered well")
+
+    def _delete(self, chance: random.Random) -> None:
+        """Delete a record that nobody reads any more: readers take recent ones."""
+        done = [
+            work
+            for work in self.works[: -10 * RECENT]
+            if work.answer and not (work.later or work.key or work.deleted)
+        ]
+        if not done or chance.random() < 0.5:
+            return
+        work = chance.choice(done)
+        work.deleted = True
+        path = f"{RECORDS}/{work.task_id}"
+        statuses: list[int | None] = []
+
+        def send() -> Response | None:
+            answer = self._attempt("DELETE", path)
+            statuses.append(None if answer is None else answer.status_code)
+            return answer
+
+        self._until_answered(send)
+        # Gone: an earlier attempt succeeded, without an answer.
+        if statuses[-1] != 204 and (statuses[-1] != 404 or len(statuses) == 1):
+            self.breaches.append(f"DELETE {path} was answered {statuses}")
 
     def _bad_input(self, chance: random.Random) -> None:
         path, body, expected = chance.choice(BAD_INPUT)
@@ -226,8 +252,6 @@ class Clients(Threads):
 class Poisoner(Threads):
     """Puts invalid messages into the queue now and then, from entry to exit. `sent` are
     those that RabbitMQ confirmed; `tried` also those that it may have received.
-
-    `sent` is what RabbitMQ confirmed; `tried` also what it may have got.
     """
 
     def __init__(self, rabbitmq: RabbitMQ, mark: str) -> None:

@@ -2,26 +2,32 @@
 
 import random
 import signal
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import psutil
+import psycopg2
 
 from local.servers.base import Server
+from local.stack import start_all, stop_all
+from tests.chaos import stored
 from tests.chaos.system import CHILDREN, System
 from tests.e2e.client import wait_for
 from tests.relay import Relay
 
+KILLS = 4
+
 Pick = Callable[[System], Server]
-Act = Callable[[System, float], None]
+Act = Callable[[System, float], float | None]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`act` breaks a part for some seconds and returns when it is back. `part` is the
-    component; a short run breaks each once.
-
-    `part` is the component, of which a short run breaks each once.
+    """`act` breaks a part for some seconds and returns when it is back; if another one
+    must take over, it returns the seconds until then. `part` is the component; a short
+    run breaks each once.
     """
 
     part: str
@@ -115,6 +121,58 @@ def _roll(system: System, _: float) -> None:
     system.nginx.child.send(signal.SIGHUP)
 
 
+def _kill_active_relay(system: System, seconds: float) -> float:
+    """The other one takes over, while this one is still dead."""
+    part = system.active_relay()
+    newest = stored.newest_event(system.postgres)
+    with system.broken(part):
+        part.kill()
+        began = time.monotonic()
+        wait_for(lambda: stored.position(system.postgres) > newest, "another relay")
+        lasted = time.monotonic() - began
+        system.pause(seconds)
+        part.start()
+    return lasted
+
+
+_hang_active = _hang(lambda system: system.active_relay())
+_restart_active = _restart(lambda system: system.active_relay())
+
+
+def _restart_relays(system: System, _: float) -> None:
+    """Both start at once, and one becomes active."""
+    relays = system.stack.relays
+    with system.broken(relays[0]), system.broken(relays[1]):
+        stop_all(relays)
+        start_all(relays)
+
+
+def _kill_subscribers(system: System, _: float) -> None:
+    """In turn, and often: somewhere between an effect and its acknowledgement."""
+    for part in system.subscribers * KILLS:
+        with system.broken(part):
+            part.kill()
+            part.start()
+
+
+def _close_receiver(system: System, seconds: float) -> None:
+    system.receiver.close()
+    system.pause(seconds)
+    system.receiver.open()
+
+
+def _leave_transaction_open(system: System, seconds: float) -> None:
+    """It adds an event, and commits it late: all younger ones wait for it."""
+    url = system.postgres.url().replace("+psycopg2", "")
+    with closing(psycopg2.connect(url)) as connection:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO record_events (type, subject, data)"
+                " VALUES ('chaos.late', 'late', '{}')"
+            )
+            system.pause(seconds)
+
+
 def _faults() -> list[Fault]:
     parts: list[tuple[str, Pick]] = [
         ("API 1", lambda system: system.stack.apis[0]),
@@ -123,7 +181,7 @@ def _faults() -> list[Fault]:
         ("data service 2", lambda system: system.stack.services[1]),
         ("worker", lambda system: system.stack.worker),
         ("beat", lambda system: system.stack.clock[0]),
-        ("event relay", lambda system: system.stack.relays[0]),
+        ("subscriber", lambda system: system.subscribers[0]),
         ("RabbitMQ", lambda system: system.rabbitmq),
         ("Redis", lambda system: system.redis),
         ("Redis of keys", lambda system: system.redis_keys),
@@ -141,6 +199,13 @@ def _faults() -> list[Fault]:
         Fault("worker's child", "worker's child: kill -9", _kill_child),
         Fault("worker's child", "worker's child: SIGSTOP", _hang_child, longest=14),
         Fault("Redis", "Redis: FLUSHALL", _flush),
+        Fault("event relay", "active event relay: kill -9", _kill_active_relay),
+        Fault("event relay", "active event relay: SIGSTOP, SIGCONT", _hang_active, 10),
+        Fault("event relay", "active event relay: SIGTERM, start", _restart_active),
+        Fault("event relays", "both event relays: SIGTERM, start", _restart_relays),
+        Fault("subscribers", "subscribers: kill -9, in turn", _kill_subscribers),
+        Fault("receiver", "webhook receiver: away", _close_receiver, longest=12),
+        Fault("transaction", "long transaction beside", _leave_transaction_open, 8),
         Fault("nginx", "nginx: reload", _reload, planned=True),
         Fault("all of ours", "rolling restart", _roll, planned=True),
     ]
@@ -153,7 +218,7 @@ def _faults() -> list[Fault]:
             found.append(
                 Fault(
                     f"network to {name}",
-                    f"network: API {arrow} {name} cut",
+                    f"network: API, event relay {arrow} {name} cut",
                     _partition(relay, way),
                     longest=12,
                 )
@@ -161,11 +226,11 @@ def _faults() -> list[Fault]:
     return found
 
 
-def schedule(seed: int, short: bool) -> list[tuple[Fault, float]]:
-    """Every fault and its seconds, in the order of the seed; a short schedule has one
-    of each part."""
+def schedule(seed: int, short: bool, only: str = "") -> list[tuple[Fault, float]]:
+    """Every fault with `only` in its name, and its seconds, in the order of the seed; a
+    short schedule has one of each part."""
     chance = random.Random(seed)
-    faults = _faults()
+    faults = [fault for fault in _faults() if only in fault.name]
     chance.shuffle(faults)
     if short:
         faults = list({fault.part: fault for fault in faults}.values())

@@ -24,9 +24,8 @@ class Attempt(NamedTuple):
 @dataclass
 class Work:
     """Work that a client wants done once, by one attempt or, with a key, several.
-    `payload` is unique to it. `answer` is the body of the first success.
-
-    `payload` is its own and nobody else's. `answer` is the body of the first success.
+    `payload` is unique to it. `answer` is the body of the first success. The record may
+    be `deleted`, and is then gone.
     """
 
     payload: str
@@ -36,6 +35,7 @@ class Work:
     statuses: list[int | None] = field(default_factory=list)
     task_id: str = ""
     answer: dict[str, Any] | None = None
+    deleted: bool = False
 
     @property
     def sent(self) -> Any:
@@ -87,8 +87,9 @@ def _judge(work: Work, rows: list[Row]) -> Iterator[str]:
     if work.answer is None:
         yield from (fault for row in rows for fault in _ending(work, row))
         return
-    if not rows:
-        yield "lost"
+    if work.deleted or not rows:
+        if bool(rows) is work.deleted:
+            yield "not deleted" if rows else "lost"
         return
     row = rows[0]
     if row.task_id != work.task_id:
@@ -118,6 +119,8 @@ def count(works: Iterable[Work]) -> dict[str, int]:
         found[f"{kind}, with a key" if work.key else kind] += 1
         if work.answer is None:
             found["never succeeded"] += 1
+        if work.deleted:
+            found["deleted"] += 1
         if len(work.statuses) > 1:
             found["sent more than once"] += 1
     return dict(found)

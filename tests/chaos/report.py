@@ -25,6 +25,7 @@ def tables(run: Run) -> dict[str, str]:
         for number, fault in enumerate(run.faults, start=1)
     ]
     head = ["#", "fault", "at", "lasted", "requests", "failed", "how", "recovery"]
+    head += ["events"]
     answers = Counter(str(each.status or "closed") for each in run.attempts)
     seconds = run.attempts[-1].began - run.began
     recoveries = [fault.recovery(run.attempts) for fault in run.faults]
@@ -44,6 +45,9 @@ def tables(run: Run) -> dict[str, str]:
         "work": table(
             ["work", "count"], [[k, f"{v:,}"] for k, v in run.counts.items()]
         ),
+        "events": table(
+            ["events", "count"], [[k, f"{v:,}"] for k, v in run.events.items()]
+        ),
         "answers": table(
             ["answer", "count"], [[k, f"{v:,}"] for k, v in sorted(answers.items())]
         ),
@@ -58,6 +62,8 @@ def tables(run: Run) -> dict[str, str]:
         "rate": f"{len(run.attempts) / seconds:.0f}",
         "seconds": f"{seconds:.0f}",
         "recovery": f"{max(recoveries, default=0):.2f}",
+        "delivery": f"{max(each.delivered - each.back for each in run.faults):.2f}",
+        "takeover": f"{max(each.takeover or 0 for each in run.faults):.2f}",
         "drained": f"{run.drained:.0f}",
         "poison": str(run.poison),
         "expired": str(run.expired),

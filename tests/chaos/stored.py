@@ -6,7 +6,9 @@ import psycopg2
 
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
+from tests.chaos.events import Logged
 from tests.chaos.ledger import Row
+from tests.chaos.subscriber import NAME
 from tests.e2e.client import wait_for
 
 
@@ -23,6 +25,49 @@ def rows(postgres: PostgreSQL) -> list[Row]:
         " WHERE id > %s"
     )
     return [Row(*row) for row in _ask(postgres, query, 0)]
+
+
+def log(postgres: PostgreSQL) -> list[Logged]:
+    """The event log, in order."""
+    query = (
+        "SELECT sequence, subject, type FROM record_events WHERE sequence > %s"
+        " ORDER BY sequence"
+    )
+    return [Logged(*row) for row in _ask(postgres, query, 0)]
+
+
+def effects(postgres: PostgreSQL) -> list[Logged]:
+    """What the events did in the service, in that order."""
+    query = f"SELECT sequence, subject FROM {NAME}.effects WHERE number > %s"
+    return [Logged(*row) for row in _ask(postgres, f"{query} ORDER BY number", 0)]
+
+
+def newest_event(postgres: PostgreSQL) -> int:
+    """The sequence of the last event of a record."""
+    query = "SELECT max(sequence) FROM record_events WHERE type LIKE %s"
+    return int(_ask(postgres, query, "record.%")[0][0])
+
+
+def position(postgres: PostgreSQL) -> int:
+    """The sequence up to which the relay has published."""
+    return int(_ask(postgres, "SELECT position FROM event_relay WHERE %s", True)[0][0])
+
+
+def newest_effect(postgres: PostgreSQL) -> int:
+    """The sequence of the event that the service handled last."""
+    query = f"SELECT sequence FROM {NAME}.effects ORDER BY number DESC LIMIT %s"
+    found = _ask(postgres, query, 1)
+    return int(found[0][0]) if found else 0
+
+
+def active_relay(postgres: PostgreSQL) -> str | None:
+    """The name of the relay process that has the lock; None between two turns."""
+    query = (
+        "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE locktype = 'advisory' AND granted AND application_name LIKE %s"
+    )
+    found = _ask(postgres, query, "event-relay%")
+    return str(found[0][0]) if found else None
 
 
 def _ask(postgres: PostgreSQL, query: str, value: object) -> list[tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """The system that is broken: two APIs behind nginx, two data services, a worker, beat,
-and a collector; the APIs reach RabbitMQ and PostgreSQL through relays."""
+two event relays, a service that receives events in two processes, and a collector. APIs
+and event relays reach RabbitMQ and PostgreSQL through a port whose network can fail."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +8,8 @@ from contextlib import contextmanager
 
 import psutil
 
-from local import install
+from local import apps, install
+from local.apps import ROOT, App
 from local.ports import free_port
 from local.process import ProcessFailed
 from local.servers.base import Server
@@ -17,6 +19,9 @@ from local.servers.rabbitmq import RabbitMQ, find_script
 from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate, start_all, stop_all
 from local.state import State
+from tests.chaos import stored
+from tests.chaos.receiver import Receiver
+from tests.chaos.subscriber import RECORDS
 from tests.e2e.client import wait_for
 from tests.relay import Relay
 
@@ -32,6 +37,7 @@ CLOCKS = {
     "CELERY_WORKER_GRACE_SECONDS": "5",
     "CELERY_SWEEP_EVERY_SECONDS": "2",
     "CELERY_SWEEP_AFTER_SECONDS": "5",
+    "WEBHOOKS_TIMEOUT_SECONDS": "5",
 }
 CHILDREN = 2
 
@@ -56,6 +62,7 @@ class System:
             "OTEL_METRICS_EXPORTER": "otlp",
             "OTEL_LOGS_EXPORTER": "otlp",
             "LOG_FORMAT": "json",
+            "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
         }
         self.stack = Stack.create(
             state,
@@ -70,8 +77,14 @@ class System:
         self.nginx = self.stack.nginx
         self.nginx.settings = {"NGINX_READ_TIMEOUT": f"{READ_TIMEOUT}s"}
         self.stack.worker.arguments += ["--concurrency", str(CHILDREN)]
-        for app in self.stack.apis:
-            app.env = {**app.env, **self._by_relay()}
+        own = self.stack.env
+        self.stack.relays.append(apps.event_relay("event-relay2", state, own))
+        for app in [*self.stack.apis, *self.stack.relays]:
+            # PostgreSQL shows the relays by their names.
+            app.env = {**app.env, **self._by_relay(), "PGAPPNAME": app.name}
+        self.subscribers = [self._subscriber("subscriber"), self._subscriber("other")]
+        self.stack.services += self.subscribers
+        self.receiver = Receiver()
         self._unattended: set[Server] = set()
         self._stopped = threading.Event()
         self._caretaker = threading.Thread(target=self._take_care)
@@ -83,6 +96,18 @@ class System:
         if find_script() is None:
             raise ProcessFailed("this needs rabbitmq-server on this machine")
         return cls(state)
+
+    def _subscriber(self, name: str) -> App:
+        url = self.stack.env["MIGRATIONS_DATABASE_URL"]
+        return App(
+            name,
+            self.state,
+            ["-m", "tests.chaos.subscriber"],
+            cwd=ROOT,
+            env={**self.stack.env, "EVENTS_DATABASE_URL": url},
+            # Of several, RabbitMQ counts the active one only.
+            probe=lambda: self.rabbitmq.consumers(RECORDS.name) == 1,
+        )
 
     def _by_relay(self) -> dict[str, str]:
         direct, relayed = f":{self.postgres.port}/", f":{self.to_postgres.port}/"
@@ -100,6 +125,8 @@ class System:
             self.to_rabbitmq.open()
             self.to_postgres.open()
             self.stack.start()
+            self.receiver.open()
+            self.receiver.subscribe(self.stack.api_url)
         except BaseException:
             self.__exit__()
             raise
@@ -111,6 +138,7 @@ class System:
         if self._caretaker.ident is not None:
             self._caretaker.join()
         self.stack.stop()
+        self.receiver.close()
         self.to_rabbitmq.__exit__(None, None, None)
         self.to_postgres.__exit__(None, None, None)
         stop_all(self.servers)
@@ -127,6 +155,11 @@ class System:
     def parts(self) -> list[Server]:
         """Every watched process."""
         return [*self.servers, *self.stack.processes]
+
+    def active_relay(self) -> App:
+        """The event relay that publishes."""
+        name = wait_for(lambda: stored.active_relay(self.postgres), "an active relay")
+        return next(app for app in self.stack.relays if app.name == name)
 
     def children(self) -> list[psutil.Process]:
         """The worker's children."""
