@@ -110,7 +110,7 @@ audit:  ## Check pinned packages for known vulnerabilities (needs the internet)
 
 ##@ Make it yours
 
-new-service:  ## Add a microservice: make new-service NAME=pricing
+new-service:  ## Add a microservice: make new-service NAME=pricing (ARGS=--events: it receives events)
 	@$(PYTHON) -m local new-service "$(NAME)" $(ARGS)
 
 remove-service:  ## Remove it: make remove-service NAME=pricing (ARGS=--force)

@@ -7,7 +7,7 @@ from bench import dependencies
 from local.apps import ROOT
 from local.registry import lacks_demo
 
-PARTS = ("rpc", "http", "tasks", "tracing", "events")
+PARTS = ("rpc", "http", "tasks", "tracing", "events", "relay")
 PAGE = ROOT / "docs" / "BENCHMARKS.md"
 
 
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
         return 0
     dependencies.install()
     # Imported late: these import the peers' packages or read their versions.
-    from bench import event_log, machine, report, rpc, tasks, tracing, whole_path
+    from bench import event_log, machine, relay, report, rpc, tasks, tracing, whole_path
     from bench.results import Results
     from bench.setting import open_setting
 
@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> int:
             results.traced = tracing.run(setting)
         if "events" in parts:
             results.logged = event_log.run(setting)
+        if "relay" in parts:
+            results.relayed = relay.run(setting)
     print("\n\n".join(report.figures(results).values()))
     if set(parts) == set(PARTS):
         report.write(results, options.page, _command(options.seconds, options.rounds))

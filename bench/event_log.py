@@ -1,4 +1,4 @@
-"""Part five: what the event log costs the whole path.
+"""Part six: what the event log costs the whole path.
 
 One stack under constant load; the triggers that write the events are on in one half of
 each round, and off in the other. The relay runs in both.

@@ -24,9 +24,11 @@ def figures(results: Results) -> dict[str, str]:
     if results.work:
         found["tasks"] = tables.accepted_work(results.work)
     if results.logged:
-        found["events"] = tables.logged(results.logged)
+        found["log"] = tables.logged(results.logged)
     if results.traced:
         found["tracing"] = tables.traced(results.traced)
+    if results.relayed:
+        found["relay"] = tables.relayed(results.relayed)
     rows = [target.row() for target in targets.of(results)]
     found["targets"] = tables.table(["target", "bound", "measured", "holds"], rows)
     if results.requests or results.work:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import chain
 
-from bench import event_log, rpc, tasks, tracing, whole_path
+from bench import event_log, relay, rpc, tasks, tracing, whole_path
 from bench.figures import Sample
 
 
@@ -17,6 +17,7 @@ class Results:
     work: tasks.Results = field(default_factory=dict)
     traced: tracing.Results = field(default_factory=dict)
     logged: list[event_log.Pair] = field(default_factory=list)
+    relayed: relay.Result | None = None
 
     @property
     def failed(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from bench import event_log, rpc, tasks, tracing, whole_path
+from bench import event_log, relay, rpc, tasks, tracing, whole_path
 from bench.figures import Sample, middle, times
 
 
@@ -105,6 +105,18 @@ def logged(pairs: Sequence[event_log.Pair]) -> str:
             ["on", _number(rates["logged"]), f"{event_log.share([*pairs]):.0%}"],
         ],
     )
+
+
+def relayed(result: relay.Result) -> str:
+    """Part six."""
+    rows = [
+        ("events/s, of a backlog", _number(median(result.rates))),
+        ("from commit to arrival, p50", _ms(result.latency.p50)),
+        ("from commit to arrival, p99", _ms(result.latency.p99)),
+        ("CPU of the relay without events", f"{result.idle_relay:.1%}"),
+        ("CPU of PostgreSQL meanwhile", f"{result.idle_postgres:.1%}"),
+    ]
+    return table(["event relay", "measured"], rows)
 
 
 def _number(value: float) -> str:

@@ -1,9 +1,10 @@
 """The kit's targets, and whether a run reached them."""
 
 from collections.abc import Iterator
+from statistics import median
 from typing import NamedTuple
 
-from bench import event_log, rpc, tasks, tracing, whole_path
+from bench import event_log, relay, rpc, tasks, tracing, whole_path
 from bench.figures import times
 from bench.results import Results
 
@@ -47,6 +48,8 @@ def of(results: Results) -> list[Target]:
         what = "whole path with the event log: % of without"
         measured = 100 * event_log.share(results.logged)
         found.append(Target(what, 100 * event_log.BOUND, measured, " %"))
+    if results.relayed:
+        found += _relay(results.relayed)
     return found
 
 
@@ -75,3 +78,8 @@ def _tracing(shares: dict[str, float]) -> Iterator[Target]:
     for label, bound in tracing.BOUNDS.items():
         what = f"whole path, {label} of traces kept: % of tracing off"
         yield Target(what, 100 * bound, 100 * shares[label], " %")
+
+
+def _relay(result: relay.Result) -> Iterator[Target]:
+    what = "events published per second, with a quorum queue"
+    yield Target(what, 3000, median(result.rates))

@@ -76,6 +76,7 @@ def run(setting: Setting) -> Results:
             env = variables(name, port)
             env["RABBITMQ_VHOST"] = setting.rabbitmq.create_vhost(secrets.token_hex(4))
             stack = setting.kit(env, folder)
+            stack.relays.clear()  # one would work for all the stacks
             exits.callback(stack.stop)
             stack.start()
             stacks[name] = stack

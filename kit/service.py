@@ -11,18 +11,22 @@ from kit.rendering import check_address, check_names, render
 from kit.tree import KitError, Tree
 
 TEMPLATES = "kit/templates/service"
+# What the service depends on.
+CHASSIS = '"fastapi-starter-chassis"'
+WITH_EVENTS = '"fastapi-starter-chassis[events]"'
 REGISTRY = "backend/app/core/services.py"
 
 
 def edits(tree: Tree, name: Name, options: Collection[str] = ()) -> list[Edit]:
     """The edits that make the service. Raises KitError."""
-    return render(tree, TEMPLATES, from_specimen(name), options)
+    words = {CHASSIS: WITH_EVENTS} if "events" in options else {}
+    return render(tree, TEMPLATES, from_specimen(name, words), options)
 
 
 def options_of(tree: Tree, name: Name) -> list[str]:
     """The options with which the service was made."""
     project = f"services/{name.snake}/pyproject.toml"
-    has_events = tree.exists(project) and "[events]" in tree.read(project)
+    has_events = tree.exists(project) and WITH_EVENTS in tree.read(project)
     return ["events"] if has_events else []
 
 

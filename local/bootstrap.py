@@ -82,7 +82,7 @@ COMMANDS = {
         "write the documents that are generated from code", tools=True, isolated=True
     ),
     "lock": Command("compile every requirements.txt, with hashes", tools=True),
-    "new-service": Command("add a microservice: new-service NAME"),
+    "new-service": Command("add a microservice: new-service NAME [--events]"),
     "remove-service": Command("remove it; --force if it was changed"),
     "new-resource": Command("add a CRUD resource: new-resource NAME"),
     "remove-resource": Command("remove it; --force if it was changed"),

@@ -5,6 +5,8 @@ import os
 pytest_plugins = ["local.pytest_plugin"]
 
 os.environ.update(
+    # Receivers of webhooks are on this machine.
+    WEBHOOKS_ALLOWED_NETWORKS="127.0.0.1",
     CELERY_TASK_SOFT_TIME_LIMIT_SECONDS="8",
     CELERY_TASK_TIME_LIMIT_SECONDS="10",
     CELERY_VISIBILITY_TIMEOUT_SECONDS="45",

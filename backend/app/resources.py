@@ -24,6 +24,7 @@ from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.login import file_login
 from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
+from app.infrastructure.stream_metrics import watch_streams
 from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
 from app.services.data_service import DataService
@@ -126,6 +127,7 @@ async def open_resources(
             raise BrokerUnavailable(rpc.refusal)
 
     watch_pool(database.engine.sync_engine)
+    watch_streams(lambda: events.feed.open_streams)
     rpc.start()
     if provider is not None:
         provider.refresh()

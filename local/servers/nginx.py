@@ -35,6 +35,7 @@ daemon off;
 worker_processes auto;
 pid nginx.pid;
 worker_rlimit_nofile 8192;
+worker_shutdown_timeout 50s;
 events {{ worker_connections 4096; }}
 http {{
     default_type application/octet-stream;

@@ -10,6 +10,7 @@ METRICS = {
         ("app.rpc.broker.available", "", "gauge"),
         ("app.group_commit.batch.size", "{request}", "histogram"),
         ("app.idempotency.requests", "{request}", "sum"),
+        ("app.events.streams", "{stream}", "sum"),
         ("app.event_loop.lag", "s", "histogram"),
         ("db.client.connection.count", "{connection}", "sum"),
         ("process.cpu.time", "s", "sum"),

@@ -80,4 +80,6 @@ class AnswerRecorder:
         ]
         is_in_record = is_done and self._work.is_in_record
         body = bytes(self._body) if fits and not is_in_record else None
+        if is_done and self._work.repeated_body is not None:
+            body = self._work.repeated_body
         return Answer(status, headers, body, is_in_record)

@@ -20,6 +20,7 @@ from app.core.rate_limit_settings import RateLimitSettings
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.core.services import SERVICES, ServiceRegistry
 from app.core.tls_settings import ApiTlsSettings
+from app.core.webhook_settings import WebhookSettings
 from chassis.environment import Group, load
 from chassis.settings import ProcessSettings
 
@@ -88,6 +89,7 @@ class Settings(ProcessSettings):
     migrations: MigrationSettings = Field(default_factory=MigrationSettings)
     celery: CelerySettings = Field(default_factory=CelerySettings)
     events: EventLogSettings = Field(default_factory=EventLogSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings)
     rate_limits: RateLimitSettings = Field(default_factory=RateLimitSettings)
     queues: QueueNames = Field(default_factory=QueueNames)
@@ -105,6 +107,13 @@ class Settings(ProcessSettings):
         """IDEMPOTENCY_REDIS_URL, or Celery's."""
         url = self.idempotency.redis_url or self.celery.result_backend
         return url.get_secret_value()
+
+    @property
+    def allows_http_webhooks(self) -> bool:
+        """WEBHOOKS_ALLOW_HTTP; if unset, in development alone."""
+        if self.webhooks.allow_http is None:
+            return self.environment == "development"
+        return self.webhooks.allow_http
 
     @model_validator(mode="after")
     def outlive_requests(self) -> Self:

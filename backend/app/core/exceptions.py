@@ -6,6 +6,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     +-- Refused
     |   +-- KeyReused        another request used this idempotency key
     |   +-- Unstorable       PostgreSQL does not accept a value
+    |   +-- WebhookUrlRefused  webhooks must not go to this URL
     +-- Malformed            a header is invalid
     +-- Unauthenticated      no valid token
     +-- Forbidden            the token's scopes do not allow it
@@ -18,6 +19,7 @@ To those of ``chassis.errors``, which calls to services raise, it adds:
     |   +-- AnswerNotKept    the answer to this request is stored nowhere
     |   +-- AlreadyStored    a row with that id, or another unique value, exists
     |   +-- BrokenReference  a row refers to one that is not there, or that would go
+    |   +-- TooManyWebhooks  the caller has as many as allowed
     +-- Unavailable
         +-- TooBusy          this process has no capacity left
         +-- DatabaseUnavailable
@@ -72,9 +74,11 @@ __all__ = [
     "TooBusy",
     "TooManyInFlight",
     "TooManyStreams",
+    "TooManyWebhooks",
     "Unauthenticated",
     "Unavailable",
     "Unstorable",
+    "WebhookUrlRefused",
 ]
 
 
@@ -90,6 +94,13 @@ class Unstorable(Refused):
 
     code = "unstorable_value"
     title = "The values cannot be stored"
+
+
+class WebhookUrlRefused(Refused):
+    """Webhooks must not go to this URL."""
+
+    code = "webhook_url_refused"
+    title = "This URL is not accepted"
 
 
 class Malformed(ApplicationError):
@@ -200,6 +211,12 @@ class BrokenReference(Conflict):
     """A referenced row is missing, or the row to delete is still referenced."""
 
     code = "broken_reference"
+
+
+class TooManyWebhooks(Conflict):
+    """The owner has as many webhooks as allowed; delete one."""
+
+    code = "too_many_webhooks"
 
 
 class TooBusy(Unavailable):

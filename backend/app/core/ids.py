@@ -14,10 +14,12 @@ from chassis.context import current_task_id
 @dataclass(slots=True)
 class KeyedWork:
     """Work under an idempotency key; ``is_in_record`` if the record holds its
-    answer."""
+    answer. ``repeated_body`` is the body for repeated requests, if they get another
+    one."""
 
     task_id: str
     is_in_record: bool = False
+    repeated_body: bytes | None = None
 
 
 keyed_work: ContextVar[KeyedWork | None] = ContextVar("keyed_work", default=None)
@@ -37,3 +39,11 @@ def answer_is_in_record(task_id: str) -> None:
     work = keyed_work.get()
     if work is not None and work.task_id == task_id:
         work.is_in_record = True
+
+
+def repeat_with(body: bytes) -> None:
+    """Answer repeated requests with this body: the first answer has a secret, which
+    must not be stored."""
+    work = keyed_work.get()
+    if work is not None:
+        work.repeated_body = body

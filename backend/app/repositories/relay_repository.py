@@ -16,14 +16,14 @@ from app.repositories.event_repository import StoredEvent, next_events
 # a pooler, a session has no connection of its own.
 KEY = {"key": 7_305_021_003}
 
-# The server ends the transaction of a relay that hangs, or whose host is gone. It finds
-# the latter within five seconds, if no pooler is between them.
+# The server ends the transaction of a relay that hangs. It notices within three seconds
+# that a relay's host is gone, unless a pooler is between them.
 IDLE_LIMIT = "30s"
 LOCAL = {
-    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
-    "tcp_user_timeout": "4000",
+    "tcp_user_timeout": "3000",
 }
 _SETTINGS = ", ".join(f"set_config('{n}', '{v}', true)" for n, v in LOCAL.items())
 BEGIN = text(f"""
@@ -72,8 +72,8 @@ def relay_turn(engine: Engine) -> Iterator[RelayTurn | None]:
     others become settled, and VACUUM works.
 
     Raises:
-        DatabaseUnavailable: PostgreSQL does not answer, only reads, or has no event log
-            yet.
+        DatabaseUnavailable: PostgreSQL does not answer, only reads, or gives no access
+            to an event log.
         DatabaseBusy: another transaction was in the way.
     """
     own = engine.execution_options(isolation_level="READ COMMITTED")
@@ -91,7 +91,7 @@ def relay_turn(engine: Engine) -> Iterator[RelayTurn | None]:
             position = connection.scalar(POSITION)
             yield RelayTurn(connection, position)
         except ProgrammingError as error:
-            raise unavailable(error, "The database has no event log yet.") from error
+            raise unavailable(error, "There is no access to the event log.") from error
 
 
 @dataclass(frozen=True)

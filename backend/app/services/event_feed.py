@@ -98,10 +98,8 @@ class EventFeed:
         self.position = -1
         self._held = WaitingBytes(MAX_HELD_BYTES)
         self._callers: Counter[str] = Counter()
-        #: By owner and subject: an event finds its streams without asking all.
-        self._streams: defaultdict[tuple[str | None, str | None], set[EventStream]] = (
-            defaultdict(set)
-        )
+        #: By what they want: an event finds its streams without asking all.
+        self._streams: defaultdict[EventFilter, set[EventStream]] = defaultdict(set)
         self._is_stopping = False
         self._starting = asyncio.Lock()
         self._runner: asyncio.Task[None] | None = None
@@ -135,7 +133,6 @@ class EventFeed:
             DatabaseUnavailable: this is the first stream, and PostgreSQL is away.
         """
         self._admit(caller)
-        key = (wanted.owner, wanted.subject)
         try:
             await self._start()
             stream = EventStream(
@@ -147,6 +144,7 @@ class EventFeed:
                 held=self._held,
                 seconds=self._stream_seconds,
             )
+            key = stream.wanted
             self._streams[key].add(stream)
             if self._is_stopping:
                 stream.close(shutting_down())
@@ -300,9 +298,10 @@ class EventFeed:
     def _push(self, event: FeedEvent) -> None:
         self.position = event.sequence
         keys = {
-            (owner, subject)
+            EventFilter(owner, subject, type)
             for owner in (None, event.owner)
             for subject in (None, event.subject)
+            for type in (None, event.type)
         }
         for key in keys:
             for stream in self._streams.get(key, ()):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from app.core.exceptions import Unavailable
+from app.models.event_types import DELETED, FAILED, SUCCEEDED
 from app.repositories.event_repository import EventFilter
 
 # What waits for a client that reads more slowly than events happen. A client beyond
@@ -20,7 +21,7 @@ MAX_WAITING_BYTES = 4 * 1024 * 1024
 RETRY = 1.0
 
 #: The events after which nothing more happens to a record.
-FINAL = ("record.succeeded", "record.failed", "record.deleted")
+FINAL = (SUCCEEDED.name, FAILED.name, DELETED.name)
 
 
 @dataclass(eq=False, slots=True)
@@ -144,10 +145,8 @@ class EventStream:
         return self._pushed_bytes
 
     def push(self, event: FeedEvent) -> None:
-        """The feed's next event. Never waits."""
-        if self._joined_at is None or event.sequence <= self.position:
-            return
-        if self.wanted.type not in (None, event.type) or self.closing:
+        """The feed's next wanted event. Never waits."""
+        if self._joined_at is None or event.sequence <= self.position or self.closing:
             return
         size = self._pushed_bytes + event.size
         if self._pushed and (

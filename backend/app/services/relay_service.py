@@ -18,7 +18,7 @@ from chassis.rpc.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 #: Events of one transaction: at first, and at most.
-FIRST_EVENTS, MOST_EVENTS = 16, 512
+FIRST_EVENTS, MOST_EVENTS = 16, 1024
 #: RabbitMQ 4 accepts no message of more than 16 MiB. A longer event is published
 #: without its data.
 MAX_EVENT_BYTES = 8 * 1024 * 1024

@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from app.infrastructure.redis.advice import advice
+from app.tasks.log_context import QUIET
 from chassis.outages import Outage
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ class LivingScheduler(PersistentScheduler):
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """As Celery's, but logs an outage of Redis once: a task that is due now is soon
         due again."""
-        logger.info("Sending due task %s (%s)", entry.name, entry.task)
+        level = logging.DEBUG if entry.task in QUIET else logging.INFO
+        logger.log(level, "Sending due task %s (%s)", entry.name, entry.task)
         try:
             self.apply_async(entry, producer=producer, advance=False)
             _redis.restored()

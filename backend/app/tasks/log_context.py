@@ -13,6 +13,10 @@ from chassis.context import current_principal, current_request_id, current_task_
 # success must not contain them, neither in their text nor in their other fields.
 SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss"
 LOGGERS = ("celery.app.trace", "celery.worker.strategy")
+# Tasks without Celery's lines on receipt, success and retry, and beat's on sending.
+# Accepted work has a line of `chassis.logs.log_work` that says more; the worker looks
+# for events to send each second.
+QUIET = (PROCESS_DATA, "app.tasks.webhooks.send_webhooks")
 
 
 def name_tasks() -> None:
@@ -25,11 +29,9 @@ def name_tasks() -> None:
 
 
 def _without_data(record: logging.LogRecord) -> bool:
-    """`chassis.logs.log_work` writes a line for each accepted task that says more than
-    Celery's on receipt, success and retry."""
     vars(record).pop("data", None)
     named = record.args.get("name") if isinstance(record.args, dict) else None
-    return record.levelno > logging.INFO or named != PROCESS_DATA
+    return record.levelno > logging.INFO or named not in QUIET
 
 
 def _begin(task_id: str, **_: Any) -> None:

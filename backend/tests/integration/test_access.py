@@ -112,9 +112,9 @@ async def client(app: FastAPI, provider: FakeProvider) -> AsyncIterator[Client]:
 
 
 def guarded_operations(app: FastAPI) -> list[tuple[Operation, str]]:
-    """Each operation that needs a token, and its scope."""
+    """Each operation that needs a token, and its scopes, with spaces between."""
     return [
-        (operation, scopes[0])
+        (operation, " ".join(scopes))
         for operation in operations(app.openapi())
         for each in operation.content.get("security", [])
         for scopes in each.values()
@@ -154,14 +154,16 @@ async def test_every_endpoint_needs_a_token_and_its_scope(
     for operation, scope in guarded_operations(app):
         place = f"{operation.method} {operation.path}"
         method, path, sent = method_of(operation), filled(operation), body(operation)
-        wrong = " ".join(set(SCOPES) - {scope, ADMIN})
         answer = await client.ask(method, path, **sent)
         assert answer.status_code == 401, place
         assert answer.headers["WWW-Authenticate"] == "Bearer", place
-        for given in ("", wrong):
-            answer = await client.ask(method, path, given, **sent)
-            assert answer.status_code == 403, f"{place} lets in {given!r}"
-            assert f'scope="{scope}"' in answer.headers["WWW-Authenticate"], place
+        for needed in scope.split():
+            wrong = " ".join(set(SCOPES) - {needed, ADMIN})
+            for given in ("", wrong) if needed == scope else (wrong,):
+                answer = await client.ask(method, path, given, **sent)
+                assert answer.status_code == 403, f"{place} lets in {given!r}"
+                challenge = answer.headers["WWW-Authenticate"]
+                assert f'scope="{needed}"' in challenge, place
         for given in (scope, ADMIN):
             answer = await client.ask(method, path, given, **sent)
             assert answer.status_code not in (401, 403, 500), f"{place}: {answer.text}"

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
 from pydantic import SecretStr
+from sqlalchemy import make_url
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -32,6 +33,7 @@ from chassis.settings import RabbitMQSettings
 from local.servers.redis import Redis
 from tests.echo import create_echo_app
 from tests.integration.provider import AUDIENCE, FakeProvider, running_provider
+from tests.integration.relay import Nat
 from tests.integration.serving import serving
 
 EVENTS = "/api/v1/events"
@@ -204,6 +206,41 @@ async def test_streams_show_what_happens(
         for task_id in added:
             assert (await sse.next())["subject"] == task_id
             assert (await received(ws))["subject"] == task_id
+
+
+@pytest.mark.parametrize("lost", ["rabbitmq", "postgresql"])
+async def test_streams_outlive_a_lost_server(
+    serve: Serve,
+    settings: Settings,
+    database_settings: DatabaseSettings,
+    commits: GroupCommit,
+    lost: str,
+) -> None:
+    """Its connections break while events happen; the client notices nothing."""
+    url = make_url(database_settings.database_url.get_secret_value())
+    broker = settings.rabbitmq
+    target = broker.port if lost == "rabbitmq" else url.port
+    assert target
+    async with Nat(target) as nat:
+        far = url.set(host="127.0.0.1", port=nat.port)
+        changes = {
+            "rabbitmq": broker.model_copy(update={"port": nat.port}),
+            "postgresql": database_settings.model_copy(
+                update={
+                    "database_url": SecretStr(far.render_as_string(hide_password=False))
+                }
+            ),
+        }
+        name = "rabbitmq" if lost == "rabbitmq" else "database"
+        http = await serve(**{name: changes[lost]})
+        async with source(http) as sse, websocket(http) as ws:
+            for _ in range(4):
+                added = [await add(commits)]
+                nat.reset()
+                added.append(await add(commits))
+                for task_id in added:
+                    assert (await sse.next())["subject"] == task_id
+                    assert (await received(ws))["subject"] == task_id
 
 
 async def test_a_client_that_returns_misses_nothing(

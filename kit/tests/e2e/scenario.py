@@ -1,17 +1,25 @@
 """Two generated services together, through nginx."""
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
+import psycopg2
 import pytest
 
+from chassis.database_url import PostgresUrl
+from chassis.events.topology import Subscription
+from kit.names import Name
 from kit.tests.copies import OTHER, SERVICE
 from local.registry import registered
+from local.servers.rabbitmq import RabbitMQ
 from local.stack import Stack
 from tests.e2e.client import Api, assert_problem, wait_for
 
 ASKED = f"/api/v1/{SERVICE}/process"
 ASKING = f"/api/v1/{OTHER.replace('_', '-')}/process"
+COUNTING = Name.parse(SERVICE).snake
 BODY = b'{"payload": {"text": "a", "times": 3}}'
 
 
@@ -41,6 +49,49 @@ def test_each_service_has_its_metrics(api: Api) -> None:
         return set(depths) == expected and all(depths.values())
 
     wait_for(measured, "figures of all queues")
+
+
+COUNTED = f"""
+SELECT type, sum(number) FROM {COUNTING}.happened GROUP BY type
+UNION ALL SELECT 'ids', count(*) FROM {COUNTING}.received_events
+"""
+IS_LAST_COUNTED = f"""
+SELECT 'last', count(*) FROM {COUNTING}.received_events WHERE event_id = (
+    SELECT event_id::text FROM record_events ORDER BY sequence DESC LIMIT 1
+)
+"""
+
+
+def ask(stack: Stack, query: str) -> Counter[str]:
+    """What the database of the service with events answers."""
+    url = PostgresUrl(stack.env["MIGRATIONS_DATABASE_URL"]).for_psycopg2()
+    with closing(psycopg2.connect(**url)) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            return Counter({type: int(number) for type, number in cursor})
+
+
+def test_each_event_is_counted_once(api: Api, stack: Stack, rabbitmq: RabbitMQ) -> None:
+    queue = Subscription(COUNTING, "record.*").name
+    wait_for(lambda: rabbitmq.consumers(queue) > 0, "the subscription")
+
+    def process_and_count(number: int) -> int:
+        for _ in range(number):
+            assert api.send(ASKED, BODY).status_code == 200
+        if number > 1:
+            # The relay publishes some again, and RabbitMQ delivers one again.
+            (counting,) = (app for app in stack.services if app.name == COUNTING)
+            for app in (*stack.relays, counting):
+                app.kill()
+                app.start()
+        is_done = IS_LAST_COUNTED
+        wait_for(lambda: ask(stack, is_done)["last"] == 1, "the last event", within=60)
+        found = ask(stack, COUNTED)
+        assert found["ids"] == found.total() - found["ids"]
+        return found["record.succeeded"]
+
+    before = process_and_count(1)
+    assert process_and_count(20) == before + 20
 
 
 def test_accepted_work_of_both_outlives_the_worker(api: Api, stack: Stack) -> None:

@@ -65,7 +65,7 @@ def test_the_same_without_the_data_service(project: Path) -> None:
 
 def assert_generated_code_is_whole(project: Path) -> None:
     before = snapshot(project)
-    kit(project, "new-service", SERVICE)
+    kit(project, "new-service", SERVICE, "--events")
     kit(project, "new-service", OTHER)
     kit(project, "new-resource", RESOURCE)
     kit(project, "new-task", TASK)

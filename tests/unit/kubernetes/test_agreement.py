@@ -142,7 +142,8 @@ def _seconds(text: str) -> float:
 SERVICE_CODE = """
 import json
 from chassis.environment import load
-from chassis.rpc.topology import RequestQueue, service_permissions
+from chassis.events.topology import service_permissions
+from chassis.rpc.topology import RequestQueue
 from chassis.settings import ServiceSettings
 settings = load(ServiceSettings)
 print(json.dumps({

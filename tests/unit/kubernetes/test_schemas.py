@@ -189,13 +189,14 @@ def test_the_route_leads_to_a_port_of_a_service() -> None:
     spec = one("gateway-api", "HTTPRoute", "fastapi-api")["spec"]
     assert set(spec) == {"parentRefs", "rules"}
     assert set(spec["parentRefs"][0]) == {"group", "kind", "name"}
-    rule = spec["rules"][0]
-    assert set(rule) == {"matches", "backendRefs", "timeouts"}
-    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
-    backend = rule["backendRefs"][0]
-    service = one("gateway-api", "Service", backend["name"])
-    assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]
-    assert re.fullmatch(r"\d+s", rule["timeouts"]["request"])
+    for rule, path in zip(spec["rules"], ("/", "/api/v1/events"), strict=True):
+        assert set(rule) == {"matches", "backendRefs", "timeouts"}
+        assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": path}}]
+        backend = rule["backendRefs"][0]
+        service = one("gateway-api", "Service", backend["name"])
+        assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]
+        assert re.fullmatch(r"\d+s", rule["timeouts"]["request"])
+    assert rule["timeouts"] == {"request": "0s"}  # streams have no end
     assert not of_kind("gateway-api", "Ingress")
 
 

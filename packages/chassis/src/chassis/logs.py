@@ -58,6 +58,8 @@ def configure_logging(service: str, level: str, log_format: str | None) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("amqp").setLevel(logging.WARNING)
+    # Its lines have whole URLs, which may hold secrets of others.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     pass_over_breakpoints()
 
 

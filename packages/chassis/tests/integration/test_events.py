@@ -18,10 +18,12 @@ from chassis.events.event import CONTENT_TYPE, event_json
 from chassis.events.inbox import Inbox
 from chassis.events.topology import Subscription
 from chassis.settings import ReceivedEventSettings
+from local.otlp.receiver import Receiver
 from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
 from tests.integration.conftest import Start
 from tests.integration.process import ServiceProcess
+from tests.integration.test_telemetry import SPAN, TRACE, exporting
 from tests.integration.waiting import lines, wait_until
 
 PROGRAM = ["-m", "tests.integration.shop"]
@@ -73,7 +75,12 @@ class Shop:
         return min(found)
 
     def publish(
-        self, name: str, do: str = "", type: str = "shop.sold", id: str = ""
+        self,
+        name: str,
+        do: str = "",
+        type: str = "shop.sold",
+        id: str = "",
+        traceparent: str | None = None,
     ) -> str:
         """Publish an event; returns its id."""
         data = {"name": name, "do": do, "notes": str(self.notes)}
@@ -88,6 +95,7 @@ class Shop:
             sequence=1,
             correlationid=f"request-{name}",
             actor="ada",
+            traceparent=traceparent,
             data=json.dumps(data),
         )
         self.send(body.encode(), type)
@@ -178,8 +186,8 @@ def test_a_process_that_dies_after_the_commit_has_had_the_effect(shop: Shop) -> 
     first = shop.start()
     shop.publish("once", "commit_and_die")
     assert first.wait() == 3
-    second = shop.start(LOG_FORMAT="json")
-    wait_until(lambda: '"outcome": "duplicate"' in second.log, "the redelivery")
+    second = shop.start()
+    wait_until(lambda: "was received before" in second.log, "the redelivery")
     wait_until(settled(shop), "the acknowledgement")
     assert shop.effects == ["once"]
     assert shop.tries == ["once"]
@@ -189,8 +197,8 @@ def test_a_process_that_dies_after_the_commit_has_had_the_effect(shop: Shop) -> 
     second.signal(signal.SIGTERM)
     assert second.wait() == 0
     shop.publish("twice", id=id)
-    third = shop.start(LOG_FORMAT="json")
-    wait_until(lambda: '"outcome": "duplicate"' in third.log, "it is known")
+    third = shop.start()
+    wait_until(lambda: "was received before" in third.log, "it is known")
     assert shop.effects == ["once", "twice"]
 
 
@@ -295,6 +303,28 @@ def test_nothing_is_lost_while_rabbitmq_is_away(shop: Shop, rabbitmq: RabbitMQ) 
         rabbitmq.start()
     wait_until(lambda: "after" in process.log, "it is back")
     wait_until(lambda: shop.effects == ["running"], "the effect")
+
+
+def test_an_event_belongs_to_the_trace_of_what_happened(shop: Shop) -> None:
+    with Receiver() as collector:
+        process = shop.start(**exporting(collector, "http/protobuf"))
+        id = shop.publish("sold", "fail_once", traceparent=f"00-{TRACE}-{SPAN}-01")
+        wait_until(lambda: shop.effects, "the effect")
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+        first, second = sorted(collector.trace(TRACE), key=lambda span: span.start)
+        metrics = {each.name for each in collector.metrics}
+    assert (first.failed, second.failed) == (True, False)
+    for attempt, span in enumerate((first, second), start=1):
+        assert (span.name, span.kind) == (f"process {shop.exchange}", "CONSUMER")
+        assert (span.parent, span.service) == (SPAN, shop.name)
+        own = span.attributes
+        assert own["messaging.destination.name"] == shop.exchange
+        assert own["messaging.destination.subscription.name"] == shop.orders.name
+        assert own["messaging.message.id"] == id
+        assert own["app.events.attempt"] == attempt
+        assert own["enduser.id"] == "ada"
+    assert {"messaging.process.duration", "app.events.delay"} <= metrics
 
 
 def test_a_missing_url_ends_it_with_a_message(shop: Shop) -> None:

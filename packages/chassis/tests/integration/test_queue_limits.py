@@ -9,6 +9,8 @@ import amqp
 import pytest
 from amqp.exceptions import MessageNacked
 
+from chassis.events import topology as event_topology
+from chassis.events.topology import Subscription
 from chassis.rpc import topology
 from chassis.rpc.topology import RequestQueue
 from chassis.settings import RabbitMQSettings
@@ -20,32 +22,32 @@ class Queues:
     """A service's queues without a service."""
 
     def __init__(self, channel: Any) -> None:
-        self._channel = channel
+        self.channel = channel
         self.requests = RequestQueue(f"limited_{uuid4().hex[:8]}")
         self.dead_letters = self.requests.dead_letter_name
 
-    def publish(self, queue: str, body: bytes) -> bool:
+    def publish(self, queue: str, body: bytes, exchange: str = "") -> bool:
         """Whether the broker accepts it."""
         try:
-            self._channel.basic_publish_confirm(amqp.Message(body), "", queue)
+            self.channel.basic_publish_confirm(amqp.Message(body), exchange, queue)
         except MessageNacked:
             return False
         return True
 
     def depth(self, queue: str) -> int:
-        return int(self._channel.queue_declare(queue, passive=True)[1])
+        return int(self.channel.queue_declare(queue, passive=True)[1])
 
     def take(self, queue: str) -> bytes:
-        message = self._channel.basic_get(queue, no_ack=True)
+        message = self.channel.basic_get(queue, no_ack=True)
         assert message is not None
         return bytes(message.body)
 
     def declare(self) -> None:
-        self.requests.declare(self._channel)
+        self.requests.declare(self.channel)
 
     def delete(self) -> None:
         for name in (self.requests.name, self.dead_letters):
-            self._channel.queue_delete(name)
+            self.channel.queue_delete(name)
 
 
 @pytest.fixture
@@ -62,6 +64,8 @@ BODY = b"12345"
 
 LENGTH = pytest.mark.budget("topology.MAX_LENGTH")
 BYTES = pytest.mark.budget("topology.MAX_BYTES")
+WAITING = pytest.mark.budget("topology.MAX_WAITING")
+WAITING_BYTES = pytest.mark.budget("topology.MAX_WAITING_BYTES")
 DEAD_LETTERS = pytest.mark.budget("topology.MAX_DEAD_LETTERS")
 DEAD_LETTER_BYTES = pytest.mark.budget("topology.MAX_DEAD_LETTER_BYTES")
 
@@ -105,6 +109,27 @@ def test_the_oldest_dead_letters_are_dropped(
     assert queues.publish(queue, bodies[3])
     wait_until(lambda: queues.depth(queue) == 3, "the oldest is dropped")
     assert [queues.take(queue) for _ in range(3)] == bodies[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        pytest.param("MAX_WAITING", 3, marks=WAITING),
+        pytest.param("MAX_WAITING_BYTES", 3 * len(BODY), marks=WAITING_BYTES),
+    ],
+)
+def test_a_full_queue_of_events_refuses_them(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    monkeypatch.setattr(event_topology, name, limit)
+    own = Subscription(queues.requests.name, "a.*", queues.requests.name)
+    own.declare(queues.channel)
+    for queue in (own.name, own.retry_queue):
+        accepted = [queues.publish(queue, BODY) for _ in range(6)]
+        assert accepted == [True] * 4 + [False] * 2
+    # The exchange says so too: the relay does not lose the event.
+    assert not queues.publish("a.b", BODY, own.exchange)
+    assert queues.publish("other.b", BODY, own.exchange)
 
 
 @pytest.mark.budget("topology.DEAD_LETTER_DAYS")

@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from chassis.events.publisher import EventMessage, EventPublisher
-from chassis.events.topology import EXCHANGE, Subscription
+from chassis.events.topology import EXCHANGE, Subscription, service_permissions
 from chassis.rpc.client import RpcClient
 from chassis.rpc.producers import EventProducer
 from chassis.rpc.receiver import EventReceiver
-from chassis.rpc.topology import RequestQueue, service_permissions
+from chassis.rpc.topology import RequestQueue
 from chassis.settings import RabbitMQSettings, RpcSettings
 from local import ports
 from local.servers.rabbitmq import RabbitMQ

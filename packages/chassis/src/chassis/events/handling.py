@@ -31,10 +31,7 @@ access = logging.getLogger(ACCESS)
 #: Ours: how often the event was tried before.
 TRIED = "x-tried"
 
-INVALID, FAILED, DUPLICATE, STOPPED = (
-    *("invalid_event", "handler_failed"),
-    *("duplicate", "stopped"),
-)
+INVALID, FAILED, STOPPED = "invalid_event", "handler_failed", "stopped"
 #: The subjects of these are records.
 RECORDS = "record."
 
@@ -86,7 +83,9 @@ class EventHandler:
                 self._stopping.wait(backoff.next_delay())
             else:
                 self._outage.restored()
-                return Outcome(Settlement.ACK, error=None if is_new else DUPLICATE)
+                if not is_new:
+                    logger.info("Event %s was received before", event.id)
+                return Outcome(Settlement.ACK)
         return Outcome(Settlement.REQUEUE, error=STOPPED)
 
     def _apply(self, event: Event) -> bool:

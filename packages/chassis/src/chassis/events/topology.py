@@ -30,8 +30,8 @@ RETRY_SECONDS = 5.0
 
 #: Limits on what waits for a service that is away. Beyond them, the broker refuses
 #: further events, and the relay waits: nothing is lost.
-MAX_LENGTH = 1_000_000
-MAX_BYTES = 1024 * 1024 * 1024
+MAX_WAITING = 1_000_000
+MAX_WAITING_BYTES = 1024 * 1024 * 1024
 
 #: While PostgreSQL is away, a service holds an event. RabbitMQ would take it back after
 #: half an hour; from 3.12 on, it reads this limit.
@@ -39,6 +39,17 @@ HOLD_DAYS = 30
 
 #: Words of lower-case letters; ``*`` is one word, ``#`` any number of them.
 PATTERN = re.compile(r"([*#]|[a-z0-9_]+)(\.([*#]|[a-z0-9_]+))*")
+
+
+def service_permissions(user: str, queue: str) -> dict[str, str]:
+    """What a service's user may do: declare and read its queue of requests and those of
+    its events, bind these to the exchange, and call."""
+    own = rf"{user}\.events\..+"
+    return {
+        "configure": rf"^({queue}(_dlq)?|{REPLIES}|{own}|{EXCHANGE})$",
+        "write": rf"^(amq\.default|{own})$",
+        "read": rf"^({queue}|{REPLIES}|{own}|{EXCHANGE})$",
+    }
 
 
 def events_exchange(name: str) -> Exchange:
@@ -53,7 +64,7 @@ class Subscription:
 
     service: str
     pattern: str
-    exchange: str = "events"
+    exchange: str = EXCHANGE
 
     @property
     def name(self) -> str:
@@ -111,8 +122,8 @@ def _waiting_room(next_queue: str) -> dict[str, Any]:
     acknowledgement goes to the next."""
     return {
         "x-queue-type": "quorum",
-        "x-max-length": MAX_LENGTH,
-        "x-max-length-bytes": MAX_BYTES,
+        "x-max-length": MAX_WAITING,
+        "x-max-length-bytes": MAX_WAITING_BYTES,
         "x-overflow": "reject-publish",
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": next_queue,

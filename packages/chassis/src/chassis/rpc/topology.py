@@ -1,4 +1,4 @@
-"""The queues of a service, declared as values, and the rights of its user."""
+"""The queues of a service, declared as values."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,17 +26,6 @@ CALLER_PERMISSIONS = {
     "write": r"^amq\.default$",
     "read": f"^{REPLIES}$",
 }
-
-
-def service_permissions(user: str, queue: str) -> dict[str, str]:
-    """What a service's user may do: declare and read its queue of requests and those of
-    its events, bind these to the exchange, and call."""
-    events = rf"{user}\.events\..+"
-    return {
-        "configure": rf"^({queue}(_dlq)?|{REPLIES}|{events}|events)$",
-        "write": rf"^(amq\.default|{events})$",
-        "read": rf"^({queue}|{REPLIES}|{events}|events)$",
-    }
 
 
 class QueueMismatch(Exception):
