@@ -28,8 +28,9 @@ from app.infrastructure.stream_metrics import watch_streams
 from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
 from app.services.data_service import DataService
-from app.services.event_feed import EventFeed, NewListener
+from app.services.event_feed import EventFeed
 from app.services.event_service import EventLogReader, EventService
+from app.services.event_sources import NewListener
 from app.services.metrics_service import MetricsService
 from app.services.task_service import TaskService
 from chassis.events.listener import EventListener

@@ -5,12 +5,12 @@ import asyncio
 import logging
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from app.core.exceptions import TooBusy, TooManyStreams, Unavailable
 from app.repositories.event_repository import EventFilter, StoredEvent
+from app.services.event_sources import Listener, NewListener, ReadableLog
 from app.services.event_stream import (
     EventStream,
     FeedEvent,
@@ -36,34 +36,6 @@ MAX_ARRIVED, MAX_ARRIVED_BYTES = 10_000, 16 * 1024 * 1024
 MAX_HELD_BYTES = 32 * 1024 * 1024
 # Events, or bytes, after which streams get their turn to send.
 TURN, TURN_BYTES = 100, 64 * 1024
-
-
-class ReadableLog(Protocol):
-    """The table. All methods raise Unavailable."""
-
-    async def end(self) -> int:
-        """The highest sequence below which no event can appear any more."""
-
-    async def read(
-        self, after: int, limit: int, wanted: EventFilter, max_bytes: int
-    ) -> list[StoredEvent]:
-        """The next events."""
-
-
-class Listener(Protocol):
-    """Calls what it is made with for each event of the exchange, in its own thread."""
-
-    def start(self) -> None:
-        """Start."""
-
-    def stop(self) -> None:
-        """Begin to stop."""
-
-    def join(self) -> None:
-        """Wait for its end."""
-
-
-NewListener = Callable[[Callable[[PublishedEvent], None]], Listener]
 
 
 class EventFeed:
