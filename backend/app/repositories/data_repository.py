@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from secrets import token_urlsafe
 from typing import Any
 from uuid import uuid4
 
@@ -40,6 +41,7 @@ EMPTY = dict.fromkeys(COLUMNS)
 
 STALE_AT_ONCE = 500
 PRUNE_AT_ONCE = 1_000
+TRIAL_BYTES = 64 * 1024
 
 # Ends a record that has not ended. Its status condition matches not_ended().
 END = """
@@ -108,8 +110,16 @@ class DataRepository:
         )
 
     async def try_to_write(self) -> None:
-        """Insert a row, which the session's end rolls back."""
-        row = self.row(task_id=str(uuid4()), task_status=TaskStatus.SUCCESS)
+        """Insert a row, which the session's end rolls back.
+
+        It is large and cannot be compressed: on a full disk, small rows still fit in
+        pages that have space.
+        """
+        row = self.row(
+            task_id=str(uuid4()),
+            task_status=TaskStatus.SUCCESS,
+            payload=token_urlsafe(TRIAL_BYTES),
+        )
         self._session.add(row.table(**row.values))
         await self._session.flush()
 
