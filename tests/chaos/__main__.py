@@ -22,6 +22,7 @@ from tests.e2e.client import wait_for
 PAGE = ROOT / "docs" / "RESILIENCE.md"
 WARM_UP = 8.0  # seconds
 SETTLE = 3.0  # seconds after each recovery, to see later failures
+LONG = 3.0  # seconds until events arrive: worth a line
 DRAIN = 150.0  # seconds: more than the visibility timeout and the retries' delays
 QUEUE = "data_queue"
 
@@ -98,7 +99,10 @@ def _wait_delivered(system: System, streams: Streams, run: Run) -> None:
         "all clients": lambda: streams.have(newest),
     }
     for name, is_done in steps.items():
+        began = time.monotonic()
         _wait(is_done, f"the events have reached {name}", run)
+        if (seconds := time.monotonic() - began) > LONG:
+            print(f"events reached {name} after {seconds:.1f} s more", flush=True)
 
 
 def _wait(is_done: Callable[[], bool], what: str, run: Run) -> None:

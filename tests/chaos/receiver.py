@@ -13,6 +13,15 @@ WEBHOOKS = "/api/v1/webhooks"
 TYPES = ("record.accepted", "record.deleted")
 
 
+class Server(ThreadingHTTPServer):
+    """One thread for each connection."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A worker that is killed resets its connection."""
+
+
 class Receiver:
     """Records the sequence of each event that it got."""
 
@@ -21,7 +30,7 @@ class Receiver:
         self.received: list[int] = []
         self.breaches: list[str] = []
         self._signer: Webhook | None = None
-        self._server: ThreadingHTTPServer | None = None
+        self._server: Server | None = None
 
     def subscribe(self, url: str) -> None:
         """Get the events of all later changes from the system at this address."""
@@ -50,8 +59,7 @@ class Receiver:
                 """Say nothing."""
 
         port = httpx2.URL(self.url).port or 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", port), Handler)
         Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:

@@ -51,8 +51,13 @@ def test_refused_work_fails_with_the_reason_of_the_service() -> None:
     assert ledger.audit([accepted(refused=True)], [stored]) == []
 
 
+def test_deleted_work_is_not_stored() -> None:
+    assert ledger.audit([at_once(deleted=True)], []) == []
+
+
 WRONG = {
     "lost": (at_once(), []),
+    "not deleted": (at_once(deleted=True), [row()]),
     "stored 2 times": (at_once(), [row(), row(task_id="b")]),
     "not final": (accepted(), [row(status="Processing", outcome=None)]),
     "given up": (accepted(), [row(status="Failure", outcome={"code": "lost"})]),

@@ -99,7 +99,11 @@ def next_events(
     size = func.octet_length(cast(_columns["data"], Text)).label("size")
     found = (
         select(*STORED_EVENT, size)
-        .where(col(RecordEvent.sequence) > after, *wanted.conditions())
+        .where(
+            col(RecordEvent.sequence) > after,
+            col(RecordEvent.sequence) < settled,
+            *wanted.conditions(),
+        )
         .order_by(col(RecordEvent.sequence))
         .limit(limit)
         .subquery()
@@ -110,12 +114,7 @@ def next_events(
     names = [column.name for column in _columns]
     return (
         select(*(page.c[name] for name in names))
-        .where(
-            # Not above: PostgreSQL would expect few events below an unknown number, and
-            # read and sort all of an owner's instead of the first ones of an index.
-            page.c.sequence < settled,
-            or_(page.c.total <= max_bytes, page.c.number == 1),
-        )
+        .where(or_(page.c.total <= max_bytes, page.c.number == 1))
         .order_by(page.c.sequence)
     )
 

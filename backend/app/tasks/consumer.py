@@ -76,6 +76,11 @@ class ColdStatus(StartStopStep):
 class NamedRequest(Request):
     """A task as the parent sees it; for ``Request`` of the app's tasks."""
 
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        """Called by Celery when Redis is lost: it would first store there that the task
+        comes again, fail, and log a traceback. Nobody reads that state."""
+        super().cancel(pool, signal, emit_retry=False)
+
     def on_failure(self, *args: Any, **kwargs: Any) -> None:
         """Called by Celery when a child failed, hung or died with the task."""
         token = current_task_id.set(self.id)

@@ -10,7 +10,6 @@ import psycopg2
 import psycopg2.errors
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import text
 
 from app.core.database import Database
 from app.infrastructure.postgres.group_commit import GroupCommit
@@ -22,7 +21,6 @@ from app.repositories.event_repository import (
     EventFilter,
     StoredEvent,
     add_event,
-    next_events,
     read_events,
 )
 from chassis.context import current_principal, current_request_id
@@ -170,36 +168,6 @@ async def test_nobody_skips_what_commits_late(
     (first,) = await events_of(database, "late-1")
     (second,) = await events_of(database, "late-2")
     assert first.sequence < second.sequence < seen.sequence
-
-
-INDEXES = {
-    EventFilter(): "record_events_pkey",
-    EventFilter(owner="o-1"): "ix_record_events_owner",
-    EventFilter(type="plan.1"): "ix_record_events_type",
-    EventFilter(owner="o-1", type="plan.1"): "ix_record_events_owner_type",
-    EventFilter(subject="s-1"): "ix_record_events_subject",
-}
-
-
-async def test_every_page_of_events_uses_its_index(database: Database) -> None:
-    """A page then costs the same for any number of events, wherever it begins."""
-    add = (
-        "INSERT INTO record_events (sequence, type, subject, owner, data)"
-        " SELECT n, 'plan.' || n % 100, 's-' || n / 3, 'o-' || n / 100 % 100, '{}'"
-        " FROM generate_series(1, 20000) AS n"
-    )
-    async with database.session() as session:  # rolled back at the end
-        run: Any = session.exec
-        await run(text(add))
-        await run(text("ANALYZE record_events"))
-        for wanted, index in INDEXES.items():
-            query = next_events(10_000, 10, wanted).compile(
-                database.engine.sync_engine, compile_kwargs={"literal_binds": True}
-            )
-            rows = await run(text(f"EXPLAIN {query}"))
-            plan = "\n".join(row[0] for row in rows)
-            assert f"Index Scan using {index} on" in plan, plan
-            assert "Seq Scan" not in plan and "Sort" not in plan, plan
 
 
 async def test_the_later_change_has_the_higher_number(

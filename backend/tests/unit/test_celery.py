@@ -1,12 +1,15 @@
 """Celery's configuration from the settings."""
 
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
 
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery, create_publisher
+from app.tasks.consumer import NamedRequest
 
 
 @pytest.mark.parametrize("variables, prefetch", [({}, 1), ({"MULTIPLIER": "4"}, 4)])
@@ -23,6 +26,26 @@ def test_nobody_commands_a_worker_through_redis() -> None:
     celery = create_celery(CelerySettings())
     assert celery.conf.worker_enable_remote_control is False
     assert celery.conf.worker_send_task_events is False
+
+
+def test_a_task_is_cancelled_without_redis() -> None:
+    """Celery does so when Redis is lost."""
+    away = SecretStr("redis://127.0.0.1:1/0")
+    app = create_celery(CelerySettings(broker_url=away, result_backend=away))
+    app.backend.retry_policy = {"max_retries": 0}
+    headers = {"id": "t-1", "task": "t"}
+    message = SimpleNamespace(headers=headers, delivery_info=None, properties=None)
+    pool = Mock()
+
+    @app.task(name="t")
+    def task() -> None: ...
+
+    request = NamedRequest(
+        message, app=app, task=task, body=[[], {}, {}], decoded=True, headers=headers
+    )
+    request.time_start = 1.0
+    request.cancel(pool)
+    pool.terminate_job.assert_called_once()
 
 
 def test_celery_reads_no_url_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
