@@ -52,6 +52,18 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
+# One event of a stream, as FastAPI describes its own.
+SERVER_SENT_EVENT = {
+    "type": "object",
+    "properties": {
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
+
+
 def headers(status_code: int, *names: str) -> dict[int | str, dict[str, Any]]:
     """The headers of an answer, for ``responses=``."""
     return {status_code: {"headers": {name: HEADERS[name] for name in names}}}
@@ -74,9 +86,9 @@ def stream_example() -> dict[int | str, dict[str, Any]]:
         f"data: {json_text.dumps(event)}\n"
         f"id: {event['sequence']}\n\n"
     )
-    text = {"schema": {"type": "string"}, "example": lines}
+    stream = {"itemSchema": SERVER_SENT_EVENT, "example": lines}
     return {
-        200: {"description": "Events", "content": {"text/event-stream": text}},
+        200: {"description": "Events", "content": {"text/event-stream": stream}},
         204: {"description": "The record's last event is sent already"},
     }
 
