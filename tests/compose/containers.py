@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -36,6 +37,8 @@ NEEDS_DATA = pytest.mark.skipif(
 )
 
 NAMES = "{{.Repository}}:{{.Tag}}"
+
+BASIC = "Basic bW9uaXRvcmluZzp3ZWxjb21lMQ=="  # monitoring:welcome1
 
 # The published ports, by the variable that sets each.
 PORTS = {
@@ -125,6 +128,14 @@ def healthy(container: str) -> bool:
         return bool(state["ExitCode"] == 0)
     health = state.get("Health", {"Status": "healthy"})["Status"]
     return bool(state["Status"] == "running" and health == "healthy")
+
+
+def rabbitmq(compose: Compose, path: str) -> Any:
+    """Get an answer of RabbitMQ's management API."""
+    port = compose.env["RABBITMQ_MANAGEMENT_HOST_PORT"]
+    url = f"http://127.0.0.1:{port}/api/{path}"
+    with urlopen(Request(url, headers={"Authorization": BASIC}), timeout=10) as answer:
+        return json.load(answer)
 
 
 def kill(container: str) -> None:

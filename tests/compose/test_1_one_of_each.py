@@ -19,9 +19,11 @@ from tests.compose.containers import (
     healthy,
     inspect,
     kill,
+    rabbitmq,
     size_above,
 )
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
+from tests.e2e.streams import event_source
 
 pytestmark = pytest.mark.timeout(900)  # the first builds the images
 
@@ -91,6 +93,23 @@ def test_the_whole_suite_through_the_gateway(compose: Compose) -> None:
     suite = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     print(suite.stdout)
     assert suite.returncode == 0, suite.stdout + suite.stderr
+
+
+@NEEDS_DATA
+def test_events_reach_a_stream(compose: Compose, api: Api) -> None:
+    """From the relay's container by RabbitMQ, API and gateway."""
+    with event_source(api) as source:
+        (task_id,) = accept(api, 1)
+        event = source.until(task_id)
+        assert event["data"]["outcome"]["output"] == "0 ksat"
+        # Without the relay, the API reads events from their table.
+        wait_for(lambda: published(compose) > 0, "events that RabbitMQ gives the API")
+
+
+def published(compose: Compose) -> int:
+    """Events that the exchange has passed on to a queue."""
+    figures = rabbitmq(compose, "exchanges/%2F/events").get("message_stats", {})
+    return int(figures.get("publish_out", 0))
 
 
 def test_migrations_by_the_documented_command(compose: Compose) -> None:

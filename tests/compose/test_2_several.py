@@ -1,30 +1,17 @@
 """Several APIs, workers and data services behind one gateway."""
 
-import json
 import os
 import re
 import subprocess
-from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 
 from local.apps import ROOT
-from tests.compose.containers import NEEDS_DATA, Compose
+from tests.compose.containers import NEEDS_DATA, Compose, rabbitmq
 from tests.e2e.client import PROCESS, Api, wait_for
 from tests.e2e.traffic import Traffic
 
 pytestmark = pytest.mark.timeout(900)  # the first builds the images
-
-BASIC = "Basic bW9uaXRvcmluZzp3ZWxjb21lMQ=="  # monitoring:welcome1
-
-
-def rabbitmq(compose: Compose, path: str) -> Any:
-    """Get an answer of RabbitMQ's management API."""
-    port = compose.env["RABBITMQ_MANAGEMENT_HOST_PORT"]
-    url = f"http://127.0.0.1:{port}/api/{path}"
-    with urlopen(Request(url, headers={"Authorization": BASIC}), timeout=10) as answer:
-        return json.load(answer)
 
 
 def instances(api: Api) -> set[str]:
