@@ -80,6 +80,6 @@ class Add(NamedTuple):
 
 def _changed(path: str) -> KitError:
     return KitError(
-        f"{path} was changed since it was generated: save what you need of it, then "
-        "repeat the command with ARGS=--force"
+        f"{path} was changed since it was generated, or the kit's template was: save "
+        "what you need of it, then repeat the command with ARGS=--force"
     )

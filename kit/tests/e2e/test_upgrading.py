@@ -86,7 +86,7 @@ def test_a_renamed_project_takes_two_updates(upstream: Path, project: Path) -> N
     assert "+New in the template." in sh(project, TEMPLATES)
     assert f"v{NEXT}" not in sh(project, "git tag --list")
     # Earlier generated files can be removed, although the template has changed since.
-    sh(project, f"make remove-resource {RESOURCE}")
+    sh(project, f"make remove-resource {RESOURCE} --force")
     kept = run(project, f"make remove-service {SERVICE}")
     assert "was changed since it was generated" in kept.stdout
     sh(project, f"make remove-service {SERVICE} --force")
