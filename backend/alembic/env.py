@@ -8,6 +8,7 @@ from rights import grant, make_role, make_schema
 from sqlalchemy import make_url, text
 from sqlmodel import SQLModel
 
+from app.core import locks
 from app.core.config import load_settings
 from app.core.database import create_sync_engine, translate_errors
 from app.core.exceptions import DatabaseUnavailable
@@ -16,7 +17,7 @@ from chassis.logs import configure_logging
 
 # The key of the advisory lock. It is the same for every migration of this database, so
 # replicas that start together wait for each other.
-LOCKED = {"key": 7_305_021_001}
+LOCKED = {"key": locks.MIGRATIONS}
 PAUSE = 0.2
 
 import_all()  # registers the tables

@@ -18,7 +18,7 @@ from tests.e2e.gateway import Gateway
 from tests.oidc.server import AUDIENCE, OidcProvider, start_oidc_provider, with_key
 
 SCOPES = ["data:process", "records:read", "records:delete", "events:read"]
-SCOPES += ["metrics:read", "admin"]
+SCOPES += ["metrics:read", "webhooks:manage", "admin"]
 METRICS = "/api/v1/metrics"
 
 OPERATION = f'.opblock-summary-path[data-path="{METRICS}"]'

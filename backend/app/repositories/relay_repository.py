@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
+from app.core import locks
 from app.core.database import translate_errors
 from app.core.database_connections import writes
 from app.core.database_errors import unavailable
@@ -14,7 +15,7 @@ from app.repositories.event_repository import StoredEvent, next_events
 
 # The active relay has this lock. It ends with a transaction, not with a session: behind
 # a pooler, a session has no connection of its own.
-KEY = {"key": 7_305_021_003}
+KEY = {"key": locks.RELAY}
 
 # The server ends the transaction of a relay that hangs. It notices within three seconds
 # that a relay's host is gone, unless a pooler is between them.

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlmodel import Session, col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.core.locks import WEBHOOKS
 from app.models.webhooks import Webhook
 from app.repositories.pages import Page, Rows, read_page
 
@@ -65,9 +66,6 @@ WHERE (
 RETURNING id
 """)  # nosec: of constants
 
-# Claims come one after another: otherwise two could exceed a bound together.
-LOCK = 7305021003
-
 
 class WebhookRepository:
     """Works in the given session, and never commits. With ``owner`` it finds only that
@@ -80,7 +78,7 @@ class WebhookRepository:
     async def count_of(self, owner: str | None) -> int:
         """How many that owner has; the owner's other requests to create one wait until
         this transaction ends."""
-        key = func.hashtextextended(owner or "", LOCK)
+        key = func.hashtextextended(owner or "", WEBHOOKS)
         lock: Any = select(func.pg_advisory_xact_lock(key))
         await self._session.exec(lock)
         own = col(Webhook.owner).is_not_distinct_from(owner)
@@ -142,7 +140,8 @@ def claim_webhooks(
     """
     if not session.scalar(IS_ANY_DUE, {"pending": pending}):
         return []
-    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    # Claims come one after another: otherwise two could exceed a bound together.
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WEBHOOKS})
     claimed = session.execute(
         CLAIM,
         {
