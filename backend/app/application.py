@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -169,7 +170,9 @@ def _lifespan(settings: Settings) -> Any:
 
 def _drain_on_signals(resources: Resources) -> None:
     """From the first signal on, report "not ready" and end streams, which uvicorn would
-    wait for; in addition to uvicorn's shutdown."""
+    wait for; in addition to uvicorn's shutdown. Only the main thread gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        return
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         previous = signal.getsignal(each)
