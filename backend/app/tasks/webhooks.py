@@ -54,8 +54,8 @@ _disabled = tracing.meter.create_counter(
     "long, or wants no more events.",
 )
 
-#: Runs at a time, of all workers: slow receivers must not occupy every worker.
-SENDERS = 2
+#: Runs at a time, of all workers: accepted work needs the other processes.
+SENDERS = 1
 #: Webhooks that one run sends to at a time.
 AT_ONCE = 32
 #: Webhooks of one host that all runs together send to at a time.

@@ -189,7 +189,7 @@ def test_migrations_understand_the_password(server: TlsServer) -> None:
         assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("host", ["socket", "[::1]", "localhost,localhost"])
+@pytest.mark.parametrize("host", ["socket", "[::1]", "localhost:1,localhost"])
 async def test_other_places(server: TlsServer, host: str) -> None:
     if host == "socket":
         found = await seen(server.url("host={folder}"))
