@@ -58,6 +58,7 @@ class EventRelayService:
         self._is_active: bool | None = None
         self._is_connected: bool | None = None
         self._limit = FIRST_EVENTS
+        self._has_backlog = False
         self._latest = time.monotonic()  # when there were events
         self._backoff = Backoff()
         #: The position could not be stored after events were published. Do not publish
@@ -110,9 +111,12 @@ class EventRelayService:
     def _next_events(self, turn: RelayTurn) -> list[StoredEvent]:
         """Wait for events; none if it is stopped, or the transaction gets old."""
         until = time.monotonic() + TURN_SECONDS
+        if not self._has_backlog:  # let some gather: each turn has its own cost
+            self._publisher.wait(SHORTEST_PAUSE)
         while not self._is_stopping and (now := time.monotonic()) < until:
             if events := turn.next_events(self._limit):
                 self._latest = now
+                self._has_backlog = len(events) >= self._limit
                 return events
             pause = (now - self._latest) * SHORTEST_PAUSE
             self._publisher.wait(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, pause)))
