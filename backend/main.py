@@ -2,8 +2,7 @@
 
 import uvicorn
 
-from app.api.event_streams import MAX_MESSAGE_BYTES, PING
-from app.api.protocol import ProblemProtocol
+from app.api.protocol import PROTOCOLS
 from app.application import SERVICE, create_app
 from app.core.config import load_settings
 from chassis.logs import configure_logging
@@ -22,13 +21,7 @@ if __name__ == "__main__":
         port=settings.api_port,
         workers=settings.web_concurrency,
         loop="uvloop",
-        http=ProblemProtocol,
-        ws="websockets-sansio",
-        # Clients of streams have nothing to say.
-        ws_max_size=MAX_MESSAGE_BYTES,
-        ws_ping_interval=PING,
-        # Compression keeps memory for each connection.
-        ws_per_message_deflate=False,
+        **PROTOCOLS,
         log_config=None,
         access_log=False,
         server_header=False,

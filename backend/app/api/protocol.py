@@ -1,11 +1,18 @@
-"""HTTP/1.1 of uvicorn: what never reaches the application is answered with a problem.
+"""The protocols of uvicorn, and what differs from its own.
 
-nginx answers such requests itself. Clients that reach the API without it get the same.
+What never reaches the application is answered with a problem. nginx answers such
+requests itself; clients that reach the API without it get the same.
 """
 
+from typing import Any
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import (
+    WebSocketsSansIOProtocol,
+)
 
 from app.api.errors import phrase_of, problem
+from app.api.event_streams import MAX_MESSAGE_BYTES, PING
 from chassis.context import REQUEST_ID_HEADER, current_request_id, new_request_id
 
 # Twice as much as nginx passes on; uvicorn has no limit.
@@ -13,7 +20,7 @@ MAX_HEAD_BYTES = 128 * 1024
 
 
 class ProblemProtocol(HttpToolsProtocol):
-    """For ``uvicorn.run(http=...)``."""
+    """HTTP/1.1 whose own refusals are problems."""
 
     _is_in_head = False
     _head_bytes = 0
@@ -54,3 +61,27 @@ class ProblemProtocol(HttpToolsProtocol):
         lines += [b"%s: %s" % header for header in answer.raw_headers]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
         self.transport.close()
+
+
+class AnsweringWebSocketProtocol(WebSocketsSansIOProtocol):
+    """An application may refuse a handshake with an answer of its own. uvicorn sends
+    that, and then logs an error as if there were none."""
+
+    async def send(self, message: Any) -> None:
+        """Called with each message of the application."""
+        await super().send(message)
+        is_answer = message["type"] == "websocket.http.response.body"
+        if is_answer and not message.get("more_body", False):
+            self.handshake_complete = True
+
+
+#: For ``uvicorn.run`` and for the tests that serve in their own process.
+PROTOCOLS: dict[str, Any] = {
+    "http": ProblemProtocol,
+    "ws": AnsweringWebSocketProtocol,
+    # Clients of streams have nothing to say.
+    "ws_max_size": MAX_MESSAGE_BYTES,
+    "ws_ping_interval": PING,
+    # Compression keeps memory for each connection.
+    "ws_per_message_deflate": False,
+}

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.event_streams import MAX_MESSAGE_BYTES, PING
-from app.api.protocol import ProblemProtocol
+from app.api.protocol import PROTOCOLS
 from local.ports import free_port
 
 
@@ -16,14 +15,7 @@ from local.ports import free_port
 async def serving(app: FastAPI, **options: object) -> AsyncIterator[str]:
     """Serve as `main.py` does; gives the address."""
     port = free_port()
-    chosen: dict[str, object] = {
-        "http": ProblemProtocol,
-        "ws": "websockets-sansio",
-        "ws_max_size": MAX_MESSAGE_BYTES,
-        "ws_ping_interval": PING,
-        "ws_per_message_deflate": False,
-        "lifespan": "off",
-    }
+    chosen: dict[str, object] = {**PROTOCOLS, "lifespan": "off"}
     config = uvicorn.Config(
         app,
         "127.0.0.1",

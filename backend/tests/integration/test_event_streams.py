@@ -357,7 +357,9 @@ async def test_owners_see_their_own_events(
         assert "WWW-Authenticate" in refused.value.response.headers
 
 
-async def test_pages_of_other_sites_open_no_websocket(serve: Serve) -> None:
+async def test_pages_of_other_sites_open_no_websocket(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     http = await serve()
     own = str(http.base_url).rstrip("/")
     for origin in (own, "https://app.example", "HTTPS://App.example:443"):
@@ -368,6 +370,8 @@ async def test_pages_of_other_sites_open_no_websocket(serve: Serve) -> None:
             await websocket(http, origin=origin)
         assert refused.value.response.status_code == 403
         assert json.loads(refused.value.response.body or b"")["code"] == "cross_site"
+    # Strangers do not write errors into our log.
+    assert not [line for line in caplog.records if line.levelname == "ERROR"]
 
 
 @pytest.mark.budget("event_streams.MAX_MESSAGE_BYTES")
