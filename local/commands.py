@@ -84,7 +84,13 @@ def _merge_revisions(arguments: list[str]) -> int:
 
 
 def _event_log(command: str, arguments: list[str]) -> int:
+    if command == "prune" and not any(arguments):
+        print("Name the age of the events to delete: make prune-events DAYS=365")
+        return 2
+    code = 0
+
     def maintain(env: Mapping[str, str]) -> str:
+        nonlocal code
         words = [sys.executable, "-m", "app.event_log", command, *arguments]
         run = subprocess.run(
             words,
@@ -95,9 +101,10 @@ def _event_log(command: str, arguments: list[str]) -> int:
         )
         if run.returncode and not run.stdout:
             raise ProcessFailed(run.stderr)
+        code = run.returncode  # 1: the records differ from the log
         return run.stdout
 
-    return _with_database(maintain)
+    return _with_database(maintain) or code
 
 
 def _with_database(action: Callable[[Mapping[str, str]], str]) -> int:

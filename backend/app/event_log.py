@@ -20,6 +20,7 @@ from app.repositories.event_log import (
 )
 from chassis.logs import configure_logging
 
+MOST_DAYS = 36_500
 REPORT = (
     "{verb} {0.missing} missing, {0.different} different, {0.surplus} surplus records"
 )
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="app.event_log", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("rebuild").add_argument("--apply", action="store_true")
-    commands.add_parser("prune").add_argument("days", type=float)
+    commands.add_parser("prune").add_argument("days", metavar="DAYS", type=_age)
     given = parser.parse_args(arguments)
     settings = load_settings()
     configure_logging("event-log", settings.log_level, settings.log_format)
@@ -40,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         with translate_errors(), engine.connect() as connection:
             if given.command == "prune":
                 total = 0
-                while deleted := delete_old_events(
-                    connection, timedelta(days=given.days)
-                ):
+                while deleted := delete_old_events(connection, given.days):
                     total += deleted
                     connection.commit()
                 print(f"Deleted {total} events")
@@ -59,6 +58,16 @@ def main(arguments: list[str] | None = None) -> int:
         engine.dispose()
     print(REPORT.format(found, verb="Found"))
     return 1 if any(vars(found).values()) else 0
+
+
+def _age(text: str) -> timedelta:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
+    if not 0 <= days <= MOST_DAYS:  # below 0, every event would be old enough
+        raise argparse.ArgumentTypeError(f"write a number from 0 to {MOST_DAYS}")
+    return timedelta(days=days)
 
 
 if __name__ == "__main__":

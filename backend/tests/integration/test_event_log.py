@@ -268,6 +268,13 @@ async def test_the_records_can_be_rebuilt(
     assert maintain(migrated_url, "rebuild")[0] == 0
 
 
+@pytest.mark.parametrize("days", ["-1", "nan", "inf", "x", "1e300", ""])
+def test_an_age_is_a_number_of_days(migrated_url: str, days: str) -> None:
+    status, said = maintain(migrated_url, "prune", "--", days)
+    assert status == 2 and "Traceback" not in said
+    assert "DAYS: write a number from 0" in said
+
+
 async def test_old_events_go_when_their_record_is_gone(
     database: Database, commits: GroupCommit, migrated_url: str, sql: Any
 ) -> None:

@@ -231,6 +231,9 @@ def test_the_whole_command(project: Project) -> None:
     local(project, "migrate")
     unknown = run("downgrade", "9999")
     assert unknown.returncode == 1 and "0001 -> 0002" in unknown.stdout
+    assert run("prune-events", "").returncode == 2
+    assert run("prune-events", "-1").returncode == 1
+    assert "Found 0 missing" in local(project, "rebuild-records")
     (written,) = project.written
     text = written.read_text()
     written.unlink()
