@@ -74,6 +74,29 @@ class App(Server):
         return self.probe() and self.alive
 
 
+class Service(App):
+    """A service; ready when everything that it consumes is connected, requests or
+    events."""
+
+    @property
+    def heartbeat(self) -> Path:
+        """The file that it touches."""
+        return self.folder / "heartbeat"
+
+    @property
+    def connected(self) -> Path:
+        """The file that says whether it is connected."""
+        return self.heartbeat.with_suffix(".connected")
+
+    def command(self) -> Command:
+        self.connected.unlink(missing_ok=True)  # a killed process leaves it
+        own = super().command()
+        return own._replace(env={**own.env, "HEARTBEAT_FILE": str(self.heartbeat)})
+
+    def ready(self) -> bool:
+        return self.connected.exists() and super().ready()
+
+
 def api(name: str, state: State, env: Mapping[str, str], port: int) -> App:
     """The HTTP API on a port of its own."""
     own = api_environment(env, port)
@@ -123,9 +146,9 @@ def event_relay(name: str, state: State, env: Mapping[str, str]) -> App:
     return App(name, state, ["-m", "app.relay"], cwd=BACKEND, env=env)
 
 
-def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> App:
+def service(name: str, folder: Path, state: State, env: Mapping[str, str]) -> Service:
     """One process of a service's folder."""
-    return App(name, state, ["main.py"], cwd=folder, env=env)
+    return Service(name, state, ["main.py"], cwd=folder, env=env)
 
 
 def service_environment(

@@ -126,12 +126,6 @@ class Servers:
             "RABBITMQ_MANAGEMENT_URL": broker.management_url,
         }
 
-    def consumers(self, queue: str, vhost: str | None = None) -> int:
-        """How many services consume a queue."""
-        if self.rabbitmq is None:
-            return self.redis.waiting(database=1)
-        return self.rabbitmq.consumers(queue, vhost)
-
 
 @dataclass
 class Stack:
@@ -168,7 +162,7 @@ class Stack:
         env = {**servers.environment(), **(env or {})}
         return cls(
             env,
-            _services(state, servers, env, instances),
+            _services(state, env, instances),
             apps.worker(state, env, lambda: servers.redis.waiting() > 0),
             [
                 apps.api(_numbered("api", number), state, env, port)
@@ -237,29 +231,19 @@ def _tls_environment(tls: Tls | None) -> dict[str, str]:
     return {"API_SSL_CERT_FILE": certificate, "API_SSL_KEY_FILE": key}
 
 
-def _services(
-    state: State, servers: Servers, env: Mapping[str, str], instances: int
-) -> list[App]:
-    """The processes of every service; ready when all of them consume their queue."""
-    found, queues = [], registered()
-    for folder in apps.service_folders():
-        own = apps.service_environment(folder, env, queues)
-        group = [
-            apps.service(_numbered(folder.name, number), folder, state, own)
-            for number in range(1, instances + 1)
-        ]
-        for app in group:
-            app.probe = _consumes(servers, app, group)
-        found += group
-    return found
-
-
-def _consumes(servers: Servers, app: App, group: list[App]) -> Callable[[], bool]:
-    def consumes() -> bool:
-        queue, vhost = app.env["QUEUE_NAME"], app.env.get("RABBITMQ_VHOST")
-        return servers.consumers(queue, vhost) >= sum(o.alive for o in group)
-
-    return consumes
+def _services(state: State, env: Mapping[str, str], instances: int) -> list[App]:
+    """The processes of every service."""
+    queues = registered()
+    return [
+        apps.service(
+            _numbered(folder.name, number),
+            folder,
+            state,
+            apps.service_environment(folder, env, queues),
+        )
+        for folder in apps.service_folders()
+        for number in range(1, instances + 1)
+    ]
 
 
 def _numbered(name: str, number: int) -> str:

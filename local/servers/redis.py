@@ -126,15 +126,14 @@ class Redis(Server):
             retry=Retry(NoBackoff(), 0),
         )
 
-    def waiting(self, database: int = 0) -> int:
-        """How many clients wait for tasks (BRPOP) in a database."""
+    def waiting(self) -> int:
+        """How many clients wait for tasks (BRPOP)."""
         try:
             with self.connect() as client:
                 clients = client.client_list()
         except redis.RedisError:
             return 0
-        place = str(database)
-        return sum(c["cmd"] == "brpop" and c["db"] == place for c in clients)
+        return sum(c["cmd"] == "brpop" and c["db"] == "0" for c in clients)
 
 
 class KeysRedis(Redis):

@@ -93,7 +93,9 @@ def env(
 ) -> dict[str, str]:
     servers = Servers(postgres, redis_server, redis_keys, rabbitmq)
     variables = servers.environment(vhost=vhost)
-    return {**variables, "DATABASE_URL": database_url}
+    asynchronous = database_url.replace("+psycopg2", "+asyncpg")
+    own = {"DATABASE_URL": database_url, "ASYNC_DATABASE_URL": asynchronous}
+    return {**variables, **own}
 
 
 @pytest.fixture
@@ -106,7 +108,9 @@ def start(state: State, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
             if name == "service":
                 own = {"RABBITMQ_PORT": port, "HEARTBEAT_FILE": str(heartbeat)}
                 (tmp_path / "main.py").write_text(SERVICE)
-                app = apps.service("probed-service", tmp_path, state, {**env, **own})
+                # Not `apps.service`: that would wait until it is connected.
+                main, own_env = ["main.py"], {**env, **own}
+                app = App("probed-service", state, main, cwd=tmp_path, env=own_env)
                 file = "deploy/components/service/deployment.yaml"
             elif name == "event-relay":
                 own = {

@@ -154,13 +154,7 @@ class WebhookSender:
                 "Accept": "*/*",
                 "Accept-Encoding": "identity",
             },
-            extensions=(
-                {
-                    "sni_hostname": name,
-                }
-                if is_name
-                else {}
-            ),
+            extensions={"sni_hostname": name} if is_name else {},
         )
         # A receiver's cookies mean nothing here.
         self._client.cookies.clear()

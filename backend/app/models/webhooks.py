@@ -132,9 +132,9 @@ def _different(types: list[str]) -> list[str]:
     return list(dict.fromkeys(types))
 
 
-EventType = Annotated[str, StringConstraints(pattern=TYPE_PATTERN, max_length=64)]
-EventTypes = Annotated[
-    list[EventType],
+TypePattern = Annotated[str, StringConstraints(pattern=TYPE_PATTERN, max_length=64)]
+TypePatterns = Annotated[
+    list[TypePattern],
     Field(
         min_length=1,
         max_length=MAX_TYPES,
@@ -170,7 +170,7 @@ class WebhookCreate(BaseModel):
     )
 
     url: WebhookUrl
-    types: EventTypes
+    types: TypePatterns
     secret: WebhookSecret | None = Field(
         None, description="A random one if missing; only this response shows it."
     )
@@ -184,7 +184,7 @@ class WebhookChange(BaseModel):
     )
 
     url: WebhookUrl | None = None
-    types: EventTypes | None = None
+    types: TypePatterns | None = None
     secret: WebhookSecret | None = Field(
         None, description="A new one. For 24 hours, the old one signs too."
     )

@@ -63,7 +63,7 @@ def handlers_of(
             raise ValueError(f"{function} handles no events: decorate it with @on")
     patterns = [each.pattern for each in found]
     if twice := {each for each in patterns if patterns.count(each) > 1}:
-        raise ValueError(f"two handlers for {', '.join(twice)}: one queue cannot serve")
+        raise ValueError(f"more than one handler for {', '.join(twice)}: keep one")
     return found
 
 
