@@ -9,6 +9,8 @@ source "$root/deploy/lib.sh"
 source "$root/deploy/secrets.sh"
 # shellcheck source=deploy/identity.sh
 source "$root/deploy/identity.sh"
+# shellcheck source=deploy/smoke.sh
+source "$root/deploy/smoke.sh"
 
 usage() {
     cat <<'TEXT'
@@ -32,6 +34,8 @@ Usage: ./kubectl-setup.sh [options]
   --context NAME            context of the kubeconfig; default: the current one
   --timeout SECONDS         for each wait; default 600
   --no-migration            do not migrate the schema; use it to go back to an older tag
+  --check                   deploy nothing: ask what runs for each of its promises once
+  --check-token-file FILE   the access token for --check, if authentication is on
   --dry-run                 print what would be applied, change nothing
   --yes                     do not ask for confirmation
 
@@ -43,7 +47,7 @@ TEXT
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 tls="" gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
 database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
-redis=() monitoring=() keys_port=6379
+redis=() monitoring=() keys_port=6379 check="" check_token="" images=""
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -52,6 +56,7 @@ parse() {
         --yes) yes=1 && shift && continue ;;
         --tls) tls=1 && shift && continue ;;
         --no-migration) no_migration=1 && shift && continue ;;
+        --check) check=1 && shift && continue ;;
         -h | --help) usage && exit 0 ;;
         --*) [ $# -ge 2 ] || fail "$1 needs a value" ;;
         *) fail "unknown argument $1; --help lists the options" ;;
@@ -69,6 +74,7 @@ parse() {
         --host) host=$2 ;;
         --gateway) gateway=$2 ;;
         --context) context=$2 ;;
+        --check-token-file) check=1 check_token=$2 ;;
         --timeout) timeout=$2 ;;
         *) fail "unknown option $1; --help lists them" ;;
         esac
@@ -89,6 +95,8 @@ parse() {
         fail "--migrations-database-url-file needs --database-url-file"
     [ -z "$monitoring_url" ] || [ -n "$redis_url" ] ||
         fail "--redis-monitoring-url-file needs --redis-url-file"
+    [ -z "$check_token" ] || [ -s "$check_token" ] ||
+        fail "$check_token cannot be read, or is empty"
     for file in "$database_url" "$migrations_url" "$redis_url" "$monitoring_url" \
         "$redis_keys_url"; do
         [ -n "$file" ] || continue
@@ -332,6 +340,11 @@ forget_alternatives() {
 
 main() {
     parse "$@"
+    if [ -n "$check" ]; then
+        choose_context "Check what runs in namespace $namespace"
+        smoke_test
+        return
+    fi
     preflight
     render
     if [ -n "$dry_run" ]; then
@@ -363,6 +376,7 @@ main() {
     say "Done. Try it:"
     say "  kubectl -n $namespace port-forward service/nginx 8081:8080"
     say "  curl http://127.0.0.1:8081/health"
+    say "Or ask for each promise once: $0 --namespace $namespace --check"
 }
 
 main "$@"

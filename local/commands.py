@@ -10,7 +10,7 @@ from functools import partial
 
 from local import certificates, logs_local, logs_of
 from local import run as launcher
-from local import secrets, status, suite, tls, tokens, traces
+from local import secrets, smoke, status, suite, tls, tokens, traces
 from local.apps import BACKEND, ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
@@ -154,6 +154,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "traces": traces.show,
     "token": tokens.show,
     "status": status.show,
+    "smoke": smoke.run,
     "logs-local": logs_local.follow,
     "logs-of": logs_of.show,
     "setup": lambda _: 0,

@@ -33,8 +33,9 @@ Objects = dict[str, dict[str, Any]]
 @dataclass
 class FakeKubectl:
     """The cluster, and what it is asked. `fail` is a pattern of the call that fails,
-    `crds` are the installed kinds, `job` is how the migration ends, `variables`
-    are those of the scripts."""
+    `crds` are the installed kinds, `job` is how each Job ends, `log` what its
+    pods print, `applied` what was ever applied, `variables` are those of the
+    scripts."""
 
     folder: Path
     kubectl: str
@@ -44,6 +45,8 @@ class FakeKubectl:
     crds: tuple[str, ...] = ()
     version: str = "v1.33.2"
     job: str = "Complete"
+    log: str = ""
+    applied: Objects = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,7 +100,13 @@ class FakeKubectl:
                 return "".join(f"{key}\n" for key in self._found(kinds, selector))
             case ["rollout", "status", target, _]:
                 return target if target in self.objects else _no()
-            case ["get" | "describe" | "logs" | "exec", *_]:
+            case ["get", "deployment" | "service" as kind, name, "-o", path]:
+                if f"{kind}/{name}" not in self.objects:
+                    return _no()
+                return _value(self.objects[f"{kind}/{name}"], path)
+            case ["logs", *_]:
+                return self.log
+            case ["get" | "describe" | "exec", *_]:
                 return ""
             case _:
                 return self._change(arguments)
@@ -143,7 +152,7 @@ class FakeKubectl:
             new = {"labels": each["metadata"].get("labels", {}), "object": each}
             state = "unchanged" if self.objects.get(key) == new else "configured"
             lines += f"{key} {state if key in self.objects else 'created'}\n"
-            self.objects[key] = new
+            self.objects[key] = self.applied[key] = new
             for template in each.get("spec", {}).get("volumeClaimTemplates", []):
                 claim = f"{template['metadata']['name']}-{each['metadata']['name']}-0"
                 labels = template["metadata"]["labels"]
@@ -162,6 +171,14 @@ class FakeKubectl:
 
 def _no() -> str:
     raise LookupError("not found")
+
+
+def _value(stored: dict[str, Any], path: str) -> str:
+    """What a path such as `jsonpath={.spec.ports[0].name}` leads to."""
+    found = stored["object"]
+    for name, place in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        found = found[int(place)] if place else found.get(name, {})
+    return str(found or "")
 
 
 class _Built:

@@ -21,6 +21,7 @@ OPTIONS = {
     "gateway-api": "backend/gateway-api",
     "openshift": "deploy/components/openshift",
     "tls": "deploy/components/tls",
+    "smoke": "deploy/smoke",
 }
 
 Object = dict[str, Any]

@@ -27,7 +27,7 @@ SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
 def test_the_scripts_are_clean() -> None:
     files = [
         *SCRIPTS,
-        *(f"deploy/{name}.sh" for name in ("lib", "secrets", "identity")),
+        *(f"deploy/{name}.sh" for name in ("lib", "secrets", "identity", "smoke")),
     ]
     shellcheck = Path(sys.executable).with_name("shellcheck")
     result = subprocess.run(
