@@ -93,7 +93,7 @@ bench:  ## Benchmark the kit against its peers; writes docs/BENCHMARKS.md (ARGS=
 install-dev:  ## Install the tools for tests and checks into .venv
 	@$(PYTHON) -m local install-dev
 
-check:  ## Run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose
+check:  ## Run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose, migrations
 	@$(PYTHON) -m local check
 
 format:  ## Format the code with black and isort

@@ -208,6 +208,7 @@ render() {
     stage first
     stage migration
     stage application
+    stage entrance
 }
 
 settings() {
@@ -326,6 +327,20 @@ roll_out() { # kind name ...
     done
 }
 
+# Of two releases, the newer one does the work and the older one asks for it: workers
+# know the messages of older APIs, not those of newer ones.
+roll_out_application() {
+    apply application
+    # shellcheck disable=SC2046  # one word for each name
+    roll_out deployment $(services) fastapi-celery-worker fastapi-celery-beat \
+        fastapi-event-relay
+}
+
+roll_out_entrance() {
+    apply entrance
+    roll_out deployment fastapi-api nginx
+}
+
 # Deletes what an earlier run created with other options, or before KEDA was installed.
 forget_alternatives() {
     # shellcheck disable=SC2046  # one word for each name
@@ -367,10 +382,13 @@ main() {
     fi
     say "3 of 3: application"
     forget_alternatives
-    apply application
-    # shellcheck disable=SC2046  # one word for each name
-    roll_out deployment $(services) fastapi-celery-worker fastapi-celery-beat \
-        fastapi-event-relay fastapi-api nginx
+    if [ -z "$no_migration" ]; then
+        roll_out_application
+        roll_out_entrance
+    else # back to an older release
+        roll_out_entrance
+        roll_out_application
+    fi
     # The previous release's user of all processes, which may do everything.
     n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl delete_user app >/dev/null 2>&1 || true
     say "Done. Try it:"

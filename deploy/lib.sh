@@ -73,7 +73,7 @@ services_with_events() {
 
 # Prints the documents of standard input that belong to a stage. Those of the first
 # stage have no label.
-documents() { # first, migration or application
+documents() { # first, migration, application or entrance
     awk -v wanted="$1" '
         function flush() {
             if (stage == wanted) printf "---\n%s", text

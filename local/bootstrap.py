@@ -74,7 +74,8 @@ COMMANDS = {
         "attack the stack while a normal client uses it", tools=True, isolated=True
     ),
     "check": Command(
-        "run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose",
+        "run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose, "
+        "migrations",
         tools=True,
         isolated=True,
     ),

@@ -72,7 +72,12 @@ def _revision(arguments: list[str]) -> int:
         upgraded = alembic(env, "upgrade", "head")
         return upgraded + alembic(env, "revision", "--autogenerate", *arguments)
 
-    return _with_database(write)
+    code = _with_database(write)
+    from local.migrations.__main__ import find_faults  # only here: Alembic is slow
+
+    for fault in find_faults():
+        print(f"\nmake check refuses {fault}")
+    return code
 
 
 def _merge_revisions(arguments: list[str]) -> int:

@@ -19,9 +19,15 @@ from tests.unit.kubernetes.cluster import (
     ok,
     scalers,
 )
-from tests.unit.kubernetes.manifests import ROOT, SERVICES, rendered
+from tests.unit.kubernetes.manifests import ROOT, SERVICES, of_kind, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
+STAGE = "fastapi-starter/stage"
+# What works for the API, in the order in which the script waits for it.
+WORKERS = (
+    *SERVICES,
+    *("fastapi-celery-worker", "fastapi-celery-beat", "fastapi-event-relay"),
+)
 
 
 def test_the_scripts_are_clean() -> None:
@@ -51,6 +57,8 @@ def test_the_first_run_goes_step_by_step(cluster: Cluster) -> None:
         r"^apply -f .*/migration.yaml",
         r"^get job fastapi-migrations",
         r"^apply -f .*/application.yaml",
+        *(f"^rollout status deployment/{name} " for name in WORKERS),
+        r"^apply -f .*/entrance.yaml",
         r"^rollout status deployment/fastapi-api",
     ]
     places = [cluster.place(step) for step in steps]
@@ -171,12 +179,33 @@ def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> No
 
 
 def test_back_to_an_older_version_without_its_migrations(cluster: Cluster) -> None:
+    """The API goes first: older workers do not know a newer API's messages."""
     ok(cluster.setup("--tag", "1.5.0"))
     ok(cluster.setup("--tag", "1.4.0", "--no-migration"))
+    old_api = cluster.place("^rollout status deployment/fastapi-api ")
+    assert cluster.place("^apply -f .*/entrance.yaml") < old_api
+    assert old_api < cluster.place("^apply -f .*/application.yaml")
+    assert cluster.place("^apply -f .*/application.yaml") < min(
+        cluster.place(f"^rollout status deployment/{name} ") for name in WORKERS
+    )
     assert not [call for call in cluster.said if "fastapi-migrations" in call]
     api = cluster.objects["deployment/fastapi-api"]["object"]
     image = api["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "fastapi-starter-api:1.4.0"
+
+
+def test_the_api_and_nginx_are_a_stage_of_their_own() -> None:
+    """A Deployment without a stage would come first."""
+    staged = {
+        each["metadata"]["name"]: each["metadata"]["labels"].get(STAGE)
+        for each in of_kind("production", "Deployment")
+    }
+    assert staged.pop("otel-collector") is None
+    assert [name for name in staged if staged[name] == "entrance"] == [
+        *("fastapi-api", "nginx"),
+    ]
+    rest = {name for name in staged if staged[name] == "application"}
+    assert rest == set(WORKERS) == set(staged) - {"fastapi-api", "nginx"}
 
 
 def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
