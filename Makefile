@@ -171,6 +171,10 @@ merge-revisions:  ## Merge the newest migrations of two branches (M="join the up
 
 ##@ Containers
 
+# `COPY --chmod` needs BuildKit; Docker before 23 has it, and asks to be told.
+export DOCKER_BUILDKIT ?= 1
+export COMPOSE_DOCKER_CLI_BUILD ?= 1
+
 .PHONY: .docker
 .docker:
 	@deploy/compose/require-docker.sh $(COMPOSE)
@@ -189,6 +193,9 @@ logs: .docker  ## Follow the containers' logs (ARGS=api for one)
 
 ps: .docker  ## Show the state of the containers
 	@$(COMPOSE) ps $(ARGS)
+
+push:  ## Build and push every image, and write its digest: make push REGISTRY=host/path (ARGS=--dirty)
+	@$(PYTHON) -m deploy.push "$(REGISTRY)" $(ARGS)
 
 shell: .docker  ## Open a shell in the API's container
 	@$(COMPOSE) exec api bash

@@ -21,6 +21,8 @@ Usage: ./kubectl-setup.sh [options]
   --namespace NAME          default fastapi-starter
   --tag TAG                 tag of this project's images; default 0.1.0
   --registry HOST/PATH      registry of these images; default: already on the nodes
+  --images FILE             images by digest, as `make push` writes them, in place of the
+                            two options above
   --database-url-file FILE  DATABASE_URL of a managed PostgreSQL (production)
   --migrations-database-url-file FILE  the same of the role that owns the tables; without
                             it, DATABASE_URL's role runs the migrations
@@ -74,6 +76,7 @@ parse() {
         --host) host=$2 ;;
         --gateway) gateway=$2 ;;
         --context) context=$2 ;;
+        --images) images=$2 ;;
         --check-token-file) check=1 check_token=$2 ;;
         --timeout) timeout=$2 ;;
         *) fail "unknown option $1; --help lists them" ;;
@@ -95,6 +98,8 @@ parse() {
         fail "--migrations-database-url-file needs --database-url-file"
     [ -z "$monitoring_url" ] || [ -n "$redis_url" ] ||
         fail "--redis-monitoring-url-file needs --redis-url-file"
+    [ -z "$images" ] || grep -q "^images:" "$images" 2>/dev/null ||
+        fail "$images cannot be read, or names no images"
     [ -z "$check_token" ] || [ -s "$check_token" ] ||
         fail "$check_token cannot be read, or is empty"
     for file in "$database_url" "$migrations_url" "$redis_url" "$monitoring_url" \
@@ -109,7 +114,7 @@ parse() {
 
 preflight() {
     local version
-    choose_context "Set up $environment in namespace $namespace, images $tag"
+    choose_context "Set up $environment in namespace $namespace, images ${images:-$tag}"
     version=$(cluster_version)
     is_at_least_1_31 "$version" || fail "Kubernetes $version: 1.31 or newer is needed"
     say "Kubernetes $version"
@@ -187,7 +192,8 @@ need_url() { # secret, file, option
 # --- What is applied -----------------------------------------------------------------
 
 render() {
-    local image
+    local image own
+    own="fastapi-starter-api $(services) rabbitmq-service"
     mkdir -p "$root/.local"
     work=$(mktemp -d "$root/.local/deploy.XXXXXX")
     trap 'rm -rf "$work"' EXIT
@@ -196,10 +202,18 @@ render() {
         echo "namespace: $namespace"
         echo "resources: [../../deploy/overlays/$overlay]"
         echo "components: [$components]"
-        echo "images:"
-        for image in fastapi-starter-api $(services) rabbitmq-service; do
-            echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
-        done
+        if [ -n "$images" ]; then
+            for image in $own; do
+                grep -q "name: $image, .*digest: " "$images" ||
+                    fail "$images has no digest of $image: run make push again"
+            done
+            sed -n '/^images:/p; /^  - /p' "$images"
+        else
+            echo "images:"
+            for image in $own; do
+                echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
+            done
+        fi
         settings
         patches
     } >"$work/kustomization.yaml"

@@ -232,6 +232,30 @@ def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
     assert "statefulset/postgres" not in cluster.objects
 
 
+def test_images_by_digest_take_the_place_of_tags(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    digest = "sha256:" + "0123456789abcdef" * 4
+    names = ("fastapi-starter-api", *SERVICES, "rabbitmq-service")
+    lines = [
+        f"  - {{name: {name}, newName: reg.example.org/{name}, digest: {digest}}}"
+        for name in names
+    ]
+    file = tmp_path / "kustomization.yaml"
+    file.write_text("\n".join(["kind: Component", "images:", *lines, ""]))
+    ok(cluster.setup("--images", str(file)))
+    text = json.dumps([value.get("object") for value in cluster.objects.values()])
+    for name in names:
+        assert f'"reg.example.org/{name}@{digest}"' in text
+        assert f"{name}:0.1.0" not in text
+    file.write_text("\n".join(["images:", *lines[1:], ""]))
+    result = cluster.setup("--images", str(file))
+    assert result.returncode == 1
+    assert "has no digest of fastapi-starter-api" in result.stderr
+    refused = cluster.setup("--images", str(tmp_path / "nothing"))
+    assert "cannot be read, or names no images" in refused.stderr
+
+
 def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:
     ok(cluster.setup())
     refused = cluster.setup("--gateway", "infra/public")
