@@ -130,6 +130,8 @@ def _options(image: Built, registry: str, revision: Revision) -> list[str]:
         if value := os.environ.get(name):
             arguments[name] = value
     options = ["--file", str(image.dockerfile)]
+    if network := os.environ.get("BUILD_NETWORK"):
+        options += ["--network", network]
     for tag in revision.tags:
         options += ["--tag", f"{registry}/{image.name}:{tag}"]
     for name, value in arguments.items():

@@ -147,6 +147,17 @@ def test_without_buildx_it_builds_for_this_machine_and_says_so(
     assert (project / push.PUSHED).read_text().count(DIGEST) == len(NAMES)
 
 
+def test_it_takes_the_variables_of_a_build(
+    project: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.example.com/simple")
+    monkeypatch.setenv("BUILD_NETWORK", "host")
+    assert push.main([REGISTRY], project) == 0
+    for call in docker.starting("buildx build"):
+        assert "--build-arg PIP_INDEX_URL=https://pypi.example.com/simple " in call
+        assert "--network host " in call
+
+
 def test_uncommitted_changes_are_refused_unless_told(
     project: Path, docker: Docker, capsys: pytest.CaptureFixture[str]
 ) -> None:
