@@ -28,8 +28,8 @@ OWN_CONTEXT = "rabbitmq"
 STDERR = 2  # for Docker's output; standard output has the digests
 
 HEAD = """\
-# Written by `make push`: the images of {revision}, by their digests. An overlay that
-# lists this folder under `components` runs them.
+# Written by `make push`: the images of {revision}.
+# An overlay that lists this folder under `components` runs them.
 apiVersion: kustomize.config.k8s.io/v1alpha1
 kind: Component
 images:

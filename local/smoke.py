@@ -6,11 +6,13 @@ from pathlib import Path
 
 from local import status, tokens
 from local.apps import BACKEND
+from local.issuer.tokens import ADMIN
 from local.servers.issuer import Issuer
 from local.servers.nginx import Nginx
 from local.state import LOCAL
 from local.tls import Tls
 
+USER = "smoke"
 CONTAINERS = "http://127.0.0.1:8081"  # the default of GATEWAY_PORT
 
 
@@ -45,4 +47,5 @@ def _of_stack(path: Path) -> tuple[list[str], str | None]:
         return words, None
     # On standard input: other users can see the arguments of a process.
     words += ["--token-file", "/dev/stdin"]
-    return words, tokens.get_token(parts[Issuer.name].address)
+    # The issuer does not know the scopes that endpoints of a team need.
+    return words, tokens.get_token(parts[Issuer.name].address, USER, [ADMIN])

@@ -18,7 +18,7 @@ from app.smoke.promises import Try, guarded_promises, open_promises
 from app.smoke.system import PATIENCE, TIMEOUT, Broken, Skipped, System
 
 RESULTS = OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
-NO_TOKEN = "needs a token"
+NOT_ASKED = "not asked, because of the line above"
 HEADER = ("promise", "result", "ms", "reason")
 
 
@@ -71,7 +71,7 @@ def try_all(system: System, *, has_token: bool) -> list[PromiseResult]:
     results = _try(system, open_promises(plan, has_token))
     if results[-1].result == FAILED and not has_token:
         skipped = [
-            PromiseResult(name, SKIPPED, 0, NO_TOKEN) for name in _promise_names(plan)
+            PromiseResult(name, SKIPPED, 0, NOT_ASKED) for name in _promise_names(plan)
         ]
         return results + skipped
     return results + _try(system, guarded_promises(plan))

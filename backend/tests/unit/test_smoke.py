@@ -273,7 +273,7 @@ def test_the_token_is_sent_and_its_lack_refused(
 def test_without_the_token_the_rest_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = tried(Shop(token="t"), monkeypatch)
     assert failed(verdicts) == ["401 without a token"]
-    assert verdicts["shop: answers at once"].reason == smoke.NO_TOKEN
+    assert verdicts["shop: answers at once"].reason == smoke.NOT_ASKED
 
 
 def test_a_system_that_lets_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:

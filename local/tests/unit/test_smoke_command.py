@@ -37,7 +37,7 @@ def asked(
         return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(tokens, "get_token", lambda url: f"token of {url}")
+    monkeypatch.setattr(tokens, "get_token", lambda *given: f"token of {given}")
     assert smoke.run(list(words), path) == 1
     return calls[0]
 
@@ -59,7 +59,7 @@ def test_a_token_of_the_issuer(monkeypatch: pytest.MonkeyPatch, path: Path) -> N
     status.note(path, [API, ISSUER])
     words, token = asked(monkeypatch, path)
     assert words[1:] == ["--token-file", "/dev/stdin"]
-    assert token == f"token of {ISSUER.address}"
+    assert token == f"token of {(ISSUER.address, 'smoke', ['admin'])}"
 
 
 def test_without_a_stack_the_containers(
