@@ -12,25 +12,25 @@ smoke_test() {
     trap 'forget_smoke_test; rm -rf "$work"' EXIT
     chmod 700 "$work"
     forget_smoke_test
-    [ -z "$check_token" ] || create_secret fastapi-smoke token "$(cat "$check_token")"
+    [ -z "$check_token" ] || create_secret smoke-test token "$(cat "$check_token")"
     smoke_kustomization "$image" >"$work/kustomization.yaml"
     kubectl kustomize "$work" >"$work/smoke.yaml" || fail "kustomize failed"
     n apply -f "$work/smoke.yaml" >/dev/null || fail "the check could not be started"
     deadline=$((SECONDS + timeout))
     while [ $SECONDS -lt $deadline ]; do
-        state=$(n get job fastapi-smoke \
+        state=$(n get job smoke-test \
             -o 'jsonpath={.status.conditions[?(@.status=="True")].type}') || true
         case $state in
         *Complete* | *Failed*) break ;;
         esac
         sleep 1
     done
-    table=$(n logs -l app.kubernetes.io/name=fastapi-smoke --tail=-1) || true
+    table=$(n logs -l app.kubernetes.io/name=smoke-test --tail=-1) || true
     printf '%s\n' "$table"
     case $state in
     *Complete*) return ;;
     esac
-    [[ $table == *promise* ]] || explain fastapi-smoke
+    [[ $table == *promise* ]] || explain smoke-test
     fail "the check did not succeed"
 }
 
@@ -59,6 +59,6 @@ smoke_kustomization() { # image
 forget_smoke_test() {
     local kind
     for kind in job secret networkpolicy serviceaccount; do
-        n delete "$kind" fastapi-smoke --ignore-not-found --wait=true >/dev/null || true
+        n delete "$kind" smoke-test --ignore-not-found --wait=true >/dev/null || true
     done
 }

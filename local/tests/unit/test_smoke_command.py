@@ -11,7 +11,7 @@ from local import smoke, status, tokens
 from local.state import State
 from local.status import Part
 
-API = Part("api", "0.1.0", 8000, "http://127.0.0.1:8000, debugger: port 5678")
+API = Part("api", "1.4.0", 8000, "http://127.0.0.1:8000, debugger: port 5678")
 GATEWAY = Part("nginx", "1.29", 8081, "https://127.0.0.1:8081", tls="/certificates")
 ISSUER = Part("issuer", "", 9000, "http://127.0.0.1:9000")
 

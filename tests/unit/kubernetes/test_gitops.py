@@ -29,7 +29,7 @@ REMOTE = re.compile(r"https://github\.com/[\w/-]+//")
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Address of a repository that has the manifests, with the tag v0.1.0."""
+    """Address of a repository that has the manifests, with the tag of the example."""
     root = tmp_path_factory.mktemp("release") / "shop"
     for folder in FOLDERS:
         ignore = shutil.ignore_patterns("*.py", "__pycache__", "tests")

@@ -9,7 +9,7 @@ from tests.unit.kubernetes.cluster import OPENSHIFT, Cluster, ok
 from tests.unit.kubernetes.manifests import ROOT, of_kind, one, selects
 
 TABLE = "promise  result\nthe API is alive  ok\n"
-JOB = "job/fastapi-smoke"
+JOB = "job/smoke-test"
 
 
 def pod(cluster: Cluster) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def test_a_job_that_prints_nothing_is_explained(cluster: Cluster) -> None:
     ok(cluster.setup())
     cluster.job = ""
     assert cluster.setup("--check", "--timeout", "1").returncode == 1
-    assert cluster.place("^describe pods -l app.kubernetes.io/name=fastapi-smoke")
+    assert cluster.place("^describe pods -l app.kubernetes.io/name=smoke-test")
 
 
 def test_the_token_is_a_secret_for_the_run_only(
@@ -61,7 +61,7 @@ def test_the_token_is_a_secret_for_the_run_only(
     cluster.log = TABLE
     result = cluster.setup("--check-token-file", str(file))
     ok(result)
-    place = cluster.place("^create secret generic fastapi-smoke --from-file=.*/token$")
+    place = cluster.place("^create secret generic smoke-test --from-file=.*/token$")
     assert place < cluster.place("^apply")
     assert pod(cluster)["containers"][0]["args"][3:-1] == [
         *("--token-file", "/run/secrets/token"),
@@ -106,7 +106,7 @@ def test_a_token_file_without_a_token_is_refused(
 
 
 def test_its_pod_reaches_nginx_and_nothing_else() -> None:
-    labels = one("smoke", "Job", "fastapi-smoke")["spec"]["template"]["metadata"]
+    labels = one("smoke", "Job", "smoke-test")["spec"]["template"]["metadata"]
     rules = [
         rule
         for each in of_kind("smoke", "NetworkPolicy")
