@@ -43,9 +43,9 @@ class PrimaryTlsConnection(_LeavesReplica, SSLConnection):
 class FreeingQoS(redis.QoS):
     """Frees a message's place also when Redis is lost before it was acknowledged.
 
-    kombu keeps the place. Without a free one, a worker stops polling: it would never see
-    that Redis is lost, nor take a task again. Redis still has the message, and hands it
-    out again after the visibility timeout.
+    kombu keeps the place. Without a free one, a worker stops polling: it would never
+    see that Redis is lost, nor take a task again. Redis still has the message, and
+    hands it out again after the visibility timeout.
     """
 
     def ack(self, delivery_tag: str) -> None:
