@@ -322,3 +322,20 @@ def test_a_lost_acknowledgement_leaves_no_worker_without_work(
         redis_server.start()
     second = accept()
     wait_until(lambda: statuses(engine, [first, second]) == {"Success"}, 30)
+
+
+def test_a_replaced_child_keeps_no_connection_of_its_parent(
+    start: Start, accept: Callable[..., str], engine: Engine
+) -> None:
+    """The parent would be woken for it after it has closed it: `leave_connections`."""
+    parent = psutil.Process(start("prefork", CELERY_WORKER_CONCURRENCY="1").pid)
+    task_id = accept()
+    wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
+    (first,) = parent.children()
+    first.kill()
+    wait_until(lambda: [c for c in parent.children() if c != first], 30)
+    task_id = accept()
+    wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
+    (second,) = parent.children()
+    of_both = [{c.laddr for c in each.net_connections()} for each in (parent, second)]
+    assert all(of_both) and not set.intersection(*of_both)
