@@ -333,7 +333,7 @@ def test_a_replaced_child_keeps_no_connection_of_its_parent(
     wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
     (first,) = parent.children()
     first.kill()
-    wait_until(lambda: [c for c in parent.children() if c != first], 30)
+    wait_until(lambda: any(each != first for each in parent.children()), 30)
     task_id = accept()
     wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
     (second,) = parent.children()
