@@ -17,8 +17,8 @@ from typing import Any
 
 Object = dict[str, Any]
 
-# Whoever runs `kubectl apply --server-side` is called so.
-APPLIER = "kubectl"
+# Manager and operation of `kubectl apply --server-side`.
+APPLIER = "kubectl apply"
 
 # Fields that change without anybody having changed the object.
 OF_THE_CLUSTER = ("resourceVersion", "generation", "managedFields")
@@ -45,10 +45,13 @@ def owned_fields(each: Object) -> dict[str, set[str]]:
     owned: dict[str, set[str]] = {}
     for entry in each["metadata"].get("managedFields", []):
         paths = set(field_paths(entry.get("fieldsV1", {})))
-        if entry.get("subresource") == "status":
+        subresource = entry.get("subresource", "")
+        if subresource == "status":
             continue
-        by_apply = f".metadata.annotations.{LAST_APPLIED}" in paths
-        name = APPLIER if by_apply else entry["manager"]
+        # `kubectl scale` is kubectl too, but does not apply.
+        name = f"{entry['manager']} {subresource or entry['operation'].lower()}"
+        if f".metadata.annotations.{LAST_APPLIED}" in paths:
+            name = APPLIER
         owned.setdefault(name, set()).update(paths)
     return owned
 
@@ -66,19 +69,21 @@ def field_paths(fields: Object, prefix: str = "") -> Iterator[str]:
             yield from field_paths(inner, path)
 
 
-def content(each: Object) -> Object:
+def content(each: Object, with_replicas: bool) -> Object:
     """What somebody may have changed on purpose."""
-    result = {key: value for key, value in each.items() if key != "status"}
     metadata = {k: v for k, v in each["metadata"].items() if k not in OF_THE_CLUSTER}
     notes = {**metadata.pop("annotations", {})}
     notes.pop(LAST_APPLIED, None)
-    result["metadata"] = {**metadata, "annotations": notes}
-    if ".spec.replicas" not in owned_fields(each).get(APPLIER, ()):
-        # An autoscaler's, who may change them between the two looks.
-        result["spec"] = {
-            k: v for k, v in each.get("spec", {}).items() if k != "replicas"
-        }
+    result = {**each, "metadata": {**metadata, "annotations": notes}, "status": None}
+    if not with_replicas and "replicas" in each.get("spec", {}):
+        result["spec"] = {**each["spec"], "replicas": None}
     return result
+
+
+def differs(before: Object, after: Object) -> bool:
+    """Whether applying has changed it. An autoscaler may change replicas meanwhile."""
+    counts = ".spec.replicas" in owned_fields(after).get(APPLIER, ())
+    return content(before, counts) != content(after, counts)
 
 
 def replaced(before: Object, after: Object) -> Iterator[tuple[str, str]]:
@@ -95,7 +100,7 @@ def changes(before: dict[str, Object], after: dict[str, Object]) -> Iterator[str
     for name, each in after.items():
         if name not in before:
             yield f"{name} created"
-        elif content(before[name]) != content(each):
+        elif differs(before[name], each):
             yield f"{name} configured"
 
 

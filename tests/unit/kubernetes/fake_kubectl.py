@@ -210,7 +210,7 @@ class FakeKubectl(Recorder):
         new, own = copy.deepcopy(each), fields_of(each)
         if "replicas" in old["object"].get("spec", {}):
             new["spec"].setdefault("replicas", old["object"]["spec"]["replicas"])
-        others = [entry for entry in old["managed"] if entry["manager"] != "kubectl"]
+        others = [e for e in old["managed"] if e["operation"] != "Apply"]
         self.objects[_key(each)] = {
             "labels": each["metadata"].get("labels", {}),
             "object": new,

@@ -15,12 +15,17 @@ def deployment(managed: list[Object], **spec: Any) -> Object:
     return {"kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def entry(manager: str, fields: Object, **more: str) -> Object:
-    return {"manager": manager, "fieldsV1": fields_of(fields), **more}
+def entry(
+    manager: str, fields: Object, operation: str = "Update", **more: str
+) -> Object:
+    known = {"manager": manager, "operation": operation, **more}
+    return {**known, "fieldsV1": fields_of(fields)}
 
 
-OURS = entry("kubectl", {"spec": {"paused": 1, "replicas": 1}}, operation="Apply")
-SCALED = entry("kubectl", {"spec": {"paused": 1}}, operation="Apply")
+OURS = entry("kubectl", {"spec": {"paused": 1, "replicas": 1}}, "Apply")
+SCALED = entry("kubectl", {"spec": {"paused": 1}}, "Apply")
+# At creation, client-side apply also owns what the cluster has added, as replicas.
+CREATED = entry(OLD, {"spec": {"replicas": 1}, "metadata": {"annotations": NOTE}})
 
 
 def difference(before: Object, after: Object) -> list[str]:
@@ -39,14 +44,14 @@ def test_versions_and_states_do_not_count() -> None:
 def test_replicas_count_if_a_manifest_names_them() -> None:
     one, two = deployment([OURS], replicas=1), deployment([OURS], replicas=2)
     assert difference(one, two) == ["deployment/nginx configured"]
-    one, two = deployment([SCALED], replicas=1), deployment([SCALED], replicas=2)
-    assert difference(one, two) == []
+    for first in (SCALED, CREATED):
+        one, two = deployment([first], replicas=1), deployment([SCALED], replicas=2)
+        assert difference(one, two) == []
 
 
 def test_taking_over_from_client_side_apply_is_no_change() -> None:
     """kubectl hands its fields over; the values stay."""
-    fields = {"spec": {"replicas": 1}, "metadata": {"annotations": NOTE}}
-    before = deployment([entry(OLD, fields, operation="Update")], replicas=1)
+    before = deployment([CREATED], replicas=1)
     before["metadata"]["annotations"] = dict(NOTE)
     after = deployment([OURS], replicas=1)
     assert difference(before, after) == []
@@ -60,7 +65,10 @@ def test_values_of_somebody_else_are_named() -> None:
     kept = entry("kubectl-edit", {"spec": template})
     after = deployment([OURS, kept, state])
     found = list(replaced(deployment([OURS, hand, state]), after))
-    assert found == [("kubectl-edit", ".spec.replicas")]
+    assert found == [("kubectl-edit update", ".spec.replicas")]
+    scale = entry("kubectl", {"spec": {"replicas": 2}}, subresource="scale")
+    found = list(replaced(deployment([OURS, scale]), after))
+    assert found == [("kubectl scale", ".spec.replicas")]
     assert list(field_paths(kept["fieldsV1"]))[-1] == ".spec.containers[nginx].image"
 
 

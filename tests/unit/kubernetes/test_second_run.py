@@ -37,9 +37,10 @@ def test_a_change_by_hand_is_put_back_and_named(cluster: Cluster) -> None:
     nginx = cluster.objects["deployment/nginx"]
     nginx["object"]["spec"]["replicas"] = 7
     edit: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:paused": {}}}
-    nginx["managed"].append({"manager": "kubectl-edit", "fieldsV1": edit})
+    hand = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": edit}
+    nginx["managed"].append(hand)
     result = cluster.setup()
-    assert "deployment/nginx: kubectl-edit had set .spec.replicas;" in ok(result)
+    assert "deployment/nginx: kubectl-edit update had set .spec.replicas;" in ok(result)
     assert result.stdout == "deployment/nginx configured\n"
     assert ".spec.paused" not in result.stderr
     assert cluster.objects["deployment/nginx"]["object"]["spec"]["replicas"] == 1
