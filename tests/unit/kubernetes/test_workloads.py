@@ -264,6 +264,17 @@ def test_a_rollout_takes_nothing_away_before_its_successor_is_ready(
         assert strategy["rollingUpdate"]["maxUnavailable"] == 0
 
 
+        assert strategy["type"] == "RollingUpdate"
+
+
+def test_claims_are_complete(workload: Workload) -> None:
+    """`kubectl apply` compares this list as a whole with what Kubernetes made of it: a
+    default that is missing is a change in every run."""
+    for claim in workload.object["spec"].get("volumeClaimTemplates", []):
+        assert set(claim) == {"apiVersion", "kind", "metadata", "spec", "status"}
+        assert set(claim["metadata"]) == {"name", "labels"}
+        assert set(claim["spec"]) == {"accessModes", "volumeMode", "resources"}
+        assert claim["status"] == {"phase": "Pending"}
 def test_rabbitmq_keeps_its_quorum() -> None:
     (found,) = (
         each
