@@ -211,7 +211,10 @@ def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     assert not {"rabbitmq", "rabbitmq-nodes"} & set(services)
     pod = own["template"]["spec"]
     assert spec["replicas"] == own["replicas"] == 3
-    assert spec["image"].startswith("rabbitmq:4.")
+    # The release of our own image.
+    base = re.search("^FROM (.*)$", (ROOT / "rabbitmq/Dockerfile").read_text(), re.M)
+    assert base and spec["image"] == base[1] == "rabbitmq:4.2-management"
+    assert spec["autoEnableAllFeatureFlags"] is True  # as kubectl-setup.sh does
     assert spec["resources"]["limits"] == {
         "memory": pod["containers"][0]["resources"]["limits"]["memory"]
     }
@@ -227,6 +230,13 @@ def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     assert override["securityContext"]["runAsNonRoot"] is True
     for container in [*override["containers"], *override["initContainers"]]:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_on_openshift_the_operator_chooses_no_users() -> None:
+    """It takes an empty `securityContext` as "set none"."""
+    spec = one("operator-openshift", "RabbitmqCluster", "rabbitmq")["spec"]
+    pod = spec["override"]["statefulSet"]["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {}
 
 
 def test_versions_agree() -> None:

@@ -103,10 +103,12 @@ def test_it_goes_beyond_the_restricted_level(workload: Workload) -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
     security = workload.pod["securityContext"]
     ids = [security[k] for k in ("runAsUser", "runAsGroup", "fsGroup") if k in security]
-    if workload.overlay == "openshift":  # refuses pods that name users
+    if workload.overlay.endswith("openshift"):  # refuses pods that name users
         assert not ids
     else:
         assert len(ids) == 3 and min(ids) > 0
+    has_own_users = workload.overlay == "user-namespaces"
+    assert workload.pod.get("hostUsers") is (False if has_own_users else None)
 
 
 def test_it_has_a_service_account_of_its_own_without_token(workload: Workload) -> None:
