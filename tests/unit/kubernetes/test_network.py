@@ -1,14 +1,9 @@
 """Network policies open what is needed, and no more."""
 
-import shutil
-from pathlib import Path
-
 from tests.unit.kubernetes.manifests import (
-    ROOT,
     SERVICES,
     Object,
     Workload,
-    build,
     of_kind,
     selects,
     workload,
@@ -94,20 +89,6 @@ def _outside(peer: Object) -> str:
         return ""
     labels = peer["namespaceSelector"].get("matchLabels", {})
     return str(labels.get("kubernetes.io/metadata.name", "anybody"))
-
-
-def test_the_collector_sends_to_the_port_of_its_backend(tmp_path: Path) -> None:
-    """Kustomize copies it from the variable."""
-    folder = tmp_path / "observability"
-    shutil.copytree(ROOT / "observability", folder)
-    manifest = folder / "otel-collector.yaml"
-    text = manifest.read_text()
-    endpoint = workload("otel-collector").environment()["SIGNOZ_ENDPOINT"]
-    assert text.count(endpoint) == 1 and endpoint.endswith(":4317")
-    manifest.write_text(text.replace(endpoint, "ingest.eu.example:443"))
-    (policy,) = (e for e in build(folder) if e["kind"] == "NetworkPolicy")
-    (rule,) = policy["spec"]["egress"]
-    assert rule == {"ports": [{"protocol": "TCP", "port": 443}]}
 
 
 def _passes(
