@@ -5,6 +5,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/lib.sh
 source "$root/deploy/lib.sh"
+# shellcheck source=deploy/explain.sh
+source "$root/deploy/explain.sh"
 
 usage() {
     cat <<'TEXT'
@@ -21,7 +23,6 @@ TEXT
 }
 
 namespace=fastapi-starter context="" timeout=600 delete_data="" dry_run="" yes=""
-part=app.kubernetes.io/part-of=fastapi-starter
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -47,49 +48,59 @@ parse() {
 
 remove() { # kinds, selector
     local found
-    found=$(n get "$1" -l "$2" -o name --ignore-not-found)
-    [ -n "$found" ] || return 0
-    if [ -n "$dry_run" ]; then
-        say "would delete:"
-        printf '%s\n' "$found"
+    if [ -z "$dry_run" ]; then
+        erase "$1" -l "$2"
         return
     fi
-    # Deletes in the foreground, which ends after the pods of a workload are gone.
-    n delete "$1" -l "$2" --cascade=foreground --timeout="${timeout}s" || {
-        n get pods -l "$part" >&2
-        fail "some objects still exist after $timeout s; run this again"
-    }
+    found=$(n get "$1" -l "$2" -o name --ignore-not-found)
+    # The selectors of later steps find again what an earlier one would delete.
+    grep -vxF -f "$work/listed" <<<"$found" | grep . | tee -a "$work/listed" || true
 }
 
 # A stopping node waits until the others can do without it. Here all nodes stop, so none
 # may wait.
 release_rabbitmq() {
-    local pod
-    for pod in $(n get pods -l app.kubernetes.io/name=rabbitmq -o name); do
+    local pods pod
+    pods=$(n get pods -l app.kubernetes.io/name=rabbitmq -o name)
+    for pod in $pods; do
         n exec "$pod" -c rabbitmq -- touch /tmp/stop-all >/dev/null 2>&1 || true
     done
 }
 
-custom() { # prints the kinds that the cluster has, each after a comma
-    local kind
+# Prints those kinds that the cluster has and the user may list, each after a comma.
+custom() { # group/version, kind ...
+    local group=$1 kind
+    shift
     for kind in "$@"; do
-        ! has_crd "$kind" || printf ',%s' "$kind"
+        has_api "$group" "$kind" || continue
+        kind=$kind.${group%/*}
+        ! may_read "$kind" "whether kubectl-setup.sh left some" -l "$part" -o name ||
+            printf ',%s' "$kind"
     done
 }
 
 main() {
-    local what="Remove what runs in namespace $namespace; keep data and secrets"
-    local routes scalers clusters issued
+    local routes scalers clusters issued unused=(secrets persistentvolumeclaims)
     parse "$@"
-    [ -z "$delete_data" ] || what="Remove ALL in namespace $namespace, DATA INCLUDED"
-    choose_context "$what"
-    if ! k get namespace "$namespace" >/dev/null 2>&1; then
+    if [ -n "$delete_data" ]; then
+        unused=()
+        choose_context "Remove ALL in namespace $namespace, DATA INCLUDED"
+    else
+        choose_context "Remove what runs in namespace $namespace; keep data and secrets"
+    fi
+    make_work
+    touch "$work/listed"
+    if may_read namespace "whether it is there" "$namespace" -o name --ignore-not-found &&
+        [ -z "$answer" ]; then
         say "The namespace $namespace does not exist: nothing to do."
         return
     fi
+    check_rights remove keda.sh gateway.networking.k8s.io cert-manager.io rabbitmq.com \
+        "${unused[@]}"
+    [ -z "$dry_run" ] || say "would delete:"
     # First what accepts requests, then what finishes accepted work, then the servers.
-    routes=$(custom httproutes.gateway.networking.k8s.io)
-    scalers=$(custom scaledobjects.keda.sh triggerauthentications.keda.sh)
+    routes=$(custom gateway.networking.k8s.io/v1 httproutes)
+    scalers=$(custom keda.sh/v1alpha1 scaledobjects triggerauthentications)
     remove "ingresses,horizontalpodautoscalers$routes$scalers" "$part"
     remove deployments "$part,app.kubernetes.io/name in (nginx,fastapi-api)"
     remove deployments \
@@ -97,11 +108,11 @@ main() {
     remove deployments "$part"
     [ -n "$dry_run" ] || release_rabbitmq
     remove statefulsets,jobs "$part"
-    issued=$(custom certificates.cert-manager.io issuers.cert-manager.io)
+    issued=$(custom cert-manager.io/v1 certificates issuers)
     remove "services,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies$issued" "$part"
     if [ -n "$delete_data" ]; then
         # The volumes of a RabbitmqCluster go with it.
-        clusters=$(custom rabbitmqclusters.rabbitmq.com)
+        clusters=$(custom rabbitmq.com/v1beta1 rabbitmqclusters)
         remove "persistentvolumeclaims,secrets$clusters" "$part"
     else
         say "Volumes and secrets are kept; --delete-data removes them."

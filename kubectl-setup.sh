@@ -5,6 +5,12 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/lib.sh
 source "$root/deploy/lib.sh"
+# shellcheck source=deploy/explain.sh
+source "$root/deploy/explain.sh"
+# shellcheck source=deploy/manifests.sh
+source "$root/deploy/manifests.sh"
+# shellcheck source=deploy/preflight.sh
+source "$root/deploy/preflight.sh"
 # shellcheck source=deploy/secrets.sh
 source "$root/deploy/secrets.sh"
 # shellcheck source=deploy/identity.sh
@@ -49,7 +55,8 @@ TEXT
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 tls="" gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
 database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
-redis=() monitoring=() keys_port=6379 check="" check_token="" images=""
+redis=() monitoring=() keys_port=6379 keda="" routes="" unused=()
+check="" check_token="" images=""
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -110,211 +117,59 @@ parse() {
     done
 }
 
-# --- Before anything is changed -----------------------------------------------------
+# --- The steps -----------------------------------------------------------------------
 
-preflight() {
-    local version
-    choose_context "Set up $environment in namespace $namespace, images ${images:-$tag}"
-    version=$(cluster_version)
-    is_at_least_1_31 "$version" || fail "Kubernetes $version: 1.31 or newer is needed"
-    say "Kubernetes $version"
-    read_identity
-    check_identity
-    components=${gateway:+../../backend/gateway-api}
-    if has_crd securitycontextconstraints.security.openshift.io; then
-        say "OpenShift: it chooses the pods' user ids"
-        components=${components:+$components, }../../deploy/components/openshift
-    fi
-    if [ -n "$tls" ]; then
-        has_crd certificates.cert-manager.io ||
-            fail "--tls needs cert-manager (CRD certificates.cert-manager.io)"
-        components=${components:+$components, }../../deploy/components/tls
-    fi
-    overlay=development
-    if [ "$environment" = production ]; then
-        overlay=production
-        if ! has_crd scaledobjects.keda.sh; then
-            overlay=production-cpu
-            note "KEDA is not installed (CRD scaledobjects.keda.sh): scaling on CPU only"
-        fi
-        k get apiservice v1beta1.metrics.k8s.io >/dev/null 2>&1 ||
-            note "there is no metrics server: CPU cannot be measured, nothing will scale"
-        read_redis
-        need_url database-credentials "$database_url" --database-url-file
-        need_url redis-credentials "$redis_url" --redis-url-file
-        need_url redis-keys-credentials "$redis_keys_url" --redis-keys-url-file
-    fi
-    if [ -n "$gateway" ]; then
-        has_crd httproutes.gateway.networking.k8s.io ||
-            fail "--gateway needs the Gateway API (CRD httproutes.gateway.networking.k8s.io)"
-    elif [ -z "$(k get ingressclass -o name 2>/dev/null)" ]; then
-        note "there is no ingress controller: reach nginx with kubectl port-forward"
-    fi
-    case $(k get storageclass -o yaml 2>/dev/null) in
-    *'is-default-class: "true"'*) ;;
-    *) note "there is no default StorageClass: volumes will stay Pending" ;;
+report() { printf '%s\n' "$*" | tee -a "$work/changes"; }
+
+# Makes the namespace, or gives an existing one a pod security level if it has none.
+ensure_namespace() {
+    local prefix='{.metadata.labels.pod-security\.kubernetes\.io/'
+    may_read namespace "its pod security level" "$namespace" \
+        --ignore-not-found -o "jsonpath=found ${prefix}enforce},${prefix}audit},${prefix}warn}" ||
+        return 0
+    case $answer in
+    "")
+        k create namespace "$namespace" >/dev/null || fail "the namespace cannot be created"
+        report "namespace/$namespace created"
+        label_namespace
+        ;;
+    "found ,,") label_namespace ;;
+    "found restricted,"*) ;;
+    *) note "the namespace keeps its pod security level, ${answer#found } (enforce, audit," \
+        "warn); these pods also meet enforce=restricted" ;;
     esac
 }
 
-# user, password, address, tls, database, port: of the file, or of an earlier run.
-read_redis() {
-    local url="" parts keys="" keys_parts
-    if [ -n "$redis_url" ]; then url=$(cat "$redis_url"); else
-        url=$(secret_value redis-credentials url)
-    fi
-    [ -n "$url" ] || return 0
-    parts=$(redis_parts "$url") || exit 1
-    mapfile -t redis <<<"$parts"
-    if [ -n "$monitoring_url" ]; then
-        parts=$(redis_parts "$(cat "$monitoring_url")") || exit 1
-    fi
-    mapfile -t monitoring <<<"$parts"
-    if [ -n "$redis_keys_url" ]; then keys=$(cat "$redis_keys_url"); else
-        keys=$(secret_value redis-keys-credentials url)
-    fi
-    if [ -n "$keys" ]; then
-        keys_parts=$(redis_parts "$keys") || exit 1
-        keys_port=${keys_parts##*$'\n'}
-    fi
-    if [ "$overlay" = production ] && [ -z "${redis[2]}" ]; then
-        overlay=production-cpu
-        note "KEDA's trigger redis takes no Sentinels: scaling on CPU only"
-    fi
-}
-
-redis_parts() { (cd "$root" && python3 -m deploy.redis_parts <<<"$1"); }
-
-need_url() { # secret, file, option
-    [ -n "$2" ] || has_secret "$1" ||
-        fail "production uses a managed server: name its URL with $3"
-}
-
-# --- What is applied -----------------------------------------------------------------
-
-render() {
-    local image own
-    own="fastapi-starter-api $(services) rabbitmq-service"
-    mkdir -p "$root/.local"
-    work=$(mktemp -d "$root/.local/deploy.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    chmod 700 "$work"
-    {
-        echo "namespace: $namespace"
-        echo "resources: [../../deploy/overlays/$overlay]"
-        echo "components: [$components]"
-        if [ -n "$images" ]; then
-            for image in $own; do
-                grep -q "name: $image, .*digest: " "$images" ||
-                    fail "$images has no digest of $image: run make push again"
-            done
-            sed -n '/^images:/p; /^  - /p' "$images"
-        else
-            echo "images:"
-            for image in $own; do
-                echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
-            done
-        fi
-        settings
-        patches
-    } >"$work/kustomization.yaml"
-    kubectl kustomize "$work" >"$work/all.yaml" || fail "kustomize failed"
-    stage() { documents "$1" <"$work/all.yaml" >"$work/$1.yaml"; }
-    stage first
-    stage migration
-    stage application
-    stage entrance
-}
-
-settings() {
-    local place literals=()
-    [ "${redis[5]:-6379}" = 6379 ] || literals+=("REDIS_PORT=${redis[5]}")
-    for ((place = 0; place < ${#identity[@]}; place += 2)); do
-        literals+=("${identity[place]}=${identity[place + 1]}")
-    done
-    [ ${#literals[@]} -gt 0 ] || return 0
-    printf '%s\n' "configMapGenerator:" "  - name: backend-config" \
-        "    behavior: merge" "    literals:"
-    # In YAML, two single quotes are one.
-    printf "      - '%s'\n" "${literals[@]//\'/\'\'}"
-}
-
-patches() {
-    echo "patches:"
-    redis_patches
-    identity_patch
-    [ -z "$tls" ] || tls_patches
-    if [ -n "$gateway" ]; then
-        echo "  - target: {kind: HTTPRoute, name: fastapi-api}"
-        echo "    patch: |"
-        echo "      - {op: replace, path: /spec/parentRefs/0/name, value: \"${gateway#*/}\"}"
-        echo "      - {op: add, path: /spec/parentRefs/0/namespace, value: \"${gateway%%/*}\"}"
-        [ -z "$host" ] || echo "      - {op: add, path: /spec/hostnames, value: [\"$host\"]}"
+label_namespace() {
+    local label=pod-security.kubernetes.io
+    local labels=("$label/enforce=restricted" "$label/audit=restricted" "$label/warn=restricted")
+    if k label namespace "$namespace" "${labels[@]}" >/dev/null 2>"$work/error"; then
+        cat "$work/error" >&2 # warnings about pods that it has
+        report "namespace/$namespace labeled"
         return
     fi
-    [ -n "$host" ] || return 0
-    echo "  - target: {kind: Ingress, name: fastapi-api}"
-    echo "    patch: |"
-    echo "      - {op: add, path: /spec/rules/0/host, value: \"$host\"}"
-    [ "$environment" != production ] ||
-        echo "      - {op: replace, path: /spec/tls/0/hosts/0, value: \"$host\"}"
-}
-
-# KEDA comes from another namespace: the name has this one, and it has no CA of ours.
-tls_patches() {
-    echo "  - target: {kind: Certificate, name: rabbitmq-tls}"
-    echo "    patch: |"
-    echo "      - {op: add, path: /spec/dnsNames/-, value: rabbitmq.$namespace.svc}"
-    [ "$overlay" = production ] || return 0
-    echo "  - target: {kind: TriggerAuthentication, name: rabbitmq}"
-    echo "    patch: |"
-    echo "      - {op: replace, path: /spec/secretTargetRef/0/name, value: rabbitmq-keda-tls}"
-    echo "      - {op: add, path: /spec/secretTargetRef/-, value: {parameter: tls, name: rabbitmq-keda-tls, key: tls}}"
-    echo "      - {op: add, path: /spec/secretTargetRef/-, value: {parameter: ca, name: rabbitmq-tls, key: ca.crt}}"
-}
-
-# The lists that KEDA looks at, and the ports that pods may reach.
-redis_patches() {
-    local prefix trigger=0 list port
-    prefix=$(sed -n 's/^CELERY_KEY_PREFIX=//p' "$root/backend/backend-config.env")
-    if [ "$overlay" = production ] && [ "$prefix${redis[4]:-0}" != 0 ]; then
-        echo "  - target: {kind: ScaledObject, name: fastapi-celery-worker}"
-        echo "    patch: |"
-        for list in high default low; do
-            set -- "/spec/triggers/$trigger/metadata"
-            echo "      - {op: replace, path: $1/listName, value: \"$prefix$list\"}"
-            echo "      - {op: replace, path: $1/databaseIndex, value: \"${redis[4]:-0}\"}"
-            trigger=$((trigger + 1))
-        done
-    fi
-    for port in "${redis[5]:-6379}" "$keys_port"; do
-        [ "$port" != 6379 ] || continue
-        echo "  - target: {kind: NetworkPolicy, name: external-servers}"
-        echo "    patch: |"
-        echo "      - {op: add, path: /spec/egress/0/ports/-, value: {protocol: TCP, port: $port}}"
-    done
-}
-
-# --- The steps -----------------------------------------------------------------------
-
-ensure_namespace() {
-    k get namespace "$namespace" >/dev/null 2>&1 && return
-    k create namespace "$namespace"
-    for mode in enforce audit warn; do
-        k label namespace "$namespace" "pod-security.kubernetes.io/$mode=restricted"
-    done
+    grep -q '(Forbidden)' "$work/error" || fail "$(cat "$work/error")"
+    note "the namespace enforces no pod security level, and you may not label it. Ask for:" \
+        "kubectl label namespace $namespace ${labels[*]}"
 }
 
 apply() { # stage
-    n apply -f "$work/$1.yaml" >"$work/applied" || {
-        cat "$work/applied" >&2
-        fail "applying failed; fix the cause and run this again"
-    }
-    grep -v ' unchanged$' "$work/applied" || true
+    local file=$work/$1.yaml failed=""
+    n get -f "$file" --ignore-not-found --show-managed-fields -o json >"$work/before" ||
+        fail "the cluster does not show what it has"
+    n apply --server-side --force-conflicts -f "$file" --show-managed-fields -o json \
+        >"$work/after" || failed=1
+    [ -z "$failed" ] ||
+        n get -f "$file" --ignore-not-found --show-managed-fields -o json >"$work/after"
+    # Each run makes the Job again.
+    [ "$1" = migration ] || (cd "$root" && python3 -m deploy.changes "$work/before" "$work/after") |
+        tee -a "$work/changes"
+    [ -z "$failed" ] || fail "applying failed; fix the cause and run this again"
 }
 
 migrate() {
     local state="" deadline=$((SECONDS + timeout))
-    n delete job fastapi-migrations --ignore-not-found --wait=true >/dev/null
+    erase jobs fastapi-migrations >/dev/null
     apply migration
     while [ $SECONDS -lt $deadline ]; do
         state=$(n get job fastapi-migrations \
@@ -325,7 +180,7 @@ migrate() {
         esac
         sleep 2
     done
-    explain fastapi-migrations
+    explain job fastapi-migrations
     fail "the migration did not complete${state:+ ($state)}; the old version still runs"
 }
 
@@ -334,8 +189,8 @@ roll_out() { # kind name ...
     shift
     for name in "$@"; do
         say "waiting for $name"
-        n rollout status "$kind/$name" --timeout="${timeout}s" || {
-            explain "$name"
+        n rollout status "$kind/$name" --timeout="${timeout}s" >&2 || {
+            explain "$kind" "$name"
             fail "$name did not become ready; fix the cause and run this again"
         }
     done
@@ -355,22 +210,34 @@ roll_out_entrance() {
     roll_out deployment fastapi-api nginx
 }
 
-# Deletes what an earlier run created with other options, or before KEDA was installed.
+# Deletes what an earlier run created with other options, or before KEDA was installed:
+# two autoscalers must not pull at one Deployment.
 forget_alternatives() {
-    # shellcheck disable=SC2046  # one word for each name
-    [ "$overlay" != production ] || n delete --ignore-not-found >/dev/null \
-        horizontalpodautoscaler $(services) fastapi-celery-worker
-    if [ -n "$gateway" ]; then
-        n delete ingress fastapi-api --ignore-not-found >/dev/null
-    elif has_crd httproutes.gateway.networking.k8s.io; then
-        n delete httproute fastapi-api --ignore-not-found >/dev/null
+    local scaled
+    # shellcheck disable=SC2207  # one word for each name
+    scaled=($(services) fastapi-celery-worker)
+    case $overlay in
+    production) erase horizontalpodautoscalers "${scaled[@]}" ;;
+    development) erase horizontalpodautoscalers "${scaled[@]}" fastapi-api nginx ;;
+    esac
+    if [ "$overlay" != production ] && [ -n "$keda" ] && left_over scaledobjects; then
+        erase scaledobjects "${scaled[@]}"
     fi
+    if [ -n "$gateway" ]; then
+        erase ingresses fastapi-api
+    elif [ -n "$routes" ] && left_over httproutes; then
+        erase httproutes fastapi-api
+    fi
+}
+
+left_over() { # kind
+    may_read "$1" "whether an earlier run left some" -l "$part" -o name && [ -n "$answer" ]
 }
 
 main() {
     parse "$@"
+    make_work
     if [ -n "$check" ]; then
-        choose_context "Check what runs in namespace $namespace"
         smoke_test
         return
     fi
@@ -395,7 +262,7 @@ main() {
         migrate
     fi
     say "3 of 3: application"
-    forget_alternatives
+    forget_alternatives | tee -a "$work/changes"
     if [ -z "$no_migration" ]; then
         roll_out_application
         roll_out_entrance
@@ -405,6 +272,7 @@ main() {
     fi
     # The previous release's user of all processes, which may do everything.
     n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl delete_user app >/dev/null 2>&1 || true
+    [ -s "$work/changes" ] || say "Nothing has changed."
     say "Done. Try it:"
     say "  kubectl -n $namespace port-forward service/nginx 8081:8080"
     say "  curl http://127.0.0.1:8081/health"

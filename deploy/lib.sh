@@ -1,13 +1,21 @@
 # shellcheck shell=bash
 # Functions of kubectl-setup.sh and kubectl-remove.sh, which set these variables:
-# shellcheck disable=SC2154
-# root, context, namespace, work, yes, dry_run
+# shellcheck disable=SC2034,SC2154
+# root, context, namespace, timeout, yes, dry_run
+
+part=app.kubernetes.io/part-of=fastapi-starter
 
 say() { printf '%s\n' "$*" >&2; }
 note() { say "note: $*"; }
 fail() {
     say "error: $*"
     exit 1
+}
+
+make_work() { # a private folder; inside of the project, because Kustomize wants that
+    mkdir -p "$root/.local"
+    work=$(mktemp -d "$root/.local/deploy.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
 }
 
 k() { kubectl ${context:+--context "$context"} "$@"; }
@@ -22,7 +30,10 @@ check_number() { # value, option
 }
 
 choose_context() { # what the script will do
-    command -v kubectl >/dev/null || fail "kubectl is not on PATH"
+    local program
+    for program in kubectl python3; do
+        command -v $program >/dev/null || fail "$program is not on PATH"
+    done
     [ -n "$context" ] || context=$(kubectl config current-context 2>/dev/null) ||
         fail "kubectl has no current context: name one with --context"
     say "$1"
@@ -45,71 +56,73 @@ is_at_least_1_31() { # 1.31
     ((BASH_REMATCH[1] > 1 || BASH_REMATCH[2] >= 31))
 }
 
-has_crd() { k get crd "$1" >/dev/null 2>&1; }
-has_secret() { n get secret "$1" >/dev/null 2>&1; }
+# --- What the cluster has. A read that is forbidden, or gets no answer, never means no.
+
+# Whether the cluster has a resource. Asks discovery, which every user may.
+has_api() { # group/version, resource
+    local found
+    if found=$(k get --raw "/apis/$1" 2>"$work/error"); then
+        [[ $found =~ \"name\":\ *\"$2\" ]]
+        return
+    fi
+    grep -q '(NotFound)' "$work/error" ||
+        fail "the cluster does not say whether it has $2 ($1): $(cat "$work/error")"
+    return 1
+}
+
+# Reads into `answer` what a user of one namespace may not see; false if so.
+may_read() { # kind, what is not known then, arguments of get
+    local kind=$1 unknown=$2
+    shift 2
+    if answer=$(n get "$kind" "$@" 2>"$work/error"); then return; fi
+    grep -q '(Forbidden)' "$work/error" || fail "$kind: $(cat "$work/error")"
+    note "cannot be read with your rights: $kind; $unknown is not checked"
+    return 1
+}
+
+has_secret() {
+    local found
+    found=$(n get secret "$1" -o name --ignore-not-found) ||
+        fail "the secret $1 cannot be read"
+    [ -n "$found" ]
+}
+
 secret_value() { # secret, key; nothing if it is not there
-    n get secret "$1" -o "jsonpath={.data.$2}" 2>/dev/null | base64 -d || true
+    local value
+    value=$(n get secret "$1" -o "jsonpath={.data.$2}" --ignore-not-found) ||
+        fail "the secret $1 cannot be read"
+    base64 -d <<<"$value"
 }
 
-# Prints the names of the services, from services/*/*-pod.yaml. Their images have the
-# same names.
-services() {
-    sed -n 's/^ *image: \(.*\):.*/\1/p' "$root"/services/*/*-pod.yaml 2>/dev/null || true
+# Stops if the user lacks a right of the script's Role.
+check_rights() { # role, then API groups and resources that this run does not use
+    local role=deploy/rights/$1.yaml missing
+    shift
+    printf '{"apiVersion": "authorization.k8s.io/v1", "kind": %s, "spec": {"namespace": "%s"}}' \
+        '"SelfSubjectRulesReview"' "$namespace" >"$work/review"
+    k create --raw /apis/authorization.k8s.io/v1/selfsubjectrulesreviews \
+        -f "$work/review" >"$work/rights" || fail "the cluster does not list your rights"
+    missing=$(cd "$root" && python3 -m deploy.missing_rights "$role" "$@" <"$work/rights")
+    [ -z "$missing" ] || fail "you lack these rights in namespace $namespace:
+$missing
+The Role in $role has them; docs/DEPLOYMENT.md says how to bind it."
 }
 
-# Prints the services' users of RabbitMQ.
-service_users() {
-    sed -n 's/^RABBITMQ_USER=//p' "$root"/services/*/*-config.env 2>/dev/null || true
-}
-
-# Prints those of services that have a schema in PostgreSQL.
-services_with_events() {
-    local each
-    for each in $(grep -l '^EVENTS_DATABASE_URL_FILE=' \
-        "$root"/services/*/*-config.env 2>/dev/null || true); do
-        sed -n 's/^RABBITMQ_USER=//p' "$each"
+# Deletes, waits, and says after half a minute what an object waits for.
+erase() { # kinds, then names, or -l and a selector
+    local seconds started=$SECONDS
+    for seconds in $((timeout < 30 ? timeout : 30)) $((timeout - 30)); do
+        [ "$seconds" -gt 0 ] || break
+        # In the foreground: ends after the pods of a workload are gone.
+        if n delete "$@" --ignore-not-found --cascade=foreground \
+            --timeout="${seconds}s" >"$work/deleted" 2>"$work/error"; then
+            grep -v '^No resources found' "$work/deleted" || true
+            return
+        fi
+        grep -q 'timed out' "$work/error" ||
+            fail "$(cat "$work/error"); fix the cause and run this again"
+        say "after $((SECONDS - started)) s, these still exist:"
+        explain_remaining "$1" || true
     done
-}
-
-# Prints the documents of standard input that belong to a stage. Those of the first
-# stage have no label.
-documents() { # first, migration, application or entrance
-    awk -v wanted="$1" '
-        function flush() {
-            if (stage == wanted) printf "---\n%s", text
-            text = ""
-            stage = "first"
-        }
-        BEGIN { stage = "first" }
-        /^---$/ { flush(); next }
-        /^    fastapi-starter\/stage: / { stage = $2 }
-        { text = text $0 "\n" }
-        END { flush() }
-    '
-}
-
-# Prints the names of all objects of a kind on standard input.
-names() { # kind
-    awk -v wanted="$1" '
-        /^---$/ { kind = "" }
-        /^kind: / { kind = $2 }
-        /^[a-z]/ { inside = ($1 == "metadata:") }
-        inside && kind == wanted && /^  name: / { print $2 }
-    '
-}
-
-# Shows why a workload is not ready: its pods, their events, the end of their logs.
-explain() { # value of app.kubernetes.io/name
-    local selector=app.kubernetes.io/name=$1
-    {
-        say ""
-        say "--- $1: pods"
-        n get pods -l "$selector" -o wide
-        say "--- $1: events"
-        n describe pods -l "$selector" | sed -n '/^Events:/,$p' | tail -n 20
-        n get events --field-selector type=Warning --sort-by=.lastTimestamp | tail -n 10
-        say "--- $1: log"
-        n logs -l "$selector" --all-containers --tail=20 --prefix
-        say ""
-    } >&2 || true
+    fail "some objects still exist; when nothing holds them any more, run this again"
 }

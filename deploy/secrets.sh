@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The secrets of kubectl-setup.sh: made once, kept, completed, never printed.
-# shellcheck disable=SC2154  # it sets these: work, namespace, tls, redis, ..._url
+# shellcheck disable=SC2154  # it sets these: work, part, namespace, tls, redis, ..._url
 
 # What the users of the cluster's own Redis may do; docker-compose.yml says the same.
 tasks_rules="~* &* +@all -@admin -@dangerous +info"
@@ -9,42 +9,61 @@ keys_rules="~*idempotency:* +@read +@write +@scripting +@connection -@dangerous 
 # Letters and digits only, because URLs and configuration files contain the result.
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# Passes values in files, because other users can see the arguments of a process.
-create_secret() { # name, then pairs of key and value
-    local name=$1 arguments=()
-    shift
-    mkdir -p "$work/secret"
+# Prints the pairs as JSON. Values go to kubectl in files, because other users can see
+# the arguments of a process; and only whole secrets are created, with their label.
+secret_data() { # pairs of key and value
+    local data=""
     while [ $# -gt 0 ]; do
-        printf %s "$2" >"$work/secret/$1"
-        arguments+=("--from-file=$work/secret/$1")
+        data+="${data:+, }\"$1\": \"$(printf %s "$2" | base64 | tr -d '\n')\""
         shift 2
     done
-    n create secret generic "$name" "${arguments[@]}" >/dev/null
-    rm -rf "$work/secret"
-    n label secret "$name" app.kubernetes.io/part-of=fastapi-starter >/dev/null
-    say "created secret $name"
+    printf '{%s}' "$data"
 }
 
+create_secret() { # name, then pairs of key and value
+    local name=$1
+    shift
+    printf '{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "%s", "labels": {"%s": "%s"}}, "data": %s}' \
+        "$name" "${part%=*}" "${part#*=}" "$(secret_data "$@")" >"$work/secret.json"
+    n create -f "$work/secret.json" >/dev/null || fail "creating the secret $name failed"
+    report "secret/$name created"
+}
+
+change_secret() { # name, type of patch, patch
+    local result
+    printf %s "$3" >"$work/secret.json"
+    result=$(n patch secret "$1" --type "$2" --patch-file "$work/secret.json") ||
+        fail "changing the secret $1 failed"
+    [[ $result == *"(no change)"* ]] || report "secret/$1 configured"
+}
+
+# Replaces all keys of a secret in one step: pods that start meanwhile find it.
 replace_secret() { # arguments of create_secret
-    n delete secret "$1" --ignore-not-found >/dev/null
-    create_secret "$@"
+    local name=$1
+    if ! has_secret "$name"; then
+        create_secret "$@"
+        return
+    fi
+    shift
+    change_secret "$name" json \
+        "[{\"op\": \"add\", \"path\": \"/data\", \"value\": $(secret_data "$@")}]"
 }
 
 # Creates a secret, or adds keys that it lacks: those of a new service, of a release.
 complete_secret() { # name, then pairs of key and value
-    local name=$1 data=""
-    has_secret "$name" || { create_secret "$@" && return; }
+    local name=$1 value lacking=()
+    if ! has_secret "$name"; then
+        create_secret "$@"
+        return
+    fi
     shift
     while [ $# -gt 0 ]; do
-        [ -n "$(secret_value "$name" "$1")" ] ||
-            data+="${data:+, }\"$1\": \"$(printf %s "$2" | base64 -w 0)\""
+        value=$(secret_value "$name" "$1")
+        [ -n "$value" ] || lacking+=("$1" "$2")
         shift 2
     done
-    [ -n "$data" ] || return 0
-    printf '{"data": {%s}}' "$data" >"$work/patch"
-    n patch secret "$name" --patch-file "$work/patch" >/dev/null
-    rm "$work/patch"
-    say "completed secret $name"
+    [ ${#lacking[@]} -eq 0 ] ||
+        change_secret "$name" merge "{\"data\": $(secret_data "${lacking[@]}")}"
 }
 
 make_secrets() {
@@ -74,13 +93,13 @@ default_pass = $password" \
 }
 
 make_database_secret() {
-    local owner own
+    local owner own url
     if [ -n "$database_url" ]; then
         replace_secret database-credentials url "$(cat "$database_url")" \
             migrations-url "$(cat "${migrations_url:-$database_url}")"
     elif has_secret database-credentials; then # perhaps of a release with one role
-        complete_secret database-credentials \
-            migrations-url "$(secret_value database-credentials url)"
+        url=$(secret_value database-credentials url)
+        complete_secret database-credentials migrations-url "$url"
     else
         owner=$(random) own=$(random)
         create_secret database-credentials password "$owner" \

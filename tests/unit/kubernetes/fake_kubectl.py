@@ -1,184 +1,263 @@
-"""A kubectl that answers out of memory instead of a cluster, and writes down its calls.
-
-The program on PATH is a few lines of shell that hand their arguments to this process
-through a pipe: a Python for each of the many calls would take minutes.
-"""
+"""A kubectl that answers out of memory instead of a cluster."""
 
 import base64
+import copy
 import json
-import os
 import re
 import subprocess
-import threading
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
-PROGRAM = """\
-#!/bin/sh
-printf '%s\\037' "$@" >"{folder}/request"
-{{
-    IFS= read -r code
-    if [ "$code" = 0 ]; then cat; else cat >&2; fi
-}} <"{folder}/reply"
-exit "$code"
-"""
+from deploy.missing_rights import Right
+from tests.unit.kubernetes.fields import (
+    fields_of,
+    matches_selector,
+    value_at,
+    without,
+)
+from tests.unit.kubernetes.recorder import Recorder
+from tests.unit.kubernetes.verbs import plural, rights_of_call
 
 Objects = dict[str, dict[str, Any]]
 
 
 @dataclass
-class FakeKubectl:
-    """The cluster, and what it is asked. `fail` is a pattern of the call that fails,
-    `crds` are the installed kinds, `job` is how each Job ends, `log` what its
-    pods print, `applied` what was ever applied, `variables` are those of the
-    scripts."""
+class FakeKubectl(Recorder):
+    """The cluster, and what it is asked. `fail` is a pattern of the call that fails
+    with `failure`, `crds` are the installed kinds, `job` is how each Job ends, `log`
+    what the smoke test prints, `applied` what was ever applied, `variables` are those
+    of the scripts. `allowed` are the user's rights, None is all of them; `used` are
+    those that calls needed. Objects of the kinds in `held` have that finalizer, whose
+    operator is down. `events` and `pods` are lines, as the scripts read them. `edit` is
+    what somebody has changed in the manifests."""
 
-    folder: Path
     kubectl: str
-    calls: list[list[str]] = field(default_factory=list)
     objects: Objects = field(default_factory=dict)
     fail: str = "$^"
+    failure: str = "Unable to connect to the server: i/o timeout"
     crds: tuple[str, ...] = ()
     version: str = "v1.33.2"
     job: str = "Complete"
     log: str = ""
     applied: Objects = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    allowed: set[Right] | None = None
+    used: set[Right] = field(default_factory=set)
+    incomplete: bool = False
+    held: dict[str, str] = field(default_factory=dict)
+    events: str = ""
+    pods: str = ""
+    edit: tuple[str, str] = ("", "")
+    clock: "count[int]" = field(default_factory=count)
 
-    def __post_init__(self) -> None:
-        for name in ("request", "reply"):
-            os.mkfifo(self.folder / name)
-        program = self.folder / "kubectl"
-        program.write_text(PROGRAM.format(folder=self.folder))
-        program.chmod(0o755)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Ends the thread."""
-        (self.folder / "request").write_text("")
-        self._thread.join(5)
-
-    def _serve(self) -> None:
-        while request := (self.folder / "request").read_text():
-            arguments = request.split("\x1f")[:-1]
-            self.calls.append(arguments)
-            try:
-                code, text = 0, self._answer(_without_globals(arguments))
-            except LookupError as error:
-                code, text = 1, str(error)
-            (self.folder / "reply").write_text(f"{code}\n{text}")
-
-    def _answer(self, arguments: list[str]) -> str:
-        """Standard output. Raises LookupError when the command fails."""
+    def answer(self, arguments: list[str]) -> str:
+        arguments = _without_globals(arguments)
         if arguments[0] == "kustomize":
             return self._kustomize(Path(arguments[1]))
-        if re.search(self.fail, " ".join(arguments)):
-            raise LookupError("injected failure")
+        if re.search(self.fail, _described(arguments)):
+            raise LookupError(self.failure)
+        self._authorize(arguments)
         match arguments:
             case ["config", "current-context"]:
                 return "kind-test"
             case ["get", "--raw", "/version"]:
                 return f'{{"gitVersion": "{self.version}"}}'
-            case ["get", "crd", name]:
-                return self.crds[self.crds.index(name)] if name in self.crds else _no()
-            case ["get", "ingressclass" | "storageclass" | "apiservice", *_]:
+            case ["get", "--raw", path]:
+                return self._discover(path)
+            case ["create", "--raw", *_]:
+                return self._review()
+            case ["get", "-f", path, *_]:
+                return self._show(_documents(Path(path).read_text()))
+            case ["get", "ingressclass" | "storageclass", *_]:
                 return 'is-default-class: "true"'
             case ["get", "job", _, "-o", _]:
                 return self.job
-            case ["get", "namespace" | "secret" as kind, name]:
-                return name if f"{kind}/{name}" in self.objects else _no()
-            case ["get", "secret", name, "-o", key]:
+            case ["get", "namespace", name, *_]:
+                return self._namespace(name)
+            case ["get", "secret", name, "-o", "name", "--ignore-not-found"]:
+                return f"secret/{name}" if f"secret/{name}" in self.objects else ""
+            case ["get", "secret", name, "-o", key, "--ignore-not-found"]:
                 data = self.objects.get(f"secret/{name}", {}).get("data", {})
                 value = data.get(key.removeprefix("jsonpath={.data.").rstrip("}"), "")
                 return base64.b64encode(value.encode()).decode()
             case ["get", kinds, "-l", selector, "-o", "name", *_]:
                 return "".join(f"{key}\n" for key in self._found(kinds, selector))
+            case ["get", kinds, "-l", selector, "-o", path] if "deletionT" in path:
+                return "".join(
+                    f"{key.replace('/', ' ')} {self.objects[key]['finalizers']}\n"
+                    for key in self._found(kinds, selector)
+                    if "finalizers" in self.objects[key]
+                )
+            case ["get", "events", *_]:
+                return self.events
+            case ["get", "pods", "-l", _, "-o", path] if "Ready" in path:
+                return self.pods
+            case ["get", "pod", _, "-o", path] if "initContainer" not in path:
+                return "main 3 CrashLoopBackOff back-off 5m0s Error 1\n"
             case ["rollout", "status", target, _]:
                 return target if target in self.objects else _no()
             case ["get", "deployment" | "service" as kind, name, "-o", path]:
-                if f"{kind}/{name}" not in self.objects:
-                    return _no()
-                return _value(self.objects[f"{kind}/{name}"], path)
-            case ["logs", *_]:
+                found = self.objects.get(f"{kind}/{name}") or _no()
+                return value_at(found["object"], path)
+            case ["logs", "job/smoke-test", *_]:
                 return self.log
-            case ["get" | "describe" | "exec", *_]:
+            case ["logs", *rest]:
+                return f"log of {' '.join(rest)}\n"
+            case ["get" | "exec", *_]:
                 return ""
             case _:
                 return self._change(arguments)
+
+    def _authorize(self, arguments: list[str]) -> None:
+        needed = rights_of_call(arguments)
+        self.used |= needed
+        for group, resource, verb in sorted(needed - (self.allowed or needed)):
+            raise LookupError(
+                f"Error from server (Forbidden): {resource}.{group} is forbidden:"
+                f' User "jane" cannot {verb} resource "{resource}"'
+            )
+
+    def _discover(self, path: str) -> str:
+        """What `/apis/GROUP/VERSION` says to every user."""
+        group = path.split("/")[2]
+        names = [crd.partition(".") for crd in (*self.crds, "nodes.metrics.k8s.io")]
+        found = [{"name": name} for name, _, of in names if of == group]
+        return json.dumps({"resources": found}) if found else _no()
+
+    def _review(self) -> str:
+        every = [("*", "*", "*")]
+        rules = [
+            {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+            for group, resource, verb in (
+                every if self.allowed is None else self.allowed
+            )
+        ]
+        status = {"resourceRules": rules, "incomplete": self.incomplete}
+        return json.dumps({"status": status})
+
+    def _namespace(self, name: str) -> str:
+        if f"namespace/{name}" not in self.objects:
+            return ""
+        labels = self.objects[f"namespace/{name}"].get("labels", {})
+        level = "pod-security.kubernetes.io"
+        modes = ("enforce", "audit", "warn")
+        levels = ",".join(labels.get(f"{level}/{mode}", "") for mode in modes)
+        return f"found {levels}"
+
+    def _show(self, documents: list[dict[str, Any]]) -> str:
+        """Those that exist, with what a cluster adds, which is new each time."""
+        items = []
+        for each in documents:
+            if stored := self.objects.get(_key(each)):
+                live = copy.deepcopy(stored["object"])
+                live["metadata"]["resourceVersion"] = str(next(self.clock))
+                live["metadata"]["managedFields"] = stored["managed"]
+                items.append({**live, "status": {"seen": next(self.clock)}})
+        return json.dumps({"kind": "List", "items": items}) if items else ""
 
     def _change(self, arguments: list[str]) -> str:
         match arguments:
             case ["create", "namespace", name]:
                 self.objects[f"namespace/{name}"] = {}
-            case ["create", "secret", "generic", name, *files]:
-                paths = [Path(file.removeprefix("--from-file=")) for file in files]
-                data = {path.name: path.read_text() for path in paths}
-                self.objects[f"secret/{name}"] = {"data": data}
-            case ["patch", "secret", name, "--patch-file", path]:
-                added = json.loads(Path(path).read_text())["data"]
-                self.objects[f"secret/{name}"]["data"] |= {
-                    key: base64.b64decode(value).decode()
-                    for key, value in added.items()
+            case ["create", "-f", path]:
+                secret = json.loads(Path(path).read_text())
+                self.objects[_key(secret)] = {
+                    "labels": secret["metadata"]["labels"],
+                    "data": _decoded(secret["data"]),
                 }
+            case ["patch", "secret", name, "--type", _, "--patch-file", path]:
+                return self._patch(self.objects[f"secret/{name}"], Path(path))
             case ["label", kind, name, *labels]:
                 pairs = dict(label.split("=") for label in labels)
                 self.objects[f"{kind}/{name}"].setdefault("labels", {}).update(pairs)
-            case ["apply", "-f", path]:
-                return self._apply(Path(path))
+            case ["apply", "--server-side", "--force-conflicts", "-f", path, *_]:
+                documents = _documents(Path(path).read_text())
+                for each in documents:
+                    self._apply(each)
+                return self._show(documents)
             case ["delete", kinds, "-l", selector, *_]:
-                for key in self._found(kinds, selector):
-                    del self.objects[key]
-            case ["delete", *words]:
-                kind, *names = [word for word in words if not word.startswith("-")]
-                for name in names:
-                    self.objects.pop(f"{kind}/{name}", None)
+                self._delete(self._found(kinds, selector))
+            case ["delete", kind, *words]:
+                names = [word for word in words if not word.startswith("-")]
+                wanted = [key for key in self.objects if key.partition("/")[2] in names]
+                kinds = {plural(each) for each in kind.split(",")}
+                self._delete([key for key in wanted if _is_of(key, kinds)])
             case _:
                 raise LookupError(f"not faked: {arguments}")
         return ""
 
+    def _patch(self, secret: dict[str, Any], path: Path) -> str:
+        patch = json.loads(path.read_text())
+        if isinstance(patch, list):
+            ((operation),) = patch
+            assert (operation["op"], operation["path"]) == ("add", "/data")
+            new = _decoded(operation["value"])
+        else:
+            new = secret["data"] | _decoded(patch["data"])
+        result = "patched (no change)" if new == secret["data"] else "patched"
+        secret["data"] = new
+        return result
+
+    def _delete(self, keys: list[str]) -> None:
+        for key in keys:
+            finalizer = self.held.get(key.partition("/")[0])
+            if finalizer is None:
+                del self.objects[key]
+            else:
+                self.objects[key]["finalizers"] = f"{finalizer} foregroundDeletion"
+        if left := [key for key in keys if key in self.objects]:
+            raise LookupError(
+                f"error: timed out waiting for the condition on {left[0]}"
+            )
+
     def _kustomize(self, folder: Path) -> str:
         text = (folder / "kustomization.yaml").read_text()
-        return _built(self.kubectl, folder, text)
+        return _built(self.kubectl, folder, text).replace(*self.edit)
 
-    def _apply(self, path: Path) -> str:
-        lines = ""
-        for each in _documents(path.read_text()):
-            key = f"{each['kind'].lower()}/{each['metadata']['name']}"
-            new = {"labels": each["metadata"].get("labels", {}), "object": each}
-            state = "unchanged" if self.objects.get(key) == new else "configured"
-            lines += f"{key} {state if key in self.objects else 'created'}\n"
-            self.objects[key] = self.applied[key] = new
-            for template in each.get("spec", {}).get("volumeClaimTemplates", []):
-                claim = f"{template['metadata']['name']}-{each['metadata']['name']}-0"
-                labels = template["metadata"]["labels"]
-                self.objects[f"persistentvolumeclaim/{claim}"] = {"labels": labels}
-        return lines
+    def _apply(self, each: dict[str, Any]) -> None:
+        old = self.objects.get(_key(each), {"object": {}, "managed": []})
+        new, own = copy.deepcopy(each), fields_of(each)
+        if "replicas" in old["object"].get("spec", {}):
+            new["spec"].setdefault("replicas", old["object"]["spec"]["replicas"])
+        others = [e for e in old["managed"] if e["operation"] != "Apply"]
+        self.objects[_key(each)] = self.applied[_key(each)] = {
+            "labels": each["metadata"].get("labels", {}),
+            "object": new,
+            "managed": [
+                {"manager": "kubectl", "operation": "Apply", "fieldsV1": own},
+                *({**e, "fieldsV1": without(e["fieldsV1"], own)} for e in others),
+            ],
+        }
+        for template in each.get("spec", {}).get("volumeClaimTemplates", []):
+            claim = f"{template['metadata']['name']}-{each['metadata']['name']}-0"
+            labels = template["metadata"]["labels"]
+            self.objects[f"persistentvolumeclaim/{claim}"] = {"labels": labels}
 
     def _found(self, kinds: str, selector: str) -> list[str]:
-        wanted = {plural.partition(".")[0] for plural in kinds.split(",")}
+        wanted = {name.partition(".")[0] for name in kinds.split(",")}
         return [
             key
             for key, value in self.objects.items()
-            if _is_of(key.partition("/")[0], wanted)
-            and _matches(selector, value.get("labels", {}))
+            if _is_of(key, wanted)
+            and matches_selector(selector, value.get("labels", {}))
         ]
 
 
-def _no() -> str:
-    raise LookupError("not found")
+def _no() -> NoReturn:
+    raise LookupError("Error from server (NotFound): the server could not find it")
 
 
-def _value(stored: dict[str, Any], path: str) -> str:
-    """What a path such as `jsonpath={.spec.ports[0].name}` leads to."""
-    found = stored["object"]
-    for name, place in re.findall(r"\.(\w+)|\[(\d+)\]", path):
-        found = found[int(place)] if place else found.get(name, {})
-    return str(found or "")
+def _key(each: dict[str, Any]) -> str:
+    return f"{each['kind'].lower()}/{each['metadata']['name']}"
+
+
+def _decoded(data: dict[str, str]) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 class _Built:
@@ -211,19 +290,13 @@ def _without_globals(arguments: list[str]) -> list[str]:
     return rest
 
 
-def _is_of(kind: str, plurals: set[str]) -> bool:
-    plural = kind + ("es" if kind.endswith("s") else "s")
-    return bool({plural, re.sub("ys$", "ies", plural)} & plurals)
+def _described(arguments: list[str]) -> str:
+    """The call, with the name of a secret that is in a file."""
+    text = " ".join(arguments)
+    if arguments[:2] == ["create", "-f"]:
+        text += f" {_key(json.loads(Path(arguments[2]).read_text()))}"
+    return text
 
 
-def _matches(selector: str, labels: dict[str, str]) -> bool:
-    for rule in re.split(r",(?![^(]*\))", selector):
-        if words := re.fullmatch(r"(\S+) (in|notin) \((.*)\)", rule):
-            inside = labels.get(words[1]) in words[3].split(",")
-            if inside != (words[2] == "in"):
-                return False
-        else:
-            key, value = rule.split("=")
-            if labels.get(key) != value:
-                return False
-    return True
+def _is_of(key: str, plurals: set[str]) -> bool:
+    return plural(key.partition("/")[0]) in plurals

@@ -1,6 +1,8 @@
 """kubectl-remove.sh, against a kubectl that records its calls."""
 
-from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok
+import re
+
+from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok, scalers
 
 
 def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
@@ -59,6 +61,52 @@ def test_a_dry_run_lists_what_would_be_removed(cluster: Cluster) -> None:
     assert cluster.objects == before
     assert "statefulset/rabbitmq" in result.stdout
     assert "persistentvolumeclaim/data-postgres-0" in result.stdout
+    lines = result.stdout.splitlines()
+    kept = {"namespace/fastapi-starter"}
+    assert sorted(lines) == sorted(set(cluster.objects) - kept)  # each of them once
+
+
+def test_an_operator_that_is_down_is_named(cluster: Cluster, urls: list[str]) -> None:
+    cluster.crds = KEDA
+    ok(cluster.setup(*urls))
+    cluster.held = {"scaledobject": "finalizer.keda.sh", "ingress": "lb.example.org/x"}
+    result = cluster.remove("--timeout", "40")
+    assert result.returncode == 1
+    said = result.stderr
+    assert len(re.findall(r"after \d+ s, these still exist:", said)) == 2  # early, late
+    assert (
+        "* scaledobject/fastapi-celery-worker has the finalizer finalizer.keda.sh"
+        in said
+    )
+    assert "only KEDA's operator (deployment keda-operator" in said
+    assert (
+        "kubectl --context kind-test -n fastapi-starter patch"
+        " scaledobject/fastapi-celery-worker --type merge"
+        """ -p '{"metadata":{"finalizers":null}}'"""
+    ) in said
+    assert "This loses nothing that lasts" in said
+    assert "has the finalizer lb.example.org/x, which only the controller that" in said
+    assert "when nothing holds them any more, run this again" in said
+    assert "foregroundDeletion" not in said
+    cluster.held = {}
+    ok(cluster.remove())
+    assert not scalers("scaledobject") & set(cluster.objects)
+
+
+def test_workloads_that_wait_for_their_pods_are_named(cluster: Cluster) -> None:
+    ok(cluster.setup())
+    cluster.held = {"statefulset": ""}  # deleted in the foreground
+    result = cluster.remove("--timeout", "20")
+    assert "* statefulset/rabbitmq waits for its pods" in result.stderr
+    assert "patch" not in result.stderr
+
+
+def test_another_namespace_is_named(cluster: Cluster) -> None:
+    assert "Remove what runs in namespace shop;" in ok(
+        cluster.remove("--namespace", "shop")
+    )
+    said = ok(cluster.remove("--namespace", "shop", "--delete-data"))
+    assert "Remove ALL in namespace shop, DATA INCLUDED" in said
 
 
 def test_remove_without_a_namespace(cluster: Cluster) -> None:

@@ -1,5 +1,6 @@
 """kubectl-setup.sh with managed servers, whose URLs it is given."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_secrets_of_the_previous_release_are_completed(cluster: Cluster) -> None
         assert made["rabbitmq-credentials"] == {"username": "app"}
         assert made["rabbitmq-users"]["api"] == "kept"
         assert {"monitoring", *registered()} <= made["rabbitmq-users"].keys()
-    assert "completed" not in result.stderr
+    assert "secret/" not in result.stdout
     # Processes of the previous release used it until the roll-out.
     assert cluster.place("^rollout status deployment/fastapi-api") < cluster.place(
         "^exec rabbitmq-0 .*delete_user app"
@@ -203,3 +204,42 @@ def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
     ok(cluster.setup(*urls))
     assert not scalers("horizontalpodautoscaler") & set(cluster.objects)
     assert scalers("scaledobject") <= set(cluster.objects)
+    # Nor does a smaller environment keep any.
+    ok(cluster.setup())
+    kinds = {key.partition("/")[0] for key in cluster.objects}
+    assert not {"scaledobject", "horizontalpodautoscaler"} & kinds
+
+
+def test_sentinels_take_the_place_of_keda(cluster: Cluster, urls: list[str]) -> None:
+    cluster.crds = KEDA
+    ok(cluster.setup(*urls))
+    ok(cluster.setup(*rented(urls, "sentinel://a,b?master_name=main")))
+    assert not scalers("scaledobject") & set(cluster.objects)
+    assert scalers("horizontalpodautoscaler") <= set(cluster.objects)
+
+
+@pytest.mark.parametrize("value", ['value: ""', "value:", "valueless: true"])
+def test_without_signoz_the_collector_prints(
+    cluster: Cluster, urls: list[str], value: str
+) -> None:
+    assert "SIGNOZ_ENDPOINT" not in ok(cluster.setup("--dry-run", *urls))
+    cluster.crds = ("certificates.cert-manager.io",)
+    cluster.edit = ("value: signoz-otel-collector.signoz.svc:4317", value)
+    result = cluster.setup("--dry-run", "--tls", *urls)
+    assert "note: SIGNOZ_ENDPOINT is empty in observability/" in ok(result)
+    arguments = re.findall(r"- (--config=\S+)", result.stdout)
+    assert arguments == [
+        "--config=/etc/otelcol/otel-collector-debug.yaml",
+        "--config=/etc/otelcol-tls/otel-collector-tls.yaml",
+    ]
+
+
+def test_the_collector_sends_to_the_port_of_its_backend(
+    cluster: Cluster, urls: list[str]
+) -> None:
+    policy = "networkpolicy/otel-collector"
+    for port in (443, 4317):
+        cluster.edit = ("signoz.svc:4317", f"example:{port}")
+        ok(cluster.setup(*urls))
+        (rule,) = cluster.objects[policy]["object"]["spec"]["egress"]
+        assert rule == {"ports": [{"protocol": "TCP", "port": port}]}

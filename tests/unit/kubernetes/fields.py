@@ -1,0 +1,53 @@
+"""Fields of objects: their owners, as `fieldsV1` has them, their values, and labels."""
+
+import json
+import re
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+def fields_of(value: Any) -> Fields:
+    """The fields of a manifest, which the one who applies it owns."""
+    if isinstance(value, dict):
+        return {f"f:{key}": fields_of(inner) for key, inner in value.items()}
+    if isinstance(value, list) and all(_is_named(each) for each in value):
+        return {
+            f"k:{json.dumps({'name': each['name']})}": {".": {}, **fields_of(each)}
+            for each in value
+        }
+    return {}
+
+
+def _is_named(each: Any) -> bool:
+    return isinstance(each, dict) and "name" in each
+
+
+def without(fields: Fields, taken: Fields) -> Fields:
+    """The fields, but for those leaves that are taken."""
+    return {
+        key: without(inner, taken.get(key, {}))
+        for key, inner in fields.items()
+        if inner or key not in taken
+    }
+
+
+def value_at(found: Any, path: str) -> str:
+    """What a path such as `jsonpath={.spec.ports[0].name}` leads to."""
+    for name, place in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        found = found[int(place)] if place else found.get(name, {})
+    return str(found or "")
+
+
+def matches_selector(selector: str, labels: dict[str, str]) -> bool:
+    """Whether labels have what a selector wants."""
+    for rule in re.split(r",(?![^(]*\))", selector):
+        if words := re.fullmatch(r"(\S+) (in|notin) \((.*)\)", rule):
+            inside = labels.get(words[1]) in words[3].split(",")
+            if inside != (words[2] == "in"):
+                return False
+        else:
+            key, value = rule.split("=")
+            if labels.get(key) != value:
+                return False
+    return True
