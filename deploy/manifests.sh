@@ -63,10 +63,9 @@ render() {
         patches
     } >"$work/kustomization.yaml"
     kubectl kustomize "$work" >"$work/all.yaml" || fail "kustomize failed"
-    if no_signoz; then
-        note "SIGNOZ_ENDPOINT is empty in observability/otel-collector.yaml:" \
-            "the Collector prints telemetry, and sends it nowhere"
-        collector_patch >>"$work/kustomization.yaml"
+    collector_patches >"$work/more"
+    if [ -s "$work/more" ]; then
+        cat "$work/more" >>"$work/kustomization.yaml"
         kubectl kustomize "$work" >"$work/all.yaml" || fail "kustomize failed"
     fi
     stage() { documents "$1" <"$work/all.yaml" >"$work/$1.yaml"; }
@@ -122,10 +121,22 @@ no_signoz() {
     ' "$work/all.yaml"
 }
 
-collector_patch() {
-    echo "  - target: {kind: Deployment, name: otel-collector}"
+# What follows from SIGNOZ_ENDPOINT: the port that the Collector may send to.
+collector_patches() {
+    local port
+    if no_signoz; then
+        note "SIGNOZ_ENDPOINT is empty in observability/otel-collector.yaml:" \
+            "the Collector prints telemetry, and sends it nowhere"
+        echo "  - target: {kind: Deployment, name: otel-collector}"
+        echo "    patch: |"
+        echo "      - {op: replace, path: /spec/template/spec/containers/0/args/0, value: --config=/etc/otelcol/otel-collector-debug.yaml}"
+        return
+    fi
+    port=$(sed -n '/name: SIGNOZ_ENDPOINT$/{n;s/.*:\([0-9]\{1,5\}\)$/\1/p}' "$work/all.yaml")
+    [ "${port:-4317}" != 4317 ] || return 0
+    echo "  - target: {kind: NetworkPolicy, name: otel-collector}"
     echo "    patch: |"
-    echo "      - {op: replace, path: /spec/template/spec/containers/0/args/0, value: --config=/etc/otelcol/otel-collector-debug.yaml}"
+    echo "      - {op: replace, path: /spec/egress/0/ports/0/port, value: $port}"
 }
 
 # KEDA comes from another namespace: the name has this one, and it has no CA of ours.

@@ -21,6 +21,7 @@ KEPT = {
     "PYTHONPATH",
     # Options that `make` and CI pass on.
     *("UPDATE_DOCS", "SCREENSHOT", "E2E_BASE_URL", "SCHEMA_EXAMPLES"),
+    "RABBITMQ_SERVER",
     # `make compose`.
     *("BUILD_NETWORK", "CA_CERTIFICATES", "PIP_INDEX_URL", "REVISION"),
     # Test runners of editors.

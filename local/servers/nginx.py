@@ -89,7 +89,7 @@ def is_ours(variable: str) -> bool:
 
 
 def trusted_proxies(listed: str) -> str:
-    """The directives for NGINX_TRUSTED_PROXIES, as in deploy/compose/gateway.sh.
+    """The directives for NGINX_TRUSTED_PROXIES, as in deploy/nginx/trusted.sh.
 
     Raises:
         ProcessFailed: it lists something else than addresses and networks.

@@ -7,6 +7,7 @@ spaces in paths, so it runs in its folder with relative paths.
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import urllib.error
@@ -85,7 +86,11 @@ _FRESH_FIGURES = (
 
 
 def find_script() -> str | None:
-    """The machine's `rabbitmq-server` script, or None."""
+    """The `rabbitmq-server` that RABBITMQ_SERVER names, else the machine's, or None."""
+    if named := os.environ.get("RABBITMQ_SERVER"):
+        if not Path(named).exists():
+            raise ProcessFailed(f"RABBITMQ_SERVER: there is no {named}")
+        return named
     for place in _PLACES:
         if (script := Path(place) / "rabbitmq-server").exists():
             return str(script)

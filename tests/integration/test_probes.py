@@ -251,13 +251,17 @@ def test_probes_of_nginx(state: State, tmp_path: Path) -> None:
     configuration."""
     probes = free_port()
     added = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
-    listen = "listen ${NGINX_PROBES_PORT};"
-    assert listen in added
+    env = {**os.environ, "NGINX_TRUSTED_PROXIES": "192.0.2.7,fd00::/8"}
+    script = str(ROOT / "deploy/nginx/trusted.sh")
+    trusted = subprocess.check_output([script], env=env, text=True)
+    for name, value in (
+        ("listen ${NGINX_PROBES_PORT};", f"listen 127.0.0.1:{probes};"),
+        ("${NGINX_TRUSTED}", trusted),
+    ):
+        assert name in added and value
+        added = added.replace(name, value)
     template = tmp_path / "template"
-    template.write_text(
-        (ROOT / "nginx_config.conf").read_text()
-        + added.replace(listen, f"listen 127.0.0.1:{probes};")
-    )
+    template.write_text((ROOT / "nginx_config.conf").read_text() + added)
     nginx = Nginx(state, free_port(), [free_port()], template)
     nginx.name = "probed-nginx"
     try:

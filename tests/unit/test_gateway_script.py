@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from local.apps import ROOT
+from local.servers.nginx import trusted_proxies
 
+TRUSTED = ROOT / "deploy/nginx/trusted.sh"
 SCRIPT = (ROOT / "deploy/compose/gateway.sh").read_text()
 FUNCTIONS = SCRIPT.rpartition("\ncase ${1:-start} in")[0]
 TEMPLATE = "server ${API_UPSTREAM}; listen ${NGINX_PORT}; set $a ${OTHER};"
@@ -60,3 +62,33 @@ def test_it_listens_on_both_families_unless_told_an_address(
         pytest.skip("this kernel lacks IPv6")
     said = run(tmp_path, "listen_on_both; echo $NGINX_PORT", NGINX_PORT=port)
     assert said.strip() == listens
+
+
+def directives_of_the_containers(proxies: str) -> str:
+    env = {"PATH": os.environ["PATH"], "NGINX_TRUSTED_PROXIES": proxies}
+    return subprocess.run(
+        [str(TRUSTED)], env=env, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.mark.parametrize("proxies", ["", "10.0.0.0/8, 192.0.2.7", "::1 fd00::/8", " "])
+def test_trusted_proxies_are_the_same_as_in_make_run(proxies: str) -> None:
+    local = trusted_proxies(proxies)
+    assert local.split() == directives_of_the_containers(proxies).split()
+    assert local.count("set_real_ip_from") == len(proxies.replace(",", " ").split())
+
+
+@pytest.mark.parametrize("proxies", ["lb.example", "*", "1; include x"])
+def test_what_is_no_proxy_is_refused(proxies: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        directives_of_the_containers(proxies)
+    assert "NGINX_TRUSTED_PROXIES" in failed.value.stderr
+
+
+def test_the_main_file_has_the_directives_of_the_script(tmp_path: Path) -> None:
+    """The folder stands for the container's /gateway."""
+    (tmp_path / "trusted.sh").write_text(TRUSTED.read_text())
+    said = run(tmp_path, "write_main ''; cat $MAIN", NGINX_TRUSTED_PROXIES="192.0.2.7")
+    assert "set_real_ip_from 192.0.2.7;" in said
+    with pytest.raises(subprocess.CalledProcessError):
+        run(tmp_path, "write_main ''", NGINX_TRUSTED_PROXIES="*")

@@ -103,8 +103,10 @@ def test_the_containers_run_the_check_before_nginx() -> None:
     assert start and start[1].split()[:2] == ["sh", "/gateway/check.sh"]
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     mounts = compose["services"]["nginx"]["volumes"]
-    assert "./deploy/nginx/check.sh:/gateway/check.sh:ro" in mounts
+    for name in ("check.sh", "trusted.sh"):
+        assert f"./deploy/nginx/{name}:/gateway/{name}:ro" in mounts
     pod = (ROOT / "deploy/nginx/nginx-pod.yaml").read_text()
     assert "mountPath: /docker-entrypoint.d/15-check.sh, subPath: check.sh" in pod
+    assert "mountPath: /usr/local/bin/trusted.sh, subPath: trusted.sh" in pod
     kustomization = (ROOT / "deploy/nginx/kustomization.yaml").read_text()
-    assert "files: [check.sh, listen.envsh]" in kustomization
+    assert "files: [check.sh, listen.envsh, trusted.sh]" in kustomization

@@ -15,12 +15,14 @@ import yaml
 ROOT = Path(__file__).parents[3]
 OVERLAYS = ("development", "production", "production-cpu")
 
-# An overlay for each part that is not in one of ours.
+# An overlay for each part that is not in one of ours, or for two.
 OPTIONS = {
-    "operator": "rabbitmq/operator",
-    "gateway-api": "backend/gateway-api",
-    "openshift": "deploy/components/openshift",
-    "tls": "deploy/components/tls",
+    "operator": ("rabbitmq/operator",),
+    "gateway-api": ("backend/gateway-api",),
+    "openshift": ("deploy/components/openshift",),
+    "operator-openshift": ("rabbitmq/operator", "deploy/components/openshift"),
+    "tls": ("deploy/components/tls",),
+    "user-namespaces": ("deploy/components/user-namespaces",),
 }
 
 Object = dict[str, Any]
@@ -64,11 +66,12 @@ def rendered(name: str) -> tuple[Object, ...]:
     # Not "test-": a session with servers would remove it as that of a dead one.
     folder = ROOT / ".local" / f"deploy-{os.getpid()}"
     folder.mkdir(parents=True)
+    components = ", ".join(f"../../{part}" for part in OPTIONS[name])
     try:
         (folder / "kustomization.yaml").write_text(
             "namespace: fastapi-starter\n"
             "resources: [../../deploy/overlays/production]\n"
-            f"components: [../../{OPTIONS[name]}]\n"
+            f"components: [{components}]\n"
         )
         return tuple(build(folder))
     finally:

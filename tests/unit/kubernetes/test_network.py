@@ -54,6 +54,43 @@ def test_network_policies_open_what_is_needed_and_no_more() -> None:
             assert open_ports == expected, f"{source.name} to {target.name}"
 
 
+# Who comes from outside of the namespace, and to which ports; DNS is for all.
+OUTSIDE = {
+    ("nginx", "ingress", "anybody"): {8080},
+    ("nginx", "ingress", "addresses"): {8080},
+    ("rabbitmq", "ingress", "keda"): {15672},
+    ("rabbitmq", "ingress", "monitoring"): {15692},
+    ("redis", "ingress", "keda"): {6379},
+    ("otel-collector", "egress", "anybody"): {4317},  # SIGNOZ_ENDPOINT
+    ("fastapi-celery-worker", "egress", "addresses"): {443},  # webhooks
+    ("dns", "egress", "kube-system"): {53},
+    ("dns", "egress", "addresses"): {53},
+}
+
+
+def test_what_crosses_the_border_of_the_namespace_is_named() -> None:
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for policy in of_kind("development", "NetworkPolicy"):
+        for way, end in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(way, []):
+                for place in map(_outside, rule.get(end, [{"namespaceSelector": {}}])):
+                    key = (policy["metadata"]["name"], way, place)
+                    ports = {each["port"] for each in rule["ports"]}
+                    if place:
+                        found[key] = found.get(key, set()) | ports
+    assert found == OUTSIDE
+
+
+def _outside(peer: Object) -> str:
+    """A namespace, or all of them, or addresses; nothing for our own pods."""
+    if "ipBlock" in peer:
+        return "addresses"
+    if "namespaceSelector" not in peer:
+        return ""
+    labels = peer["namespaceSelector"].get("matchLabels", {})
+    return str(labels.get("kubernetes.io/metadata.name", "anybody"))
+
+
 def _passes(
     policies: list[Object], way: str, own: Workload, other: Workload, port: int
 ) -> bool:

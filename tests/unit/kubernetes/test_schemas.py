@@ -86,8 +86,9 @@ def test_every_manifest_is_used_by_an_overlay() -> None:
 
 
 # What KEDA's documentation has for the fields of a ScaledObject and of its triggers.
+# KEDA warns of a `pollingInterval`: it has no effect while replicas must run.
 SCALED_OBJECT = {
-    *("scaleTargetRef", "pollingInterval", "minReplicaCount", "maxReplicaCount"),
+    *("scaleTargetRef", "minReplicaCount", "maxReplicaCount"),
     *("fallback", "advanced", "triggers"),
 }
 TRIGGERS = {
@@ -134,6 +135,8 @@ def test_scaled_objects_have_the_documented_fields() -> None:
         assert one("production", "Deployment", spec["scaleTargetRef"]["name"])
         assert 1 <= spec["minReplicaCount"] < spec["maxReplicaCount"]
         fallback = spec["fallback"]
+        # Losing sight of a backlog must not remove the workers that it needs.
+        assert fallback["behavior"] == "currentReplicasIfHigher"
         assert spec["minReplicaCount"] <= fallback["replicas"]
         assert fallback["replicas"] <= spec["maxReplicaCount"]
         for trigger in spec["triggers"]:
@@ -210,7 +213,10 @@ def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     assert not {"rabbitmq", "rabbitmq-nodes"} & set(services)
     pod = own["template"]["spec"]
     assert spec["replicas"] == own["replicas"] == 3
-    assert spec["image"].startswith("rabbitmq:4.")
+    # The release of our own image.
+    base = re.search("^FROM (.*)$", (ROOT / "rabbitmq/Dockerfile").read_text(), re.M)
+    assert base and spec["image"] == base[1] == "rabbitmq:4.2-management"
+    assert spec["autoEnableAllFeatureFlags"] is True  # as kubectl-setup.sh does
     assert spec["resources"]["limits"] == {
         "memory": pod["containers"][0]["resources"]["limits"]["memory"]
     }
@@ -226,6 +232,13 @@ def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     assert override["securityContext"]["runAsNonRoot"] is True
     for container in [*override["containers"], *override["initContainers"]]:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_on_openshift_the_operator_chooses_no_users() -> None:
+    """It takes an empty `securityContext` as "set none"."""
+    spec = one("operator-openshift", "RabbitmqCluster", "rabbitmq")["spec"]
+    pod = spec["override"]["statefulSet"]["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {}
 
 
 def test_versions_agree() -> None:

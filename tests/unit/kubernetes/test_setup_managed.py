@@ -244,3 +244,14 @@ def test_without_signoz_the_collector_prints(
         "--config=/etc/otelcol/otel-collector-debug.yaml",
         "--config=/etc/otelcol-tls/otel-collector-tls.yaml",
     ]
+
+
+def test_the_collector_sends_to_the_port_of_its_backend(
+    cluster: Cluster, urls: list[str]
+) -> None:
+    policy = "networkpolicy/otel-collector"
+    for port in (443, 4317):
+        cluster.edit = ("signoz.svc:4317", f"example:{port}")
+        ok(cluster.setup(*urls))
+        (rule,) = cluster.objects[policy]["object"]["spec"]["egress"]
+        assert rule == {"ports": [{"protocol": "TCP", "port": port}]}

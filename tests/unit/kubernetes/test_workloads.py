@@ -103,10 +103,12 @@ def test_it_goes_beyond_the_restricted_level(workload: Workload) -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
     security = workload.pod["securityContext"]
     ids = [security[k] for k in ("runAsUser", "runAsGroup", "fsGroup") if k in security]
-    if workload.overlay == "openshift":  # refuses pods that name users
+    if workload.overlay.endswith("openshift"):  # refuses pods that name users
         assert not ids
     else:
         assert len(ids) == 3 and min(ids) > 0
+    has_own_users = workload.overlay == "user-namespaces"
+    assert workload.pod.get("hostUsers") is (False if has_own_users else None)
 
 
 def test_it_has_a_service_account_of_its_own_without_token(workload: Workload) -> None:
@@ -262,6 +264,17 @@ def test_a_rollout_takes_nothing_away_before_its_successor_is_ready(
         assert workload.object["spec"]["replicas"] == 1
     else:
         assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+        assert strategy["type"] == "RollingUpdate"
+
+
+def test_claims_are_complete(workload: Workload) -> None:
+    """`kubectl apply` compares this list as a whole with what Kubernetes made of it: a
+    default that is missing is a change in every run."""
+    for claim in workload.object["spec"].get("volumeClaimTemplates", []):
+        assert set(claim) == {"apiVersion", "kind", "metadata", "spec", "status"}
+        assert set(claim["metadata"]) == {"name", "labels"}
+        assert set(claim["spec"]) == {"accessModes", "volumeMode", "resources"}
+        assert claim["status"] == {"phase": "Pending"}
 
 
 def test_rabbitmq_keeps_its_quorum() -> None:
@@ -286,16 +299,35 @@ def test_rabbitmq_keeps_its_quorum() -> None:
     assert budget["spec"]["maxUnavailable"] == 1
 
 
-def test_nginx_listens_on_both_families() -> None:
-    """The image sources this script, if it is executable, before filling in files."""
-    script = ROOT / "deploy/nginx/listen.envsh"
-    said = subprocess.run(
-        ["sh", "-ec", f". '{script}'; echo $NGINX_PORT, $NGINX_PROBES_PORT"],
-        env={**os.environ, "NGINX_PORT": "8080", "NGINX_PROBES_PORT": "8090"},
+def listen_script(then: str, **settings: str) -> str:
+    """What a command prints after it, where trusted.sh is on PATH."""
+    folder = ROOT / "deploy/nginx"
+    path = f"{folder}:{os.environ['PATH']}"
+    ports = {"NGINX_PORT": "8080", "NGINX_PROBES_PORT": "8090"}
+    return subprocess.run(
+        ["sh", "-ec", f". '{folder}/listen.envsh'; {then}"],
+        env={**os.environ, "PATH": path, **ports, **settings},
         capture_output=True,
         text=True,
         check=True,
     ).stdout.strip()
+
+
+def test_nginx_believes_nobody_unless_told() -> None:
+    nginx, *_ = (each for each in workloads() if each.name == "nginx")
+    setting = {"NGINX_TRUSTED_PROXIES": nginx.environment()["NGINX_TRUSTED_PROXIES"]}
+    printed = 'echo "$NGINX_TRUSTED"'
+    assert "set_real_ip_from" not in listen_script(printed, **setting)
+    told = listen_script(printed, NGINX_TRUSTED_PROXIES="192.0.2.7")
+    assert "set_real_ip_from 192.0.2.7;" in told
+    template = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
+    assert template.count("${NGINX_TRUSTED}") == 1
+    assert "real_ip" not in template
+
+
+def test_nginx_listens_on_both_families() -> None:
+    """The image sources this script, if it is executable, before filling in files."""
+    said = listen_script("echo $NGINX_PORT, $NGINX_PROBES_PORT")
     both = "[::]:8080 ipv6only=off, [::]:8090 ipv6only=off"
     assert said == (both if os.path.exists("/proc/net/if_inet6") else "8080, 8090")
     nginx = next(each for each in workloads() if each.name == "nginx")
