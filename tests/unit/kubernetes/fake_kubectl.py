@@ -16,7 +16,7 @@ import yaml
 from deploy.missing_rights import Right
 from tests.unit.kubernetes.fields import fields_of, without
 from tests.unit.kubernetes.recorder import Recorder
-from tests.unit.kubernetes.verbs import plural, rights_of_call
+from tests.unit.kubernetes.verbs import matches, plural, rights_of_call
 
 Objects = dict[str, dict[str, Any]]
 
@@ -168,11 +168,13 @@ class FakeKubectl(Recorder):
                     self._apply(each)
                 return self._show(documents)
             case ["delete", kinds, "-l", selector, *_]:
-                self._delete(self._found(kinds, selector))
+                return self._delete(self._found(kinds, selector))
             case ["delete", kind, *words]:
                 names = [word for word in words if not word.startswith("-")]
                 wanted = [key for key in self.objects if key.partition("/")[2] in names]
-                self._delete([key for key in wanted if _is_of(key, {plural(kind)})])
+                return self._delete(
+                    [key for key in wanted if _is_of(key, {plural(kind)})]
+                )
             case _:
                 raise LookupError(f"not faked: {arguments}")
         return ""
@@ -189,7 +191,7 @@ class FakeKubectl(Recorder):
         secret["data"] = new
         return result
 
-    def _delete(self, keys: list[str]) -> None:
+    def _delete(self, keys: list[str]) -> str:
         for key in keys:
             finalizer = self.held.get(key.partition("/")[0])
             if finalizer is None:
@@ -200,6 +202,8 @@ class FakeKubectl(Recorder):
             raise LookupError(
                 f"error: timed out waiting for the condition on {left[0]}"
             )
+        lines = [f"{key} deleted\n" for key in keys]
+        return "".join(lines) or "No resources found\n"
 
     def _kustomize(self, folder: Path) -> str:
         text = (folder / "kustomization.yaml").read_text()
@@ -229,7 +233,7 @@ class FakeKubectl(Recorder):
         return [
             key
             for key, value in self.objects.items()
-            if _is_of(key, wanted) and _matches(selector, value.get("labels", {}))
+            if _is_of(key, wanted) and matches(selector, value.get("labels", {}))
         ]
 
 
@@ -285,16 +289,3 @@ def _described(arguments: list[str]) -> str:
 
 def _is_of(key: str, plurals: set[str]) -> bool:
     return plural(key.partition("/")[0]) in plurals
-
-
-def _matches(selector: str, labels: dict[str, str]) -> bool:
-    for rule in re.split(r",(?![^(]*\))", selector):
-        if words := re.fullmatch(r"(\S+) (in|notin) \((.*)\)", rule):
-            inside = labels.get(words[1]) in words[3].split(",")
-            if inside != (words[2] == "in"):
-                return False
-        else:
-            key, value = rule.split("=")
-            if labels.get(key) != value:
-                return False
-    return True
