@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -33,8 +33,6 @@ from app.core.config import Settings
 from app.core.idempotency import IdempotencyMiddleware
 from app.core.principal import Principal
 from app.core.rate_limits import RateLimits
-from app.infrastructure.identity.provider import Endpoints
-from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.instrumentation import instrument_api
 from app.resources import open_resources
 from chassis.calls import set_event_producer
@@ -42,6 +40,10 @@ from chassis.logs import configure_logging
 from chassis.memory import give_back_memory
 from chassis.telemetry import start_telemetry, stop_telemetry
 from chassis.telemetry.process import watched_loop
+
+if TYPE_CHECKING:  # `app.resources.open_identity` says why
+    from app.infrastructure.identity.provider import Endpoints
+    from app.infrastructure.identity.tokens import TokenVerifier
 
 SERVICE = "api"
 
@@ -80,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, prefix=v1.PREFIX)
     app.include_router(root.router)
 
-    def find_endpoints() -> Endpoints | None:
+    def find_endpoints() -> "Endpoints | None":
         resources = getattr(app.state, "resources", None)  # None before the start
         return resources and resources.identity.endpoints
 
@@ -120,7 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.auth.issuer:
 
         async def verify(token: str) -> Principal:
-            verifier: TokenVerifier = app.state.resources.identity
+            verifier: "TokenVerifier" = app.state.resources.identity
             return await verifier.verify(token)
 
         app.add_middleware(AuthenticationMiddleware, verify=verify)

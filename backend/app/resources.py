@@ -4,8 +4,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from app.api.dependencies import Resources
+from app.core.auth_settings import AuthSettings
 from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.database import Database
@@ -14,8 +16,6 @@ from app.core.exceptions import BrokerUnavailable
 from app.core.health import HealthChecks
 from app.core.rate_limits import RateLimits
 from app.infrastructure.http import HttpConnections
-from app.infrastructure.identity.provider import Provider
-from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.postgres.group_commit import GroupCommit
 from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
@@ -38,6 +38,10 @@ from chassis.rabbitmq import rabbitmq_server
 from chassis.redis_url import RedisUrl
 from chassis.rpc.client import RpcClient
 
+if TYPE_CHECKING:
+    from app.infrastructure.identity.provider import Provider
+    from app.infrastructure.identity.tokens import TokenVerifier
+
 logger = logging.getLogger(__name__)
 
 
@@ -50,6 +54,20 @@ def warn_of_shared_redis(settings: Settings) -> None:
             "accepts neither keys nor tasks. Set IDEMPOTENCY_REDIS_URL to a separate "
             "Redis."
         )
+
+
+def open_identity(
+    settings: AuthSettings,
+) -> "tuple[Provider, TokenVerifier] | tuple[None, None]":
+    """What verifies tokens; nothing without an issuer, which saves the 10 MB that the
+    imports here take."""
+    if not settings.issuer:
+        return None, None
+    from app.infrastructure.identity.provider import Provider
+    from app.infrastructure.identity.tokens import TokenVerifier
+
+    provider = Provider(settings)
+    return provider, TokenVerifier(settings, provider)
 
 
 def event_listener(settings: Settings) -> NewListener | None:
@@ -111,7 +129,7 @@ async def open_resources(
     )
     http = HttpConnections()
     events = event_service(settings, database, budget)
-    provider = Provider(settings.auth) if settings.auth.issuer else None
+    provider, identity = open_identity(settings.auth)
     metrics_service = MetricsService(
         rpc, ManagementApi(settings.rabbitmq, settings.rpc), settings.services
     )
@@ -164,7 +182,7 @@ async def open_resources(
             keys=keys,
             http=http,
             publisher=publisher,
-            identity=TokenVerifier(settings.auth, provider) if provider else None,
+            identity=identity,
             rate_limits=(
                 RateLimits(settings.rate_limits.policies, counts.add)
                 if counts

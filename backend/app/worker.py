@@ -30,6 +30,7 @@ from app.core.config import load_settings
 from app.core.database import create_sync_engine
 from app.core.exceptions import DatabaseBusy, DatabaseUnavailable
 from app.infrastructure.celery import PROCESS_DATA, create_celery
+from app.infrastructure.forks import leave_connections
 from app.infrastructure.instrumentation import instrument_clients
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
@@ -120,6 +121,7 @@ def open_child(**_: Any) -> None:
     only the child exited, the pool would replace it at once, again and again. A
     supervisor restarts the worker at growing intervals.
     """
+    leave_connections()
     try:
         with required():
             _start_telemetry()

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,7 +17,6 @@ from app.core.health import HealthChecks
 from app.core.keys import Keys
 from app.core.rate_limits import RateLimits
 from app.infrastructure.http import HttpClient, HttpConnections
-from app.infrastructure.identity.tokens import TokenVerifier
 from app.infrastructure.rabbitmq import EventProducer
 from app.infrastructure.task_publisher import TaskPublisher
 from app.repositories.data_repository import DataRepository
@@ -26,6 +25,9 @@ from app.services.data_service import DataService
 from app.services.event_service import EventService
 from app.services.metrics_service import MetricsService
 from app.services.record_service import RecordService
+
+if TYPE_CHECKING:  # `open_identity` says why
+    from app.infrastructure.identity.tokens import TokenVerifier
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Resources:
     keys: Keys
     http: HttpConnections
     publisher: TaskPublisher
-    identity: TokenVerifier | None
+    identity: "TokenVerifier | None"
     rate_limits: RateLimits | None
 
 

@@ -7,12 +7,14 @@ as the provider has named them.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from app.core.auth_settings import AuthSettings, discovery_url
 from app.core.principal import ADMIN
-from app.infrastructure.identity.provider import Endpoints
+
+if TYPE_CHECKING:  # `app.resources.open_identity` says why
+    from app.infrastructure.identity.provider import Endpoints
 
 DESCRIPTION = (
     "A token of the provider. It needs one of the scopes that the operation names, "
@@ -34,7 +36,7 @@ class SignIn:
         self,
         settings: AuthSettings,
         scopes: Mapping[str, str],
-        find_endpoints: Callable[[], Endpoints | None],
+        find_endpoints: "Callable[[], Endpoints | None]",
     ) -> None:
         self._settings = settings
         self._scopes = scopes

@@ -1,5 +1,5 @@
-"""kombu's Redis transport with one client per channel, and Celery's result backend;
-both leave a replica.
+"""kombu's Redis transports, and Celery's result backend, with what they lack: they
+leave a replica, keep one client per channel, and survive a lost acknowledgement.
 
 kombu creates a redis-py client for every command. Receiving and acknowledging a task
 created two, which cost a seventh of a worker's CPU time.
@@ -11,7 +11,7 @@ from typing import Any
 
 from celery import Celery
 from celery.backends.redis import RedisBackend
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis import Connection, SSLConnection
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ReadOnlyError
@@ -40,9 +40,37 @@ class PrimaryTlsConnection(_LeavesReplica, SSLConnection):
     """For ``rediss://``."""
 
 
+class FreeingQoS(redis.QoS):
+    """Frees a message's place also when Redis is lost before it was acknowledged.
+
+    kombu keeps the place. Without a free one, a worker stops polling: it would never
+    see that Redis is lost, nor take a task again. Redis still has the message, and
+    hands it out again after the visibility timeout.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Called by kombu."""
+        with self._freeing(delivery_tag):
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Called by kombu."""
+        with self._freeing(delivery_tag):
+            super().reject(delivery_tag, requeue)
+
+    @contextmanager
+    def _freeing(self, delivery_tag: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
+
+
 class KeptClientChannel(redis.Channel):
     """Creates a client when its connection pool is new, and keeps it."""
 
+    QoS = FreeingQoS
     connection_class = PrimaryConnection
     connection_class_ssl = PrimaryTlsConnection
 
@@ -68,10 +96,23 @@ class KeptClientTransport(redis.Transport):
     Channel = KeptClientChannel
 
 
+class FreeingSentinelChannel(redis.SentinelChannel):
+    """kombu's, which asks a Sentinel for the primary."""
+
+    QoS = FreeingQoS
+
+
+class FreeingSentinelTransport(redis.SentinelTransport):
+    """For the URL scheme ``sentinel``."""
+
+    Channel = FreeingSentinelChannel
+
+
 def register_transport() -> None:
-    """Make kombu use this transport for all connections of this process."""
+    """Make kombu use these transports for all connections of this process."""
     name = f"{__name__}:{KeptClientTransport.__name__}"
-    TRANSPORT_ALIASES.update(redis=name, rediss=name)
+    sentinel = f"{__name__}:{FreeingSentinelTransport.__name__}"
+    TRANSPORT_ALIASES.update(redis=name, rediss=name, sentinel=sentinel)
 
 
 class PrimaryBackend(RedisBackend):

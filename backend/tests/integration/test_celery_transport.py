@@ -6,21 +6,35 @@ from typing import Any
 import pytest
 from celery import Celery
 from kombu import Connection
+from kombu.transport.redis import Transport
 
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery, create_publisher
-from app.infrastructure.celery_transport import KeptClientTransport
+from app.infrastructure.celery_transport import (
+    FreeingQoS,
+    FreeingSentinelTransport,
+    KeptClientTransport,
+)
 from local.servers.redis import Redis
 
 CreateApp = Callable[[CelerySettings], Celery]
 
 
 @pytest.mark.parametrize("create", [create_celery, create_publisher])
-@pytest.mark.parametrize("scheme", ["redis", "rediss"])
-def test_worker_and_api_use_it(create: CreateApp, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "transport"),
+    [
+        ("redis", KeptClientTransport),
+        ("rediss", KeptClientTransport),
+        ("sentinel", FreeingSentinelTransport),
+    ],
+)
+def test_worker_and_api_use_it(
+    create: CreateApp, scheme: str, transport: type[Transport]
+) -> None:
     create(CelerySettings())
-    transport = Connection(f"{scheme}://nobody").transport
-    assert isinstance(transport, KeptClientTransport)
+    used = Connection(f"{scheme}://nobody").transport
+    assert type(used) is transport and used.Channel.QoS is FreeingQoS
 
 
 def test_a_channel_keeps_its_client(redis_server: Redis) -> None:

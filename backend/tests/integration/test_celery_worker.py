@@ -296,3 +296,46 @@ def test_the_sweep_finds_a_task_whose_retry_redis_refused(
         assert statuses(engine, [task_id]) == {"Processing"}
     finally:
         redis_server.start()
+
+
+@EACH_POOL
+def test_a_lost_acknowledgement_leaves_no_worker_without_work(
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    responder: Responder,
+    redis_server: Redis,
+    log: Path,
+    pool: str,
+) -> None:
+    """Its only place was taken when Redis was lost."""
+    answer = Event()
+    responder.before_reply = lambda _: answer.wait(60)
+    first = accept()
+    start(pool, CELERY_WORKER_CONCURRENCY="1")
+    wait_until(lambda: len(responder.requests) == 1, 30)
+    redis_server.kill()
+    try:
+        answer.set()
+        wait_until(lambda: "Couldn't ack" in log.read_text(), 30)
+    finally:
+        redis_server.start()
+    second = accept()
+    wait_until(lambda: statuses(engine, [first, second]) == {"Success"}, 30)
+
+
+def test_a_replaced_child_keeps_no_connection_of_its_parent(
+    start: Start, accept: Callable[..., str], engine: Engine
+) -> None:
+    """The parent would be woken for it after it has closed it: `leave_connections`."""
+    parent = psutil.Process(start("prefork", CELERY_WORKER_CONCURRENCY="1").pid)
+    task_id = accept()
+    wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
+    (first,) = parent.children()
+    first.kill()
+    wait_until(lambda: any(each != first for each in parent.children()), 30)
+    task_id = accept()
+    wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
+    (second,) = parent.children()
+    of_both = [{c.laddr for c in each.net_connections()} for each in (parent, second)]
+    assert all(of_both) and not set.intersection(*of_both)

@@ -5,10 +5,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+from httpx2 import RemoteProtocolError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -18,12 +19,14 @@ from local.ports import free_port
 from local.stack import Stack
 from local.state import State
 from tests.e2e.browser import Browser
-from tests.e2e.client import PROCESS_ASYNC, Api, wait_for
+from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
 from tests.e2e.guarded import Guarded
 from tests.e2e.streams import EVENTS, STREAM, Follower, event_source
 
 TASKS = 30
 FOLLOWERS = 50
+# Events of a megabyte each.
+BIG = 40
 
 
 @pytest.fixture
@@ -125,6 +128,25 @@ def test_clients_of_a_process_that_stops_are_told(api: Api, second: App) -> None
     with event_source(api, source.last_id) as source:
         task_id = accept(api)
         source.until(task_id)
+
+
+def test_a_client_that_reads_nothing_is_dropped_and_misses_nothing(api: Api) -> None:
+    """Both connections and nginx also hold some megabytes."""
+    seen: list[dict[str, Any]] = []
+    with event_source(api) as source:
+        source.until(accept(api))
+        answers = [api.post(PROCESS, "x" * 500_000) for _ in range(BIG)]
+        with suppress(RemoteProtocolError):  # the API waits for a reader no longer
+            seen += iter(source)
+    task_ids = [answer.headers["Location"].rpartition("/")[2] for answer in answers]
+    assert task_ids[-1] not in {event.get("subject") for event in seen}
+    if seen[-1]["type"] == "stream.closed":
+        assert seen[-1]["code"] == "slow_client" and source.retry >= 1000
+    with event_source(api, source.last_id) as returned:
+        while seen[-1].get("subject") != task_ids[-1]:
+            seen.append(next(iter(returned)))
+    subjects = [event.get("subject") for event in seen]
+    assert [each for each in subjects if each in task_ids] == task_ids
 
 
 def test_a_reload_of_the_gateway_ends_no_stream(api: Api, stack: Stack) -> None:

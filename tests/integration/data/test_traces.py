@@ -6,12 +6,14 @@ import secrets
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from chassis import __version__
+from local import apps
 from local.otlp.model import Span
 from local.servers.nginx import ACCESS_LOG
 from local.servers.rabbitmq import RabbitMQ
@@ -29,6 +31,20 @@ SERVER = f"api: POST {PROCESS}"
 SERVER_ASYNC = f"api: POST {PROCESS_ASYNC}"
 PUBLISH_TASK = f"api: apply_async/{TASK}"
 RUN_TASK = f"worker: run/{TASK}"
+HANDLE_EVENT = "watching: process events"
+
+WATCHING = """
+from chassis.events import Event, on
+from chassis.service import serve
+
+
+class WatchingService:
+    @on("record.*")
+    def watch(self, event: Event) -> None: ...
+
+
+serve(WatchingService)
+"""
 
 SYNCHRONOUS: Edges = {
     ("caller", SERVER),
@@ -289,6 +305,40 @@ def test_a_trace_begins_at_the_gateway(traced: Traced) -> None:
     assert line["request_id"] == request_id
     assert server.parent == request_id[:16]
     assert float(line["upstream_s"]) <= float(line["duration_s"]) + 0.001
+
+
+@pytest.fixture
+def watching(
+    traced: Traced, rabbitmq: RabbitMQ, tmp_path: Path
+) -> Iterator[apps.Service]:
+    """A service that receives events; afterwards, nothing waits for it."""
+    (tmp_path / "main.py").write_text(WATCHING)
+    service = apps.service("watching", tmp_path, traced.state, traced.stack.env)
+    service.start()
+    yield service
+    service.stop()
+    rabbitmq.call("DELETE", "queues/%2F/watching.events.record.*")
+
+
+def test_an_event_continues_the_trace_of_its_request(
+    traced: Traced, watching: apps.Service
+) -> None:
+    """It is published and handled after the answer. The relay's span is of many."""
+    caller, answer = call(traced, PROCESS)
+    spans = wait_edges(traced, caller, {*SYNCHRONOUS, (SERVER, HANDLE_EVENT)})
+    handled = only(spans, "process events", watching.name)
+    assert handled.kind == "CONSUMER"
+    task_id = answer.headers["Location"].rpartition("/")[2]
+    assert handled.attributes["app.events.subject"] == task_id
+    published = traced.receiver.wait(
+        lambda receiver: [
+            span
+            for span in receiver.spans.copy()
+            if (caller.trace, handled.parent) in span.links
+        ],
+        "the relay's span",
+    )
+    assert label(published[0]) == "event-relay: publish events"
 
 
 @EACH_PROTOCOL
