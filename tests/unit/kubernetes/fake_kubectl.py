@@ -14,14 +14,9 @@ from typing import Any, NoReturn
 import yaml
 
 from deploy.missing_rights import Right
-from tests.unit.kubernetes.fields import (
-    fields_of,
-    matches_selector,
-    value_at,
-    without,
-)
+from tests.unit.kubernetes.fields import fields_of, value_at, without
 from tests.unit.kubernetes.recorder import Recorder
-from tests.unit.kubernetes.verbs import plural, rights_of_call
+from tests.unit.kubernetes.verbs import matches, plural, rights_of_call
 
 Objects = dict[str, dict[str, Any]]
 
@@ -181,12 +176,12 @@ class FakeKubectl(Recorder):
                     self._apply(each)
                 return self._show(documents)
             case ["delete", kinds, "-l", selector, *_]:
-                self._delete(self._found(kinds, selector))
+                return self._delete(self._found(kinds, selector))
             case ["delete", kind, *words]:
                 names = [word for word in words if not word.startswith("-")]
                 wanted = [key for key in self.objects if key.partition("/")[2] in names]
                 kinds = {plural(each) for each in kind.split(",")}
-                self._delete([key for key in wanted if _is_of(key, kinds)])
+                return self._delete([key for key in wanted if _is_of(key, kinds)])
             case _:
                 raise LookupError(f"not faked: {arguments}")
         return ""
@@ -203,7 +198,7 @@ class FakeKubectl(Recorder):
         secret["data"] = new
         return result
 
-    def _delete(self, keys: list[str]) -> None:
+    def _delete(self, keys: list[str]) -> str:
         for key in keys:
             finalizer = self.held.get(key.partition("/")[0])
             if finalizer is None:
@@ -214,6 +209,8 @@ class FakeKubectl(Recorder):
             raise LookupError(
                 f"error: timed out waiting for the condition on {left[0]}"
             )
+        lines = [f"{key} deleted\n" for key in keys]
+        return "".join(lines) or "No resources found\n"
 
     def _kustomize(self, folder: Path) -> str:
         text = (folder / "kustomization.yaml").read_text()
@@ -243,8 +240,7 @@ class FakeKubectl(Recorder):
         return [
             key
             for key, value in self.objects.items()
-            if _is_of(key, wanted)
-            and matches_selector(selector, value.get("labels", {}))
+            if _is_of(key, wanted) and matches(selector, value.get("labels", {}))
         ]
 
 

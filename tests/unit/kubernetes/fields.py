@@ -1,4 +1,4 @@
-"""Fields of objects: their owners, as `fieldsV1` has them, their values, and labels."""
+"""Fields of objects: their owners, as `fieldsV1` has them, and values."""
 
 import json
 import re
@@ -37,17 +37,3 @@ def value_at(found: Any, path: str) -> str:
     for name, place in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         found = found[int(place)] if place else found.get(name, {})
     return str(found or "")
-
-
-def matches_selector(selector: str, labels: dict[str, str]) -> bool:
-    """Whether labels have what a selector wants."""
-    for rule in re.split(r",(?![^(]*\))", selector):
-        if words := re.fullmatch(r"(\S+) (in|notin) \((.*)\)", rule):
-            inside = labels.get(words[1]) in words[3].split(",")
-            if inside != (words[2] == "in"):
-                return False
-        else:
-            key, value = rule.split("=")
-            if labels.get(key) != value:
-                return False
-    return True
