@@ -33,7 +33,10 @@ Usage: ./kubectl-setup.sh [options]
   --redis-keys-url-file FILE  URL of the Redis for idempotency keys (production); may be
                             the file of --redis-url-file
   --host NAME               host name of the Ingress or HTTPRoute
-  --gateway NAMESPACE/NAME  create an HTTPRoute for this Gateway, and no Ingress
+  --gateway NAMESPACE/NAME  create an HTTPRoute for this Gateway, and no Ingress; it
+                            takes the listener "https", or that of NAMESPACE/NAME/LISTENER
+  --trusted-proxies LIST    addresses and networks of the ingress controller or Gateway,
+                            with commas: nginx believes what they report of clients
   --tls                     TLS between the parts in the cluster; needs cert-manager
   --context NAME            context of the kubeconfig; default: the current one
   --timeout SECONDS         for each wait; default 600
@@ -49,7 +52,7 @@ TEXT
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 tls="" gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
 database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
-redis=() monitoring=() keys_port=6379 keda="" routes="" unused=()
+listener=https trusted_proxies="" redis=() monitoring=() redis_ports="" keda="" routes="" unused=()
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -74,6 +77,7 @@ parse() {
         --redis-keys-url-file) redis_keys_url=$2 ;;
         --host) host=$2 ;;
         --gateway) gateway=$2 ;;
+        --trusted-proxies) trusted_proxies=$2 ;;
         --context) context=$2 ;;
         --timeout) timeout=$2 ;;
         *) fail "unknown option $1; --help lists them" ;;
@@ -85,10 +89,12 @@ parse() {
     *) fail "--environment must be development or production" ;;
     esac
     [ "$tag" != latest ] || fail "--tag latest cannot be rolled back: name a version"
-    case $gateway in
-    "" | ?*/?*) ;;
-    *) fail "--gateway takes NAMESPACE/NAME" ;;
-    esac
+    if [[ $gateway =~ ^([^/]+/[^/]+)/([^/]+)$ ]]; then
+        gateway=${BASH_REMATCH[1]} listener=${BASH_REMATCH[2]}
+    fi
+    [[ $gateway =~ ^([^/]+/[^/]+)?$ ]] || fail "--gateway takes NAMESPACE/NAME[/LISTENER]"
+    [[ $trusted_proxies =~ ^[0-9a-fA-F.:/,]*$ ]] ||
+        fail "--trusted-proxies takes addresses and networks, such as 10.0.0.0/8,192.0.2.7"
     check_name "$namespace" --namespace
     check_number "$timeout" --timeout
     [ -z "$migrations_url" ] || [ -n "$database_url" ] ||
@@ -182,6 +188,12 @@ roll_out() { # kind name ...
     done
 }
 
+# A new release of RabbitMQ leaves its features off until all nodes have it.
+enable_feature_flags() {
+    n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl -q enable_feature_flag all >/dev/null ||
+        note "RabbitMQ's feature flags are not enabled: see docs/DEPLOYMENT.md"
+}
+
 # Deletes what an earlier run created with other options, or before KEDA was installed:
 # two autoscalers must not pull at one Deployment.
 forget_alternatives() {
@@ -222,6 +234,7 @@ main() {
     apply first
     # shellcheck disable=SC2046  # one word for each name
     roll_out statefulset $(names StatefulSet <"$work/first.yaml")
+    enable_feature_flags
     roll_out deployment otel-collector
     if [ -n "$no_migration" ]; then
         say "2 of 3: no migration"

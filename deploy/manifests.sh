@@ -80,11 +80,18 @@ settings() {
     for ((place = 0; place < ${#identity[@]}; place += 2)); do
         literals+=("${identity[place]}=${identity[place + 1]}")
     done
-    [ ${#literals[@]} -gt 0 ] || return 0
-    printf '%s\n' "configMapGenerator:" "  - name: backend-config" \
-        "    behavior: merge" "    literals:"
+    echo "configMapGenerator:"
+    merged_settings backend-config "${literals[@]}"
+    [ -z "$trusted_proxies" ] ||
+        merged_settings nginx-config "NGINX_TRUSTED_PROXIES=$trusted_proxies"
+}
+
+merged_settings() { # ConfigMap, then NAME=value ...
+    [ $# -gt 1 ] || return 0
+    printf '%s\n' "  - name: $1" "    behavior: merge" "    literals:"
+    shift
     # In YAML, two single quotes are one.
-    printf "      - '%s'\n" "${literals[@]//\'/\'\'}"
+    printf "      - '%s'\n" "${@//\'/\'\'}"
 }
 
 patches() {
@@ -97,6 +104,7 @@ patches() {
         echo "    patch: |"
         echo "      - {op: replace, path: /spec/parentRefs/0/name, value: \"${gateway#*/}\"}"
         echo "      - {op: add, path: /spec/parentRefs/0/namespace, value: \"${gateway%%/*}\"}"
+        echo "      - {op: replace, path: /spec/parentRefs/0/sectionName, value: \"$listener\"}"
         [ -z "$host" ] || echo "      - {op: add, path: /spec/hostnames, value: [\"$host\"]}"
         return
     fi
@@ -154,20 +162,23 @@ tls_patches() {
 
 # The lists that KEDA looks at, and the ports that pods may reach.
 redis_patches() {
-    local prefix trigger=0 list port
+    local prefix kind=redis trigger=0 list port
     prefix=$(sed -n 's/^CELERY_KEY_PREFIX=//p' "$root/backend/backend-config.env")
-    if [ "$overlay" = production ] && [ "$prefix${redis[4]:-0}" != 0 ]; then
+    [ -z "${redis[8]:-}" ] || kind="redis-sentinel"
+    if [ "$overlay" = production ]; then
         echo "  - target: {kind: ScaledObject, name: fastapi-celery-worker}"
         echo "    patch: |"
         for list in high default low; do
-            set -- "/spec/triggers/$trigger/metadata"
-            echo "      - {op: replace, path: $1/listName, value: \"$prefix$list\"}"
-            echo "      - {op: replace, path: $1/databaseIndex, value: \"${redis[4]:-0}\"}"
+            set -- "/spec/triggers/$trigger"
+            echo "      - {op: replace, path: $1/type, value: $kind}"
+            echo "      - {op: replace, path: $1/metadata/listName, value: \"$prefix$list\"}"
+            echo "      - {op: replace, path: $1/metadata/databaseIndex, value: \"${redis[4]:-0}\"}"
+            [ "${redis[7]:-}" != true ] ||
+                echo "      - {op: add, path: $1/metadata/unsafeSsl, value: \"true\"}"
             trigger=$((trigger + 1))
         done
     fi
-    for port in "${redis[5]:-6379}" "$keys_port"; do
-        [ "$port" != 6379 ] || continue
+    for port in $(tr ' ' '\n' <<<"$redis_ports" | grep -vx 6379 | sort -nu); do
         echo "  - target: {kind: NetworkPolicy, name: external-servers}"
         echo "    patch: |"
         echo "      - {op: add, path: /spec/egress/0/ports/-, value: {protocol: TCP, port: $port}}"

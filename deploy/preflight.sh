@@ -17,6 +17,10 @@ preflight() {
         need_url database-credentials "$database_url" --database-url-file
         need_url redis-credentials "$redis_url" --redis-url-file
         need_url redis-keys-credentials "$redis_keys_url" --redis-keys-url-file
+        [ -n "$trusted_proxies" ] ||
+            grep -q '^NGINX_TRUSTED_PROXIES=.' "$root/deploy/nginx/nginx-config.env" ||
+            note "nginx believes no proxy, so all clients behind one count as one:" \
+                "name it with --trusted-proxies"
     fi
     find_servers
 }
@@ -72,7 +76,8 @@ find_servers() {
     fi
 }
 
-# user, password, address, tls, database, port: of the file, or of an earlier run.
+# Sets `redis` and `monitoring` to the lines of deploy/redis_parts.py: for the URLs of the
+# files, or those of an earlier run.
 read_redis() {
     local url="" parts keys="" keys_parts
     if [ -n "$redis_url" ]; then url=$(cat "$redis_url"); else
@@ -81,6 +86,7 @@ read_redis() {
     [ -n "$url" ] || return 0
     parts=$(redis_parts "$url") || exit 1
     mapfile -t redis <<<"$parts"
+    redis_ports=${redis[6]}
     if [ -n "$monitoring_url" ]; then
         parts=$(redis_parts "$(cat "$monitoring_url")") || exit 1
     fi
@@ -90,11 +96,7 @@ read_redis() {
     fi
     if [ -n "$keys" ]; then
         keys_parts=$(redis_parts "$keys") || exit 1
-        keys_port=${keys_parts##*$'\n'}
-    fi
-    if [ "$overlay" = production ] && [ -z "${redis[2]}" ]; then
-        overlay=production-cpu
-        note "KEDA's trigger redis takes no Sentinels: scaling on CPU only"
+        redis_ports+=" $(sed -n 7p <<<"$keys_parts")"
     fi
 }
 

@@ -2,9 +2,10 @@
 
     python3 -m deploy.redis_parts <redis.url
 
-A line for each: user, password, address, tls (enable or disable), database, port. The
-address is empty for Sentinels, which KEDA's trigger redis does not take. The URL is
-read as the backend reads it.
+A line for each: user, password, address (for Sentinels all of theirs, with commas), tls
+(enable or disable), database, port of Redis itself, all ports that pods must reach,
+whether certificates are not verified (true or false); for Sentinels the name that they
+watch, their user and password. The URL is read as the backend reads it.
 """
 
 import sys
@@ -20,13 +21,26 @@ def parts(url: str) -> list[str]:
     place = RedisUrl.read(url)
     if place.socket:
         raise ValueError("is a socket, which no pod can reach: name a host")
-    host, port = place.hosts[0]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if place.master_name:
-        address, port = "", PORT  # of the Redis behind them, most likely
-    tls = "disable" if place.tls is None else "enable"
-    login = [place.username or "", place.password or ""]
-    return [*login, address, tls, str(place.database), str(port)]
+    # Behind Sentinels, Redis most likely has its usual port.
+    port = PORT if place.master_name else place.hosts[0][1]
+    tls = place.tls or {}
+    return [
+        place.username or "",
+        place.password or "",
+        ",".join(_address(host, port) for host, port in place.hosts),
+        "disable" if place.tls is None else "enable",
+        str(place.database),
+        str(port),
+        " ".join(str(each) for each in sorted({port, *(p for _, p in place.hosts)})),
+        str(tls.get("ssl_cert_reqs") == "none").lower(),
+        place.master_name or "",
+        place.sentinel_login.get("username", ""),
+        place.sentinel_login.get("password", ""),
+    ]
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 if __name__ == "__main__":

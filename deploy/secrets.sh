@@ -121,17 +121,22 @@ make_service_databases() {
 }
 
 make_redis_secrets() {
-    local password
+    local password sentinels=()
+    [ -z "${monitoring[8]:-}" ] || sentinels=(sentinel-master "${monitoring[8]}")
+    [ -z "${monitoring[9]:-}" ] || sentinels+=(sentinel-username "${monitoring[9]}")
+    [ -z "${monitoring[10]:-}" ] || sentinels+=(sentinel-password "${monitoring[10]}")
     if [ -n "$redis_url" ]; then
         replace_secret redis-credentials url "$(cat "$redis_url")" \
             username "${monitoring[0]}" password "${monitoring[1]}" \
-            address "${redis[2]}" tls "${redis[3]}"
+            address "${redis[2]}" tls "${redis[3]}" "${sentinels[@]}"
     elif ! has_secret redis-credentials; then
         password=$(random)
         create_secret redis-credentials username "" password "$password" tls disable \
             url "redis://:$password@redis:6379/0" \
             redis.conf "user default on >$password $tasks_rules" \
             address "redis.$namespace.svc:6379"
+    elif [ ${#sentinels[@]} -gt 0 ]; then # perhaps of a release without them
+        complete_secret redis-credentials address "${redis[2]}" "${sentinels[@]}"
     fi
     if [ -n "$redis_keys_url" ]; then
         replace_secret redis-keys-credentials url "$(cat "$redis_keys_url")"

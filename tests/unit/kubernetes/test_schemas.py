@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -108,6 +109,7 @@ PARAMETERS = {
     "redis": {
         *("address", "addresses", "host", "hosts", "port", "ports"),
         *("username", "password", "tls", "ca", "cert", "key", "keyPassword"),
+        *("sentinelMaster", "sentinelUsername", "sentinelPassword"),
     },
 }
 
@@ -180,9 +182,11 @@ def test_every_horizontal_autoscaler_is_bounded(name: str) -> None:
 
 
 def test_keda_finds_its_parameters_in_secrets_that_the_script_makes(
-    cluster: Cluster,
+    cluster: Cluster, urls: list[str]
 ) -> None:
-    ok(cluster.setup())
+    sentinels = "sentinel://one?master_name=m&sentinel_username=u&sentinel_password=p"
+    Path(urls[urls.index("--redis-url-file") + 1]).write_text(sentinels)
+    ok(cluster.setup(*urls))
     made = cluster.secrets()
     for each in of_kind("production", "TriggerAuthentication"):
         for entry in each["spec"]["secretTargetRef"]:
@@ -193,11 +197,14 @@ def test_keda_finds_its_parameters_in_secrets_that_the_script_makes(
 def test_the_route_leads_to_a_port_of_a_service() -> None:
     spec = one("gateway-api", "HTTPRoute", "fastapi-api")["spec"]
     assert set(spec) == {"parentRefs", "rules"}
-    assert set(spec["parentRefs"][0]) == {"group", "kind", "name"}
+    assert set(spec["parentRefs"][0]) == {"group", "kind", "name", "sectionName"}
+    assert spec["parentRefs"][0]["sectionName"] == "https"  # never a plain listener
     for rule, path in zip(spec["rules"], ("/", "/api/v1/events"), strict=True):
         assert set(rule) == {"matches", "backendRefs", "timeouts"}
         assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": path}}]
-        backend = rule["backendRefs"][0]
+        (backend,) = rule["backendRefs"]
+        # Complete: the API server would add them, and each run find a change.
+        assert set(backend) == {"group", "kind", "name", "port", "weight"}
         service = one("gateway-api", "Service", backend["name"])
         assert backend["port"] in [port["port"] for port in service["spec"]["ports"]]
         assert re.fullmatch(r"\d+s", rule["timeouts"]["request"])

@@ -198,8 +198,41 @@ def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:
     spec = cluster.objects["httproute/fastapi-api"]["object"]["spec"]
     assert spec["parentRefs"][0]["name"] == "public"
     assert spec["parentRefs"][0]["namespace"] == "infra"
+    assert spec["parentRefs"][0]["sectionName"] == "https"
     assert spec["hostnames"] == ["api.example.org"]
     assert "ingress/fastapi-api" not in cluster.objects
+
+
+def test_a_route_takes_one_listener(cluster: Cluster) -> None:
+    cluster.crds = GATEWAY
+    ok(cluster.setup("--gateway", "infra/public/plain"))
+    spec = cluster.objects["httproute/fastapi-api"]["object"]["spec"]
+    names = ("namespace", "name", "sectionName")
+    assert [spec["parentRefs"][0][name] for name in names] == [
+        *("infra", "public", "plain")
+    ]
+
+
+def test_nginx_believes_the_proxies_that_are_named(
+    cluster: Cluster, urls: list[str]
+) -> None:
+    assert "nginx believes no proxy" in ok(cluster.setup(*urls))
+    told = ok(cluster.setup(*urls, "--trusted-proxies", "10.1.0.0/16,fd00::7"))
+    assert "nginx believes no proxy" not in told
+    configs = [v for k, v in cluster.objects.items() if "/nginx-config-" in k]
+    found = [each["object"]["data"]["NGINX_TRUSTED_PROXIES"] for each in configs]
+    assert found == ["", "10.1.0.0/16,fd00::7"]
+
+
+def test_feature_flags_follow_when_all_nodes_have_the_release(
+    cluster: Cluster,
+) -> None:
+    ok(cluster.setup())
+    enabled = cluster.place(r"^exec rabbitmq-0 .* enable_feature_flag all")
+    assert cluster.place("^rollout status statefulset/rabbitmq") < enabled
+    assert enabled < cluster.place(r"application\.yaml")
+    cluster.fail = "enable_feature_flag"
+    assert "feature flags are not enabled" in ok(cluster.setup())
 
 
 def test_openshift_chooses_the_user_ids(cluster: Cluster) -> None:
@@ -239,6 +272,9 @@ def test_nothing_happens_unconfirmed(cluster: Cluster, script: str) -> None:
         (["--timeout", "soon"], "invalid number"),
         (["--redis-url-file", "/nowhere"], "its own servers"),
         (["--gateway", "public"], "NAMESPACE/NAME"),
+        (["--gateway", "infra/public/"], "NAMESPACE/NAME"),
+        (["--gateway", "a/b/c/d"], "NAMESPACE/NAME"),
+        (["--trusted-proxies", "lb.example"], "addresses and networks"),
         (["now"], "unknown argument now"),
         (["--now", "1"], "unknown option --now"),
     ],

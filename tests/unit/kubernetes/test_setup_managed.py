@@ -174,11 +174,52 @@ def test_the_port_of_redis_is_open_and_probed(
     assert config["data"]["REDIS_PORT"] == "25061"
 
 
-def test_keda_knows_no_sentinels(cluster: Cluster, urls: list[str]) -> None:
+SENTINELS = (
+    "sentinel://u:p%40@one:1;sentinel://[::2]/4?master_name=main&ssl=true"
+    "&ssl_cert_reqs=none&sentinel_username=s&sentinel_password=q"
+)
+
+
+def test_keda_asks_sentinels(cluster: Cluster, urls: list[str]) -> None:
     cluster.crds = KEDA
-    told = ok(cluster.setup(*rented(urls, "sentinel://a,b?master_name=main")))
-    assert "KEDA's trigger redis takes no Sentinels" in told
-    assert "scaledobject/fastapi-celery-worker" not in cluster.objects
+    ok(cluster.setup(*urls))
+    first = rented(urls, SENTINELS)
+    for options in (first, ["--environment", "production"]):  # it reads the secret
+        ok(cluster.setup(*options))
+        assert cluster.secrets()["redis-credentials"] == {
+            "url": SENTINELS,
+            **{"username": "u", "password": "p@", "tls": "enable"},
+            "address": "one:1,[::2]:26379",
+            "sentinel-master": "main",
+            **{"sentinel-username": "s", "sentinel-password": "q"},
+        }
+        scaled = cluster.objects["scaledobject/fastapi-celery-worker"]["object"]
+        *triggers, cpu = scaled["spec"]["triggers"]
+        assert cpu["type"] == "cpu"
+        assert {each["type"] for each in triggers} == {"redis-sentinel"}
+        for each in triggers:
+            assert each["metadata"]["databaseIndex"] == "4"
+            assert each["metadata"]["unsafeSsl"] == "true"
+        policy = cluster.objects["networkpolicy/external-servers"]["object"]
+        ports = [each["port"] for each in policy["spec"]["egress"][0]["ports"]]
+        assert sorted(ports) == [1, 5432, 6379, 6390, 26379]  # 6390: that of keys
+
+
+def test_sentinels_of_the_previous_release_are_completed(cluster: Cluster) -> None:
+    """It made no address, and scaled on CPU."""
+    cluster.crds = KEDA
+    cluster.variables["AUTH_DISABLED"] = "true"
+    old = {"url": SENTINELS, "username": "u", "password": "p@", "address": ""}
+    for name in ("database-credentials", "redis-keys-credentials"):
+        cluster.objects[f"secret/{name}"] = {"data": {"url": "redis://keys"}}
+    cluster.objects["secret/redis-credentials"] = {"data": old}
+    for _ in range(2):
+        result = cluster.setup("--environment", "production")
+        ok(result)
+        made = cluster.secrets()["redis-credentials"]
+        assert made["address"] == "one:1,[::2]:26379"
+        assert made["sentinel-master"] == "main"
+    assert "completed" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -220,14 +261,6 @@ def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
     ok(cluster.setup())
     kinds = {key.partition("/")[0] for key in cluster.objects}
     assert not {"scaledobject", "horizontalpodautoscaler"} & kinds
-
-
-def test_sentinels_take_the_place_of_keda(cluster: Cluster, urls: list[str]) -> None:
-    cluster.crds = KEDA
-    ok(cluster.setup(*urls))
-    ok(cluster.setup(*rented(urls, "sentinel://a,b?master_name=main")))
-    assert not scalers("scaledobject") & set(cluster.objects)
-    assert scalers("horizontalpodautoscaler") <= set(cluster.objects)
 
 
 @pytest.mark.parametrize("value", ['value: ""', "value:", "valueless: true"])
