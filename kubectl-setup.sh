@@ -58,8 +58,8 @@ TEXT
 environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 tls="" gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
 database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
-check="" check_token="" images=""
 listener=https trusted_proxies="" redis=() monitoring=() redis_ports="" keda="" routes="" unused=()
+check="" check_token="" images=""
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -202,6 +202,12 @@ roll_out() { # kind name ...
     done
 }
 
+# A new release of RabbitMQ leaves its features off until all nodes have it.
+enable_feature_flags() {
+    n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl -q enable_feature_flag all >/dev/null ||
+        note "RabbitMQ's feature flags are not enabled: see docs/DEPLOYMENT.md"
+}
+
 # Of two releases, the newer one does the work and the older one asks for it: workers
 # know the messages of older APIs, not those of newer ones.
 roll_out_application() {
@@ -214,12 +220,6 @@ roll_out_application() {
 roll_out_entrance() {
     apply entrance
     roll_out deployment fastapi-api nginx
-}
-
-# A new release of RabbitMQ leaves its features off until all nodes have it.
-enable_feature_flags() {
-    n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl -q enable_feature_flag all >/dev/null ||
-        note "RabbitMQ's feature flags are not enabled: see docs/DEPLOYMENT.md"
 }
 
 # Deletes what an earlier run created with other options, or before KEDA was installed:
