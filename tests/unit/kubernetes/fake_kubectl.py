@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from deploy.missing_rights import Right
-from tests.unit.kubernetes.fields import fields_of, without
+from tests.unit.kubernetes.fields import (
+    fields_of,
+    value_at,
+    without,
+)
 from tests.unit.kubernetes.recorder import Recorder
 from tests.unit.kubernetes.verbs import matches, plural, rights_of_call
 
@@ -24,11 +28,12 @@ Objects = dict[str, dict[str, Any]]
 @dataclass
 class FakeKubectl(Recorder):
     """The cluster, and what it is asked. `fail` is a pattern of the call that fails
-    with `failure`, `crds` are the installed kinds, `job` is how the migration ends,
-    `variables` are those of the scripts. `allowed` are the user's rights, None is all
-    of them; `used` are those that calls needed. Objects of the kinds in `held` have
-    that finalizer, whose operator is down. `events` and `pods` are lines, as the
-    scripts read them. `edit` is what somebody has changed in the manifests."""
+    with `failure`, `crds` are the installed kinds, `job` is how each Job ends, `log`
+    what the smoke test prints, `applied` what was ever applied, `variables` are those
+    of the scripts. `allowed` are the user's rights, None is all of them; `used` are
+    those that calls needed. Objects of the kinds in `held` have that finalizer, whose
+    operator is down. `events` and `pods` are lines, as the scripts read them. `edit` is
+    what somebody has changed in the manifests."""
 
     kubectl: str
     objects: Objects = field(default_factory=dict)
@@ -37,6 +42,8 @@ class FakeKubectl(Recorder):
     crds: tuple[str, ...] = ()
     version: str = "v1.33.2"
     job: str = "Complete"
+    log: str = ""
+    applied: Objects = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     allowed: set[Right] | None = None
     used: set[Right] = field(default_factory=set)
@@ -93,6 +100,11 @@ class FakeKubectl(Recorder):
                 return "main 3 CrashLoopBackOff back-off 5m0s Error 1\n"
             case ["rollout", "status", target, _]:
                 return target if target in self.objects else _no()
+            case ["get", "deployment" | "service" as kind, name, "-o", path]:
+                found = self.objects.get(f"{kind}/{name}") or _no()
+                return value_at(found["object"], path)
+            case ["logs", "job/smoke-test", *_]:
+                return self.log
             case ["logs", *rest]:
                 return f"log of {' '.join(rest)}\n"
             case ["get" | "exec", *_]:
@@ -172,9 +184,8 @@ class FakeKubectl(Recorder):
             case ["delete", kind, *words]:
                 names = [word for word in words if not word.startswith("-")]
                 wanted = [key for key in self.objects if key.partition("/")[2] in names]
-                return self._delete(
-                    [key for key in wanted if _is_of(key, {plural(kind)})]
-                )
+                kinds = {plural(each) for each in kind.split(",")}
+                return self._delete([key for key in wanted if _is_of(key, kinds)])
             case _:
                 raise LookupError(f"not faked: {arguments}")
         return ""
@@ -215,7 +226,7 @@ class FakeKubectl(Recorder):
         if "replicas" in old["object"].get("spec", {}):
             new["spec"].setdefault("replicas", old["object"]["spec"]["replicas"])
         others = [e for e in old["managed"] if e["operation"] != "Apply"]
-        self.objects[_key(each)] = {
+        self.objects[_key(each)] = self.applied[_key(each)] = {
             "labels": each["metadata"].get("labels", {}),
             "object": new,
             "managed": [
@@ -237,7 +248,7 @@ class FakeKubectl(Recorder):
         ]
 
 
-def _no() -> str:
+def _no() -> NoReturn:
     raise LookupError("Error from server (NotFound): the server could not find it")
 
 
