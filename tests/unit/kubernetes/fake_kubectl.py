@@ -184,8 +184,8 @@ class FakeKubectl(Recorder):
             case ["delete", kind, *words]:
                 names = [word for word in words if not word.startswith("-")]
                 wanted = [key for key in self.objects if key.partition("/")[2] in names]
-                kinds = {plural(each) for each in kind.split(",")}
-                return self._delete([key for key in wanted if _is_of(key, kinds)])
+                asked = {plural(each) for each in kind.split(",")}
+                return self._delete([key for key in wanted if _is_of(key, asked)])
             case _:
                 raise LookupError(f"not faked: {arguments}")
         return ""
