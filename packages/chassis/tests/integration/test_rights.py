@@ -115,9 +115,7 @@ def wait_for_consumer(login: Log, user: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("services")
-def test_callers_get_answers(
-    login: Log, user: str, queue: str, served_by: str
-) -> None:
+def test_callers_get_answers(login: Log, user: str, queue: str, served_by: str) -> None:
     """A service may call another one."""
     wait_for_consumer(login, served_by)
     client = RpcClient(login(user), RpcSettings())
