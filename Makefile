@@ -10,7 +10,7 @@ SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -37,6 +37,9 @@ debug:  ## Start the whole stack; each process listens for a debugger
 
 status:  ## Show which parts of the running stack are up, with versions and ports
 	@$(PYTHON) -m local status
+
+smoke:  ## Ask the running system for each of its promises once (ARGS=http://...)
+	@$(PYTHON) -m local smoke $(ARGS)
 
 logs-local:  ## Follow one part's log: make logs-local SERVICE=worker
 	@$(PYTHON) -m local logs-local "$(SERVICE)"
@@ -90,7 +93,7 @@ bench:  ## Benchmark the kit against its peers; writes docs/BENCHMARKS.md (ARGS=
 install-dev:  ## Install the tools for tests and checks into .venv
 	@$(PYTHON) -m local install-dev
 
-check:  ## Run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose
+check:  ## Run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose, migrations
 	@$(PYTHON) -m local check
 
 format:  ## Format the code with black and isort
@@ -168,6 +171,10 @@ merge-revisions:  ## Merge the newest migrations of two branches (M="join the up
 
 ##@ Containers
 
+# `COPY --chmod` needs BuildKit; Docker before 23 has it, and asks to be told.
+export DOCKER_BUILDKIT ?= 1
+export COMPOSE_DOCKER_CLI_BUILD ?= 1
+
 .PHONY: .docker
 .docker:
 	@deploy/compose/require-docker.sh $(COMPOSE)
@@ -186,6 +193,9 @@ logs: .docker  ## Follow the containers' logs (ARGS=api for one)
 
 ps: .docker  ## Show the state of the containers
 	@$(COMPOSE) ps $(ARGS)
+
+push:  ## Build and push every image, and write its digest: make push REGISTRY=host/path (ARGS=--dirty)
+	@$(PYTHON) -m deploy.push "$(REGISTRY)" $(ARGS)
 
 shell: .docker  ## Open a shell in the API's container
 	@$(COMPOSE) exec api bash

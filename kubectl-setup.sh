@@ -15,6 +15,8 @@ source "$root/deploy/preflight.sh"
 source "$root/deploy/secrets.sh"
 # shellcheck source=deploy/identity.sh
 source "$root/deploy/identity.sh"
+# shellcheck source=deploy/smoke.sh
+source "$root/deploy/smoke.sh"
 
 usage() {
     cat <<'TEXT'
@@ -25,6 +27,8 @@ Usage: ./kubectl-setup.sh [options]
   --namespace NAME          default fastapi-starter
   --tag TAG                 tag of this project's images; default 0.1.0
   --registry HOST/PATH      registry of these images; default: already on the nodes
+  --images FILE             images by digest, as `make push` writes them, in place of the
+                            two options above
   --database-url-file FILE  DATABASE_URL of a managed PostgreSQL (production)
   --migrations-database-url-file FILE  the same of the role that owns the tables; without
                             it, DATABASE_URL's role runs the migrations
@@ -41,6 +45,8 @@ Usage: ./kubectl-setup.sh [options]
   --context NAME            context of the kubeconfig; default: the current one
   --timeout SECONDS         for each wait; default 600
   --no-migration            do not migrate the schema; use it to go back to an older tag
+  --check                   deploy nothing: ask what runs for each of its promises once
+  --check-token-file FILE   the access token for --check, if authentication is on
   --dry-run                 print what would be applied, change nothing
   --yes                     do not ask for confirmation
 
@@ -53,6 +59,7 @@ environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 tls="" gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
 database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
 listener=https trusted_proxies="" redis=() monitoring=() redis_ports="" keda="" routes="" unused=()
+check="" check_token="" images=""
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -61,6 +68,7 @@ parse() {
         --yes) yes=1 && shift && continue ;;
         --tls) tls=1 && shift && continue ;;
         --no-migration) no_migration=1 && shift && continue ;;
+        --check) check=1 && shift && continue ;;
         -h | --help) usage && exit 0 ;;
         --*) [ $# -ge 2 ] || fail "$1 needs a value" ;;
         *) fail "unknown argument $1; --help lists the options" ;;
@@ -79,6 +87,8 @@ parse() {
         --gateway) gateway=$2 ;;
         --trusted-proxies) trusted_proxies=$2 ;;
         --context) context=$2 ;;
+        --images) images=$2 ;;
+        --check-token-file) check=1 check_token=$2 ;;
         --timeout) timeout=$2 ;;
         *) fail "unknown option $1; --help lists them" ;;
         esac
@@ -101,6 +111,10 @@ parse() {
         fail "--migrations-database-url-file needs --database-url-file"
     [ -z "$monitoring_url" ] || [ -n "$redis_url" ] ||
         fail "--redis-monitoring-url-file needs --redis-url-file"
+    [ -z "$images" ] || grep -q "^images:" "$images" 2>/dev/null ||
+        fail "$images cannot be read, or names no images"
+    [ -z "$check_token" ] || [ -s "$check_token" ] ||
+        fail "$check_token cannot be read, or is empty"
     for file in "$database_url" "$migrations_url" "$redis_url" "$monitoring_url" \
         "$redis_keys_url"; do
         [ -n "$file" ] || continue
@@ -194,6 +208,20 @@ enable_feature_flags() {
         note "RabbitMQ's feature flags are not enabled: see docs/DEPLOYMENT.md"
 }
 
+# Of two releases, the newer one does the work and the older one asks for it: workers
+# know the messages of older APIs, not those of newer ones.
+roll_out_application() {
+    apply application
+    # shellcheck disable=SC2046  # one word for each name
+    roll_out deployment $(services) fastapi-celery-worker fastapi-celery-beat \
+        fastapi-event-relay
+}
+
+roll_out_entrance() {
+    apply entrance
+    roll_out deployment fastapi-api nginx
+}
+
 # Deletes what an earlier run created with other options, or before KEDA was installed:
 # two autoscalers must not pull at one Deployment.
 forget_alternatives() {
@@ -221,6 +249,10 @@ left_over() { # kind
 main() {
     parse "$@"
     make_work
+    if [ -n "$check" ]; then
+        smoke_test
+        return
+    fi
     preflight
     render
     if [ -n "$dry_run" ]; then
@@ -244,16 +276,20 @@ main() {
     fi
     say "3 of 3: application"
     forget_alternatives | tee -a "$work/changes"
-    apply application
-    # shellcheck disable=SC2046  # one word for each name
-    roll_out deployment $(services) fastapi-celery-worker fastapi-celery-beat \
-        fastapi-event-relay fastapi-api nginx
+    if [ -z "$no_migration" ]; then
+        roll_out_application
+        roll_out_entrance
+    else # back to an older release
+        roll_out_entrance
+        roll_out_application
+    fi
     # The previous release's user of all processes, which may do everything.
     n exec rabbitmq-0 -c rabbitmq -- rabbitmqctl delete_user app >/dev/null 2>&1 || true
     [ -s "$work/changes" ] || say "Nothing has changed."
     say "Done. Try it:"
     say "  kubectl -n $namespace port-forward service/nginx 8081:8080"
     say "  curl http://127.0.0.1:8081/health"
+    say "Or ask for each promise once: $0 --namespace $namespace --check"
 }
 
 main "$@"

@@ -7,12 +7,13 @@ identity=() given=()
 # Sets `identity`, pairs of name and value: those `given` in this run's environment; if
 # there are none, those of an earlier run. backend-config.env has the rest.
 read_identity() {
-    local names name value
+    local names name value stored=""
     names=$(sed -n 's/^\(AUTH_[A-Z_]*\)=.*/\1/p' "$root/backend/backend-config.env")
     for name in $names; do [ -z "${!name:-}" ] || given+=("$name" "${!name}"); done
+    [ ${#given[@]} -gt 0 ] || ! has_secret identity-settings || stored=1
     for name in $names; do
         value=${!name:-}
-        [ ${#given[@]} -gt 0 ] || value=$(secret_value identity-settings "$name")
+        [ -z "$stored" ] || value=$(secret_value identity-settings "$name")
         [ -n "$value" ] ||
             value=$(sed -n "s/^$name=//p" "$root/backend/backend-config.env")
         case $value in *$'\n'*) fail "$name must be one line" ;; esac

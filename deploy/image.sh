@@ -31,8 +31,6 @@ finish() {
     cp -r packages/*/src/. "$1"
     # Compile bytecode now, because the root file system is read-only later.
     /opt/venv/bin/python -m compileall -q /app "$1"
-    # After a clone under umask 077, only the owner can read the files.
-    chmod -R a+rX /app "$1"
 }
 
 "$@"

@@ -110,15 +110,17 @@ The Role in $role has them; docs/DEPLOYMENT.md says how to bind it."
 
 # Deletes, waits, and says after half a minute what an object waits for.
 erase() { # kinds, then names, or -l and a selector
-    local seconds started=$SECONDS
+    local seconds answered started=$SECONDS
+    : >"$work/printed"
     for seconds in $((timeout < 30 ? timeout : 30)) $((timeout - 30)); do
         [ "$seconds" -gt 0 ] || break
         # In the foreground: ends after the pods of a workload are gone.
-        if n delete "$@" --ignore-not-found --cascade=foreground \
-            --timeout="${seconds}s" >"$work/deleted" 2>"$work/error"; then
-            grep -v '^No resources found' "$work/deleted" || true
-            return
-        fi
+        n delete "$@" --ignore-not-found --cascade=foreground --timeout="${seconds}s" \
+            >"$work/deleted" 2>"$work/error" && answered=0 || answered=$?
+        # The second call names again what the first one did.
+        grep -vxF -e 'No resources found' -f "$work/printed" "$work/deleted" || true
+        cp "$work/deleted" "$work/printed"
+        [ $answered -ne 0 ] || return 0
         grep -q 'timed out' "$work/error" ||
             fail "$(cat "$work/error"); fix the cause and run this again"
         say "after $((SECONDS - started)) s, these still exist:"

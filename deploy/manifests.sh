@@ -24,7 +24,7 @@ services_with_events() {
 
 # Prints the documents of standard input that belong to a stage. Those of the first
 # stage have no label.
-documents() { # first, migration or application
+documents() { # first, migration, application or entrance
     awk -v wanted="$1" '
         function flush() {
             if (stage == wanted) printf "---\n%s", text
@@ -50,15 +50,24 @@ names() { # kind
 }
 
 render() {
-    local image
+    local image own
+    own="fastapi-starter-api $(services) rabbitmq-service"
     {
         echo "namespace: $namespace"
         echo "resources: [../../deploy/overlays/$overlay]"
         echo "components: [$components]"
-        echo "images:"
-        for image in fastapi-starter-api $(services) rabbitmq-service; do
-            echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
-        done
+        if [ -n "$images" ]; then
+            for image in $own; do
+                grep -q "name: $image, .*digest: " "$images" ||
+                    fail "$images has no digest of $image: run make push again"
+            done
+            sed -n '/^images:/p; /^  - /p' "$images"
+        else
+            echo "images:"
+            for image in $own; do
+                echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
+            done
+        fi
         settings
         patches
     } >"$work/kustomization.yaml"
@@ -72,6 +81,7 @@ render() {
     stage first
     stage migration
     stage application
+    stage entrance
 }
 
 settings() {

@@ -4,7 +4,7 @@
 
 preflight() {
     local version
-    choose_context "Set up $environment in namespace $namespace, images $tag"
+    choose_context "Set up $environment in namespace $namespace, images ${images:-$tag}"
     version=$(cluster_version)
     is_at_least_1_31 "$version" || fail "Kubernetes $version: 1.31 or newer is needed"
     say "Kubernetes $version"

@@ -20,7 +20,7 @@ VERSION = re.compile(rf"{NUMBER}\.{NUMBER}\.{NUMBER}")
 # Where the project's own version is written.
 PLACES = (
     *('version = "{}"', '__version__ = "{}"', "VERSION={}", "VERSION:-{}"),
-    *("`VERSION` | `{}`", "newTag: {}", "tag={}", "default {}"),
+    *("`VERSION` | `{}`", "newTag: {}", "tag={}", "ref=v{}", "default {}"),
 )
 
 DONE = """Released {version}, as commit and tag v{version}. Publish both:

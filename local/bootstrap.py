@@ -44,6 +44,7 @@ COMMANDS = {
     "token": Command("print a token for a stack run with --auth: token USER SCOPES"),
     "debug": Command("like `run`; each process listens for a debugger", tools=True),
     "status": Command("show which parts of the stack are up; 1 if not all are"),
+    "smoke": Command("ask the running stack for each promise once: [URL]"),
     "logs-local": Command("follow one part's log: logs-local worker"),
     "logs-of": Command("show the log lines of one request: logs-of REQUEST_ID"),
     "setup": Command("install what `run` needs, without starting it"),
@@ -73,7 +74,8 @@ COMMANDS = {
         "attack the stack while a normal client uses it", tools=True, isolated=True
     ),
     "check": Command(
-        "run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose",
+        "run black, isort, flake8, mypy, import-linter, bandit, hadolint, prose, "
+        "migrations",
         tools=True,
         isolated=True,
     ),

@@ -10,7 +10,7 @@ from functools import partial
 
 from local import certificates, logs_local, logs_of
 from local import run as launcher
-from local import secrets, status, suite, tls, tokens, traces
+from local import secrets, smoke, status, suite, tls, tokens, traces
 from local.apps import BACKEND, ROOT
 from local.bootstrap import COMMANDS
 from local.lock import lock
@@ -72,7 +72,12 @@ def _revision(arguments: list[str]) -> int:
         upgraded = alembic(env, "upgrade", "head")
         return upgraded + alembic(env, "revision", "--autogenerate", *arguments)
 
-    return _with_database(write)
+    code = _with_database(write)
+    from local.migrations.__main__ import find_faults  # only here: Alembic is slow
+
+    for fault in find_faults():
+        print(f"\nmake check refuses {fault}")
+    return code
 
 
 def _merge_revisions(arguments: list[str]) -> int:
@@ -154,6 +159,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "traces": traces.show,
     "token": tokens.show,
     "status": status.show,
+    "smoke": smoke.run,
     "logs-local": logs_local.follow,
     "logs-of": logs_of.show,
     "setup": lambda _: 0,

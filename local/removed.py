@@ -19,6 +19,7 @@ TESTS = {
         "tests/unit/test_gateway_script.py",
         "tests/unit/test_gateway_settings.py",
         "tests/unit/test_images.py",
+        "tests/unit/test_push.py",
         "tests/unit/test_reload.py",
     ),
     "kit": (

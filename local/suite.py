@@ -195,6 +195,7 @@ def _checks() -> list[Part]:
         Part("bandit", ["-m", "bandit", "-q", "-ll", "-r", *SHIPPED, "-x", TESTS]),
         Part("hadolint", ["-c", HADOLINT, *_hadolint()]),
         Part("prose", ["-m", "local.prose"]),
+        Part("migrations", ["-m", "local.migrations"], ROOT / "backend"),
         Part("mypy", ["-m", "local.typecheck"]),
     ]
 

@@ -87,6 +87,8 @@ class Compose:
         free = {name: str(standard_or_free(port)) for name, port in PORTS.items()}
         keep = ("PATH", "HOME", "DOCKER_", "COMPOSE_", "BUILD_NETWORK", "PIP_", "CA_")
         own = {k: v for k, v in os.environ.items() if k.startswith(keep)}
+        # `COPY --chmod` needs BuildKit, as in the Makefile.
+        own = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1", **own}
         self.env = {**own, **free, "COMPOSE_PROJECT_NAME": PROJECT, **self.env}
 
     @property

@@ -12,10 +12,15 @@ UNNAMED = "data"
 
 @dataclass(frozen=True)
 class Service:
-    """``queue`` is where the service listens; ``<NAME>_QUEUE_NAME`` replaces it."""
+    """``queue`` is where the service listens; ``<NAME>_QUEUE_NAME`` replaces it.
+
+    ``is_tried`` is whether the smoke test may send the example of its endpoints: say
+    False if that would charge somebody, or have another effect outside.
+    """
 
     name: str
     queue: str
+    is_tried: bool = True
 
     @property
     def dead_letter_queue(self) -> str:

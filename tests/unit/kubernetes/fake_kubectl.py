@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from deploy.missing_rights import Right
-from tests.unit.kubernetes.fields import fields_of, without
+from tests.unit.kubernetes.fields import (
+    fields_of,
+    value_at,
+    without,
+)
 from tests.unit.kubernetes.recorder import Recorder
-from tests.unit.kubernetes.verbs import plural, rights_of_call
+from tests.unit.kubernetes.verbs import matches, plural, rights_of_call
 
 Objects = dict[str, dict[str, Any]]
 
@@ -24,11 +28,12 @@ Objects = dict[str, dict[str, Any]]
 @dataclass
 class FakeKubectl(Recorder):
     """The cluster, and what it is asked. `fail` is a pattern of the call that fails
-    with `failure`, `crds` are the installed kinds, `job` is how the migration ends,
-    `variables` are those of the scripts. `allowed` are the user's rights, None is all
-    of them; `used` are those that calls needed. Objects of the kinds in `held` have
-    that finalizer, whose operator is down. `events` and `pods` are lines, as the
-    scripts read them. `edit` is what somebody has changed in the manifests."""
+    with `failure`, `crds` are the installed kinds, `job` is how each Job ends, `log`
+    what the smoke test prints, `applied` what was ever applied, `variables` are those
+    of the scripts. `allowed` are the user's rights, None is all of them; `used` are
+    those that calls needed. Objects of the kinds in `held` have that finalizer, whose
+    operator is down. `events` and `pods` are lines, as the scripts read them. `edit` is
+    what somebody has changed in the manifests."""
 
     kubectl: str
     objects: Objects = field(default_factory=dict)
@@ -37,6 +42,8 @@ class FakeKubectl(Recorder):
     crds: tuple[str, ...] = ()
     version: str = "v1.33.2"
     job: str = "Complete"
+    log: str = ""
+    applied: Objects = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     allowed: set[Right] | None = None
     used: set[Right] = field(default_factory=set)
@@ -93,6 +100,11 @@ class FakeKubectl(Recorder):
                 return "main 3 CrashLoopBackOff back-off 5m0s Error 1\n"
             case ["rollout", "status", target, _]:
                 return target if target in self.objects else _no()
+            case ["get", "deployment" | "service" as kind, name, "-o", path]:
+                found = self.objects.get(f"{kind}/{name}") or _no()
+                return value_at(found["object"], path)
+            case ["logs", "job/smoke-test", *_]:
+                return self.log
             case ["logs", *rest]:
                 return f"log of {' '.join(rest)}\n"
             case ["get" | "exec", *_]:
@@ -168,11 +180,12 @@ class FakeKubectl(Recorder):
                     self._apply(each)
                 return self._show(documents)
             case ["delete", kinds, "-l", selector, *_]:
-                self._delete(self._found(kinds, selector))
+                return self._delete(self._found(kinds, selector))
             case ["delete", kind, *words]:
                 names = [word for word in words if not word.startswith("-")]
                 wanted = [key for key in self.objects if key.partition("/")[2] in names]
-                self._delete([key for key in wanted if _is_of(key, {plural(kind)})])
+                asked = {plural(each) for each in kind.split(",")}
+                return self._delete([key for key in wanted if _is_of(key, asked)])
             case _:
                 raise LookupError(f"not faked: {arguments}")
         return ""
@@ -189,7 +202,7 @@ class FakeKubectl(Recorder):
         secret["data"] = new
         return result
 
-    def _delete(self, keys: list[str]) -> None:
+    def _delete(self, keys: list[str]) -> str:
         for key in keys:
             finalizer = self.held.get(key.partition("/")[0])
             if finalizer is None:
@@ -200,6 +213,8 @@ class FakeKubectl(Recorder):
             raise LookupError(
                 f"error: timed out waiting for the condition on {left[0]}"
             )
+        lines = [f"{key} deleted\n" for key in keys]
+        return "".join(lines) or "No resources found\n"
 
     def _kustomize(self, folder: Path) -> str:
         text = (folder / "kustomization.yaml").read_text()
@@ -211,7 +226,7 @@ class FakeKubectl(Recorder):
         if "replicas" in old["object"].get("spec", {}):
             new["spec"].setdefault("replicas", old["object"]["spec"]["replicas"])
         others = [e for e in old["managed"] if e["operation"] != "Apply"]
-        self.objects[_key(each)] = {
+        self.objects[_key(each)] = self.applied[_key(each)] = {
             "labels": each["metadata"].get("labels", {}),
             "object": new,
             "managed": [
@@ -229,11 +244,11 @@ class FakeKubectl(Recorder):
         return [
             key
             for key, value in self.objects.items()
-            if _is_of(key, wanted) and _matches(selector, value.get("labels", {}))
+            if _is_of(key, wanted) and matches(selector, value.get("labels", {}))
         ]
 
 
-def _no() -> str:
+def _no() -> NoReturn:
     raise LookupError("Error from server (NotFound): the server could not find it")
 
 
@@ -285,16 +300,3 @@ def _described(arguments: list[str]) -> str:
 
 def _is_of(key: str, plurals: set[str]) -> bool:
     return plural(key.partition("/")[0]) in plurals
-
-
-def _matches(selector: str, labels: dict[str, str]) -> bool:
-    for rule in re.split(r",(?![^(]*\))", selector):
-        if words := re.fullmatch(r"(\S+) (in|notin) \((.*)\)", rule):
-            inside = labels.get(words[1]) in words[3].split(",")
-            if inside != (words[2] == "in"):
-                return False
-        else:
-            key, value = rule.split("=")
-            if labels.get(key) != value:
-                return False
-    return True

@@ -1,6 +1,7 @@
-"""Owners of fields, as a cluster writes them down: `fieldsV1`."""
+"""Fields of objects: their owners, as `fieldsV1` has them, and their values."""
 
 import json
+import re
 from typing import Any
 
 Fields = dict[str, Any]
@@ -29,3 +30,10 @@ def without(fields: Fields, taken: Fields) -> Fields:
         for key, inner in fields.items()
         if inner or key not in taken
     }
+
+
+def value_at(found: Any, path: str) -> str:
+    """What a path such as `jsonpath={.spec.ports[0].name}` leads to."""
+    for name, place in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        found = found[int(place)] if place else found.get(name, {})
+    return str(found or "")

@@ -22,6 +22,7 @@ OPTIONS = {
     "openshift": ("deploy/components/openshift",),
     "operator-openshift": ("rabbitmq/operator", "deploy/components/openshift"),
     "tls": ("deploy/components/tls",),
+    "smoke": ("deploy/smoke",),
     "user-namespaces": ("deploy/components/user-namespaces",),
 }
 

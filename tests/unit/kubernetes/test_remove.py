@@ -8,10 +8,12 @@ from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok, s
 def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
     ok(cluster.setup())
     made = cluster.secrets()
-    assert "Volumes and secrets are kept" in ok(cluster.remove())
+    result = cluster.remove()
+    assert "Volumes and secrets are kept" in ok(result)
+    assert "statefulset/rabbitmq deleted\n" in result.stdout
     left = {key.partition("/")[0] for key in cluster.objects}
     assert left == {"namespace", "secret", "persistentvolumeclaim"}
-    ok(cluster.remove())  # nothing left to do
+    assert ok(result := cluster.remove()) and not result.stdout  # nothing left to do
     ok(cluster.setup())
     assert cluster.secrets() == made
 

@@ -1,6 +1,7 @@
 """What the scripts may do, and what they say when they may not."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,28 @@ def everything_of_remove(cluster: Cluster, urls: list[str]) -> None:
     assert cluster.remove().returncode == 1
 
 
+def everything_of_check(cluster: Cluster, token: Path) -> None:
+    ok(cluster.setup())
+    cluster.used.clear()
+    ok(cluster.setup("--check-token-file", str(token)))
+    cluster.pods, cluster.job = "smoke-test False\n", "Failed"
+    assert cluster.setup("--check").returncode == 1
+    cluster.pods, cluster.job = "", "Complete"
+
+
+def test_the_role_of_the_check_is_what_it_does(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("token")
+    everything_of_check(cluster, tmp_path / "token")
+    assert cluster.used == rules_of(ROLES / "check.yaml")
+    cluster.allowed = rules_of(ROLES / "check.yaml")
+    ok(cluster.setup("--check"))
+    cluster.allowed -= {("batch", "jobs", "create")}
+    refused = cluster.setup("--check")
+    assert refused.returncode == 1 and "jobs" in refused.stderr
+
+
 def test_the_roles_are_what_the_scripts_do(cluster: Cluster, urls: list[str]) -> None:
     everything_of_setup(cluster, urls)
     of_cluster = rules_of(ROLES / "cluster.yaml")
@@ -56,7 +79,7 @@ def test_the_roles_are_what_the_scripts_do(cluster: Cluster, urls: list[str]) ->
     assert cluster.used == rules_of(ROLES / "remove.yaml")
 
 
-@pytest.mark.parametrize("name", ["setup", "remove"])
+@pytest.mark.parametrize("name", ["setup", "remove", "check"])
 def test_the_script_reads_its_role_as_kubernetes_does(name: str) -> None:
     file = ROLES / f"{name}.yaml"
     assert set(rights_of(file.read_text())) == rules_of(file)

@@ -11,6 +11,7 @@ SCRIPT = """
 set -euo pipefail
 root=$1
 . "$2/deploy/lib.sh"
+. "$2/deploy/manifests.sh"
 . "$2/deploy/secrets.sh"
 random() { printf new; }
 secret_value() {

@@ -19,9 +19,15 @@ from tests.unit.kubernetes.cluster import (
     ok,
     scalers,
 )
-from tests.unit.kubernetes.manifests import ROOT, SERVICES, rendered
+from tests.unit.kubernetes.manifests import ROOT, SERVICES, of_kind, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
+STAGE = "fastapi-starter/stage"
+# What works for the API, in the order in which the script waits for it.
+WORKERS = (
+    *SERVICES,
+    *("fastapi-celery-worker", "fastapi-celery-beat", "fastapi-event-relay"),
+)
 
 
 def test_the_scripts_are_clean() -> None:
@@ -48,6 +54,8 @@ def test_the_first_run_goes_step_by_step(cluster: Cluster) -> None:
         r"^apply .*-f .*/migration.yaml",
         r"^get job fastapi-migrations",
         r"^apply .*-f .*/application.yaml",
+        *(f"^rollout status deployment/{name} " for name in WORKERS),
+        r"^apply .*-f .*/entrance.yaml",
         r"^rollout status deployment/fastapi-api",
     ]
     places = [cluster.place(step) for step in steps]
@@ -156,12 +164,33 @@ def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> No
 
 
 def test_back_to_an_older_version_without_its_migrations(cluster: Cluster) -> None:
+    """The API goes first: older workers do not know a newer API's messages."""
     ok(cluster.setup("--tag", "1.5.0"))
     ok(cluster.setup("--tag", "1.4.0", "--no-migration"))
+    old_api = cluster.place("^rollout status deployment/fastapi-api ")
+    assert cluster.place("^apply .*-f .*/entrance.yaml") < old_api
+    assert old_api < cluster.place("^apply .*-f .*/application.yaml")
+    assert cluster.place("^apply .*-f .*/application.yaml") < min(
+        cluster.place(f"^rollout status deployment/{name} ") for name in WORKERS
+    )
     assert not [call for call in cluster.said if "fastapi-migrations" in call]
     api = cluster.objects["deployment/fastapi-api"]["object"]
     image = api["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "fastapi-starter-api:1.4.0"
+
+
+def test_the_api_and_nginx_are_a_stage_of_their_own() -> None:
+    """A Deployment without a stage would come first."""
+    staged = {
+        each["metadata"]["name"]: each["metadata"]["labels"].get(STAGE)
+        for each in of_kind("production", "Deployment")
+    }
+    assert staged.pop("otel-collector") is None
+    assert [name for name in staged if staged[name] == "entrance"] == [
+        *("fastapi-api", "nginx"),
+    ]
+    rest = {name for name in staged if staged[name] == "application"}
+    assert rest == set(WORKERS) == set(staged) - {"fastapi-api", "nginx"}
 
 
 def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
@@ -186,6 +215,30 @@ def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
     assert ingress["spec"]["tls"][0]["hosts"] == ["shop.example.org"]
     assert scalers("scaledobject") <= set(cluster.objects)
     assert "statefulset/postgres" not in cluster.objects
+
+
+def test_images_by_digest_take_the_place_of_tags(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    digest = "sha256:" + "0123456789abcdef" * 4
+    names = ("fastapi-starter-api", *SERVICES, "rabbitmq-service")
+    lines = [
+        f"  - {{name: {name}, newName: reg.example.org/{name}, digest: {digest}}}"
+        for name in names
+    ]
+    file = tmp_path / "kustomization.yaml"
+    file.write_text("\n".join(["kind: Component", "images:", *lines, ""]))
+    ok(cluster.setup("--images", str(file)))
+    text = json.dumps([value.get("object") for value in cluster.objects.values()])
+    for name in names:
+        assert f'"reg.example.org/{name}@{digest}"' in text
+        assert f"{name}:" not in text
+    file.write_text("\n".join(["images:", *lines[1:], ""]))
+    result = cluster.setup("--images", str(file))
+    assert result.returncode == 1
+    assert "has no digest of fastapi-starter-api" in result.stderr
+    refused = cluster.setup("--images", str(tmp_path / "nothing"))
+    assert "cannot be read, or names no images" in refused.stderr
 
 
 def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:

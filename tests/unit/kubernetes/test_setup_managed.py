@@ -50,6 +50,18 @@ def test_each_role_of_a_managed_server_has_its_login(
     assert redis["url"] == "rediss://default:Sekret2@redis.example.org:6390/0"
 
 
+def test_a_secret_is_replaced_in_one_step(cluster: Cluster, urls: list[str]) -> None:
+    """Pods that start meanwhile find it, with the old value or the new one."""
+    ok(cluster.setup(*urls))
+    cluster.objects["secret/redis-keys-credentials"]["data"]["redis.conf"] = "old"
+    result = cluster.setup(*rented(urls, "redis://:Sekret6@cache"))
+    assert "secret/redis-credentials configured" in ok(result) + result.stdout
+    assert cluster.secrets()["redis-credentials"]["password"] == "Sekret6"
+    assert set(cluster.secrets()["redis-keys-credentials"]) == {"url"}
+    assert not [call for call in cluster.said if re.search("^delete .*secret", call)]
+    assert "Sekret" not in "".join(cluster.said) + result.stdout
+
+
 def test_secrets_of_the_previous_release_are_completed(cluster: Cluster) -> None:
     """With one user of RabbitMQ, and one role of PostgreSQL, which stays."""
     old = {"url": "postgresql+psycopg2://fastapi:x@postgres:5432/fastapi_db"}

@@ -1,4 +1,4 @@
-"""The rights that calls of kubectl need, as the sources of kubectl have them."""
+"""What calls of kubectl mean: the rights that they need, as its sources have them."""
 
 import re
 from pathlib import Path
@@ -97,3 +97,17 @@ def rules_of(file: Path) -> set[Right]:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+def matches(selector: str, labels: dict[str, str]) -> bool:
+    """Whether labels fit a selector of kubectl."""
+    for rule in re.split(r",(?![^(]*\))", selector):
+        if words := re.fullmatch(r"(\S+) (in|notin) \((.*)\)", rule):
+            inside = labels.get(words[1]) in words[3].split(",")
+            if inside != (words[2] == "in"):
+                return False
+        else:
+            key, value = rule.split("=")
+            if labels.get(key) != value:
+                return False
+    return True
