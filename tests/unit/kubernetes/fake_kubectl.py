@@ -14,11 +14,7 @@ from typing import Any, NoReturn
 import yaml
 
 from deploy.missing_rights import Right
-from tests.unit.kubernetes.fields import (
-    fields_of,
-    value_at,
-    without,
-)
+from tests.unit.kubernetes.fields import fields_of, value_at, without
 from tests.unit.kubernetes.recorder import Recorder
 from tests.unit.kubernetes.verbs import matches, plural, rights_of_call, without_globals
 

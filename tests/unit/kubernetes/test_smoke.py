@@ -121,3 +121,6 @@ def test_its_pod_reaches_nginx_and_nothing_else() -> None:
     nginx = {"matchLabels": {"app.kubernetes.io/name": "nginx"}}
     ports = [{"protocol": "TCP", "port": 8080}]
     assert rules == [{"to": [{"podSelector": nginx}], "ports": ports}]
+    (taken,) = one("smoke", "NetworkPolicy", "nginx")["spec"]["ingress"]
+    assert {"namespaceSelector": {}} in taken["from"]  # also pods of its own
+    assert taken["ports"] == ports
