@@ -16,7 +16,7 @@ import yaml
 from deploy.missing_rights import Right
 from tests.unit.kubernetes.fields import fields_of, value_at, without
 from tests.unit.kubernetes.recorder import Recorder
-from tests.unit.kubernetes.verbs import matches, plural, rights_of_call
+from tests.unit.kubernetes.verbs import matches, plural, rights_of_call, without_globals
 
 Objects = dict[str, dict[str, Any]]
 
@@ -51,7 +51,7 @@ class FakeKubectl(Recorder):
     clock: "count[int]" = field(default_factory=count)
 
     def answer(self, arguments: list[str]) -> str:
-        arguments = _without_globals(arguments)
+        arguments = without_globals(arguments)
         if arguments[0] == "kustomize":
             return self._kustomize(Path(arguments[1]))
         if re.search(self.fail, _described(arguments)):
@@ -180,8 +180,8 @@ class FakeKubectl(Recorder):
             case ["delete", kind, *words]:
                 names = [word for word in words if not word.startswith("-")]
                 wanted = [key for key in self.objects if key.partition("/")[2] in names]
-                plurals = {plural(each) for each in kind.split(",")}
-                return self._delete([key for key in wanted if _is_of(key, plurals)])
+                asked = {plural(each) for each in kind.split(",")}
+                return self._delete([key for key in wanted if _is_of(key, asked)])
             case _:
                 raise LookupError(f"not faked: {arguments}")
         return ""
@@ -275,15 +275,6 @@ def _built(kubectl: str, folder: Path, text: str) -> str:
 @cache
 def _documents(text: str) -> list[dict[str, Any]]:
     return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
-
-
-def _without_globals(arguments: list[str]) -> list[str]:
-    rest = list(arguments)
-    for name in ("--context", "--namespace"):
-        if name in rest:
-            place = rest.index(name)
-            del rest[place : place + 2]
-    return rest
 
 
 def _described(arguments: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Fields of objects: their owners, as `fieldsV1` has them, and values."""
+"""Fields of objects: their owners, as `fieldsV1` has them, and their values."""
 
 import json
 import re

@@ -30,7 +30,7 @@ FLOWS = {
     ("fastapi-event-relay", "postgres"): {5432},
     ("fastapi-event-relay", "otel-collector"): {4317},
     ("fastapi-migrations", "postgres"): {5432},
-    ("rabbitmq", "rabbitmq"): {4369, 25672, 35672},
+    ("rabbitmq", "rabbitmq"): {4369, 5672, 25672, 35672},
 }
 for _name in SERVICES:
     FLOWS |= {(_name, "rabbitmq"): {5672}, (_name, "otel-collector"): {4317}}
