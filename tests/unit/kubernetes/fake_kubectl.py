@@ -20,7 +20,7 @@ from tests.unit.kubernetes.fields import (
     without,
 )
 from tests.unit.kubernetes.recorder import Recorder
-from tests.unit.kubernetes.verbs import matches, plural, rights_of_call
+from tests.unit.kubernetes.verbs import matches, plural, rights_of_call, without_globals
 
 Objects = dict[str, dict[str, Any]]
 
@@ -55,7 +55,7 @@ class FakeKubectl(Recorder):
     clock: "count[int]" = field(default_factory=count)
 
     def answer(self, arguments: list[str]) -> str:
-        arguments = _without_globals(arguments)
+        arguments = without_globals(arguments)
         if arguments[0] == "kustomize":
             return self._kustomize(Path(arguments[1]))
         if re.search(self.fail, _described(arguments)):
@@ -279,15 +279,6 @@ def _built(kubectl: str, folder: Path, text: str) -> str:
 @cache
 def _documents(text: str) -> list[dict[str, Any]]:
     return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
-
-
-def _without_globals(arguments: list[str]) -> list[str]:
-    rest = list(arguments)
-    for name in ("--context", "--namespace"):
-        if name in rest:
-            place = rest.index(name)
-            del rest[place : place + 2]
-    return rest
 
 
 def _described(arguments: list[str]) -> str:

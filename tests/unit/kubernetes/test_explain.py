@@ -19,7 +19,9 @@ def test_it_tells_about_that_workload_alone(cluster: Cluster) -> None:
     for key in (*own, "persistentvolumeclaim/data-api-0"):
         cluster.objects[key] = NAME
     cluster.objects["pod/nginx-7c-y"] = {"labels": {"app.kubernetes.io/name": "nginx"}}
-    cluster.pods = "fastapi-api-4f-z True\nfastapi-api-5d-x False\n"
+    cluster.pods = "".join(
+        f"{line}\n" for line in ("fastapi-api-4f-z True", "fastapi-api-5d-x False")
+    )
     cluster.fail = "rollout status deployment/fastapi-api"
     said = cluster.setup().stderr
     shown = [line for line in EVENTS if line in said]

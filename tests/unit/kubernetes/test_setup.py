@@ -1,6 +1,5 @@
 """kubectl-setup.sh, against a kubectl that records its calls."""
 
-import json
 import re
 import subprocess
 import sys
@@ -10,15 +9,7 @@ import pytest
 
 from chassis.passwords import ROLE
 from local.registry import registered
-from tests.unit.kubernetes.cluster import (
-    GATEWAY,
-    KEDA,
-    NOTHING,
-    OPENSHIFT,
-    Cluster,
-    ok,
-    scalers,
-)
+from tests.unit.kubernetes.cluster import NOTHING, Cluster, ok
 from tests.unit.kubernetes.manifests import ROOT, SERVICES, of_kind, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
@@ -193,90 +184,6 @@ def test_the_api_and_nginx_are_a_stage_of_their_own() -> None:
     assert rest == set(WORKERS) == set(staged) - {"fastapi-api", "nginx"}
 
 
-def test_options_reach_the_manifests(cluster: Cluster, urls: list[str]) -> None:
-    options = (
-        "--namespace",
-        "shop",
-        "--tag",
-        "1.2.3",
-        "--registry",
-        "reg.example.org/",
-    )
-    cluster.crds = KEDA
-    ok(cluster.setup(*urls, *options, "--host", "shop.example.org"))
-    objects = [value.get("object", {}) for value in cluster.objects.values()]
-    text = json.dumps(objects)
-    assert "fastapi-starter-api:0.1.0" not in text
-    for image in ("fastapi-starter-api", *SERVICES, "rabbitmq-service"):
-        assert f'"reg.example.org/{image}:1.2.3"' in text
-    assert all(each["metadata"]["namespace"] == "shop" for each in objects if each)
-    (ingress,) = (each for each in objects if each.get("kind") == "Ingress")
-    assert ingress["spec"]["rules"][0]["host"] == "shop.example.org"
-    assert ingress["spec"]["tls"][0]["hosts"] == ["shop.example.org"]
-    assert scalers("scaledobject") <= set(cluster.objects)
-    assert "statefulset/postgres" not in cluster.objects
-
-
-def test_images_by_digest_take_the_place_of_tags(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    digest = "sha256:" + "0123456789abcdef" * 4
-    names = ("fastapi-starter-api", *SERVICES, "rabbitmq-service")
-    lines = [
-        f"  - {{name: {name}, newName: reg.example.org/{name}, digest: {digest}}}"
-        for name in names
-    ]
-    file = tmp_path / "kustomization.yaml"
-    file.write_text("\n".join(["kind: Component", "images:", *lines, ""]))
-    ok(cluster.setup("--images", str(file)))
-    text = json.dumps([value.get("object") for value in cluster.objects.values()])
-    for name in names:
-        assert f'"reg.example.org/{name}@{digest}"' in text
-        assert f"{name}:" not in text
-    file.write_text("\n".join(["images:", *lines[1:], ""]))
-    result = cluster.setup("--images", str(file))
-    assert result.returncode == 1
-    assert "has no digest of fastapi-starter-api" in result.stderr
-    refused = cluster.setup("--images", str(tmp_path / "nothing"))
-    assert "cannot be read, or names no images" in refused.stderr
-
-
-def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:
-    ok(cluster.setup())
-    refused = cluster.setup("--gateway", "infra/public")
-    assert "(httproutes.gateway.networking.k8s.io" in refused.stderr
-    gateway = ("--gateway", "infra/public", "--host", "api.example.org")
-    cluster.crds = GATEWAY
-    ok(cluster.setup(*gateway))
-    spec = cluster.objects["httproute/fastapi-api"]["object"]["spec"]
-    assert spec["parentRefs"][0]["name"] == "public"
-    assert spec["parentRefs"][0]["namespace"] == "infra"
-    assert spec["parentRefs"][0]["sectionName"] == "https"
-    assert spec["hostnames"] == ["api.example.org"]
-    assert "ingress/fastapi-api" not in cluster.objects
-
-
-def test_a_route_takes_one_listener(cluster: Cluster) -> None:
-    cluster.crds = GATEWAY
-    ok(cluster.setup("--gateway", "infra/public/plain"))
-    spec = cluster.objects["httproute/fastapi-api"]["object"]["spec"]
-    names = ("namespace", "name", "sectionName")
-    assert [spec["parentRefs"][0][name] for name in names] == [
-        *("infra", "public", "plain")
-    ]
-
-
-def test_nginx_believes_the_proxies_that_are_named(
-    cluster: Cluster, urls: list[str]
-) -> None:
-    assert "nginx believes no proxy" in ok(cluster.setup(*urls))
-    told = ok(cluster.setup(*urls, "--trusted-proxies", "10.1.0.0/16,fd00::7"))
-    assert "nginx believes no proxy" not in told
-    configs = [v for k, v in cluster.objects.items() if "/nginx-config-" in k]
-    found = [each["object"]["data"]["NGINX_TRUSTED_PROXIES"] for each in configs]
-    assert found == ["", "10.1.0.0/16,fd00::7"]
-
-
 def test_feature_flags_follow_when_all_nodes_have_the_release(
     cluster: Cluster,
 ) -> None:
@@ -286,16 +193,6 @@ def test_feature_flags_follow_when_all_nodes_have_the_release(
     assert enabled < cluster.place(r"application\.yaml")
     cluster.fail = "enable_feature_flag"
     assert "feature flags are not enabled" in ok(cluster.setup())
-
-
-def test_openshift_chooses_the_user_ids(cluster: Cluster) -> None:
-    cluster.crds = (*OPENSHIFT, *GATEWAY)
-    ok(cluster.setup("--gateway", "infra/public"))
-    assert "httproute/fastapi-api" in cluster.objects  # both components
-    for name in ("deployment/fastapi-api", "statefulset/postgres"):
-        pod = cluster.objects[name]["object"]["spec"]["template"]["spec"]
-        assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(pod["securityContext"])
-        assert pod["securityContext"]["runAsNonRoot"] is True
 
 
 def test_a_dry_run_changes_nothing_and_shows_all(cluster: Cluster) -> None:
@@ -313,31 +210,6 @@ def test_nothing_happens_unconfirmed(cluster: Cluster, script: str) -> None:
     assert result.returncode == 1
     assert "no terminal to confirm the context" in result.stderr
     assert cluster.said == ["config current-context"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--tag", "latest"], "cannot be rolled back"),
-        (["--environment", "staging"], "development or production"),
-        (["--namespace", "a b"], "invalid name"),
-        (["--namespace"], "needs a value"),
-        (["--timeout", "soon"], "invalid number"),
-        (["--redis-url-file", "/nowhere"], "its own servers"),
-        (["--gateway", "public"], "NAMESPACE/NAME"),
-        (["--gateway", "infra/public/"], "NAMESPACE/NAME"),
-        (["--gateway", "a/b/c/d"], "NAMESPACE/NAME"),
-        (["--trusted-proxies", "lb.example"], "addresses and networks"),
-        (["now"], "unknown argument now"),
-        (["--now", "1"], "unknown option --now"),
-    ],
-)
-def test_wrong_options_are_refused(
-    cluster: Cluster, arguments: list[str], message: str
-) -> None:
-    result = cluster.setup(*arguments)
-    assert result.returncode == 1
-    assert message in result.stderr
 
 
 def test_an_old_cluster_is_refused(cluster: Cluster) -> None:

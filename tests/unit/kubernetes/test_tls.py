@@ -14,7 +14,7 @@ CERT_MANAGER = "certificates.cert-manager.io"
 # What cert-manager's reference has for the fields of a Certificate.
 FIELDS = {
     *("secretName", "duration", "renewBefore", "privateKey", "usages", "issuerRef"),
-    *("dnsNames", "isCA", "commonName"),
+    *("dnsNames", "isCA", "commonName", "secretTemplate"),
 }
 # Workload, and the secret of its own certificate; all others have the authority alone.
 SERVERS = {
@@ -34,6 +34,9 @@ def test_certificates_have_the_documented_fields_and_one_authority() -> None:
         assert set(spec) <= FIELDS
         assert hours(spec["renewBefore"]) < hours(spec["duration"]) / 2
         assert one("tls", "Issuer", spec["issuerRef"]["name"])
+    for spec in [authority, *found.values()]:  # kubectl-remove.sh deletes by label
+        labels = {"app.kubernetes.io/part-of": "fastapi-starter"}
+        assert spec["secretTemplate"] == {"labels": labels}
     for spec in found.values():
         assert spec["issuerRef"]["name"] == "local-ca"
         assert "isCA" not in spec and spec["usages"][-1] == "server auth"

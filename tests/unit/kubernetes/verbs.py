@@ -111,3 +111,13 @@ def matches(selector: str, labels: dict[str, str]) -> bool:
             if labels.get(key) != value:
                 return False
     return True
+
+
+def without_globals(arguments: list[str]) -> list[str]:
+    """The call, without what is the same in each."""
+    rest = list(arguments)
+    for name in ("--context", "--namespace"):
+        if name in rest:
+            place = rest.index(name)
+            del rest[place : place + 2]
+    return rest
