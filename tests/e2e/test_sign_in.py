@@ -58,7 +58,7 @@ def guarded(state: State, stack: Stack) -> Iterator[Guarded]:
     )
     auth = {"AUTH_ISSUER": provider.issuer, "AUTH_AUDIENCE": AUDIENCE}
     env = {**stack.env, **auth, "AUTH_CLIENT_ID": "browser"}
-    process = api_process("guarded-api", state, env, free_port())
+    process = api_process("sign-in-api", state, env, free_port())
     gateway = Gateway(state, port, [process.port])
     with ExitStack() as started:
         start_oidc_provider(provider)
