@@ -298,7 +298,6 @@ def test_the_sweep_finds_a_task_whose_retry_redis_refused(
         redis_server.start()
 
 
-@EACH_POOL
 def test_a_lost_acknowledgement_leaves_no_worker_without_work(
     start: Start,
     accept: Callable[..., str],
@@ -306,13 +305,12 @@ def test_a_lost_acknowledgement_leaves_no_worker_without_work(
     responder: Responder,
     redis_server: Redis,
     log: Path,
-    pool: str,
 ) -> None:
     """Its only place was taken when Redis was lost."""
     answer = Event()
     responder.before_reply = lambda _: answer.wait(60)
     first = accept()
-    start(pool, CELERY_WORKER_CONCURRENCY="1")
+    start("prefork", CELERY_WORKER_CONCURRENCY="1")
     wait_until(lambda: len(responder.requests) == 1, 30)
     redis_server.kill()
     try:
