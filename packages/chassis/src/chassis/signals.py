@@ -57,14 +57,15 @@ def run_together(parts: Sequence[Part]) -> None:
     if len(parts) == 1:
         parts[0].run()
         return
-    failed = threading.Event()
+    failed, main = threading.Event(), threading.get_ident()
 
     def run(part: Part) -> None:
         try:
             part.run()
         except BaseException:
             failed.set()
-            signal.raise_signal(signal.SIGTERM)
+            # `raise_signal` would reach this thread, and not end the wait below.
+            signal.pthread_kill(main, signal.SIGTERM)
             raise
 
     threads = [threading.Thread(target=run, args=(part,)) for part in parts]

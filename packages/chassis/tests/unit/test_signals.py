@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 CODE = """
-import os, signal, threading
+import os, signal, threading, time
 from chassis.signals import run_together
 
 class Part:
@@ -20,6 +20,7 @@ class Part:
         self.stopping.set()
 
 def fail():
+    time.sleep(0.5)  # long enough for the main thread to wait for the others
     raise RuntimeError("a bug")
 
 def signal_process():
