@@ -174,18 +174,11 @@ apply() { # stage
 }
 
 migrate() {
-    local state="" deadline=$((SECONDS + timeout))
+    local state
     erase jobs fastapi-migrations >/dev/null
     apply migration
-    while [ $SECONDS -lt $deadline ]; do
-        state=$(n get job fastapi-migrations \
-            -o 'jsonpath={.status.conditions[?(@.status=="True")].type}') || true
-        case $state in
-        *Complete*) return ;;
-        *Failed*) break ;;
-        esac
-        sleep 2
-    done
+    await_job fastapi-migrations
+    case $state in *Complete*) return ;; esac
     explain job fastapi-migrations
     fail "the migration did not complete${state:+ ($state)}; the old version still runs"
 }

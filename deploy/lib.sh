@@ -128,3 +128,15 @@ erase() { # kinds, then names, or -l and a selector
     done
     fail "some objects still exist; when nothing holds them any more, run this again"
 }
+
+# Waits until a Job ends, and sets `state`: Complete or Failed; neither if time is up.
+await_job() { # name
+    local deadline=$((SECONDS + timeout))
+    state=""
+    while [ $SECONDS -lt $deadline ]; do
+        state=$(n get job "$1" \
+            -o 'jsonpath={.status.conditions[?(@.status=="True")].type}') || true
+        case $state in *Complete* | *Failed*) return ;; esac
+        sleep 1
+    done
+}

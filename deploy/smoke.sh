@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154  # it sets these: work, namespace, timeout, check_token
 
 smoke_test() {
-    local image state="" table deadline=$((SECONDS + timeout))
+    local image state table
     choose_context "Check what runs in namespace $namespace"
     check_rights check
     image=$(n get deployment fastapi-api \
@@ -17,14 +17,7 @@ smoke_test() {
         create_secret smoke-test token "$(cat "$check_token")" >/dev/null
     n apply --server-side --force-conflicts -f "$work/smoke.yaml" >/dev/null ||
         fail "the check could not be started"
-    while [ $SECONDS -lt $deadline ]; do
-        state=$(n get job smoke-test \
-            -o 'jsonpath={.status.conditions[?(@.status=="True")].type}') || true
-        case $state in
-        *Complete* | *Failed*) break ;;
-        esac
-        sleep 1
-    done
+    await_job smoke-test
     table=$(n logs job/smoke-test --tail=-1) || true
     printf '%s\n' "$table"
     case $state in
