@@ -134,10 +134,8 @@ def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> A
 
 
 def beat(state: State, env: Mapping[str, str]) -> App:
-    """Celery beat, the scheduler; one per deployment."""
-    schedule = state.folder("beat") / "schedule"
+    """Celery beat, the scheduler; of several, one is active."""
     arguments = [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile="]
-    arguments += ["--schedule", str(schedule)]
     return App("beat", state, arguments, cwd=BACKEND, env=env, options=_CELERY_OPTIONS)
 
 
