@@ -170,6 +170,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "e2e": suite.e2e,
     "chaos": suite.chaos,
     "hostile": suite.hostile,
+    "mutate": suite.mutate,
     "kit": suite.kit,
     "compose": suite.compose,
     "check": lambda _: suite.check(),

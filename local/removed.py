@@ -30,6 +30,7 @@ TESTS = {
         "tests/unit/test_documented_values.py",
         "tests/unit/test_documents.py",
         "tests/unit/test_documents_path.py",
+        "tests/unit/test_faults.py",
         "tests/unit/test_line_ends.py",
         "tests/unit/test_root.py",
     ),
@@ -37,6 +38,7 @@ TESTS = {
         "tests/unit/test_chaos_events.py",
         "tests/unit/test_chaos_ledger.py",
     ),
+    "tests/faults": ("tests/unit/test_faults.py",),
     "tests/hostile": (
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",
