@@ -85,7 +85,7 @@ class ClusterNode(Broker, Node):
     ) -> None:
         super().__init__(state, host, port)
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
-        self.port, self.management_port = port, management
+        self.amqp_port, self.management_port = port, management
         self._mapper, self._distribution = mapper, distribution
         self._cookie = cookie or secrets.token_hex(10)
         self.management_url = f"http://{ports.at(management, host.address)}"
@@ -198,7 +198,7 @@ class Cluster(Broker):
     def __init__(self, nodes: list[ClusterNode]) -> None:
         self.nodes = nodes
         first = nodes[0]
-        self.host, self.port = first.machine.address, first.port
+        self.host, self.port = first.machine.address, first.amqp_port
         self.user, self.password, self.vhost = USER, PASSWORD, "/"
         self.hosts = ",".join(each.at for each in nodes)
         self.management_url = first.management_url

@@ -83,3 +83,7 @@ def test_a_lost_node_comes_back_without_its_data(
     assert node.is_replacement and list(node.folder.iterdir()) == []
     node.start()
     assert not node.is_replacement
+
+
+def test_a_server_of_this_machine_takes_no_port_of_a_node(clusters: Clusters) -> None:
+    assert {node.port for node in clusters.nodes} == {0}
