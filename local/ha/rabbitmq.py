@@ -46,19 +46,21 @@ _ERLANG = (
 
 
 class Mapper(Server):
-    """Erlang's port mapper of a host; nodes would start it as a daemon of their own."""
+    """Erlang's port mapper, which nodes would start as a daemon of their own. It serves
+    the hosts that share its network."""
 
-    def __init__(self, state: State, host: Host, port: int = MAPPER) -> None:
-        self.name = f"mapper-{host.zone}"
+    def __init__(self, state: State, hosts: list[Host], port: int = MAPPER) -> None:
+        self.name = f"mapper-{hosts[0].zone}"
         super().__init__(state, 0)
-        self.machine, self.mapper_port = host, port
+        self.machine, self.mapper_port = hosts[0], port
+        self._addresses = ",".join(host.address for host in hosts)
 
     def command(self) -> Command:
         binary = shutil.which("epmd")
         if binary is None:
             raise ProcessFailed("there is no epmd on this machine")
         argv = [*self.machine.prefix, binary, "-port", str(self.mapper_port)]
-        environment = plain_environment(ERL_EPMD_ADDRESS=self.machine.address)
+        environment = plain_environment(ERL_EPMD_ADDRESS=self._addresses)
         return Command(argv, self.folder, environment)
 
     def ready(self) -> bool:
