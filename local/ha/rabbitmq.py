@@ -1,8 +1,11 @@
 """Three nodes of RabbitMQ, which keep every quorum queue on all of them."""
 
+import base64
+import json
 import secrets
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import amqp
@@ -142,14 +145,25 @@ class ClusterNode(Broker, Node):
     def ready(self) -> bool:
         return self.answers()
 
-    def is_whole(self) -> bool:
-        """Whether every quorum queue has a copy here."""
-        try:
+    def wait_ready(self) -> None:
+        super().wait_ready()
+        if self.is_replacement:  # every quorum queue gets a copy here
             self.control("rabbitmq-queues", "grow", self.node, "all")
-            self.control("rabbitmq-diagnostics", "check_running")
-        except subprocess.CalledProcessError:
+
+    def is_whole(self) -> bool:
+        """Whether it sees the other nodes."""
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.management_url}/api/nodes",
+            headers={"Authorization": f"Basic {login}"},
+        )
+        try:
+            with ports.DIRECT.open(request, timeout=2) as answer:
+                nodes = json.load(answer)
+        except (OSError, ValueError):
             return False
-        return self.answers()
+        running = [node["name"] for node in nodes if node["running"]]
+        return len(running) == 1 + len(self.others)
 
     def forget(self, lost: "ClusterNode") -> None:
         """Remove a lost node, and its copies of queues, from the cluster."""
