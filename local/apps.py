@@ -140,10 +140,8 @@ def worker(
 
 
 def beat(state: State, env: Mapping[str, str], *, name: str = "beat") -> App:
-    """Celery beat, the scheduler; one per deployment."""
-    schedule = state.folder(name) / "schedule"
+    """Celery beat, the scheduler; of several, one is active."""
     arguments = [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile="]
-    arguments += ["--schedule", str(schedule)]
     return App(name, state, arguments, cwd=BACKEND, env=env, options=_CELERY_OPTIONS)
 
 

@@ -67,6 +67,9 @@ COMMANDS = {
         tools=True,
         isolated=True,
     ),
+    "mutate": Command(
+        "break changed code; do the unit tests notice?", tools=True, isolated=True
+    ),
     "ha": Command(
         "lose each node of a highly available system, or --keep it to play with",
         tools=True,

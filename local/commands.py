@@ -172,6 +172,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "chaos": suite.chaos,
     "ha": ha.run,
     "hostile": suite.hostile,
+    "mutate": suite.mutate,
     "kit": suite.kit,
     "compose": suite.compose,
     "check": lambda _: suite.check(),

@@ -1,5 +1,6 @@
-"""Installs pinned packages that one command alone needs, beside those of the kit."""
+"""Packages that only one command needs: they are installed when it runs first."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -7,11 +8,14 @@ from pathlib import Path
 from local.process import ProcessFailed
 
 
-def install_extra(requirements: Path, name: str) -> None:
-    """Install the packages of the file that are missing. Raises ProcessFailed."""
-    stamp, wanted = Path(sys.prefix) / f".installed-{name}", requirements.read_text()
+def install_extras(requirements: Path) -> None:
+    """Install pinned packages into `.venv`, unless they are there already. Raises
+    ProcessFailed."""
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    stamp = Path(sys.prefix) / f".installed-{requirements.parent.name}"
     if stamp.exists() and stamp.read_text() == wanted:
         return
+    print(f"Installing {requirements.parent.name}'s packages ...", flush=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes"]
     command += ["--disable-pip-version-check", "--no-input", "-r", str(requirements)]
     result = subprocess.run(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from local import install
 from local.apps import ROOT
-from local.extras import install_extra
+from local.extras import install_extras
 from local.ha.etcd import CLIENTS, PEERS, Etcd
 from local.ha.network import ZONES, Host, Loopback
 from local.ha.node import Node
@@ -187,4 +187,4 @@ def require(say: Callable[[str], None]) -> None:
         raise ProcessFailed("this needs etcd: install the package etcd-server")
     if find_script() is None:
         raise ProcessFailed("this needs rabbitmq-server on this machine")
-    install_extra(REQUIREMENTS, "patroni")
+    install_extras(REQUIREMENTS)

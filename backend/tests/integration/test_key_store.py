@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from redis.asyncio import Connection
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import OutOfMemoryError
 
 from app.core.exceptions import KeyStoreUnavailable
@@ -43,6 +45,45 @@ async def test_only_one_of_many_claims_the_key(store: KeyStore, key: str) -> Non
     found = await asyncio.gather(*(store.claim(key, "f") for _ in range(200)))
     assert sum(isinstance(each, Claim) for each in found) == 1
     assert found.count(Held("f", None)) == 199
+
+
+@pytest.fixture
+def lose_reply(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lose the next reply of Redis, which has done what it was asked."""
+    read, to_lose = Connection.read_response, 0
+
+    async def lose(self: Connection, *args: Any, **options: Any) -> Any:
+        nonlocal to_lose
+        reply = await read(self, *args, **options)
+        if to_lose:
+            to_lose -= 1
+            await self.disconnect()
+            raise ConnectionLost("the reply is lost")
+        return reply
+
+    def prepare() -> None:
+        nonlocal to_lose
+        to_lose = 1
+
+    monkeypatch.setattr(Connection, "read_response", lose)
+    return prepare
+
+
+async def test_a_lost_reply_changes_nothing(
+    store: KeyStore, key: str, lose_reply: Callable[[], None]
+) -> None:
+    """The command runs again, and must find its own work."""
+    await store.release(await taken(store, f"{key} of both scripts"))
+    lose_reply()
+    claim = await taken(store, key)
+    assert await store.claim(key, "f") == Held("f", None)
+    lose_reply()
+    assert await store.complete(claim, ANSWER)
+    assert await store.claim(key, "f") == Held("f", ANSWER)
+    other = await taken(store, f"{key} other")
+    lose_reply()
+    await store.release(other)
+    await taken(store, f"{key} other")
 
 
 ANSWERS = [
