@@ -129,6 +129,6 @@ async def is_alive(driver: asyncpg.Connection, idle: float) -> bool:
     if not driver.is_closed() and idle >= IDLE_SECONDS:
         try:
             await driver.execute("SELECT 1", timeout=PING_SECONDS)
-        except (*ASYNCPG_ERRORS, OSError):
+        except (*ASYNCPG_ERRORS, OSError, RuntimeError):  # see broken_transports.py
             driver.terminate()  # closing it would wait for an answer
     return not driver.is_closed()
