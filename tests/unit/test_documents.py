@@ -45,7 +45,7 @@ BASES = (
 # What is made while the system runs, keys of secrets, and what a reader is shown how to
 # add.
 MADE = re.compile(
-    r"\.local|\.venv|\.vscode|\.env$|CHANGELOG-KIT\.md$|(default_user|redis)\.conf$"
+    r"\.local|backups|\.venv|\.vscode|\.env$|CHANGELOG-KIT\.md$|(default_user|redis)\.conf$"
     r"|.*(pricing|invoice|daily_report|[/_]order)"
 )
 PATH = re.compile(
