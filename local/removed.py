@@ -22,6 +22,7 @@ TESTS = {
         "tests/unit/test_gateway_settings.py",
         "tests/unit/test_images.py",
         "tests/unit/test_push.py",
+        "tests/unit/test_redis_node.py",
         "tests/unit/test_reload.py",
     ),
     "kit": (
