@@ -43,6 +43,7 @@ def wait_touched(file: Path) -> float:
     return file.stat().st_mtime
 
 
+@pytest.mark.promise("docs/TASKS.md", "Beat touches it in each turn of its loop")
 def test_beat_touches_the_file_while_it_works(
     beat: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def published(redis_server: Redis) -> list[str]:
 HOUR = timedelta(hours=1)
 
 
+@pytest.mark.promise("docs/TASKS.md", "A lost task can be found by its record.")
 def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     lost, fresh, ended = add_record(HOUR), add_record(), add_record(HOUR)
     end_record(get_worker_resources().engine, ended, failure("x", "y"))
@@ -67,6 +68,11 @@ def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> No
     finish(task_id)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Work for a queue of no registered service ends as `Failure` with code "
+    "`unknown_service`.",
+)
 def test_the_sweep_fails_work_for_an_unknown_service(redis_server: Redis) -> None:
     task_id = add_record(HOUR, queue="gone_queue")
     sweep.apply(throw=True)
@@ -89,6 +95,10 @@ def test_a_full_redis_does_not_count_as_an_attempt(redis_server: Redis) -> None:
     finish(task_id)
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "A republished task keeps its priority and the trace of its request.",
+)
 def test_it_keeps_its_priority(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
     with Session(get_worker_resources().engine) as session:
@@ -123,6 +133,11 @@ def test_a_republished_task_is_complete(
     assert find(task_id).outcome == {"payload": {"a": 1}, "description": "reverse"}
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "It skips tasks that Redis still holds, in a queue or for a worker, and "
+    "republishes the others.",
+)
 def test_the_sweep_ignores_tasks_that_celery_holds(
     settings: Settings, redis_server: Redis
 ) -> None:
@@ -143,6 +158,11 @@ def test_the_sweep_ignores_tasks_that_celery_holds(
     finish(queued)
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "It skips tasks that Redis still holds, in a queue or for a worker, and "
+    "republishes the others.",
+)
 def test_the_sweep_ignores_tasks_that_a_worker_is_taking(
     settings: Settings, redis_server: Redis
 ) -> None:
@@ -160,6 +180,11 @@ def test_the_sweep_ignores_tasks_that_a_worker_is_taking(
     finish(task_id)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "After a limited number of attempts, the record ends as `Failure` with code "
+    "`lost`.",
+)
 def test_a_task_that_is_lost_too_often_fails(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
     for _ in range(PUBLISH_LIMIT + 1):
@@ -177,6 +202,7 @@ def test_a_task_that_is_lost_too_often_fails(redis_server: Redis) -> None:
     assert logs(task_id) == ["republished"] * PUBLISH_LIMIT
 
 
+@pytest.mark.promise("docs/TASKS.md", "Concurrent sweeps take different rows.")
 def test_two_sweeps_publish_once(redis_server: Redis) -> None:
     lost = [add_record(HOUR) for _ in range(20)]
     with ThreadPoolExecutor(4) as threads:

@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel
 
@@ -27,6 +28,7 @@ def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "A test compares them with the models.")
 def test_models_and_migrations_agree(migrated_url: str) -> None:
     check = alembic(migrated_url, "check")
     assert check.returncode == 0, check.stdout + check.stderr
@@ -35,6 +37,7 @@ def test_models_and_migrations_agree(migrated_url: str) -> None:
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = :schema"
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "A test compares them with the models.")
 def test_indexes_of_models_and_migrations_agree(migrated_url: str) -> None:
     """Alembic compares neither their predicates nor their methods."""
     import_all()
@@ -63,6 +66,7 @@ def test_a_wrong_password_is_told_without_a_traceback(postgres: PostgreSQL) -> N
     assert ".env" in explanation(run.stderr)
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "An advisory lock lets one run at a time.")
 def test_replicas_may_migrate_concurrently(postgres: PostgreSQL) -> None:
     url = postgres.create_database("migrated_at_once")
     try:

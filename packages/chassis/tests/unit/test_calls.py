@@ -70,6 +70,7 @@ def test_the_body_is_compact_utf8(producer: EventProducer) -> None:
     assert reply.outcome == '{"payload":"日本語 😀"}'
 
 
+@pytest.mark.promise("docs/RPC.md", "It never waits longer than that request's caller")
 def test_a_call_never_waits_beyond_the_deadline_of_the_request(
     producer: EventProducer, client: FakeClient, deadline: Any
 ) -> None:
@@ -97,6 +98,9 @@ def test_a_timeout_of_zero_is_not_the_default(
     assert client.calls[0].timeout == 0
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "The call carries the request id of the current request."
+)
 def test_a_call_carries_the_current_request_id(
     producer: EventProducer, client: FakeClient
 ) -> None:

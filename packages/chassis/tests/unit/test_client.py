@@ -163,6 +163,11 @@ def first(bench: Bench) -> FakeConnection:
 
 
 @pytest.mark.promise(
+    "docs/adr/0003-one-io-thread.md",
+    "When the connection breaks, we know at once which calls are in doubt: all of"
+    " them.",
+)
+@pytest.mark.promise(
     "docs/RPC.md", "When both are lost, every pending call fails immediately."
 )
 def test_confirms_count_anew_on_each_connection(
