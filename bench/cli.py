@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from bench import dependencies
 from local.apps import ROOT
+from local.extras import install_extras
 from local.registry import lacks_demo
 
 PARTS = ("rpc", "http", "tasks", "tracing", "events", "relay")
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if lacks_demo("make bench"):
         return 0
-    dependencies.install()
+    install_extras(ROOT / "bench" / "requirements.txt")
     # Imported late: these import the peers' packages or read their versions.
     from bench import event_log, machine, relay, report, rpc, tasks, tracing, whole_path
     from bench.results import Results

@@ -26,6 +26,8 @@ GROUPS = {
     "local": "local/requirements.txt",
     "dev": "requirements-dev.txt",
     "bench": "bench/requirements.txt",
+    "mutation": "tests/faults/requirements.txt",
+    "patroni": "deploy/ha/patroni/requirements.txt",
 }
 
 

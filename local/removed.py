@@ -30,13 +30,17 @@ TESTS = {
         "tests/unit/test_documented_values.py",
         "tests/unit/test_documents.py",
         "tests/unit/test_documents_path.py",
+        "tests/unit/test_faults.py",
         "tests/unit/test_line_ends.py",
         "tests/unit/test_root.py",
     ),
     "tests/chaos": (
         "tests/unit/test_chaos_events.py",
         "tests/unit/test_chaos_ledger.py",
+        "tests/unit/test_ha_record.py",
     ),
+    "tests/faults": ("tests/unit/test_faults.py",),
+    "tests/ha": ("tests/unit/test_ha_record.py",),
     "tests/hostile": (
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",

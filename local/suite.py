@@ -149,6 +149,12 @@ def hostile(arguments: list[str]) -> int:
     return _report([part], at_once=False)
 
 
+def mutate(arguments: list[str]) -> int:
+    """Break code, and see whether tests notice."""
+    part = Part("faults", ["-m", "tests.faults", *arguments])
+    return _report([part], at_once=False)
+
+
 def kit(arguments: list[str]) -> int:
     """Check, test and run generated code in copies of the project; takes minutes."""
     install_missing(print, for_tests=True)

@@ -114,6 +114,18 @@ async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
 
 
 @pytest.mark.budget("IDEMPOTENCY_TTL_SECONDS")
+async def test_an_answer_is_one_command_for_a_redis_that_was_never_asked(
+    store: KeyStore, key: str, redis_server: Redis
+) -> None:
+    claim = await taken(store, key)
+    with redis_server.connect() as redis:
+        redis.script_flush()
+        redis.config_resetstat()
+        assert await store.complete(claim, Answer(200, [], b"done", False))
+        # An unknown script would be a second command, after the client has its answer.
+        assert redis.info("errorstats") == {}
+
+
 async def test_entries_expire(store: KeyStore, key: str, redis_server: Redis) -> None:
     claim = await taken(store, key)
     with redis_server.connect(2) as redis:

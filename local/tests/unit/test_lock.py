@@ -16,6 +16,8 @@ requires-python = ">=3.11"
 local = ["pen"]
 dev = ["ink"]
 bench = []
+mutation = []
+patroni = []
 [tool.uv.workspace]
 members = ["packages/*", "backend", "services/*"]
 [tool.uv.sources]
@@ -38,6 +40,8 @@ def root(tmp_path: Path) -> Path:
     wheel(root, "pen", "1", "ink")
     (root / "local").mkdir()
     (root / "bench").mkdir()
+    (root / "tests/faults").mkdir(parents=True)
+    (root / "deploy/ha/patroni").mkdir(parents=True)
     return root
 
 
