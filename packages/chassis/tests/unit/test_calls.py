@@ -116,6 +116,23 @@ def test_a_call_carries_the_current_request_id(
     assert len({call.id for call in client.calls}) == 3
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "a caller accepts a reply only with the random id of one of its own calls",
+)
+def test_nobody_guesses_the_id_of_a_call(
+    producer: EventProducer, client: FakeClient
+) -> None:
+    """Clients choose the request id, and a service knows where replies go."""
+    for _ in range(50):
+        producer.call("q", {}, correlation_id="r-1")
+    parts = [call.id.removeprefix("r-1#") for call in client.calls]
+    assert len(set(parts)) == 50 and {len(part) for part in parts} == {16}
+    # None follows from the one before.
+    steps = {int(b, 16) - int(a, 16) for a, b in zip(parts, parts[1:], strict=False)}
+    assert len(steps) == 49
+
+
 def test_start_and_end_are_reported(producer: EventProducer) -> None:
     events: list[LogEvent] = []
     arguments: dict[str, Any] = {"task_id": "t", "correlation_id": "r"}
