@@ -20,6 +20,7 @@ from app.infrastructure.celery import QUEUES, create_celery
 from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord, TaskLog
 from app.repositories.data_repository import end_record, failure
+from app.tasks import maintenance
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
 from app.tasks.resources import get_worker_resources
 from local.servers.redis import Redis
@@ -47,6 +48,30 @@ def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     assert logs(lost) == ["republished"]
     assert logs(fresh) == logs(ended) == []
     finish(lost)
+
+
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "With more than 20,000 tasks waiting, the sweep does nothing, because it cannot "
+    "tell which tasks are lost.",
+)
+def test_the_sweep_rests_while_many_tasks_wait(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert maintenance.LONGEST_BACKLOG == 20_000
+    monkeypatch.setattr(maintenance, "LONGEST_BACKLOG", 1)
+    lost, waiting = add_record(HOUR), [add_record(HOUR) for _ in range(2)]
+    with redis_server.connect() as redis:
+        for queue, task_id in zip(("high", "low"), waiting, strict=True):
+            redis.lpush(queue, json.dumps({"headers": {"id": task_id}}))
+        sweep.apply(throw=True)
+        assert published(redis_server) == waiting
+        redis.delete("high")
+        sweep.apply(throw=True)
+        assert set(published(redis_server)) == {lost, *waiting}
+        redis.flushall()
+    for task_id in (lost, *waiting):
+        end_record(get_worker_resources().engine, task_id, failure("x", "y"))
 
 
 def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> None:
