@@ -86,10 +86,7 @@ FAULTS = (
         "rabbitmq/definitions.json",
         '"x-overflow": "reject-publish"',
         '"x-overflow": "drop-head"',
-        (
-            f"{TESTS}::test_one_queue_for_both_sides",
-            "tests/unit/kubernetes/test_agreement.py",
-        ),
+        ("packages/chassis/tests/unit/test_topology.py",),
         DEMO,
     ),
     Fault(
@@ -97,10 +94,7 @@ FAULTS = (
         "rabbitmq/definitions.json",
         '        "x-delivery-limit": 3,\n',
         "",
-        (
-            f"{TESTS}::test_one_queue_for_both_sides",
-            "tests/unit/kubernetes/test_agreement.py",
-        ),
+        ("packages/chassis/tests/unit/test_topology.py",),
         DEMO,
     ),
     Fault(
@@ -108,10 +102,7 @@ FAULTS = (
         "rabbitmq/definitions.json",
         '        "x-message-ttl": 604800000\n',
         '        "x-message-ttl": 6048000000\n',
-        (
-            f"{TESTS}::test_one_queue_for_both_sides",
-            "tests/unit/kubernetes/test_agreement.py",
-        ),
+        ("packages/chassis/tests/unit/test_topology.py",),
         DEMO,
     ),
     Fault(
