@@ -10,7 +10,7 @@ SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -81,6 +81,9 @@ chaos:  ## Break every part under load; no work may be lost (SHORT=1, SEED=7)
 
 mutate:  ## Break changed code, and see whether unit tests notice (ARGS="--minutes 10 --all")
 	@$(PYTHON) -m local mutate $(ARGS)
+
+ha:  ## Lose each node of a highly available system (SHORT=1; ARGS=--keep to play with it)
+	@$(PYTHON) -m local ha $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 hostile:  ## Attack the stack while a normal client uses it (10 minutes; SHORT=1)
 	@$(PYTHON) -m local hostile $(if $(SHORT),--short) $(ARGS)

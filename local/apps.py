@@ -117,13 +117,19 @@ def api_environment(env: Mapping[str, str], port: int) -> dict[str, str]:
     return {**env, "API_HOST": ports.LOOPBACK, "API_PORT": str(port)}
 
 
-def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> App:
+def worker(
+    state: State,
+    env: Mapping[str, str],
+    probe: Callable[[], bool],
+    *,
+    name: str = "worker",
+) -> App:
     """The Celery worker."""
     # It is alone, and searching for other workers takes a second at start.
     arguments = [*_CELERY, "worker", "--without-mingle", "--without-gossip"]
     arguments += ["--without-heartbeat", "--loglevel", "INFO"]
     return App(
-        "worker",
+        name,
         state,
         arguments,
         cwd=BACKEND,
@@ -133,12 +139,10 @@ def worker(state: State, env: Mapping[str, str], probe: Callable[[], bool]) -> A
     )
 
 
-def beat(state: State, env: Mapping[str, str]) -> App:
-    """Celery beat, the scheduler; one per deployment."""
-    schedule = state.folder("beat") / "schedule"
+def beat(state: State, env: Mapping[str, str], *, name: str = "beat") -> App:
+    """Celery beat, the scheduler; of several, one is active."""
     arguments = [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile="]
-    arguments += ["--schedule", str(schedule)]
-    return App("beat", state, arguments, cwd=BACKEND, env=env, options=_CELERY_OPTIONS)
+    return App(name, state, arguments, cwd=BACKEND, env=env, options=_CELERY_OPTIONS)
 
 
 def event_relay(name: str, state: State, env: Mapping[str, str]) -> App:

@@ -70,6 +70,11 @@ COMMANDS = {
     "mutate": Command(
         "break changed code; do the unit tests notice?", tools=True, isolated=True
     ),
+    "ha": Command(
+        "lose each node of a highly available system, or --keep it to play with",
+        tools=True,
+        isolated=True,
+    ),
     "compose": Command(
         "build, run and break the containers (needs Docker)", tools=True, isolated=True
     ),

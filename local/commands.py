@@ -13,6 +13,7 @@ from local import run as launcher
 from local import secrets, smoke, status, suite, tls, tokens, traces
 from local.apps import BACKEND, ROOT
 from local.bootstrap import COMMANDS
+from local.ha import run as ha
 from local.lock import lock
 from local.ports import free_port
 from local.process import ProcessFailed
@@ -169,6 +170,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "integration": suite.integration,
     "e2e": suite.e2e,
     "chaos": suite.chaos,
+    "ha": ha.run,
     "hostile": suite.hostile,
     "mutate": suite.mutate,
     "kit": suite.kit,

@@ -27,6 +27,7 @@ GROUPS = {
     "dev": "requirements-dev.txt",
     "bench": "bench/requirements.txt",
     "mutation": "tests/faults/requirements.txt",
+    "patroni": "deploy/ha/patroni/requirements.txt",
 }
 
 

@@ -38,8 +38,10 @@ TESTS = {
     "tests/chaos": (
         "tests/unit/test_chaos_events.py",
         "tests/unit/test_chaos_ledger.py",
+        "tests/unit/test_ha_record.py",
     ),
     "tests/faults": ("tests/unit/test_faults.py",),
+    "tests/ha": ("tests/unit/test_ha_record.py",),
     "tests/hostile": (
         "tests/e2e/data/test_event_loop.py",
         "tests/e2e/data/test_hostile.py",

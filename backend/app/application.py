@@ -156,7 +156,7 @@ def _lifespan(settings: Settings) -> Any:
             ):
                 app.state.resources = resources
                 set_event_producer(resources.producer)
-                _drain_on_signals(resources)
+                drain_on_signals(resources)
                 gc.collect()
                 gc.freeze()  # spare the collector objects that stay
                 gc.set_threshold(*COLLECTOR)
@@ -170,7 +170,7 @@ def _lifespan(settings: Settings) -> Any:
     return lifespan
 
 
-def _drain_on_signals(resources: Resources) -> None:
+def drain_on_signals(resources: Resources) -> None:
     """From the first signal on, report "not ready" and end streams, which uvicorn would
     wait for; in addition to uvicorn's shutdown. Only the main thread gets signals."""
     if threading.current_thread() is not threading.main_thread():

@@ -34,10 +34,12 @@ from app.infrastructure.forks import leave_connections
 from app.infrastructure.instrumentation import instrument_clients
 from app.infrastructure.queue_metrics import watch_queues, watch_tasks
 from app.infrastructure.rabbitmq_management import ManagementApi
+from app.infrastructure.redis.beat_lease import BeatLease
 from app.repositories.data_repository import end_record, failure
+from app.tasks.beat import LivingScheduler
 from app.tasks.consumer import ColdStatus, PromptConsumer, tell_losses_once
 from app.tasks.event_metrics import watch_backlog
-from app.tasks.liveness import Liveness, LivingScheduler
+from app.tasks.liveness import Liveness
 from app.tasks.log_context import name_tasks
 from app.tasks.resources import (
     close_worker_resources,
@@ -68,6 +70,7 @@ name_tasks()
 tell_losses_once()
 celery.steps["worker"].update({Liveness, ColdStatus})
 celery.conf.beat_scheduler = LivingScheduler
+celery.conf.beat_lease = BeatLease(settings.celery)
 celery.conf.beat_schedule = beat_schedule(settings)
 celery.conf.worker_consumer = PromptConsumer
 celery.Task.Request = "app.tasks.consumer:NamedRequest"
@@ -141,16 +144,17 @@ def close_child(**_: Any) -> None:
 
 @beat_init.connect
 def watch_beat(**_: Any) -> None:
-    """A deployment has exactly one beat, so it reports what belongs to no single
-    process."""
+    """One beat is active, so it reports what belongs to no single process."""
+    lease: BeatLease = celery.conf.beat_lease
     with required():
         _start_telemetry()
-        watch_queues(ManagementApi(settings.rabbitmq, settings.rpc), settings.services)
-        watch_tasks(settings.celery)
+        management = ManagementApi(settings.rabbitmq, settings.rpc)
+        watch_queues(management, settings.services, lease.is_held)
+        watch_tasks(settings.celery, lease.is_held)
         if rabbitmq_server(settings.rabbitmq, settings.rpc):  # or there is no relay
-            watch_backlog(
-                create_sync_engine(settings.database, pool_size=1, max_overflow=0)
-            )
+            engine = create_sync_engine(settings.database, pool_size=1, max_overflow=0)
+            watch_backlog(engine, lease.is_held)
+    atexit.register(lease.release)
     atexit.register(stop_telemetry)
 
 

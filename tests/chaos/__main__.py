@@ -144,7 +144,7 @@ def _audit(system: System, run: Run, clients: Clients, poisoner: Poisoner) -> No
         ),
         *(finding for fault in run.faults for finding in fault.judge(run.attempts)),
         *held.grown(run.before, run.after),
-        *logs.audit(system, clients.mark),
+        *logs.audit(system.logs, system.stack.env, clients.mark),
     ]
 
 
@@ -165,7 +165,7 @@ def _audit_events(system: System, run: Run, clients: Clients, streams: Streams) 
     run.findings += [
         *streams.breaches,
         *system.receiver.breaches,
-        *rebuilt.audit(system),
+        *rebuilt.audit(system.stack.env),
         *events.audit_log(log, rows, clients.works),
         *events.audit_effects(log, effects),
         *events.audit_streams(log, streams.listeners),

@@ -16,7 +16,7 @@ import amqp
 import httpx2
 from httpx2 import Response
 
-from local.servers.rabbitmq import RabbitMQ
+from local.servers.broker import Broker
 from tests.chaos.ledger import Attempt, Work
 from tests.chaos.system import READ_TIMEOUT
 from tests.e2e.client import LOGS, PROCESS, PROCESS_ASYNC, RECORDS
@@ -46,8 +46,9 @@ BAD_INPUT: list[tuple[str, bytes, int]] = [
 class Clients(Threads):
     """Send requests from entry to exit; `attempts` and `works` grow meanwhile."""
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(self, url: str, seed: int, pace: float = 1.0) -> None:
         super().__init__()
+        self._period = PERIOD / pace
         self.attempts: list[Attempt] = []
         self.works: list[Work] = []
         self.breaches: list[str] = []
@@ -87,7 +88,7 @@ class Clients(Threads):
         return time.monotonic()
 
     def _ask(self, act: Callable[[random.Random], None], chance: random.Random) -> None:
-        while not self._stopped.wait(PERIOD * chance.uniform(0.5, 1.5)):
+        while not self._stopped.wait(self._period * chance.uniform(0.5, 1.5)):
             act(chance)
 
     def _new(self, later: bool, **more: Any) -> Work:
@@ -256,7 +257,7 @@ class Poisoner(Threads):
     those that RabbitMQ confirmed; `tried` also those that it may have received.
     """
 
-    def __init__(self, rabbitmq: RabbitMQ, mark: str) -> None:
+    def __init__(self, rabbitmq: Broker, mark: str) -> None:
         super().__init__()
         self.sent: set[str] = set()
         self.tried: set[str] = set()

@@ -3,17 +3,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from local.apps import BACKEND
-from tests.chaos.system import System
 
 
-def audit(system: System) -> list[str]:
+def audit(env: Mapping[str, str]) -> list[str]:
     """What `make rebuild-records` would correct."""
     done = subprocess.run(
         [sys.executable, "-m", "app.event_log", "rebuild"],
         cwd=BACKEND,
-        env={**os.environ, **system.stack.env},
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
     )

@@ -42,15 +42,17 @@ class Listener:
 class Streams(Threads):
     """Listen from entry to exit, in one thread."""
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(
+        self, url: str, seed: int, sse: int = SSE, websockets: int = WEBSOCKETS
+    ) -> None:
         super().__init__()
         self._url = urlsplit(url)
         self._seed = seed
         self.connections = 0
         # A WebSocket does not say where it begins.
-        self.listeners = [Listener(f"SSE {number}") for number in range(SSE)]
+        self.listeners = [Listener(f"SSE {number}") for number in range(sse)]
         self.listeners += [
-            Listener(f"WebSocket {n}", start=0) for n in range(WEBSOCKETS)
+            Listener(f"WebSocket {n}", start=0) for n in range(websockets)
         ]
         self._threads = [threading.Thread(target=lambda: asyncio.run(self._all()))]
 

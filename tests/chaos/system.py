@@ -5,6 +5,7 @@ and event relays reach RabbitMQ and PostgreSQL through a port whose network can 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -155,6 +156,12 @@ class System:
     def parts(self) -> list[Server]:
         """Every watched process."""
         return [*self.servers, *self.stack.processes]
+
+    @property
+    def logs(self) -> list[Path]:
+        """Those of our processes."""
+        processes = self.stack.processes
+        return [each.child.log for each in processes if each is not self.nginx]
 
     def active_relay(self) -> App:
         """The event relay that publishes."""

@@ -3,7 +3,7 @@
 // Its tokens are JWTs for one API. The first key of `keys` signs, all are listed; a key
 // is generated when its file is missing. Its own pages for people who sign in accept any
 // name and password.
-import { generateKeyPairSync, webcrypto } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, webcrypto } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { Provider } from 'oidc-provider';
 
@@ -11,13 +11,20 @@ import { Provider } from 'oidc-provider';
 globalThis.crypto ??= webcrypto;
 URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : null);
 
+const PEM = {
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+};
 const settings = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
 function readKey(name) {
   const file = `${settings.folder}/${name}.json`;
   if (!existsSync(file)) {
-    const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    const key = { ...pair.privateKey.export({ format: 'jwk' }), kid: name, use: 'sig' };
+    // Over PEM: the export of a pair that was just generated locks its key, and waits
+    // for ever when the garbage collector frees the pair meanwhile (Node.js 20).
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048, ...PEM });
+    const jwk = createPrivateKey(privateKey).export({ format: 'jwk' });
+    const key = { ...jwk, kid: name, use: 'sig' };
     writeFileSync(file, JSON.stringify(key));
   }
   return JSON.parse(readFileSync(file, 'utf8'));

@@ -1,6 +1,6 @@
 """Depth, consumers and throughput of the queues, from RabbitMQ's management API.
 
-One process per deployment reports them, so that they are not counted twice.
+The active process of a deployment reports them, so that they are not counted twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,17 +20,22 @@ STATE = "rabbitmq.message.state"
 STATES = {"ready": "messages_ready", "unacknowledged": "messages_unacknowledged"}
 
 Observations = Iterable[Observation]
+IsActive = Callable[[], bool]
 
 
-def watch_queues(management: ManagementApi, services: ServiceRegistry) -> None:
-    """Report the queues of the services and their dead letters at each export. It runs
-    in the exporter's thread."""
+def watch_queues(
+    management: ManagementApi, services: ServiceRegistry, is_active: IsActive
+) -> None:
+    """Report the queues of the services and their dead letters at each export, while
+    this process is active. It runs in the exporter's thread."""
     watched = [name for s in services for name in (s.queue, s.dead_letter_queue)]
 
     def observe(
         read: Callable[[QueueFigures, dict[str, str]], Observations],
     ) -> Callable[[CallbackOptions], Observations]:
         def callback(_: CallbackOptions) -> Observations:
+            if not is_active():
+                return
             try:
                 queues = management.read_queues()
             except BrokerUnavailable:
@@ -63,12 +68,13 @@ def watch_queues(management: ManagementApi, services: ServiceRegistry) -> None:
     )
 
 
-def watch_tasks(settings: CelerySettings) -> None:
-    """Report how many tasks wait in Redis, at each export."""
+def watch_tasks(settings: CelerySettings, is_active: IsActive) -> None:
+    """Report how many tasks wait in Redis, at each export while this process is
+    active."""
     lists = TaskLists(settings)
 
     def callback(_: CallbackOptions) -> Observations:
-        for queue in QUEUES:
+        for queue in QUEUES if is_active() else ():
             try:
                 waiting = lists.count_waiting(queue)
             except (RedisError, OSError):

@@ -51,11 +51,12 @@ class Webhook(SQLModel, table=True):
     id: int | None = id_column()
     owner: str | None = owner_column()
     events_of: str | None = TableField(default=None, max_length=255)
-    url: str = TableField(max_length=MAX_URL_LENGTH)
+    # Neither is in its `repr`: some URLs are secrets, too.
+    url: str = TableField(max_length=MAX_URL_LENGTH, repr=False)
     host: str = TableField(max_length=255)
     types: list[str] = TableField(sa_column=Column(JSON, nullable=False))
-    secret: str
-    previous_secret: str | None = None
+    secret: str = TableField(repr=False)
+    previous_secret: str | None = TableField(default=None, repr=False)
     previous_secret_until: datetime | None = TableField(
         default=None, sa_column=_moment()
     )
@@ -234,8 +235,9 @@ class WebhookCreated(WebhookRead):
     )
 
     secret: str | None = Field(
+        repr=False,
         description="Shown this once; null when an idempotency key repeats the "
-        "response."
+        "response.",
     )
 
 

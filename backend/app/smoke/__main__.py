@@ -6,7 +6,9 @@ Needs no setting and no server of ours except the gateway at URL.
 import argparse
 import ssl
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from app.smoke.system import PATIENCE, TIMEOUT, Broken, Skipped, System
 RESULTS = OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
 NOT_ASKED = "not asked, because of the line above"
 HEADER = ("promise", "result", "ms", "reason")
+LINE = "{:{width}}  {:7}  {:>6}  {}"
 
 
 class PromiseResult(NamedTuple):
@@ -60,29 +63,27 @@ def run_smoke_test(arguments: list[str] | None = None) -> int:
         system = System(http, given.token_file, given.patience)
         print(f"{__title__} {__version__} asks {given.url}")
         print(f"Request ids begin with {system.run}\n")
-        results = try_all(system, has_token=given.token_file is not None)
-    print(describe_results(results))
-    return 1 if any(each.result == FAILED for each in results) else 0
+        plan = read_plan()
+        tried = try_all(system, plan, has_token=given.token_file is not None)
+        return print_results(tried, max(map(len, promise_names(plan))))
 
 
-def try_all(system: System, *, has_token: bool) -> list[PromiseResult]:
+def try_all(system: System, plan: Plan, *, has_token: bool) -> Iterator[PromiseResult]:
     """A line for each promise; the first ones tell whether the others need a token."""
-    plan = read_plan()
-    results = _try(system, open_promises(plan, has_token))
-    if results[-1].result == FAILED and not has_token:
-        skipped = [
-            PromiseResult(name, SKIPPED, 0, NOT_ASKED) for name in _promise_names(plan)
-        ]
-        return results + skipped
-    return results + _try(system, guarded_promises(plan))
+    for name, attempt in open_promises(plan, has_token):
+        yield (last := _try_one(system, name, attempt))
+    is_refused = last.result == FAILED and not has_token
+    for name, attempt in guarded_promises(plan):
+        if is_refused:
+            yield PromiseResult(name, SKIPPED, 0, NOT_ASKED)
+        else:
+            yield _try_one(system, name, attempt)
 
 
-def _promise_names(plan: Plan) -> list[str]:
-    return [name for name, _ in guarded_promises(plan)]
-
-
-def _try(system: System, promises: Iterable[tuple[str, Try]]) -> list[PromiseResult]:
-    return [_try_one(system, name, attempt) for name, attempt in promises]
+def promise_names(plan: Plan) -> list[str]:
+    """Of all that are tried."""
+    promises = chain(open_promises(plan, has_token=False), guarded_promises(plan))
+    return [name for name, _ in promises]
 
 
 def _try_one(system: System, name: str, attempt: Try) -> PromiseResult:
@@ -104,21 +105,18 @@ def _try_one(system: System, name: str, attempt: Try) -> PromiseResult:
     return PromiseResult(name, result, (time.monotonic() - began) * 1000, reason)
 
 
-def describe_results(results: Iterable[PromiseResult]) -> str:
-    """The table, and how many promises were kept."""
-    given = list(results)
-    rows = [HEADER]
-    for each in given:
+def print_results(results: Iterable[PromiseResult], width: int) -> int:
+    """Print each line of the table when it is known, then how many promises were kept;
+    returns the exit code. ``width`` is that of the first column."""
+    count: Counter[str] = Counter()
+    print(LINE.format(*HEADER, width=width).rstrip())
+    for each in results:
+        count[each.result] += 1
         milliseconds = f"{each.milliseconds:.0f}" if each.result != SKIPPED else ""
-        rows.append((each.promise, each.result, milliseconds, each.reason))
-    wide, result, right, _ = (max(map(len, column)) for column in zip(*rows))
-    lines = [
-        f"{row[0]:{wide}}  {row[1]:{result}}  {row[2]:>{right}}  {row[3]}".rstrip()
-        for row in rows
-    ]
-    count = {name: sum(each.result == name for each in given) for name in RESULTS}
-    summary = ", ".join(f"{number} {name}" for name, number in count.items() if number)
-    return "\n".join([*lines, "", summary])
+        row = (each.promise, each.result, milliseconds, each.reason)
+        print(LINE.format(*row, width=width).rstrip(), flush=True)
+    print("\n" + ", ".join(f"{count[name]} {name}" for name in RESULTS if count[name]))
+    return 1 if count[FAILED] else 0
 
 
 def _read_token(path: str) -> str:

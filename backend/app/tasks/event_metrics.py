@@ -10,14 +10,16 @@ from app.repositories.relay_repository import Backlog, read_backlog
 from chassis.telemetry import tracing
 
 
-def watch_backlog(engine: Engine) -> None:
-    """Report the events that are not published yet, at each export. It runs in the
-    exporter's thread."""
+def watch_backlog(engine: Engine, is_active: Callable[[], bool]) -> None:
+    """Report the events that are not published yet, at each export while this process
+    is active. It runs in the exporter's thread."""
 
     def observe(
         read: Callable[[Backlog], float],
     ) -> Callable[[CallbackOptions], list[Observation]]:
         def callback(_: CallbackOptions) -> list[Observation]:
+            if not is_active():
+                return []
             try:
                 return [Observation(read(read_backlog(engine)))]
             except (DatabaseUnavailable, DatabaseBusy):

@@ -55,16 +55,21 @@ def responder(rabbitmq_settings: RabbitMQSettings) -> Iterator[Responder]:
         yield responder
 
 
-@pytest.fixture(scope="session")
-def migrated_url(database_url: str) -> str:
-    """A database with the tables of the newest migration."""
+def migrate(url: str) -> None:
+    """Make the tables of the newest migration."""
     subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", "head"],
         cwd=BACKEND,
-        env={**os.environ, "DATABASE_URL": database_url},
+        env={**os.environ, "DATABASE_URL": url},
         check=True,
         capture_output=True,
     )
+
+
+@pytest.fixture(scope="session")
+def migrated_url(database_url: str) -> str:
+    """A database with the tables of the newest migration."""
+    migrate(database_url)
     return database_url
 
 

@@ -108,6 +108,9 @@ async def test_synchronous_work(resources: Resources, responder: Responder) -> N
     assert [body["payload"] for body in responder.bodies()] == [p[2] for p in PAYLOADS]
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md", "Logs and Celery's events never contain arguments or results."
+)
 async def test_accepted_work(resources: Resources, redis_server: Redis) -> None:
     service = resources.data_services["echo"]
     for kind, payload, plain in PAYLOADS:
@@ -116,6 +119,9 @@ async def test_accepted_work(resources: Resources, redis_server: Redis) -> None:
     with redis_server.connect() as redis:
         tasks = [json.loads(text) for text in redis.lrange("default", 0, -1)]
     assert len(tasks) == len(PAYLOADS)
+    for task in tasks:  # Celery copies these into logs and events
+        assert task["headers"]["argsrepr"] == "()"
+        assert task["headers"]["kwargsrepr"] == "{}"
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-Infinity"])

@@ -6,16 +6,18 @@ from typing import Any
 import psycopg2
 import pytest
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import make_url
 
 from app.repositories.event_repository import EventFilter, next_events
+from tests.integration.conftest import migrate
 
-# Sequences below those of real events, and types that nothing rebuilds.
+# Sequences below those of real events.
 FILL = """
 INSERT INTO record_events (sequence, type, subject, owner, data)
 SELECT n, CASE WHEN n %% 2 = 0 THEN 'plan.even' ELSE 'plan.odd' END, 'plan-' || n / 4,
     CASE WHEN n %% 2 = 0 THEN 'even' ELSE 'odd' END, '{}'
 FROM generate_series(%s, %s) AS n"""
-CLEAR = "DELETE FROM record_events WHERE type LIKE 'plan.%'"
+OWN = "event_pages"
 
 SHORT, LONG = 2_000, 60_000
 
@@ -29,15 +31,25 @@ FILTERS = [
 
 
 @pytest.fixture
-def cursor(migrated_url: str) -> Iterator[Any]:
-    url = migrated_url.replace("postgresql+psycopg2", "postgresql")
-    connection = psycopg2.connect(url)
+def cursor(database_url: str) -> Iterator[Any]:
+    """In a database of its own: a page at the end of the log goes through the events
+    of other tests too."""
+    server = psycopg2.connect(database_url.replace("postgresql+psycopg2", "postgresql"))
+    server.autocommit = True
+    with server.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {OWN}")
+    url = make_url(database_url).set(database=OWN)
+    migrate(url.render_as_string(hide_password=False))
+    connection = psycopg2.connect(
+        url.set(drivername="postgresql").render_as_string(hide_password=False)
+    )
     connection.autocommit = True
     with connection.cursor() as cursor:
         yield cursor
-        cursor.execute("SET events.maintenance = 'on'")
-        cursor.execute(CLEAR)
     connection.close()
+    with server.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {OWN} WITH (FORCE)")
+    server.close()
 
 
 def blocks(cursor: Any, after: int, wanted: EventFilter) -> int:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from redis.asyncio import Connection
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import OutOfMemoryError
 
 from app.core.exceptions import KeyStoreUnavailable
@@ -45,6 +47,45 @@ async def test_only_one_of_many_claims_the_key(store: KeyStore, key: str) -> Non
     assert found.count(Held("f", None)) == 199
 
 
+@pytest.fixture
+def lose_reply(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lose the next reply of Redis, which has done what it was asked."""
+    read, to_lose = Connection.read_response, 0
+
+    async def lose(self: Connection, *args: Any, **options: Any) -> Any:
+        nonlocal to_lose
+        reply = await read(self, *args, **options)
+        if to_lose:
+            to_lose -= 1
+            await self.disconnect()
+            raise ConnectionLost("the reply is lost")
+        return reply
+
+    def prepare() -> None:
+        nonlocal to_lose
+        to_lose = 1
+
+    monkeypatch.setattr(Connection, "read_response", lose)
+    return prepare
+
+
+async def test_a_lost_reply_changes_nothing(
+    store: KeyStore, key: str, lose_reply: Callable[[], None]
+) -> None:
+    """The command runs again, and must find its own work."""
+    await store.release(await taken(store, f"{key} of both scripts"))
+    lose_reply()
+    claim = await taken(store, key)
+    assert await store.claim(key, "f") == Held("f", None)
+    lose_reply()
+    assert await store.complete(claim, ANSWER)
+    assert await store.claim(key, "f") == Held("f", ANSWER)
+    other = await taken(store, f"{key} other")
+    lose_reply()
+    await store.release(other)
+    await taken(store, f"{key} other")
+
+
 ANSWERS = [
     ANSWER,
     Answer(204, [], b""),
@@ -68,6 +109,18 @@ async def test_a_released_key_is_free(store: KeyStore, key: str) -> None:
 
 
 @pytest.mark.budget("IDEMPOTENCY_TTL_SECONDS")
+async def test_an_answer_is_one_command_for_a_redis_that_was_never_asked(
+    store: KeyStore, key: str, redis_server: Redis
+) -> None:
+    claim = await taken(store, key)
+    with redis_server.connect() as redis:
+        redis.script_flush()
+        redis.config_resetstat()
+        assert await store.complete(claim, Answer(200, [], b"done", False))
+        # An unknown script would be a second command, after the client has its answer.
+        assert redis.info("errorstats") == {}
+
+
 async def test_entries_expire(store: KeyStore, key: str, redis_server: Redis) -> None:
     claim = await taken(store, key)
     with redis_server.connect(2) as redis:

@@ -26,7 +26,7 @@ BACKEND = Path(__file__).parents[2]
 PROGRAMS = {
     "worker": "worker --pool threads --without-mingle --without-gossip "
     "--without-heartbeat",
-    "beat": "beat --pidfile= --schedule {}/schedule",
+    "beat": "beat --pidfile=",
 }
 
 Start = Callable[[str], None]
@@ -39,7 +39,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(
-    tmp_path: Path, log: Path, redis_server: Redis, database_settings: DatabaseSettings
+    log: Path, redis_server: Redis, database_settings: DatabaseSettings
 ) -> Iterator[Start]:
     env = {
         **os.environ,
@@ -52,7 +52,7 @@ def start(
     with ExitStack() as processes:
 
         def start(program: str) -> None:
-            words = f"celery -A app.worker {PROGRAMS[program].format(tmp_path)}"
+            words = f"celery -A app.worker {PROGRAMS[program]}"
             with log.open("ab") as output:
                 process = subprocess.Popen(
                     [sys.executable, "-m", *words.split()],

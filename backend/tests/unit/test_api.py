@@ -1,7 +1,9 @@
 """The HTTP edge alone: services are replaced, no server is contacted."""
 
+import asyncio
 import inspect
 import re
+import signal
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from app import application
 from app.api.dependencies import get_record_service
 from app.core import exceptions
 from app.core.exceptions import ApplicationError
@@ -196,6 +199,44 @@ def test_live_but_not_ready(client: TestClient) -> None:
     # The readiness probe ignores services.
     dependencies = client.get("/health/ready").json()["dependencies"]
     assert dependencies == {"postgresql": down}
+
+
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "like `/health`, without the services; 503 while the process is stopping",
+)
+def test_not_ready_while_stopping(app: FastAPI, client: TestClient) -> None:
+    """From the first signal on; what the server does at a signal stays."""
+    stopped: list[str] = []
+
+    async def up() -> None: ...
+
+    async def none() -> dict[str, PartState]:
+        return {}
+
+    resources = app.state.resources
+    resources.health = HealthChecks({"a": up}, frozenset({"a"}), none)
+    feed = SimpleNamespace(stop=lambda: stopped.append("streams"))
+    resources.events = SimpleNamespace(feed=feed)
+    assert client.get("/health/ready").status_code == 200
+
+    async def get_signal(number: signal.Signals) -> None:
+        application.drain_on_signals(resources)
+        signal.raise_signal(number)
+        await asyncio.sleep(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.signal(number, lambda *_: stopped.append("server"))
+        resources.health.is_draining = False
+        try:
+            asyncio.run(get_signal(number))
+        finally:
+            signal.signal(number, before)
+        ready = client.get("/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health").status_code == 200
+    assert sorted(stopped) == ["server", "server", "streams", "streams"]
 
 
 def test_the_docs_need_no_internet(client: TestClient) -> None:

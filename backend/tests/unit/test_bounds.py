@@ -11,6 +11,7 @@ from httpx2 import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.middleware.bounds import MAX_ADDRESS_BYTES, BoundsMiddleware
+from app.api.strict_json import BodyRefused
 from app.core.budget import Budget
 from tests.team import LARGE, PREFIX, create_team_app
 
@@ -193,6 +194,38 @@ async def test_a_body_too_large_after_the_answer_began_ends() -> None:
     )
     await bounded(scope, receive, send)
     assert received == ["http.request", "http.disconnect"]
+
+
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "limits the input of every endpoint before any processing"
+)
+@pytest.mark.parametrize("kind", [b"text/plain", b"application/json"])
+async def test_a_body_without_end_is_read_up_to_the_limit(kind: bytes) -> None:
+    """A client may send one in pieces, past the gateway."""
+    taken = 0
+
+    async def receive() -> Message:
+        nonlocal taken
+        taken += 400
+        assert taken < 10 * LIMIT
+        return {"type": "http.request", "body": b"1" * 400, "more_body": True}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(BodyRefused) as refused:
+            while True:
+                await receive()
+        assert refused.value.status_code == 413
+
+    async def send(_: Message) -> None: ...
+
+    budget = Budget(LIMIT)
+    scope = {"type": "http", "path": "/", "query_string": b"", "method": "POST"}
+    scope["headers"] = [(b"content-type", kind)]
+    bounded = BoundsMiddleware(
+        app, max_body_bytes=LIMIT, max_json_values=LIMIT, budget=budget
+    )
+    await bounded(scope, receive, send)
+    assert LIMIT < taken <= LIMIT + 400
 
 
 @pytest.mark.parametrize("size", [LIMIT * 10, LARGE])

@@ -5,10 +5,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from kombu.utils.scheduling import cycle_by_name
 from pydantic import SecretStr
 
-from app.core.redis_settings import CelerySettings
-from app.infrastructure.celery import create_celery, create_publisher
+from app.core.redis_settings import LONGEST_RETRY_DELAY, CelerySettings
+from app.infrastructure.celery import QUEUES, create_celery, create_publisher
+from app.infrastructure.celery_retries import RetriedTask
 from app.tasks.consumer import NamedRequest
 
 
@@ -20,6 +22,69 @@ def test_prefetching_is_configurable(
         monkeypatch.setenv(f"CELERY_WORKER_PREFETCH_{name}", value)
     celery = create_celery(CelerySettings())
     assert celery.conf.worker_prefetch_multiplier == prefetch
+
+
+@pytest.mark.promise("docs/TASKS.md", "Workers acknowledge a task after it ends.")
+def test_a_task_is_acknowledged_when_it_has_ended() -> None:
+    """The loss of its child counts as an attempt, and is no end."""
+    conf = create_celery(CelerySettings()).conf
+    assert conf.task_acks_late and conf.task_retry_on_worker_lost
+    assert conf.worker_cancel_long_running_tasks_on_connection_loss
+
+
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    '`"priority": "high"`, `"default"` or `"low"` in the request selects the queue; a '
+    "free worker checks them in this order.",
+)
+def test_a_free_worker_asks_the_queues_in_order_of_priority() -> None:
+    """Also after it has found a task, or none, in the others."""
+    conf = create_celery(CelerySettings()).conf
+    order = cycle_by_name(conf.broker_transport_options["queue_order_strategy"])
+    names = [queue.name for queue in conf.task_queues]
+    queues = order(names)
+    for last in (None, "low", "high", "default"):
+        if last:
+            queues.rotate(last)
+        assert tuple(queues.consume(3)) == QUEUES == ("high", "default", "low")
+    # One list for each queue: sweep and metrics look there.
+    assert conf.broker_transport_options["priority_steps"] == [0]
+
+
+@pytest.mark.promise("ARCHITECTURE.md", "Messages and tasks are JSON, never pickle.")
+def test_tasks_are_json() -> None:
+    conf = create_celery(CelerySettings()).conf
+    assert conf.task_serializer == conf.result_serializer == "json"
+    assert set(conf.accept_content) == {"json"}
+    assert not conf.result_accept_content
+
+
+@pytest.mark.promise("docs/TASKS.md", "Each must be longer than the one before.")
+def test_no_retry_waits_longer_than_the_visibility_timeout_allows() -> None:
+    settings = CelerySettings()
+    app = create_celery(settings)
+    shown = app.conf.broker_transport_options["visibility_timeout"]
+    assert shown == settings.visibility_timeout_seconds
+    longest = RetriedTask.retry_backoff_max
+    assert longest == LONGEST_RETRY_DELAY
+    assert app.conf.task_time_limit + longest < shown
+    assert app.conf.task_soft_time_limit < app.conf.task_time_limit
+    # Otherwise the delays do not grow, or all tasks come back at once.
+    assert RetriedTask.retry_backoff and getattr(RetriedTask, "retry_jitter", True)
+
+
+def test_redis_that_hangs_or_refuses_ends_no_worker() -> None:
+    settings = CelerySettings()
+    conf = create_celery(settings).conf
+    assert (
+        conf.broker_channel_error_retry and conf.broker_connection_max_retries is None
+    )
+    for options in (
+        conf.broker_transport_options,
+        create_publisher(settings).conf.broker_transport_options,
+    ):
+        assert 0 < options["socket_connect_timeout"] < 5
+    assert 0 < options["socket_timeout"] < 5 and options["max_retries"] == 1
 
 
 def test_nobody_commands_a_worker_through_redis() -> None:

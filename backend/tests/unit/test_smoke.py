@@ -2,7 +2,7 @@
 real system; here an API of a few lines breaks one promise at a time."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -98,23 +98,23 @@ class Shop:
         return Answer(200, headers=place, json={"outcome": "one"})
 
 
-def tried(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, token: str | None = None
-) -> dict[str, smoke.PromiseResult]:
-    monkeypatch.setattr(smoke, "read_plan", lambda: PLAN)
+def tried(shop: Shop, token: str | None = None) -> dict[str, smoke.PromiseResult]:
     transport = httpx2.MockTransport(shop)
     with httpx2.Client(base_url="http://shop", transport=transport) as http:
-        verdicts = smoke.try_all(System(http, token), has_token=token is not None)
-    return {each.promise: each for each in verdicts}
+        system = System(http, token)
+        verdicts = smoke.try_all(system, PLAN, has_token=token is not None)
+        found = {each.promise: each for each in verdicts}
+    assert [*found] == smoke.promise_names(PLAN)
+    return found
 
 
 def failed(verdicts: dict[str, smoke.PromiseResult]) -> list[str]:
     return [name for name, each in verdicts.items() if each.result == smoke.FAILED]
 
 
-def test_a_system_that_keeps_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_keeps_all() -> None:
     shop = Shop()
-    verdicts = tried(shop, monkeypatch)
+    verdicts = tried(shop)
     assert {name: each.result for name, each in verdicts.items()} == {
         "the API is alive": "ok",
         "the API is ready": "ok",
@@ -234,50 +234,46 @@ BROKEN: dict[str, tuple[Rule, str, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_promise_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_promise_is_told(name: str) -> None:
     rule, promise, reason = BROKEN[name]
-    verdicts = tried(Shop(rule), monkeypatch)
+    verdicts = tried(Shop(rule))
     assert verdicts[promise].result == smoke.FAILED
     assert reason in verdicts[promise].reason
     assert " [smoke-" in verdicts[promise].reason  # to look for in the logs
 
 
-def test_an_error_without_problem_details_is_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_error_without_problem_details_is_told() -> None:
     def rule(request: httpx2.Request) -> Answer | None:
         if request.url.path.startswith("/smoke-"):
             return Answer(404, text="<html>")
         return None
 
-    assert failed(tried(Shop(rule), monkeypatch)) == ["errors are problem details"]
+    assert failed(tried(Shop(rule))) == ["errors are problem details"]
 
 
-def test_a_system_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_does_not_answer() -> None:
     def rule(request: httpx2.Request) -> Answer | None:
         raise httpx2.ConnectError("refused")
 
-    verdicts = tried(Shop(rule), monkeypatch)
+    verdicts = tried(Shop(rule))
     assert verdicts["the API is alive"].reason.startswith("no answer: refused")
     assert verdicts["shop: answers at once"].result == smoke.SKIPPED
 
 
-def test_the_token_is_sent_and_its_lack_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    verdicts = tried(Shop(token="t"), monkeypatch, "t")
+def test_the_token_is_sent_and_its_lack_refused() -> None:
+    verdicts = tried(Shop(token="t"), "t")
     assert failed(verdicts) == []
     assert verdicts["401 without a token"].result == smoke.OK
 
 
-def test_without_the_token_the_rest_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdicts = tried(Shop(token="t"), monkeypatch)
+def test_without_the_token_the_rest_is_skipped() -> None:
+    verdicts = tried(Shop(token="t"))
     assert failed(verdicts) == ["401 without a token"]
     assert verdicts["shop: answers at once"].reason == smoke.NOT_ASKED
 
 
-def test_a_system_that_lets_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdicts = tried(Shop(), monkeypatch, "t")
+def test_a_system_that_lets_everybody_in() -> None:
+    verdicts = tried(Shop(), "t")
     assert failed(verdicts) == ["401 without a token"]
     assert "authentication is off" in verdicts["401 without a token"].reason
 
@@ -293,22 +289,29 @@ def test_the_plan_calls_every_service_and_reads_every_list() -> None:
     assert not [path for path in plan.lists if "{" in path or "stream" in path]
 
 
-def test_a_service_without_endpoints_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_without_endpoints_is_told() -> None:
     plan = read_plan([Service("new", "new_queue", is_tried=True)])
     assert plan.services == (ServicePlan("new", True, None, None),)
 
 
-def test_the_table() -> None:
-    verdicts = [
-        smoke.PromiseResult("one", smoke.OK, 12.4),
-        smoke.PromiseResult("another", smoke.FAILED, 5, "why"),
-        smoke.PromiseResult("last", smoke.SKIPPED, 0, "off"),
-    ]
-    assert smoke.describe_results(verdicts).splitlines() == [
-        "promise  result   ms  reason",
-        "one      ok       12",
-        "another  FAILED    5  why",
-        "last     skipped      off",
+def test_each_line_is_printed_when_it_is_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed: list[str] = []
+
+    def results() -> Iterator[smoke.PromiseResult]:
+        yield smoke.PromiseResult("one", smoke.OK, 12.4)
+        printed.append(capsys.readouterr().out)
+        yield smoke.PromiseResult("another", smoke.FAILED, 5, "why")
+        yield smoke.PromiseResult("last", smoke.SKIPPED, 0, "off")
+
+    assert smoke.print_results(results(), width=7) == 1
+    printed.append(capsys.readouterr().out)
+    first, rest = (text.splitlines() for text in printed)
+    assert first == ["promise  result       ms  reason", "one      ok           12"]
+    assert rest == [
+        "another  FAILED        5  why",
+        "last     skipped          off",
         "",
         "1 ok, 1 FAILED, 1 skipped",
     ]

@@ -10,6 +10,7 @@ from kit import commands, demo, service
 from kit.names import Name
 from kit.tests.copies import HAS_DEMO, SERVICE, snapshot
 from kit.tree import Tree
+from local import promises
 
 pytestmark = pytest.mark.skipif(not HAS_DEMO, reason="it was taken out")
 
@@ -49,6 +50,8 @@ def test_the_demo_is_removed_completely(project: Path) -> None:
         assert not re.search(rf"(?<![\w-]){container}(?![\w-])", file.read_text())
     manifests = yaml.safe_load((project / "services/kustomization.yaml").read_text())
     assert not [path for path in manifests["resources"] if demo.FOLDER in path]
+    assert promises.page(project) == (project / promises.DOCUMENT).read_text()
+    assert promises.broken(project) == []
     for path, (_, content) in after.items():
         if content != before[path][1] and path.endswith(".md"):
             assert "<!-- demo" not in content.decode()

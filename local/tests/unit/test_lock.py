@@ -17,6 +17,7 @@ local = ["pen"]
 dev = ["ink"]
 bench = []
 mutation = []
+patroni = []
 [tool.uv.workspace]
 members = ["packages/*", "backend", "services/*"]
 [tool.uv.sources]
@@ -40,6 +41,7 @@ def root(tmp_path: Path) -> Path:
     (root / "local").mkdir()
     (root / "bench").mkdir()
     (root / "tests/faults").mkdir(parents=True)
+    (root / "deploy/ha/patroni").mkdir(parents=True)
     return root
 
 

@@ -261,12 +261,8 @@ def test_a_rollout_takes_nothing_away_before_its_successor_is_ready(
     if workload.kind != "Deployment":
         return
     strategy = workload.object["spec"]["strategy"]
-    if workload.name == "fastapi-celery-beat":
-        assert strategy == {"type": "Recreate"}
-        assert workload.object["spec"]["replicas"] == 1
-    else:
-        assert strategy["rollingUpdate"]["maxUnavailable"] == 0
-        assert strategy["type"] == "RollingUpdate"
+    assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+    assert strategy["type"] == "RollingUpdate"
 
 
 def test_claims_are_complete(workload: Workload) -> None:

@@ -71,7 +71,6 @@ class KeyStore:
         self._redis = connect_redis(url, CONNECTIONS, login)
         self._outage = Outage("Redis, which keeps idempotency keys")
         self._claim = self._redis.register_script(_CLAIM)
-        self._replacement = self._redis.register_script(_REPLACE)
         self._lease_ms = int(lease * 1000)
         self._keep_ms = int(keep * 1000)
 
@@ -123,8 +122,10 @@ class KeyStore:
         await self._redis.aclose()
 
     async def _replace(self, claim: Claim, entry: bytes, life_ms: int) -> Any:
-        arguments: list[bytes | int] = [claim.entry, entry, life_ms]
-        return await self._ask(self._replacement([claim.name], arguments))
+        # One command, also for a Redis that does not know the script: the answer is on
+        # its way to the client, who may send the key again at once.
+        arguments = [claim.entry, entry, str(life_ms)]
+        return await self._ask(self._redis.eval(_REPLACE, 1, claim.name, *arguments))
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         """One answer, in limited time. Every command here may run twice."""

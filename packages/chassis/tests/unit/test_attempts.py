@@ -15,6 +15,13 @@ def test_pauses_double_with_jitter_up_to_the_longest() -> None:
         assert full / 2 <= backoff.next_delay() <= full
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "The client keeps reconnecting, with back-off and jitter."
+)
+def test_processes_that_lost_one_broker_return_at_different_times() -> None:
+    assert len({Backoff().next_delay() for _ in range(10)}) > 1
+
+
 def test_reset_starts_with_the_first_pause() -> None:
     backoff = Backoff(first=1, longest=10)
     backoff.next_delay()

@@ -1,0 +1,1 @@
+"""A highly available system on one machine: three zones, three nodes of each server."""

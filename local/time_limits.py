@@ -1,0 +1,62 @@
+"""Time limits of tests: one that hangs fails and says where, and the others go on.
+
+Loaded by `addopts` in `pyproject.toml`, for every suite. pytest-timeout measures, and
+fails a test with the stacks of all threads.
+"""
+
+import faulthandler
+import os
+import signal
+from typing import Any
+
+import pytest
+
+# Seconds for a test without servers. `timeout` in `pyproject.toml` is for the others,
+# and the marker `timeout` for those that need more.
+UNIT = 20
+# A test that hangs may hang again while it ends, such as in the `__exit__` of a pool
+# whose thread waits. Then it is interrupted again, after so many seconds.
+AGAIN = 10.0
+# So long may the process wait for threads that tests have left.
+LEFT_THREADS = 20.0
+
+# Of the process; pytest captures what is written to `sys.stderr`.
+ERRORS = os.dup(2)
+SETTINGS = pytest.StashKey[Any]()
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Called by pytest; tests without servers get their own limit."""
+    if config.getoption("timeout") is not None:
+        return  # from the command line
+    for item in items:
+        folders = item.path.relative_to(config.rootpath).parts
+        if "unit" in folders and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(UNIT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Any:
+    """Called by pytest-timeout; the timer goes on after its first end."""
+    result = yield
+    item.stash[SETTINGS] = settings
+    if signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, AGAIN)
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Called by pytest; pytest-timeout ends its timer when a test fails, and fixtures
+    may hang then."""
+    settings = item.stash.get(SETTINGS, None)
+    if settings is not None and not signal.getitimer(signal.ITIMER_REAL)[0]:
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=settings)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Called by pytest at its end; Python then waits for threads that are left."""
+    faulthandler.dump_traceback_later(LEFT_THREADS, exit=True, file=ERRORS)

@@ -1,0 +1,282 @@
+"""What a caller's I/O thread keeps in mind, without a broker."""
+
+import os
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+
+from chassis.errors import BrokerUnavailable, NoConsumer, OutcomeUnknown, QueueFull
+from chassis.rpc import client as module
+from chassis.rpc.call import Call
+from chassis.rpc.client import RpcClient
+from chassis.rpc.connection import Delivery, OnDelivery
+from chassis.settings import RabbitMQSettings, RpcSettings
+
+WAIT = 10
+
+
+class FakeConnection:
+    """Connection and channel in one; `happen` plays the broker."""
+
+    system = "rabbitmq"
+    is_reliable = True
+    errors = (OSError,)
+
+    def __init__(self) -> None:
+        self.blocked: str | None = None
+        self.events: dict[str, set[Any]] = defaultdict(set)
+        self.confirms = False
+        self.sent: list[str] = []
+        self.properties: list[dict[str, Any]] = []
+        self.on_reply: OnDelivery
+        self._happening: deque[Callable[[], None]] = deque()
+        self._read_fd, self._write_fd = os.pipe()
+        self.descriptors = (self._read_fd,)
+
+    def happen(self, action: Callable[[], object], *, waits: bool = True) -> None:
+        """Run this in the I/O thread, as if a frame arrived, and wait for the turn."""
+        done = threading.Event()
+
+        def act() -> None:
+            try:
+                action()
+            finally:
+                done.set()
+
+        self._happening.append(act)
+        os.write(self._write_fd, b"\0")
+        assert not waits or done.wait(WAIT)
+
+    def confirm(self, kind: str, tag: int, *, multiple: bool = False) -> None:
+        """`kind` is ack or nack."""
+        self.happen(lambda: [f(tag, multiple) for f in self.events[f"basic_{kind}"]])
+
+    def lose(self) -> None:
+        def fail() -> None:
+            raise ConnectionResetError("lost")
+
+        self.happen(fail)
+
+    def answer(self, call: Call) -> None:
+        headers = {"x-status": "ok", "x-task-type": "t"}
+        reply = Delivery(b"1", headers, {"correlation_id": call.id}, 1)
+        self.happen(lambda: self.on_reply(reply))
+
+    # What the client calls.
+
+    def open(self, set_up: Callable[[Any], None]) -> None:
+        set_up(self)
+
+    def queue_declare(self, **options: Any) -> None: ...
+
+    def confirm_select(self) -> None:
+        self.confirms = True
+
+    def consume(self, queue: str, on_delivery: OnDelivery, **options: Any) -> None:
+        self.on_reply = on_delivery
+
+    def one_write(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
+        self.sent.append(properties["correlation_id"])
+        self.properties.append(properties)
+
+    def receive(self) -> None:
+        os.read(self._read_fd, 1)
+        self._happening.popleft()()
+
+    def heartbeat(self) -> None: ...
+
+    def now(self) -> float:
+        return time.time()
+
+    def advice(self, error: Exception) -> None: ...
+
+    def close(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class Bench:
+    """A client and its connections, one after another."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.connections = [FakeConnection() for _ in range(3)]
+        following: Any = iter(self.connections)
+        monkeypatch.setattr(module, "connections", lambda *_: following)
+        monkeypatch.setattr(module, "new_connection", lambda *_: self.connections[0])
+        self.client = RpcClient(RabbitMQSettings(), RpcSettings())
+        self.client.start()
+        assert self.client.wait_connected(WAIT)
+        self._calls = 0
+        self._done: dict[str, threading.Event] = {}
+
+    def submit(self, *, timeout: float = 30) -> Call:
+        self._calls += 1
+        done = threading.Event()
+        name = f"call-{self._calls}"
+        call = Call(name, "work", b"{}", {}, timeout, lambda _: done.set())
+        self._done[name] = done
+        self.client.submit(call)
+        return call
+
+    def sent(self, connection: FakeConnection) -> Call:
+        """A new call, which has left."""
+        call = self.submit()
+        self.wait(lambda: call.id in connection.sent)
+        return call
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + WAIT
+        while not condition():
+            assert time.monotonic() < until
+            time.sleep(0.001)
+
+    def error(self, call: Call) -> Exception | None:
+        """How it ended; waits for that."""
+        assert self._done[call.id].wait(WAIT), f"{call.id} does not end"
+        return call.error
+
+    def reconnected(self) -> FakeConnection:
+        """The second connection, after the loss of the first."""
+        self.connections[0].lose()
+        self.wait(lambda: self.connections[1].confirms and self.client.connected)
+        return self.connections[1]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    bench = Bench(monkeypatch)
+    yield bench
+    bench.client.close()
+
+
+@pytest.fixture
+def first(bench: Bench) -> FakeConnection:
+    return bench.connections[0]
+
+
+@pytest.mark.promise(
+    "docs/RPC.md", "When both are lost, every pending call fails immediately."
+)
+def test_confirms_count_anew_on_each_connection(
+    bench: Bench, first: FakeConnection
+) -> None:
+    lost = [bench.sent(first) for _ in range(3)]
+    second = bench.reconnected()
+    assert all(isinstance(bench.error(call), OutcomeUnknown) for call in lost)
+    refused, other = bench.sent(second), bench.sent(second)
+    second.confirm("nack", 1)
+    assert isinstance(bench.error(refused), QueueFull)
+    second.answer(other)
+    assert bench.error(other) is None and other.reply
+
+
+@pytest.mark.promise("docs/RPC.md", "the queue is full")
+def test_a_confirm_may_be_for_several_calls(
+    bench: Bench, first: FakeConnection
+) -> None:
+    calls = [bench.sent(first) for _ in range(5)]
+    first.confirm("ack", 2, multiple=True)
+    first.confirm("nack", 4, multiple=True)
+    refused = [call for call in calls if call.error]
+    assert refused == calls[2:4]
+    assert all(isinstance(call.error, QueueFull) for call in refused)
+    first.confirm("nack", 5)
+    assert isinstance(bench.error(calls[4]), QueueFull)
+    for call in calls[:2]:
+        first.answer(call)
+        assert bench.error(call) is None
+
+
+def test_a_confirm_may_come_out_of_order(bench: Bench, first: FakeConnection) -> None:
+    calls = [bench.sent(first) for _ in range(3)]
+    first.confirm("ack", 2)
+    first.confirm("nack", 3, multiple=True)
+    assert [type(call.error) for call in calls] == [QueueFull, type(None), QueueFull]
+
+
+def test_a_call_that_its_caller_gave_up_is_not_sent(
+    bench: Bench, first: FakeConnection
+) -> None:
+    go_on = threading.Event()
+    first.happen(lambda: go_on.wait(WAIT), waits=False)
+    given_up, late = bench.submit(), bench.submit(timeout=0)
+    bench.client.forget(given_up)
+    go_on.set()
+    wanted = bench.sent(first)
+    assert first.sent == [wanted.id]
+    assert late.id not in first.sent and bench.client.in_flight <= 2
+
+
+def test_the_reply_to_a_call_that_was_given_up_is_counted(
+    bench: Bench, first: FakeConnection
+) -> None:
+    call = bench.sent(first)
+    bench.client.forget(call)
+    first.answer(call)
+    assert bench.client.statistics.dropped_replies == 1
+    assert bench.client.in_flight == 0 and call.reply is None
+
+
+@pytest.mark.promise(
+    "docs/RPC.md", "no connection, or RabbitMQ is short of memory or disk"
+)
+def test_a_broker_that_accepts_no_messages(bench: Bench, first: FakeConnection) -> None:
+    accepted, unknown = bench.sent(first), bench.sent(first)
+    first.confirm("ack", 1)
+    first.happen(lambda: setattr(first, "blocked", "low on memory"))
+    assert isinstance(bench.error(unknown), OutcomeUnknown)
+    later = bench.submit()
+    error = bench.error(later)
+    assert isinstance(error, BrokerUnavailable) and "low on memory" in str(error)
+    assert later.id not in first.sent
+    assert "low on memory" in str(bench.client.refusal)
+    first.happen(lambda: setattr(first, "blocked", None))
+    first.answer(accepted)
+    assert bench.error(accepted) is None
+    assert bench.client.refusal is None and bench.sent(first)
+
+
+def test_what_was_not_sent_is_not_sent_later(
+    bench: Bench, first: FakeConnection
+) -> None:
+    """Its caller has heard that nothing was done."""
+    go_on = threading.Event()
+
+    def fail() -> None:
+        go_on.wait(WAIT)
+        raise ConnectionResetError("lost")
+
+    first.happen(fail, waits=False)
+    call = bench.submit()
+    go_on.set()
+    error = bench.error(call)
+    assert isinstance(error, BrokerUnavailable)
+    assert not isinstance(error, OutcomeUnknown)
+    second = bench.connections[1]
+    bench.wait(lambda: second.confirms and bench.client.connected)
+    later = bench.sent(second)
+    assert second.sent == [later.id]
+
+
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "Published to the default exchange with the queue's name as routing key, "
+    "`mandatory`.",
+)
+def test_a_queue_that_does_not_exist(bench: Bench, first: FakeConnection) -> None:
+    call = bench.sent(first)
+    (properties,) = first.properties
+    assert properties["mandatory"] and 29_000 < int(properties["expiration"]) <= 30_000
+    message = type("Message", (), {"properties": {"correlation_id": call.id}})()
+    first.happen(
+        lambda: [f(None, "", "work", message) for f in first.events["basic_return"]]
+    )
+    assert isinstance(bench.error(call), NoConsumer)
