@@ -3,10 +3,26 @@
 from pathlib import Path
 
 from local.removed import left_out
-from tests.faults.known import code, containers, gateway, kubernetes
+from tests.faults.known import (
+    calls,
+    code,
+    containers,
+    defences,
+    gateway,
+    kubernetes,
+    work,
+)
 from tests.faults.planted import Fault
 
-FAULTS = (*gateway.FAULTS, *containers.FAULTS, *kubernetes.FAULTS, *code.FAULTS)
+FAULTS = (
+    *calls.FAULTS,
+    *work.FAULTS,
+    *code.FAULTS,
+    *defences.FAULTS,
+    *gateway.FAULTS,
+    *containers.FAULTS,
+    *kubernetes.FAULTS,
+)
 
 
 def present(root: Path) -> list[Fault]:

@@ -16,16 +16,6 @@ FAULTS = (
         (f"{CHASSIS_TESTS}/unit/test_topology.py",),
     ),
     Fault(
-        "TLS to RabbitMQ without a check of the certificate",
-        f"{CHASSIS}/rpc/amqp.py",
-        "ssl.CERT_REQUIRED if server.verifies else ssl.CERT_NONE",
-        "ssl.CERT_NONE",
-        (
-            f"{CHASSIS_TESTS}/unit/test_rabbitmq.py",
-            f"{CHASSIS_TESTS}/unit/test_brokers.py",
-        ),
-    ),
-    Fault(
         "a request is served after its caller has gone",
         f"{CHASSIS}/rpc/handling.py",
         "if request.is_late():\n            return Outcome(Settlement.ACK, error=Dead",
@@ -52,20 +42,6 @@ FAULTS = (
         "                if request.intake is self:\n                    self._settle",
         "                if request.intake:\n                    self._settle",
         (f"{CHASSIS_TESTS}/unit/test_intake.py", f"{CHASSIS_TESTS}/unit/test_loop.py"),
-    ),
-    Fault(
-        "a task is lost with its worker",
-        f"{APP}/infrastructure/celery.py",
-        "task_acks_late=True",
-        "task_acks_late=False",
-        (f"{TESTS}/unit/test_celery.py", f"{TESTS}/integration/test_celery_worker.py"),
-    ),
-    Fault(
-        "urgent tasks wait behind others",
-        f"{APP}/infrastructure/celery.py",
-        '            "queue_order_strategy": "priority",\n',
-        "",
-        (f"{TESTS}/unit/test_celery.py", f"{TESTS}/integration/test_celery_worker.py"),
     ),
     Fault(
         "whoever writes to Redis stops workers",

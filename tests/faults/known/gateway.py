@@ -12,7 +12,7 @@ FAULTS = (
         FILE,
         "proxy_set_header X-Forwarded-For $remote_addr;",
         "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
-        (CLIENTS,),
+        ("tests/unit/test_gateway_rules.py",),
     ),
     Fault(
         "everybody is believed to be a trusted proxy",

@@ -87,7 +87,7 @@ FAULTS = (
         "backend/backend-network-policy.yaml",
         "except: [fc00::/7, fe80::/10]",
         "except: [fe80::/10]",
-        (f"{TESTS}/test_network.py",),
+        (f"{TESTS}/test_webhook_egress.py",),
     ),
     Fault(
         "pods may send anywhere",
@@ -104,7 +104,7 @@ FAULTS = (
         "rabbitmq/rabbitmq-cluster.conf",
         "cluster_partition_handling = pause_minority",
         "cluster_partition_handling = ignore",
-        (f"{WORKLOADS}::test_rabbitmq_keeps_its_quorum",),
+        (f"{TESTS}/test_rabbitmq_cluster.py",),
     ),
     Fault(
         "all nodes of RabbitMQ on one machine",
@@ -156,7 +156,7 @@ FAULTS = (
         "backend/backend-migration-job.yaml",
         "  activeDeadlineSeconds: 600\n",
         "",
-        (WORKLOADS, f"{TESTS}/test_schemas.py"),
+        (f"{TESTS}/test_migration_job.py",),
     ),
     Fault(
         "a password is in the repository",
