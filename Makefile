@@ -11,7 +11,7 @@ SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls up-ha scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha backup restore up-ha
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -59,6 +59,12 @@ certs:  ## Make a local authority and certificates in .local/tls; renews what en
 
 clean:  ## Remove the local stack's data and logs
 	@$(PYTHON) -m local clean
+
+backup:  ## Back up the running stack into backups/ (ARGS=--follow: until Ctrl-C)
+	@exec $(PYTHON) -m local backup $(ARGS)
+
+restore:  ## Restore the stopped stack (UNTIL=2026-11-27T03:04:05Z: as it was then)
+	@$(PYTHON) -m local restore "$(UNTIL)" $(ARGS)
 
 ##@ Test
 

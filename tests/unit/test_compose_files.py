@@ -279,7 +279,9 @@ def test_each_process_has_longer_to_stop_than_it_takes() -> None:
 
 def test_every_container_has_limits_and_restarts() -> None:
     for name, service in SERVICES.items():
-        assert service["mem_limit"] and service["logging"], name
+        assert service["mem_limit"], name
+        log = service["logging"]["options"]
+        assert log["max-size"] and log["max-file"], f"{name}: its log fills the disk"
         assert service["restart"] == (
             "no" if name == "migrations" else "unless-stopped"
         )
