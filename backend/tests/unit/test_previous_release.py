@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.infrastructure.task_publisher import accepted_work
 from tests.echo import create_echo_app
 from tests.releases import EXAMPLES, bodies, differences, newest_example
 
@@ -17,8 +18,8 @@ RPC = ROOT / "docs/rpc-examples.json"
 
 
 def test_the_document_is_up_to_date() -> None:
-    """`make docs` adds the examples of a version that has none; its task and statements
-    are those of the one before, until you change them."""
+    """`make docs` adds the examples of a version that has none; its task, statements
+    and arguments are those of the one before, until you change them."""
     text = (ROOT / "backend/pyproject.toml").read_text()
     (version,) = re.findall(r'^version = "(.+)"$', text, re.MULTILINE)
     file = EXAMPLES / f"{version}.json"
@@ -75,3 +76,9 @@ def contains(now: Any, was: Any) -> bool:
 def test_messages_of_calls_still_have_what_they_had() -> None:
     """The chassis and the services are tested with today's examples."""
     assert contains(json.loads(RPC.read_text()), newest_example()["rpc"])
+
+
+def test_a_worker_of_the_last_release_knows_all_arguments_of_a_task() -> None:
+    """Without authentication: an API with it needs workers that know the principal."""
+    work = accepted_work("id", "{}", "request", "data_queue", "default")
+    assert set(work.arguments) == set(newest_example()["arguments"])
