@@ -6,12 +6,13 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
 ENCRYPTED = $(COMPOSE) -f docker-compose.yml -f docker-compose.tls.yml
 BACKED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.backup.yml
+AVAILABLE = $(COMPOSE) -f docker-compose.yml -f docker-compose.ha.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 # Python would not find `local`, would find other modules, or would fail at a warning.
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha backup restore upgrade up-backup up-restore
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha backup restore upgrade up-backup up-restore up-ha
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -202,6 +203,7 @@ up-tls: .docker certs  ## Start the containers with TLS on every connection
 	@$(ENCRYPTED) up -d $(ARGS)
 
 up-backup: .docker  ## Back up the containers' PostgreSQL into backups/containers, from now on
+	@mkdir -p backups/containers
 	@$(BACKED) up -d postgres-wal
 	@$(BACKED) exec -T postgres-wal sh /backup.sh base
 	@$(COMPOSE) exec -T rabbitmq rabbitmqctl -q export_definitions - > backups/containers/rabbitmq-definitions.json
@@ -210,6 +212,9 @@ up-restore: .docker  ## Restore it into a new volume, after make down (UNTIL=202
 	@$(BACKED) run --rm -e UNTIL="$(UNTIL)" postgres-restore
 	@$(BACKED) up -d postgres-wal
 	@$(BACKED) exec -T postgres-wal sh /backup.sh finish
+
+up-ha: .docker  ## Start three nodes of each server and two of each process
+	@API_HOST_PORT= $(AVAILABLE) up -d $(ARGS)
 
 down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
 	@$(COMPOSE) down $(ARGS)

@@ -18,10 +18,12 @@ TESTS = {
         "tests/e2e/data/test_backup.py",
         "tests/unit/kubernetes",
         "tests/unit/test_compose_files.py",
+        "tests/unit/test_compose_order.py",
         "tests/unit/test_gateway_script.py",
         "tests/unit/test_gateway_settings.py",
         "tests/unit/test_images.py",
         "tests/unit/test_push.py",
+        "tests/unit/test_redis_node.py",
         "tests/unit/test_reload.py",
     ),
     "kit": (
