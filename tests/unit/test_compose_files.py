@@ -298,7 +298,11 @@ def test_mounted_files_exist() -> None:
     for name in FILES:
         for service in load(name)["services"].values():
             for volume in service.get("volumes", []):
-                if volume.startswith("./") and ".local/tls" not in volume and "backups" not in volume:
+                if (
+                    volume.startswith("./")
+                    and ".local/tls" not in volume
+                    and "backups" not in volume
+                ):
                     assert (ROOT / volume.partition(":")[0]).exists(), volume
 
 
