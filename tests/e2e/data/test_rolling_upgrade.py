@@ -4,6 +4,7 @@ orders, with the migrations in between. No request fails, and no work is lost.""
 import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -207,14 +208,13 @@ def test_no_request_fails_from_release_to_release(rolled: Rolled) -> None:
             rolled.roll(part, is_new=True)
             users.go_on()
     assert users.failures == []
-    api = Api(rolled.nginx.url)
-    for task_id, payload in users.stored.items():
-        record = api.get_json(f"{RECORDS}/{task_id}")
-        if record["task_status"] == "Processing":
-            api.wait_ended(task_id)
-            record = api.get_json(f"{RECORDS}/{task_id}")
-        assert record["task_status"] == "Success", record
-        assert record["outcome"]["output"] == payload[::-1]
-    rows = [row for page in api.pages(RECORDS, limit=100) for row in page]
+    with closing(Api(rolled.nginx.url)) as api:
+        for page in api.pages(RECORDS, limit=100, task_status="Processing"):
+            for row in page:
+                api.wait_ended(row["task_id"])
+        rows = [row for page in api.pages(RECORDS, limit=100) for row in page]
+    assert {row["task_id"]: row["payload"] for row in rows} == users.stored
+    for row in rows:
+        assert row["task_status"] == "Success", row
+        assert row["outcome"]["output"] == row["payload"][::-1]
     assert len(rows) == len(users.stored), "nothing is stored twice"
-    api.close()
