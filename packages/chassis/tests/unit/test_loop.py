@@ -130,6 +130,7 @@ def test_requests_are_handled_and_sent(world: World) -> None:
     assert world.log == ["open", "ACK 1", "cancel", "close"]
 
 
+@pytest.mark.promise("SEQUENCE-DIAGRAMS.md", "cancel the consumer: no new requests")
 @pytest.mark.promise(
     "SEQUENCE-DIAGRAMS.md",
     "it accepts no new work, finishes running work, then closes its connections",
