@@ -4,12 +4,10 @@ import socket
 from typing import Any
 
 import pytest
+from kombu import Connection
 
-from chassis.rpc import amqp
 from chassis.rpc.brokers import new_connection
 from chassis.settings import RabbitMQSettings, RpcSettings
-
-Kombu = amqp.Connection
 
 
 @pytest.fixture
@@ -19,9 +17,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def connect(**options: Any) -> Any:
         asked.update(options)
-        return Kombu(**options)
+        return Connection(**options)
 
-    monkeypatch.setattr(amqp, "Connection", connect)
+    monkeypatch.setattr("chassis.rpc.amqp.Connection", connect)
     settings = RabbitMQSettings(host="broker", ssl=True, heartbeat_seconds=7)
     new_connection(settings, RpcSettings(), "test")
     return asked
