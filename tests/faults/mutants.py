@@ -47,8 +47,11 @@ timeout_constant=2.0
 timeout_multiplier=5.0
 use_git_change_detection=false
 on_dependency_change=ignore
-# Lines of the log are for people: no test compares their words.
-do_not_mutate_patterns=^\\s*log\\.\\w+\\(
+# Lines of the log, and lines of text alone, are for people: tests need not compare all
+# of their words.
+do_not_mutate_patterns=
+    ^\\s*logger\\.\\w+\\(
+    ^\\s*(raise \\w+\\()?f?"[^"]* [^"]* [^"]*"\\)?,?$
 """
 
 

@@ -1,4 +1,4 @@
-"""URLs of PostgreSQL, as providers and libraries write them."""
+"""What both drivers get of a URL; the URL itself is tested in the chassis."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import pytest
 
 from app.core.database_settings import DatabaseSettings
 from app.core.database_url import DatabaseUrl
-from chassis.database_url import Host
 
 
 @pytest.mark.parametrize(
@@ -25,31 +24,6 @@ def test_every_spelling_of_the_scheme(scheme: str) -> None:
     assert settings.async_url == "postgresql+asyncpg://u@i/d"
 
 
-@pytest.mark.parametrize(
-    ("rest", "hosts"),
-    [
-        ("h/d", [("h", 5432)]),
-        ("h:6432/d", [("h", 6432)]),
-        ("/d", [("", 5432)]),
-        ("[::1]/d", [("::1", 5432)]),
-        ("[2001:db8::1]:5433/d", [("2001:db8::1", 5433)]),
-        ("a,b/d", [("a", 5432), ("b", 5432)]),
-        ("a:1,[::1]:2,c:3/d", [("a", 1), ("::1", 2), ("c", 3)]),
-        ("/d?host=a:1&host=b:2", [("a", 1), ("b", 2)]),
-        ("/d?host=a:1&host=b", [("a", 1), ("b", 5432)]),
-        ("a,b:2/d", [("a", 5432), ("b", 2)]),
-        ("/d?host=a,b&port=1,2", [("a", 1), ("b", 2)]),
-        ("/d?host=a&port=1", [("a", 1)]),
-        ("/d?host=[::1]:5433&host=b:1", [("::1", 5433), ("b", 1)]),
-        ("/d?host=/var/run/postgresql", [("/var/run/postgresql", 5432)]),
-        ("/d?host=%2Frun%2Fpg&port=5433", [("/run/pg", 5433)]),
-        ("%2Frun%2Fpg/d", [("/run/pg", 5432)]),
-    ],
-)
-def test_hosts(rest: str, hosts: list[tuple[str, int]]) -> None:
-    assert DatabaseUrl(f"postgresql://{rest}").hosts == [Host(*h) for h in hosts]
-
-
 @pytest.mark.parametrize("encoded", ["p%40ss", "p%25w", "a%3Ab%2Fc%3Fd%23e", "%C3%A9"])
 def test_both_drivers_get_the_decoded_password(encoded: str) -> None:
     url = DatabaseUrl(f"postgres://u:{encoded}@h/d")
@@ -57,11 +31,6 @@ def test_both_drivers_get_the_decoded_password(encoded: str) -> None:
     assert "%" not in password.replace("p%w", "")
     assert url.for_asyncpg()["password"] == url.password == password
     assert url.for_sqlalchemy("psycopg2").password == password
-
-
-@pytest.mark.parametrize("password", ["a?b=c&d", "a#b", "a:b", "a&b", "a=b+c"])
-def test_characters_that_need_no_encoding(password: str) -> None:
-    assert DatabaseUrl(f"postgres://u:{password}@h/d?ssl=true").password == password
 
 
 def test_words_of_libpq_reach_both_drivers() -> None:
@@ -95,14 +64,6 @@ def test_a_standby_is_looked_for_on_every_host_first() -> None:
         *(("a", "standby"), ("b", "standby")),
         *(("a", "any"), ("b", "any")),
     ]
-
-
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [("ssl=true", "require"), ("ssl=require", "require"), ("ssl=prefer", "prefer")],
-)
-def test_ssl_as_others_write_it(query: str, words: str) -> None:
-    assert DatabaseUrl(f"postgres://h/d?{query}").words["sslmode"] == words
 
 
 @pytest.mark.parametrize(
@@ -157,10 +118,3 @@ def test_psycopg2_may_use_what_asyncpg_lacks() -> None:
     other = {"async_database_url": "postgres://h/d?sslmode=require"}
     settings = DatabaseSettings.model_validate({"database_url": url, **other})
     assert settings.sync.for_psycopg2()["channel_binding"] == "require"
-
-
-def test_a_damaged_certificate_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "ca.crt"
-    file.write_text("no certificate")
-    with pytest.raises(ValueError, match="sslrootcert: .* not in PEM format"):
-        DatabaseUrl(f"postgres://h/d?sslmode=verify-ca&sslrootcert={file}")

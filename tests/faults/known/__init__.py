@@ -1,19 +1,41 @@
-"""The faults of our own, by what they break."""
+"""Faults of our own, by what they break: each is one that a colleague could make."""
 
 from pathlib import Path
 
+from local.removed import left_out
+from tests.faults.known import (
+    calls,
+    code,
+    containers,
+    defences,
+    gateway,
+    kubernetes,
+    work,
+)
 from tests.faults.planted import Fault
 
-FAULTS: tuple[Fault, ...] = ()
+FAULTS = (
+    *calls.FAULTS,
+    *work.FAULTS,
+    *code.FAULTS,
+    *defences.FAULTS,
+    *gateway.FAULTS,
+    *containers.FAULTS,
+    *kubernetes.FAULTS,
+)
 
 
 def present(root: Path) -> list[Fault]:
     """Without those in parts that a team has deleted."""
+    gone = left_out(root)
     return [
         fault
         for fault in FAULTS
-        if all(
-            (root / path.partition("::")[0]).exists()
-            for path in (fault.file, *fault.tests)
-        )
+        if (root / fault.file).exists()
+        and (root / fault.needs).exists()
+        and not any(gone & {*test.parents, test} for test in _paths(root, fault))
     ]
+
+
+def _paths(root: Path, fault: Fault) -> list[Path]:
+    return [root / test.partition("::")[0] for test in fault.tests]

@@ -118,6 +118,8 @@ def test_it_has_a_service_account_of_its_own_without_token(workload: Workload) -
         for each in of_kind(workload.overlay, "ServiceAccount")
     }
     assert accounts[workload.name]["automountServiceAccountToken"] is False
+    # The pod's own word would count more.
+    assert not workload.pod.get("automountServiceAccountToken", False)
 
 
 def test_no_workload_has_cluster_permissions() -> None:

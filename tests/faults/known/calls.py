@@ -1,0 +1,182 @@
+"""Faults in calls of services: what a connection must not carry over to the next."""
+
+from tests.faults.planted import Fault
+
+FAULTS = (
+    Fault(
+        "rpc: tags not reset after reconnection",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "        self._sent = 0\n        for call",
+        "        for call",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_confirms_count_anew_on_each_connection",
+        ),
+    ),
+    Fault(
+        "rpc: unconfirmed kept over reconnection",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "        self._unconfirmed.clear()\n",
+        "",
+        (
+            "packages/chassis/tests/unit/test_client.py",
+            "packages/chassis/tests/unit/test_attempts.py",
+        ),
+    ),
+    Fault(
+        "rpc: multiple confirm ignored",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "        if multiple:  #",
+        "        if multiple and False:  #",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_confirm_may_be_for_several_calls",
+        ),
+    ),
+    Fault(
+        "rpc: multiple off by one",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "known <= tag",
+        "known < tag",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_confirm_may_be_for_several_calls",
+        ),
+    ),
+    Fault(
+        "rpc: nack taken as ack",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "if call is not None and not accepted:",
+        "if call is not None and not accepted and not multiple:",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_confirm_may_be_for_several_calls",
+        ),
+    ),
+    Fault(
+        "rpc: forgotten calls are sent",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "if call.id not in self._pending or left <= 0:",
+        "if left <= 0:",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_call_that_its_caller_gave_up_is_not_sent",
+        ),
+    ),
+    Fault(
+        "rpc: forget does nothing",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "        self._pending.pop(call.id, None)\n\n    def close",
+        "        pass\n\n    def close",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_call_that_its_caller_gave_up_is_not_sent",
+        ),
+    ),
+    Fault(
+        "rpc: blocked broker: new calls are sent",
+        "packages/chassis/src/chassis/rpc/client.py",
+        '            if connection.blocked is not None:\n                self._fail(call, BrokerUnavailable(self.refusal or ""))\n                continue\n',
+        "",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_broker_that_accepts_no_messages",
+        ),
+    ),
+    Fault(
+        "rpc: blocked broker: sent calls wait",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "if connection.blocked is not None and self._unconfirmed:",
+        "if False:",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_broker_that_accepts_no_messages",
+        ),
+    ),
+    Fault(
+        "rpc: not mandatory",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "mandatory=True",
+        "mandatory=False",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_queue_that_does_not_exist",
+        ),
+    ),
+    Fault(
+        "rpc: no expiration",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "                expiration=str(milliseconds),\n",
+        "",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_queue_that_does_not_exist",
+        ),
+    ),
+    Fault(
+        "rpc: outbox survives a loss",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "            self._outbox.clear()\n",
+        "",
+        (
+            "packages/chassis/tests/unit/test_client.py",
+            "packages/chassis/tests/unit/test_attempts.py",
+        ),
+    ),
+    Fault(
+        "rpc: no confirm_select",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "            channel.confirm_select()\n",
+        "",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_confirms_count_anew_on_each_connection",
+        ),
+    ),
+    Fault(
+        "rpc: backoff never resets",
+        "packages/chassis/src/chassis/rpc/attempts.py",
+        "            self._backoff.reset()",
+        "            pass",
+        (
+            "packages/chassis/tests/unit/test_attempts.py::test_a_loss_after_a_stable_connection_starts_with_short_pauses",
+        ),
+    ),
+    Fault(
+        "rpc: backoff always resets",
+        "packages/chassis/src/chassis/rpc/attempts.py",
+        "if began is not None and time.monotonic() - began > STABLE_SECONDS:",
+        "if began is not None:",
+        (
+            "packages/chassis/tests/unit/test_attempts.py::test_a_loss_after_a_stable_connection_starts_with_short_pauses",
+        ),
+    ),
+    Fault(
+        "rpc: backoff has no jitter",
+        "packages/chassis/src/chassis/rpc/backoff.py",
+        "return delay * random.uniform(0.5, 1.0)  # nosec: jitter",
+        "return delay",
+        (
+            "packages/chassis/tests/unit/test_client.py",
+            "packages/chassis/tests/unit/test_attempts.py",
+        ),
+    ),
+    Fault(
+        "rpc: backoff grows without bound",
+        "packages/chassis/src/chassis/rpc/backoff.py",
+        "min(self._next * 2, self.longest)",
+        "self._next * 2",
+        (
+            "packages/chassis/tests/unit/test_attempts.py::test_pauses_double_with_jitter_up_to_the_longest",
+        ),
+    ),
+    Fault(
+        "rpc: TLS verifies nothing",
+        "packages/chassis/src/chassis/rpc/amqp.py",
+        "ssl.CERT_REQUIRED if server.verifies else ssl.CERT_NONE",
+        "ssl.CERT_NONE",
+        (
+            "packages/chassis/tests/unit/test_client.py",
+            "packages/chassis/tests/unit/test_attempts.py",
+        ),
+    ),
+    Fault(
+        "rpc: TLS verifies no name",
+        "packages/chassis/src/chassis/rpc/amqp.py",
+        "    if server.verifies:  # py-amqp",
+        "    if False:  # py-amqp",
+        (
+            "packages/chassis/tests/unit/test_client.py",
+            "packages/chassis/tests/unit/test_attempts.py",
+        ),
+    ),
+)

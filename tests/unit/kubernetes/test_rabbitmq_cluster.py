@@ -1,0 +1,35 @@
+"""Both ways to run RabbitMQ in a cluster, ours and the operator's, lose no message when
+the network splits or a node is new."""
+
+import pytest
+import yaml
+
+from tests.unit.kubernetes.manifests import ROOT
+
+FOLDER = ROOT / "rabbitmq"
+EXPECTED = {
+    "cluster_partition_handling": "pause_minority",
+    "quorum_queue.continuous_membership_reconciliation.enabled": "true",
+    "quorum_queue.continuous_membership_reconciliation.target_group_size": "3",
+}
+
+
+def ours() -> str:
+    return (FOLDER / "rabbitmq-cluster.conf").read_text()
+
+
+def operators() -> str:
+    for file in sorted((FOLDER / "operator").glob("*.yaml")):
+        for each in yaml.safe_load_all(file.read_text()):
+            if each and each["kind"] == "RabbitmqCluster":
+                found: str = each["spec"]["rabbitmq"]["additionalConfig"]
+                return found
+    raise LookupError("RabbitmqCluster")
+
+
+@pytest.mark.parametrize("text", [ours(), operators()], ids=["ours", "operator's"])
+def test_the_smaller_half_pauses_and_new_nodes_hold_the_queues(text: str) -> None:
+    lines = [line.partition("#")[0] for line in text.splitlines() if "=" in line]
+    pairs = [line.partition("=")[::2] for line in lines]
+    given = {name.strip(): value.strip() for name, value in pairs}
+    assert EXPECTED.items() <= given.items()
