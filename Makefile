@@ -5,12 +5,13 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
 ENCRYPTED = $(COMPOSE) -f docker-compose.yml -f docker-compose.tls.yml
+AVAILABLE = $(COMPOSE) -f docker-compose.yml -f docker-compose.ha.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 # Python would not find `local`, would find other modules, or would fail at a warning.
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha backup restore up-ha
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -58,6 +59,12 @@ certs:  ## Make a local authority and certificates in .local/tls; renews what en
 
 clean:  ## Remove the local stack's data and logs
 	@$(PYTHON) -m local clean
+
+backup:  ## Back up the running stack into backups/ (ARGS=--follow: until Ctrl-C)
+	@exec $(PYTHON) -m local backup $(ARGS)
+
+restore:  ## Restore the stopped stack (UNTIL=2026-11-27T03:04:05Z: as it was then)
+	@$(PYTHON) -m local restore "$(UNTIL)" $(ARGS)
 
 ##@ Test
 
@@ -190,6 +197,9 @@ up: .docker  ## Start the containers in order of their dependencies (ARGS=--buil
 
 up-tls: .docker certs  ## Start the containers with TLS on every connection
 	@$(ENCRYPTED) up -d $(ARGS)
+
+up-ha: .docker  ## Start three nodes of each server and two of each process
+	@API_HOST_PORT= $(AVAILABLE) up -d $(ARGS)
 
 down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
 	@$(COMPOSE) down $(ARGS)

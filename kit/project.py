@@ -27,6 +27,7 @@ QUEUE = "{service}_queue"
 WORKLOAD = "{service}-service"
 
 COMPOSE = "docker-compose.yml"
+SEVERAL = "docker-compose.ha.yml"
 # Before names in this file: what one clone may set to differ from another.
 CLONE = "${CONTAINER_PREFIX:-}"
 
@@ -36,7 +37,7 @@ ROLE_PLACES = (
     *("//{}:{}@", "//{}:", ":{}@", "-U {}", "-U, {}", "POSTGRES_USER: {}"),
     *("value: {}", "POSTGRES_PASSWORD={}", "POSTGRES_PASSWORD:-{}}}"),
     *("`POSTGRES_PASSWORD` | `{}`", 'PGPASSWORD": "{}"', 'USER = PASSWORD = "{}"'),
-    'ROLE = "{}"',
+    *('ROLE = "{}"', "CREATE ROLE {} ", "OWNER {};"),
 )
 PROJECT_PLACES = (
     *("{}/stage", "{}\\/stage", "{}/role", "{}-backend", "{}-chassis", "{}-test"),
@@ -78,16 +79,18 @@ def spellings(tree: Tree, name: Name) -> dict[str, str]:
 
 def rename_containers_of_others(tree: Tree, name: Name) -> None:
     """Rename words such as `redis`, which mean something else elsewhere."""
-    if not tree.exists(COMPOSE):
-        return
-    text = tree.read(COMPOSE)
-    for key, service in yaml_lines.load(text)["services"].items():
-        if not service.get("image", CLONE).startswith(CLONE):
-            base = service["container_name"].removeprefix(CLONE)
-            base = base.removeprefix(_prefix("-"))
-            place = ("services", key, "container_name")
-            text = yaml_lines.set_value(text, place, f"{CLONE}{name.kebab}-{base}")
-    tree.write(COMPOSE, text)
+    built = {each["container_name"] for each in _built(tree)}
+    for file in (COMPOSE, SEVERAL):
+        if not tree.exists(file):
+            continue
+        text = tree.read(file)
+        for key, service in yaml_lines.load(text)["services"].items():
+            old = service.get("container_name", "").removeprefix(CLONE)
+            if old and old not in built:
+                base = old.removeprefix(_prefix("-"))
+                place = ("services", key, "container_name")
+                text = yaml_lines.set_value(text, place, f"{CLONE}{name.kebab}-{base}")
+        tree.write(file, text)
 
 
 def _places(old: str, new: str, places: tuple[str, ...]) -> dict[str, str]:

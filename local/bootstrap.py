@@ -107,6 +107,8 @@ COMMANDS = {
     "audit": Command("check pinned packages for known vulnerabilities", tools=True),
     "migrate": Command("migrate the stack's database to the newest schema"),
     "downgrade": Command("migrate it back: downgrade REVISION"),
+    "backup": Command("back up the running stack: [--follow]"),
+    "restore": Command("restore the stopped stack, to a time or the last backup"),
     "rebuild-records": Command("compare the records with the event log: [--apply]"),
     "prune-events": Command("delete old events whose record is gone: DAYS"),
     "revision": Command("generate a migration: revision -m MESSAGE"),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from local import certificates, logs_local, logs_of
+from local import backup, certificates, logs_local, logs_of
 from local import run as launcher
 from local import secrets, smoke, status, suite, tls, tokens, traces
 from local.apps import BACKEND, ROOT
@@ -184,6 +184,8 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "audit": lambda _: suite.audit(),
     "migrate": _migrate,
     "downgrade": _downgrade,
+    "backup": backup.backup,
+    "restore": backup.restore,
     "rebuild-records": partial(_event_log, "rebuild"),
     "prune-events": partial(_event_log, "prune"),
     "revision": _revision,

@@ -58,7 +58,9 @@ def page(root: Path) -> str:
 
 
 def _row(promise: Promise) -> str:
-    sentence = promise.sentence.replace("|", "\\|")
+    # Its links lead on from its own page.
+    sentence = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", promise.sentence)
+    sentence = sentence.replace("|", "\\|")
     document = f"[{promise.document}]({_link(promise.document)})"
     test = f"[{promise.test}]({_link(promise.file)})"
     return f"| {sentence} | {document} | {test} |\n"

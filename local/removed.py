@@ -13,7 +13,9 @@ TESTS = {
     "bench": ("tests/unit/test_load_asyncio.py",),
     "deploy": (
         "backend/tests/integration/test_redis_rights.py",
+        "local/tests/integration/test_backup.py",
         "tests/compose",
+        "tests/e2e/data/test_backup.py",
         "tests/unit/kubernetes",
         "tests/unit/test_compose_files.py",
         "tests/unit/test_compose_order.py",
@@ -21,6 +23,7 @@ TESTS = {
         "tests/unit/test_gateway_settings.py",
         "tests/unit/test_images.py",
         "tests/unit/test_push.py",
+        "tests/unit/test_redis_node.py",
         "tests/unit/test_reload.py",
     ),
     "kit": (

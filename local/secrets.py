@@ -48,6 +48,7 @@ class EnvFile:
         names = ["RABBITMQ_PASSWORD", "RABBITMQ_MONITORING_PASSWORD"]
         names += [f"{service.upper()}_RABBITMQ_PASSWORD" for service in registered()]
         names += ["REDIS_PASSWORD", "REDIS_KEYS_PASSWORD", "POSTGRES_PASSWORD"]
+        names += ["CLUSTER_PASSWORD"]
         for name in names:
             if not self[name]:
                 self.set(name, secrets.token_urlsafe(24))

@@ -13,7 +13,7 @@ import pytest
 
 # Seconds for a test without servers. `timeout` in `pyproject.toml` is for the others,
 # and the marker `timeout` for those that need more.
-UNIT = 20
+UNIT = 30
 # A test that hangs may hang again while it ends, such as in the `__exit__` of a pool
 # whose thread waits. Then it is interrupted again, after so many seconds.
 AGAIN = 10.0

@@ -7,6 +7,8 @@
 #   DATA_RABBITMQ_PASSWORD                               for the user `data`, and so on
 #   RABBITMQ_MANAGEMENT_USER, RABBITMQ_MANAGEMENT_PASS   an administrator, for people;
 #                                                        without it there is none
+#   ERLANG_COOKIE                                        the same for all nodes of a
+#                                                        cluster
 #
 # A variable with _FILE at its end names a file with the password instead. In the folder
 # RABBITMQ_PASSWORD_FOLDER, each user of definitions.json has a file. RabbitMQ creates
@@ -72,15 +74,25 @@ ${each^^}_RABBITMQ_PASSWORD"
     printf '{"users": [%s],%s\n' "$users" "${text#*\{}" >"$1"
 }
 
+write_cookie() { # RabbitMQ's own variable for it is deprecated
+    local cookie
+    cookie=$(password ERLANG_COOKIE)
+    [[ -n $cookie ]] || return 0
+    rm -f ~/.erlang.cookie
+    (umask 377 && printf '%s' "$cookie" >~/.erlang.cookie)
+}
+
 if [[ ${1:-} == definitions ]]; then # for the Cluster Operator
     write_definitions "$2"
     exit
 fi
 if [[ ${1:-} == rabbitmq-server ]]; then
     write_definitions /tmp/definitions.json
+    write_cookie
 fi
 for each in $(named_users); do unset "${each^^}_RABBITMQ_PASSWORD"; done
-unset "${!RABBITMQ_DEFAULT_@}" "${!RABBITMQ_MANAGEMENT_@}"
+unset "${!RABBITMQ_DEFAULT_@}" "${!RABBITMQ_MANAGEMENT_@}" \
+    "${!ERLANG_COOKIE@}"
 
 # Erlang must be process 1, so that SIGTERM reaches it. Debian's package puts a wrapper
 # on the PATH, which would stay in between. Other systems do not have this folder.

@@ -12,7 +12,7 @@ fi
 if said=$(docker version --format '{{.Server.Version}}' 2>&1); then
     # Containers have other users. After a clone under umask 077, these could not read
     # what is mounted. Names that begin with a dot, such as .env, stay private.
-    find nginx_config.conf observability deploy/compose backend packages services \
+    find nginx_config.conf observability deploy/compose deploy/ha backend packages services \
         -name '.?*' -prune -o ! -perm -a+r -exec chmod a+rX {} + 2>/dev/null || true
     exit 0
 fi

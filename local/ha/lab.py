@@ -112,6 +112,8 @@ class Lab:
         """Stop a part in order and start it again, with its data."""
         self._lost.add(part)
         try:
+            if isinstance(part, Node):
+                part.step_down()
             part.stop()
             part.start()
             if isinstance(part, Node):

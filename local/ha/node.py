@@ -57,6 +57,9 @@ class Node(Server):
         super().start()
         self.is_replacement = False
 
+    def step_down(self) -> None:
+        """Before a planned stop: leave it to another node to be the first."""
+
     def is_whole(self) -> bool:
         """Whether the cluster has it as a full member again."""
         return self.ready()

@@ -72,7 +72,7 @@ class Member(Node):
     ) -> None:
         super().__init__(state, host, port)
         self.etcd = etcd
-        self.port_number, self._rest = port, ports.at(rest, host.address)
+        self._rest = ports.at(rest, host.address)
 
     def command(self) -> Command:
         runner = choose_runner(self.folder)

@@ -1,8 +1,11 @@
 """Three nodes of RabbitMQ, which keep every quorum queue on all of them."""
 
+import base64
+import json
 import secrets
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import amqp
@@ -46,19 +49,21 @@ _ERLANG = (
 
 
 class Mapper(Server):
-    """Erlang's port mapper of a host; nodes would start it as a daemon of their own."""
+    """Erlang's port mapper, which nodes would start as a daemon of their own. It serves
+    the hosts that share its network."""
 
-    def __init__(self, state: State, host: Host, port: int = MAPPER) -> None:
-        self.name = f"mapper-{host.zone}"
+    def __init__(self, state: State, hosts: list[Host], port: int = MAPPER) -> None:
+        self.name = f"mapper-{hosts[0].zone}"
         super().__init__(state, 0)
-        self.machine, self.mapper_port = host, port
+        self.machine, self.mapper_port = hosts[0], port
+        self._addresses = ",".join(host.address for host in hosts)
 
     def command(self) -> Command:
         binary = shutil.which("epmd")
         if binary is None:
             raise ProcessFailed("there is no epmd on this machine")
         argv = [*self.machine.prefix, binary, "-port", str(self.mapper_port)]
-        environment = plain_environment(ERL_EPMD_ADDRESS=self.machine.address)
+        environment = plain_environment(ERL_EPMD_ADDRESS=self._addresses)
         return Command(argv, self.folder, environment)
 
     def ready(self) -> bool:
@@ -140,14 +145,25 @@ class ClusterNode(Broker, Node):
     def ready(self) -> bool:
         return self.answers()
 
-    def is_whole(self) -> bool:
-        """Whether every quorum queue has a copy here."""
-        try:
+    def wait_ready(self) -> None:
+        super().wait_ready()
+        if self.is_replacement:  # every quorum queue gets a copy here
             self.control("rabbitmq-queues", "grow", self.node, "all")
-            self.control("rabbitmq-diagnostics", "check_running")
-        except subprocess.CalledProcessError:
+
+    def is_whole(self) -> bool:
+        """Whether it sees the other nodes."""
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.management_url}/api/nodes",
+            headers={"Authorization": f"Basic {login}"},
+        )
+        try:
+            with ports.DIRECT.open(request, timeout=2) as answer:
+                nodes = json.load(answer)
+        except (OSError, ValueError):
             return False
-        return self.answers()
+        running = [node["name"] for node in nodes if node["running"]]
+        return len(running) == 1 + len(self.others)
 
     def forget(self, lost: "ClusterNode") -> None:
         """Remove a lost node, and its copies of queues, from the cluster."""

@@ -1,7 +1,9 @@
 """Redis: a primary, two replicas, and three Sentinels that choose the primary."""
 
 import hashlib
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,6 +18,7 @@ from local.state import State
 
 MASTER = "main"
 PORT, SENTINEL_PORT = 6379, 26379
+HANDOVER = 15.0  # seconds until another server is the primary
 Address = tuple[str, int]
 
 # A primary that nobody follows any more refuses writes: it has been cut off.
@@ -149,6 +152,15 @@ class ReplicatedRedis(_Redis):
         return self._run(
             "redis.conf", _SERVER.format(host=host, port=port, replica=replica)
         )
+
+    def step_down(self) -> None:
+        until = time.monotonic() + HANDOVER
+        while primary_of(self.sentinels) == self.place:
+            with suppress(redis.RedisError), self.sentinels[0].connect() as client:
+                # Refused while a failover runs, or while no replica is good enough.
+                client.execute_command("SENTINEL", "FAILOVER", MASTER)
+            if time.monotonic() > until or self.state.cancelled.wait(0.3):
+                return
 
     def is_whole(self) -> bool:
         """Whether it replicates, or both others replicate it."""

@@ -64,9 +64,10 @@ class Clusters:
             )
             for host in hosts("rabbitmq")
         ]
-        # On loopback one serves all: it takes 127.0.0.1, whatever its address is.
-        mapped = hosts("rabbitmq") if network.can_cut else hosts("rabbitmq")[:1]
-        self.mappers = [Mapper(state, host, mapper) for host in mapped]
+        own_networks = [[host] for host in hosts("rabbitmq")]
+        # Each takes 127.0.0.1, too: on loopback there can be only one.
+        mapped = own_networks if network.can_cut else [hosts("rabbitmq")]
+        self.mappers = [Mapper(state, sharing, mapper) for sharing in mapped]
         redis, sentinel = port(6379), port(26379)
         self.redis = [ReplicatedRedis(state, host, redis) for host in hosts("redis")]
         self.sentinels = [Sentinel(state, host, sentinel) for host in hosts("sentinel")]

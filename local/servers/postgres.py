@@ -80,10 +80,29 @@ class PostgreSQL(Server):
             status = connection.info.parameter_status("server_version") or ""
             return status.partition(" ")[0]
 
+    @property
+    def _run_by(self) -> Runner:
+        self._runner = self._runner or self._choose_runner()
+        return self._runner
+
+    @property
+    def binaries(self) -> Path:
+        """The folder of its programs."""
+        return self._run_by.binaries
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data. Another PostgreSQL, with TLS, could not read it."""
+        return self._run_by.folder / (f"data-{TLS}" if self.state.tls else "data")
+
+    def own_data(self) -> None:
+        """Give it the files that another user has put into its folder."""
+        uid = self._run_by.uid
+        for path in (self.data, *self.data.rglob("*")) if uid is not None else ():
+            os.chown(path, uid or 0, uid or 0)
+
     def command(self) -> Command:
-        runner = self._runner = self._runner or self._choose_runner()
-        # Another PostgreSQL cannot read the data of this one.
-        data = runner.folder / (f"data-{TLS}" if self.state.tls else "data")
+        runner, data = self._run_by, self.data
         if not data.exists():
             self._initialise(runner, data)
         # We hold the state folder and have ended its leftovers, so a pid file is stale.
@@ -94,6 +113,8 @@ class PostgreSQL(Server):
             "listen_addresses": ports.LOOPBACK,
             "unix_socket_directories": "",  # their paths may not exceed 107 bytes
             "max_connections": "200",
+            # A backup that nobody continues must not fill the disk.
+            "max_slot_wal_keep_size": "2GB",
             "fsync": "on" if self.fsync else "off",
             "log_line_prefix": "%m [%p] ",
         }
@@ -118,7 +139,7 @@ class PostgreSQL(Server):
         folder = runner.folder / "tls"
         tls.place(self.name, folder, runner.uid)
         access = folder / "access"
-        access.write_text("hostssl all all all scram-sha-256\n")
+        access.write_text("hostssl all,replication all all scram-sha-256\n")
         for path in (folder, access) if runner.uid is not None else ():
             os.chown(path, runner.uid or 0, runner.uid or 0)
         return {

@@ -14,6 +14,7 @@ from typing import Any
 
 import amqp
 import httpx2
+from amqp.exceptions import MessageNacked
 from httpx2 import Response
 
 from local.servers.broker import Broker
@@ -277,6 +278,6 @@ class Poisoner(Threads):
                     channel.basic_publish_confirm(
                         message, routing_key="data_queue", timeout=5
                     )
-            except (OSError, amqp.AMQPError):
-                continue  # RabbitMQ is down just now
+            except (OSError, amqp.AMQPError, MessageNacked):
+                continue  # RabbitMQ is down just now, or its queue has no majority
             self.sent.add(body)

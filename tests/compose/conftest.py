@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compose.containers import SCALE, Compose, docker_answers, run
+from tests.compose.containers import HA, SCALE, Compose, docker_answers, run
 from tests.e2e.client import Api
 
 
@@ -29,6 +29,18 @@ def scaled(compose: Compose) -> Compose:
     several = Compose({**compose.env, "API_HOST_PORT": ""}, (*compose.files, SCALE))
     several.up()
     return several
+
+
+@pytest.fixture(scope="session")
+def redundant(compose: Compose) -> Iterator[Compose]:
+    """Several of everything, in place of the others."""
+    compose("down", "--remove-orphans")
+    everything = Compose({**compose.env, "API_HOST_PORT": ""}, (*compose.files, HA))
+    everything("build", "postgres")
+    # Thirty containers start on a machine that may have two cores.
+    everything.up(within=300)
+    yield everything
+    everything("down", "-v", "-t", "5")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ BASE = "docker-compose.yml"
 SCALE = "deploy/compose/docker-compose.scale.yml"
 DEV = "deploy/compose/docker-compose.dev.yml"
 TLS = "docker-compose.tls.yml"
+HA = "docker-compose.ha.yml"
 
 # Replaces the developer's .env.
 DEFAULTS = "tests/compose/defaults.env"
@@ -109,12 +110,12 @@ class Compose:
         """The containers of a service."""
         return self("ps", "-q", service).split()
 
-    def up(self, *words: str) -> None:
+    def up(self, *words: str, within: float = 60) -> None:
         """Start, and wait until everything that has a health check is healthy."""
         self("up", "-d", *words)
         for service in self("config", "--services").split():
             for container in self.ids(service):
-                wait_for(lambda: healthy(container), f"health of {service}", 60)
+                wait_for(lambda: healthy(container), f"health of {service}", within)
 
 
 def inspect(container: str) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def test_a_client_that_trusts_another_authority_sends_nothing(
                 client.get(f"{url}/health")
 
 
+@pytest.mark.promise("docs/SECURITY.md", "A port answers nobody who comes without TLS.")
 def test_no_port_answers_without_tls(encrypted: Encrypted) -> None:
     for port, greeting in encrypted.greetings.items():
         if not greeting:

@@ -12,7 +12,7 @@ from local.process import ProcessFailed
 from local.state import LOCAL, State
 from tests.chaos.clients import Clients, Poisoner
 from tests.chaos.streams import Streams
-from tests.ha import account, report
+from tests.ha import account, report, speed
 from tests.ha.faults import Planned, schedule
 from tests.ha.record import Fault, Run, recovery
 from tests.ha.system import System
@@ -39,6 +39,10 @@ def main(arguments: list[str]) -> int:
     state.acquire()
     failed = True
     try:
+        if options.speed:
+            speed.compare(state, _say)
+            failed = False
+            return 0
         with System.prepare(state, _say) as system:
             run = _run(system, seed, options)
         failed = bool(run.findings)
@@ -105,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", default="", help="break what has this in its name")
     parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
+    parser.add_argument(
+        "--speed",
+        action="store_true",
+        help="only compare its speed with that of one " "of each server",
+    )
     return parser
 
 

@@ -106,4 +106,3 @@ class Run:
     counts: dict[str, int] = field(default_factory=dict)
     drained: float = 0.0
     findings: list[str] = field(default_factory=list)
-    speed: str = ""

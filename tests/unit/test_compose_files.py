@@ -14,11 +14,11 @@ from chassis.settings import ServiceSettings
 from local.apps import service_folders
 from local.registry import registered
 from local.tls import SERVERS as TLS_SERVERS
-from tests.compose.containers import BASE, DEV, SCALE, TLS, Compose
+from tests.compose.containers import BASE, DEV, HA, SCALE, TLS, Compose
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders())]
-FILES = (BASE, SCALE, DEV, TLS)
+FILES = (BASE, SCALE, DEV, TLS, HA)
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 CLONE = "${CONTAINER_PREFIX:-}"
@@ -303,7 +303,7 @@ def test_mounted_files_exist() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("docker-compose"), reason="no docker-compose")
-@pytest.mark.parametrize("others", [(), (DEV,), (SCALE,), (DEV, SCALE)])
+@pytest.mark.parametrize("others", [(), (DEV,), (SCALE,), (HA,), (DEV, SCALE)])
 def test_compose_finds_what_files_name_together(others: tuple[str, ...]) -> None:
     """Paths in every file begin at the folder of the first one."""
     loaded = yaml.safe_load(Compose(files=(BASE, *others))("config"))
@@ -481,3 +481,62 @@ def test_programs_without_site_call_nothing_of_it() -> None:
             r"import http\.client[^\n]*", (ROOT / name).read_text()
         ):
             assert not re.search(r"(?<![.\w])(exit|quit)\(", program), name
+
+
+SEVERAL: dict[str, Any] = load(HA)["services"]
+SERVERS = ("rabbitmq", "postgres", "redis", "redis-keys")
+
+
+def test_of_several_nodes_all_have_the_same_settings() -> None:
+    """Node 1 is that of docker-compose.yml, which may have got another user since."""
+    for server in SERVERS:
+        first = SERVICES[server]
+        own = {**first["environment"], **SEVERAL[server]["environment"]}
+        for number in (2, 3):
+            node = SEVERAL[f"{server}-{number}"]
+            assert node["environment"].keys() >= own.keys() - DEFAULT_USER, server
+            for name in ("mem_limit", "restart", "ulimits", "logging"):
+                assert node[name] == first.get(name, node[name]), (server, name)
+            assert "ports" not in node and node["mem_limit"] and node["logging"]
+            assert (
+                "no-new-privileges:true" in node["security_opt"] and node["read_only"]
+            )
+    for name in ("redis", "redis-keys"):
+        command = SERVICES[name]["command"]
+        rights = command[command.index("--maxmemory") :]
+        assert SEVERAL[name]["command"] == ["sh", "/ha/node.sh", "server", *rights]
+        assert SEVERAL[f"{name}-2"]["command"] == SEVERAL[name]["command"]
+
+
+# What the image of PostgreSQL makes itself, and create-database.sh here.
+DEFAULT_USER = {"POSTGRES_USER", "POSTGRES_DB", "LANG"}
+
+
+def test_every_node_that_a_client_names_is_there() -> None:
+    names = {*SEVERAL}
+    for server in SERVERS:
+        names.update(SEVERAL[server]["networks"]["network1"]["aliases"])
+    text = (ROOT / HA).read_text()
+    for kind in (*SERVERS, "etcd", "sentinel"):
+        for number in (1, 2, 3):
+            assert f"{kind}-{number}" in names
+            assert text.count(f"{kind}-{number}") > 1
+    for name in [*BACKEND, *OWN]:
+        environment = SEVERAL[name]["environment"]
+        assert environment["RABBITMQ_HOST"] == "rabbitmq-1,rabbitmq-2,rabbitmq-3"
+        assert name == "migrations" or SEVERAL[name]["scale"] == 2
+        for variable in set(environment) & {*REDIS_URLS}:
+            assert environment[variable].count("sentinel-") == 3
+    peers = (ROOT / "deploy/ha/rabbitmq/cluster.conf").read_text()
+    assert peers.count("= rabbit@rabbitmq-") == 3
+
+
+REDIS_URLS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "IDEMPOTENCY_REDIS_URL")
+
+
+def test_no_client_of_several_nodes_names_one_alone() -> None:
+    """Every URL that docker-compose.yml sets has another one here."""
+    for name in [*BACKEND, *OWN]:
+        for variable, value in SERVICES[name]["environment"].items():
+            if re.search("@(postgres|redis|redis-keys):|:-rabbitmq}", value or ""):
+                assert variable in SEVERAL[name]["environment"], (name, variable)

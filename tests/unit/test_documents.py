@@ -45,8 +45,8 @@ BASES = (
 # What is made while the system runs, keys of secrets, and what a reader is shown how to
 # add.
 MADE = re.compile(
-    r"\.local|\.venv|\.vscode|\.env$|CHANGELOG-KIT\.md$|(default_user|redis)\.conf$"
-    r"|.*(pricing|invoice|daily_report|[/_]order)"
+    r"\.local|backups|\.venv|\.vscode|\.env$|CHANGELOG-KIT\.md$"
+    r"|(default_user|redis)\.conf$|.*(pricing|invoice|daily_report|[/_]order)"
 )
 PATH = re.compile(
     r"\.?[\w-]+(/[\w.*-]+)*/|([\w.*-]+/)*[\w.*-]*[\w*]\."

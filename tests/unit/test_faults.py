@@ -1,4 +1,4 @@
-"""`make mutate`: it breaks the right functions; its own faults are still possible."""
+"""`make mutate` breaks the right functions, and its own faults are still possible."""
 
 import os
 import subprocess

@@ -28,6 +28,7 @@ from app.core.database_errors import (
     unavailable,
 )
 from app.core.database_settings import DatabaseSettings
+from app.core.database_url import DatabaseUrl
 from app.core.exceptions import DatabaseUnavailable
 from chassis import json_text
 
@@ -74,7 +75,10 @@ def create_sync_engine(
     }
     engine = create_engine(settings.sync_url, **defaults | options)
     _watch_connections(
-        engine, is_async=False, read_login=lambda: settings.read_again().sync.login
+        engine,
+        is_async=False,
+        read_login=lambda: settings.read_again().sync.login,
+        patience=_patience(settings, settings.sync),
     )
     if settings.db_transaction_pooler:
 
@@ -85,19 +89,28 @@ def create_sync_engine(
     return engine
 
 
+def _patience(settings: DatabaseSettings, url: DatabaseUrl) -> float:
+    """How long to wait for a primary: with several hosts, another one is about to be
+    promoted, and a request that waits for it need not fail."""
+    return settings.db_timeout_seconds / 2 if len(url.hosts) > 1 else 0.0
+
+
 def _watch_connections(
     engine: Engine,
     *,
     is_async: bool,
     read_login: Callable[[], Login],
     attempts: Iterable[Mapping[str, Any]] = ({},),
+    patience: float,
 ) -> None:
     """Translate failures to connect, and discard connections that no longer serve."""
 
     def read_changed_login(errors: list[BaseException]) -> Login:
         return read_login() if any(map(is_refused, errors)) else {}
 
-    translate_failures_to_connect(engine, unavailable, read_changed_login, attempts)
+    translate_failures_to_connect(
+        engine, unavailable, read_changed_login, attempts, patience=patience
+    )
     check_idle_connections(engine, is_async=is_async)
 
     @event.listens_for(engine, "handle_error")
@@ -137,6 +150,7 @@ class Database:
             is_async=True,
             read_login=lambda: settings.read_again().asynchronous.login,
             attempts=url.attempts(),
+            patience=_patience(settings, url),
         )
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False

@@ -4,6 +4,7 @@ A firewall or a NAT drops idle connections, often in silence; after a failover, 
 connection may still lead to a server that only reads.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ import asyncpg
 import psycopg2
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.util import await_only
 
 # A connection that was idle for longer is asked whether it still serves.
 IDLE_SECONDS = 1.0
@@ -21,6 +23,9 @@ PING_SECONDS = 2.0
 SYNC_IDLE_SECONDS = 5.0
 
 OPENED, RETURNED = "opened", "returned"
+
+# Before the hosts are asked again which of them is the primary.
+PAUSE_SECONDS = 0.2
 
 # InternalClientError: it was closed just before the statement was sent.
 ASYNCPG_ERRORS = (
@@ -63,17 +68,21 @@ def translate_failures_to_connect(
     translate: Translate,
     read_login: Callable[[list[BaseException]], Login],
     attempts: Iterable[Mapping[str, Any]] = ({},),
+    *,
+    patience: float = 0.0,
 ) -> None:
     """Raise ``translate``'s error for whatever happens while a connection opens: no
     request is to blame. Each attempt has arguments of its own.
 
     If all fail, ``read_login`` may know another login, which is then tried and kept.
+    Otherwise all are tried again for ``patience`` seconds.
     """
     attempts, login = list(attempts), dict[str, Any]()
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, _: Any, words: Any, arguments: dict[str, Any]) -> Any:
         failures = (dialect.loaded_dbapi.Error, *ASYNCPG_ERRORS, OSError)
+        until = time.monotonic() + patience
         while True:
             used, errors = {**arguments, **login}, []
             for place in attempts:
@@ -83,10 +92,20 @@ def translate_failures_to_connect(
                     errors.append(error)
             new = read_login(errors)
             if all(used.get(word) == value for word, value in new.items()):
+                if time.monotonic() < until:
+                    _pause(dialect)
+                    continue
                 raise translate(errors[-1], "PostgreSQL cannot be reached.") from (
                     errors[-1]
                 )
             login.update(new)
+
+
+def _pause(dialect: Any) -> None:
+    if dialect.is_async:
+        await_only(asyncio.sleep(PAUSE_SECONDS))
+    else:
+        time.sleep(PAUSE_SECONDS)
 
 
 def check_idle_connections(engine: Engine, *, is_async: bool) -> None:
@@ -129,6 +148,6 @@ async def is_alive(driver: asyncpg.Connection, idle: float) -> bool:
     if not driver.is_closed() and idle >= IDLE_SECONDS:
         try:
             await driver.execute("SELECT 1", timeout=PING_SECONDS)
-        except (*ASYNCPG_ERRORS, OSError):
+        except (*ASYNCPG_ERRORS, OSError, RuntimeError):  # see broken_transports.py
             driver.terminate()  # closing it would wait for an answer
     return not driver.is_closed()

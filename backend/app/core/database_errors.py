@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.core.broken_transports import is_broken_transport
 from app.core.database_connections import ASYNCPG_ERRORS, writes
 from app.core.exceptions import (
     AlreadyStored,
@@ -128,6 +129,10 @@ def translate_errors() -> Iterator[None]:
         raise DatabaseUnavailable(detail) from error
     except (OSError, TimeoutError) as error:
         raise unavailable(error, "PostgreSQL cannot be reached.") from error
+    except RuntimeError as error:
+        if is_broken_transport(error):
+            raise unavailable(error, "PostgreSQL cannot be reached.") from error
+        raise
     except PendingRollbackError as error:
         raise unavailable(error, "PostgreSQL did not answer.") from error
     except StatementError as error:

@@ -170,6 +170,10 @@ async def test_every_endpoint_needs_a_token_and_its_scope(
             assert answer.status_code not in (401, 403, 500), f"{place}: {answer.text}"
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "Every other path needs a valid token, also a path that does not exist.",
+)
 async def test_paths_outside_the_documentation_need_a_token(
     app: FastAPI, client: Client
 ) -> None:
@@ -180,6 +184,7 @@ async def test_paths_outside_the_documentation_need_a_token(
         assert (answer.status_code == 401) != is_open, path
 
 
+@pytest.mark.promise("docs/SECURITY.md", "a caller finds only their own rows")
 async def test_only_owner_and_admin_find_a_row(
     app: FastAPI, client: Client, commits: GroupCommit
 ) -> None:
@@ -229,6 +234,7 @@ async def test_others_do_not_wait_for_work(
     assert other.status_code == 404
 
 
+@pytest.mark.promise("docs/SECURITY.md", "a caller finds only their own rows")
 async def test_lists_show_the_callers_own_rows(
     app: FastAPI, client: Client, commits: GroupCommit
 ) -> None:
@@ -254,6 +260,7 @@ async def test_a_webhook_gets_what_its_owner_sees(app: FastAPI, client: Client) 
         assert (webhook.owner, webhook.events_of) == ("alice", expected)
 
 
+@pytest.mark.promise("docs/SECURITY.md", "Only `admin` sees them.")
 async def test_rows_from_before_authentication_are_for_admin_only(
     client: Client, commits: GroupCommit
 ) -> None:
@@ -281,6 +288,9 @@ async def test_log_rows_are_for_their_owner(client: Client, app: FastAPI) -> Non
     assert (await client.ask("get", LOGS, ADMIN, params=query)).json()
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "two callers who send the same key get their own results"
+)
 async def test_callers_with_one_idempotency_key_never_meet(
     app: FastAPI, client: Client
 ) -> None:

@@ -63,6 +63,7 @@ def wait_touched(file: Path) -> float:
     return file.stat().st_mtime
 
 
+@pytest.mark.promise("docs/TASKS.md", "Beat touches it in each turn of its loop")
 def test_beat_touches_the_file_while_it_works(start: StartBeat) -> None:
     file = start("alone", f"redis://127.0.0.1:{free_port()}/0").heartbeat
     times = [wait_touched(file) for _ in range(3)]

@@ -75,6 +75,7 @@ def statuses(engine: Engine, task_ids: list[str]) -> set[str]:
         return set(session.exec(query))
 
 
+@pytest.mark.promise("docs/SECURITY.md", "Workers take no commands from Redis")
 def test_a_worker_takes_no_commands_and_sends_no_events(
     start: Start, accept: Callable[..., str], redis: Any, log: Path
 ) -> None:
@@ -124,6 +125,7 @@ UNUSABLE = {
 }
 
 
+@pytest.mark.promise("docs/TASKS.md", "A worker that cannot work takes no tasks.")
 @EACH_POOL
 def test_a_worker_that_cannot_start_takes_no_task(
     pool: str,
@@ -192,6 +194,10 @@ def test_a_free_worker_takes_tasks_by_priority(
     assert [body["payload"] for body in responder.bodies()] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "running tasks get 20 s (`CELERY_WORKER_GRACE_SECONDS`), then go back to Redis",
+)
 @EACH_POOL
 def test_running_tasks_may_finish_on_stop(
     pool: str,
@@ -214,6 +220,7 @@ def test_running_tasks_may_finish_on_stop(
     assert statuses(engine, [task_id]) == {"Success"}
 
 
+@pytest.mark.promise("docs/TASKS.md", "A worker that cannot work takes no tasks.")
 def test_invalid_settings_stop_the_worker(start: Start, log: Path) -> None:
     invalid = {
         "DATABASE_URL": "nonsense",
@@ -227,6 +234,10 @@ def test_invalid_settings_stop_the_worker(start: Start, log: Path) -> None:
     assert "CELERY_WORKER_POOL" in said
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "running tasks get 20 s (`CELERY_WORKER_GRACE_SECONDS`), then go back to Redis",
+)
 @EACH_POOL
 def test_a_stop_hands_back_every_task(
     pool: str,
@@ -254,6 +265,7 @@ def test_a_stop_hands_back_every_task(
     assert "ERROR" not in log.read_text()
 
 
+@pytest.mark.promise("docs/TASKS.md", "A lost task can be found by its record.")
 def test_the_sweep_finds_the_task_of_a_killed_worker(
     start: Start,
     accept: Callable[..., str],

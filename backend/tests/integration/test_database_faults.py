@@ -430,3 +430,57 @@ async def test_a_host_that_is_down_or_silent_does_not_hide_the_next(
     await database.close()
     engine.dispose()
     silent.close()
+
+
+async def test_a_primary_that_is_about_to_be_promoted_is_awaited(
+    database_settings: DatabaseSettings,
+) -> None:
+    """The second host is away when it is asked first, and then takes connections."""
+    words = database_settings.sync.words
+    tried = 0
+
+    async def pass_on(reader: Any, writer: Any) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: Any, writer: Any) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            writer.close()
+            return
+        there = await asyncio.open_connection("127.0.0.1", int(words["port"]))
+        await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = (
+        f"postgres://{words['user']}:{words['password']}@127.0.0.1:1,127.0.0.1:{port}"
+        f"/{words['dbname']}?target_session_attrs=read-write"
+    )
+    settings = DatabaseSettings(database_url=SecretStr(url))
+    database, engine = Database(settings), create_sync_engine(settings)
+
+    def work() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    await database.check()
+    tried = 0
+    await asyncio.to_thread(work)
+    await database.close()
+    engine.dispose()
+    server.close()
+
+
+async def test_a_lone_host_that_is_down_is_not_awaited(
+    database_settings: DatabaseSettings,
+) -> None:
+    words = database_settings.sync.words
+    url = f"postgres://{words['user']}:x@127.0.0.1:1/{words['dbname']}"
+    settings = DatabaseSettings(database_url=SecretStr(url), db_timeout_seconds=1000.0)
+    database = Database(settings)
+    with pytest.raises(DatabaseUnavailable):
+        await database.check()
+    await database.close()

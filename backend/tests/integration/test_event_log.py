@@ -86,6 +86,13 @@ WHERE task_id = %s"""
 DELETE = "DELETE FROM data_processing_records WHERE task_id = %s"
 
 
+@pytest.mark.promise(
+    "docs/adr/0013-events-by-trigger.md",
+    "Nobody can change a record and forget the event, not even with psql.",
+)
+@pytest.mark.promise(
+    "docs/EVENTS.md", "No change without its event, no event without its change."
+)
 async def test_each_change_has_its_event(
     database: Database, commits: GroupCommit, sql: Any
 ) -> None:
@@ -104,6 +111,10 @@ async def test_each_change_has_its_event(
     assert event.sequence == accepted.sequence and event.source == "/here"
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md",
+    "Deleting a record redacts payload and outcome in its events; the facts stay.",
+)
 async def test_a_deletion_redacts_the_events_of_its_record_alone(
     database: Database, commits: GroupCommit
 ) -> None:
@@ -124,6 +135,9 @@ async def test_a_deletion_redacts_the_events_of_its_record_alone(
     assert "kept" in untouched.data
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md", "No change without its event, no event without its change."
+)
 async def test_what_is_rolled_back_has_no_event(
     database: Database, connect: Any, commits: GroupCommit
 ) -> None:
@@ -136,6 +150,7 @@ async def test_what_is_rolled_back_has_no_event(
     assert event.type == "record.succeeded"
 
 
+@pytest.mark.promise("docs/EVENTS.md", "The log is append-only.")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -153,6 +168,11 @@ async def test_the_log_is_append_only(
         sql(statement)
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md",
+    "A reader that goes upwards by `sequence` sees every event, even if a "
+    "transaction commits late.",
+)
 async def test_nobody_skips_what_commits_late(
     database: Database, commits: GroupCommit, connect: Any
 ) -> None:
@@ -184,6 +204,11 @@ async def test_the_later_change_has_the_higher_number(
         older.execute(DELETE, [new.values["task_id"]])
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md",
+    "After you restore a dump into another server, numbers go on above the "
+    "highest one",
+)
 async def test_a_log_from_another_server_goes_on(
     database: Database, commits: GroupCommit, sql: Any
 ) -> None:
@@ -237,6 +262,7 @@ def maintain(url: str, *arguments: str) -> tuple[int, str]:
 FOUND = "{} {} missing, {} different, {} surplus records"
 
 
+@pytest.mark.promise("docs/EVENTS.md", "The log explains the records.")
 async def test_the_records_can_be_rebuilt(
     commits: GroupCommit, migrated_url: str, sql: Any
 ) -> None:
@@ -275,6 +301,10 @@ def test_an_age_is_a_number_of_days(migrated_url: str, days: str) -> None:
     assert "DAYS: write a number from 0" in said
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md",
+    "Events of an existing record stay, so the log can always rebuild it.",
+)
 async def test_old_events_go_when_their_record_is_gone(
     database: Database, commits: GroupCommit, migrated_url: str, sql: Any
 ) -> None:

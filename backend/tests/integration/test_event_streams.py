@@ -244,6 +244,7 @@ async def test_streams_outlive_a_lost_server(
                     assert (await received(ws))["subject"] == task_id
 
 
+@pytest.mark.promise("docs/EVENTS.md", "Streams show each event once, in order")
 async def test_a_client_that_returns_misses_nothing(
     serve: Serve, commits: GroupCommit
 ) -> None:
@@ -357,6 +358,11 @@ async def test_owners_see_their_own_events(
         assert "WWW-Authenticate" in refused.value.response.headers
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "So the API answers 403 `cross_site` to an `Origin` other than its own host "
+    "and those in `CORS_ORIGINS`.",
+)
 async def test_pages_of_other_sites_open_no_websocket(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:

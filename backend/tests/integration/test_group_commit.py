@@ -36,6 +36,9 @@ async def stored(database: Database, rows: list[Row]) -> list[DataProcessingReco
     return [row for row in found if row is not None]
 
 
+@pytest.mark.promise(
+    "docs/adr/0005-group-commit.md", "The API responds only after its rows are on disk."
+)
 async def test_a_row_is_committed_when_add_returns(
     database: Database, commits: GroupCommit
 ) -> None:
@@ -46,6 +49,9 @@ async def test_a_row_is_committed_when_add_returns(
     assert found.created_at is not None and found.created_at.tzinfo is not None
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "New rows of concurrent requests share a transaction"
+)
 async def test_waiting_requests_share_a_commit(
     database: Database, commits: GroupCommit
 ) -> None:
@@ -58,6 +64,9 @@ async def test_waiting_requests_share_a_commit(
     assert count == 1  # all of them arrived before the first was committed
 
 
+@pytest.mark.promise(
+    "docs/adr/0005-group-commit.md", "so that only the faulty request gets the error"
+)
 async def test_one_bad_row_fails_alone(
     database: Database, commits: GroupCommit
 ) -> None:

@@ -185,6 +185,7 @@ async def test_each_family_of_algorithms(
     await only.provider.close()
 
 
+@pytest.mark.promise("docs/SECURITY.md", "`none` and HMAC are never accepted")
 async def test_confused_algorithms(fake: FakeProvider, known: Verifier) -> None:
     key, claims = fake.keys[0], fake.claims()
     for secret in (key.pem(), json.dumps(key.public()).encode(), b""):
@@ -199,6 +200,7 @@ async def test_confused_algorithms(fake: FakeProvider, known: Verifier) -> None:
     assert "unknown key" in await known.refusal(other.sign(claims))
 
 
+@pytest.mark.promise("docs/SECURITY.md", "No other header of the token leads to a key.")
 async def test_a_foreign_key_with_a_known_id(
     fake: FakeProvider, known: Verifier
 ) -> None:
@@ -213,6 +215,7 @@ async def test_a_foreign_key_with_a_known_id(
     assert "/theirs" not in [path for path, _ in fake.requests]
 
 
+@pytest.mark.promise("docs/SECURITY.md", "The signature fits.")
 async def test_an_altered_token(fake: FakeProvider, known: Verifier) -> None:
     head, _, signature = fake.token().split(".")
     body = raw({}, fake.claims(sub="root", scope="admin")).split(".")[1]
@@ -255,6 +258,10 @@ async def test_a_new_key_is_fetched_once_and_an_old_one_forgotten(
     assert "unknown key" in await known.refusal(old)
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "It asks at most once in ten seconds, however many tokens arrive.",
+)
 async def test_a_flood_of_unknown_keys_asks_at_most_every_pause(
     fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +278,9 @@ async def test_a_flood_of_unknown_keys_asks_at_most_every_pause(
     assert min(gaps) > 0.45
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "its last keys stay in use for `AUTH_KEYS_MAX_AGE_HOURS`"
+)
 async def test_keys_outlive_the_provider_for_some_hours(
     fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch, no_pause: None
 ) -> None:
@@ -346,6 +356,9 @@ async def test_a_key_without_an_id(fake: FakeProvider) -> None:
     await found.provider.close()
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "A process remembers 5,000 verified tokens until they expire."
+)
 async def test_remembered_tokens_are_bounded_and_expire(
     fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,11 @@ def lose_reply(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return prepare
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The API claims a key with a lease before the work, and completes or releases"
+    " it afterwards.",
+)
 async def test_a_lost_reply_changes_nothing(
     store: KeyStore, key: str, lose_reply: Callable[[], None]
 ) -> None:
@@ -146,6 +151,11 @@ async def test_a_request_that_lost_its_key_changes_nothing(
     assert await store.claim(key, "f") == Held("f", ANSWER)
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The API claims a key with a lease before the work, and completes or releases"
+    " it afterwards.",
+)
 async def test_a_lease_ends(redis_server: Redis, key: str) -> None:
     store = KeyStore(redis_server.url(2), lease=0.05, keep=60)
     await taken(store, key)
@@ -182,6 +192,11 @@ def fill(redis: Any) -> None:
                 redis.set(uuid4().hex, value)
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The API refuses a request with an `Idempotency-Key` (503) if Redis does not "
+    "answer or is full.",
+)
 @pytest.mark.budget("redis-keys maxmemory")
 async def test_a_full_redis_refuses_and_recovers(small: KeysRedis, key: str) -> None:
     store = KeyStore(small.url(), lease=30, keep=60)
@@ -199,6 +214,9 @@ async def test_a_full_redis_refuses_and_recovers(small: KeysRedis, key: str) -> 
     await store.close()
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md", "so no running request loses its key"
+)
 async def test_answers_are_evicted_before_claims(small: KeysRedis, key: str) -> None:
     """Old answers are evicted first; the key of a request in progress stays."""
     store = KeyStore(small.url(), lease=30, keep=60)
@@ -227,6 +245,11 @@ async def test_a_restart_of_redis_loses_nothing(
     assert await store.claim(f"{key}0", "f") == Held("f", ANSWER)
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The API refuses a request with an `Idempotency-Key` (503) if Redis does not "
+    "answer or is full.",
+)
 @pytest.mark.parametrize("break_it", ["stop", "kill", "pause"])
 async def test_without_redis_in_bounded_time(
     store: KeyStore, key: str, redis_server: Redis, break_it: str

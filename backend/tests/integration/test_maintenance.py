@@ -20,6 +20,7 @@ from app.infrastructure.celery import QUEUES, create_celery
 from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord, TaskLog
 from app.repositories.data_repository import end_record, failure
+from app.tasks import maintenance
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
 from app.tasks.resources import get_worker_resources
 from local.servers.redis import Redis
@@ -38,6 +39,7 @@ def published(redis_server: Redis) -> list[str]:
 HOUR = timedelta(hours=1)
 
 
+@pytest.mark.promise("docs/TASKS.md", "A lost task can be found by its record.")
 def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     lost, fresh, ended = add_record(HOUR), add_record(), add_record(HOUR)
     end_record(get_worker_resources().engine, ended, failure("x", "y"))
@@ -46,6 +48,30 @@ def test_a_lost_task_is_published_again(redis_server: Redis) -> None:
     assert logs(lost) == ["republished"]
     assert logs(fresh) == logs(ended) == []
     finish(lost)
+
+
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "With more than 20,000 tasks waiting, the sweep does nothing, because it cannot "
+    "tell which tasks are lost.",
+)
+def test_the_sweep_rests_while_many_tasks_wait(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert maintenance.LONGEST_BACKLOG == 20_000
+    monkeypatch.setattr(maintenance, "LONGEST_BACKLOG", 1)
+    lost, waiting = add_record(HOUR), [add_record(HOUR) for _ in range(2)]
+    with redis_server.connect() as redis:
+        for queue, task_id in zip(("high", "low"), waiting, strict=True):
+            redis.lpush(queue, json.dumps({"headers": {"id": task_id}}))
+        sweep.apply(throw=True)
+        assert published(redis_server) == waiting
+        redis.delete("high")
+        sweep.apply(throw=True)
+        assert set(published(redis_server)) == {lost, *waiting}
+        redis.flushall()
+    for task_id in (lost, *waiting):
+        end_record(get_worker_resources().engine, task_id, failure("x", "y"))
 
 
 def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> None:
@@ -67,6 +93,11 @@ def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> No
     finish(task_id)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Work for a queue of no registered service ends as `Failure` with code "
+    "`unknown_service`.",
+)
 def test_the_sweep_fails_work_for_an_unknown_service(redis_server: Redis) -> None:
     task_id = add_record(HOUR, queue="gone_queue")
     sweep.apply(throw=True)
@@ -89,6 +120,10 @@ def test_a_full_redis_does_not_count_as_an_attempt(redis_server: Redis) -> None:
     finish(task_id)
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "A republished task keeps its priority and the trace of its request.",
+)
 def test_it_keeps_its_priority(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
     with Session(get_worker_resources().engine) as session:
@@ -123,6 +158,11 @@ def test_a_republished_task_is_complete(
     assert find(task_id).outcome == {"payload": {"a": 1}, "description": "reverse"}
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "It skips tasks that Redis still holds, in a queue or for a worker, and "
+    "republishes the others.",
+)
 def test_the_sweep_ignores_tasks_that_celery_holds(
     settings: Settings, redis_server: Redis
 ) -> None:
@@ -143,6 +183,11 @@ def test_the_sweep_ignores_tasks_that_celery_holds(
     finish(queued)
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "It skips tasks that Redis still holds, in a queue or for a worker, and "
+    "republishes the others.",
+)
 def test_the_sweep_ignores_tasks_that_a_worker_is_taking(
     settings: Settings, redis_server: Redis
 ) -> None:
@@ -160,6 +205,11 @@ def test_the_sweep_ignores_tasks_that_a_worker_is_taking(
     finish(task_id)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "After a limited number of attempts, the record ends as `Failure` with code "
+    "`lost`.",
+)
 def test_a_task_that_is_lost_too_often_fails(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
     for _ in range(PUBLISH_LIMIT + 1):
@@ -177,6 +227,7 @@ def test_a_task_that_is_lost_too_often_fails(redis_server: Redis) -> None:
     assert logs(task_id) == ["republished"] * PUBLISH_LIMIT
 
 
+@pytest.mark.promise("docs/TASKS.md", "Concurrent sweeps take different rows.")
 def test_two_sweeps_publish_once(redis_server: Redis) -> None:
     lost = [add_record(HOUR) for _ in range(20)]
     with ThreadPoolExecutor(4) as threads:

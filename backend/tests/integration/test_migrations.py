@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlmodel import SQLModel
 
@@ -28,6 +29,7 @@ def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "A test compares them with the models.")
 def test_models_and_migrations_agree(migrated_url: str) -> None:
     check = alembic(migrated_url, "check")
     assert check.returncode == 0, check.stdout + check.stderr
@@ -36,6 +38,7 @@ def test_models_and_migrations_agree(migrated_url: str) -> None:
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = :schema"
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "A test compares them with the models.")
 def test_indexes_of_models_and_migrations_agree(migrated_url: str) -> None:
     """Alembic compares neither their predicates nor their methods."""
     import_all()
@@ -64,6 +67,7 @@ def test_a_wrong_password_is_told_without_a_traceback(postgres: PostgreSQL) -> N
     assert ".env" in explanation(run.stderr)
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "An advisory lock lets one run at a time.")
 def test_a_migration_waits_for_another(postgres: PostgreSQL) -> None:
     """Replicas that start together would both create the same table."""
     url = postgres.create_database("migrated_at_once")

@@ -85,6 +85,7 @@ def refuse(port: int, attempts: int) -> None:
             listener.accept()[0].close()
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "The API starts even when a server is down.")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_lost_redis_is_logged_once(
     start: Start, program: str, redis_server: Redis, log: Path

@@ -28,6 +28,9 @@ def said(log: Path, text: str) -> Callable[[], bool]:
     return lambda: text in log.read_text()
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "Neither errors nor Celery's logs repeat what a client sent."
+)
 def test_one_asks_a_service_and_no_log_has_its_arguments(
     start: Start, celery: Celery, responder: Responder, redis: Any, log: Path
 ) -> None:
@@ -81,6 +84,9 @@ def test_what_may_pass_is_retried_some_times(
     assert SECRET not in log.read_text()
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md", "The time limits of [the clocks](#the-clocks) apply to every task."
+)
 def test_one_that_runs_too_long_is_interrupted(
     start: Start, celery: Celery, redis: Any, log: Path
 ) -> None:
@@ -91,6 +97,9 @@ def test_one_that_runs_too_long_is_interrupted(
     wait_until(lambda: not redis.hlen("unacked"))
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md", "A task's span is a child of the span that sent the task."
+)
 def test_it_is_part_of_the_trace_that_sent_it(
     start: Start, celery: Celery, responder: Responder
 ) -> None:

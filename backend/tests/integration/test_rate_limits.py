@@ -57,6 +57,7 @@ async def passed(limits: RateLimits, caller: str, requests: int) -> int:
     return sum(verdict.may_pass for verdict in found)
 
 
+@pytest.mark.promise("docs/BUDGETS.md", "All API processes share the count.")
 async def test_processes_share_one_count(
     connect: Connect, caller: str, redis_server: Redis, patience: None
 ) -> None:
@@ -83,6 +84,7 @@ async def test_keys_expire(
         assert all(3500 < seconds <= 3600 for seconds in lives)
 
 
+@pytest.mark.promise("docs/BUDGETS.md", "Without Redis, each process counts alone")
 @pytest.mark.parametrize("break_it", ["stop", "kill", "pause"])
 async def test_without_redis_each_process_counts(
     connect: Connect,

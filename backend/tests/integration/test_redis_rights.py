@@ -56,6 +56,7 @@ async def test_the_user_of_keys(admin: Any, redis_server: Redis) -> None:
     client.close()
 
 
+@pytest.mark.promise("docs/SECURITY.md", "configure, flush or list the server")
 def test_the_user_of_tasks_administers_nothing(admin: Any, redis_server: Redis) -> None:
     client = limited(admin, redis_server, rules("redis"))
     client.lpush("default", "task")

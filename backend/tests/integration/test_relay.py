@@ -191,6 +191,9 @@ def test_each_event_arrives_once_and_in_order(
         assert "Traceback" not in relay.log.read_text()
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "A lock in PostgreSQL makes one relay the active one."
+)
 def test_another_relay_takes_over_at_once(
     start_relay: StartRelay, subscriber: Subscriber, log: Log
 ) -> None:
@@ -261,6 +264,7 @@ def full(rabbitmq_settings: RabbitMQSettings, exchange: str) -> Iterator[Subscri
     subscriber.delete()
 
 
+@pytest.mark.promise("docs/EVENTS.md", "holds back the relay for everybody")
 def test_a_full_queue_holds_the_log(
     start_relay: StartRelay, full: Subscriber, log: Log
 ) -> None:
@@ -348,6 +352,7 @@ def test_it_stops_without_a_broker(start_relay: StartRelay) -> None:
     assert "Traceback" not in relay.log.read_text()
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "With RPC over Redis there is no relay.")
 def test_there_is_no_relay_without_rabbitmq(
     start_relay: StartRelay, redis_server: Redis
 ) -> None:

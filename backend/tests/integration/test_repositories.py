@@ -39,6 +39,11 @@ async def add_records(commits: GroupCommit, count: int, task_type: str) -> list[
     return ids
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "The `Link` header points to the next page by id, so new rows cause neither "
+    "duplicates nor gaps.",
+)
 async def test_pages_follow_each_other_newest_first(
     database: Database, commits: GroupCommit
 ) -> None:

@@ -97,6 +97,9 @@ def test_processes_change_rows(migrated: PostgreSQL) -> None:
         run(migrated, statement)
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "create, change, drop or truncate tables, change the revision"
+)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -133,6 +136,9 @@ def test_a_new_password_comes_with_the_next_migration(migrated: PostgreSQL) -> N
     assert migrate(migrated, "first") == ""
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "A service that receives events works in a schema of its own"
+)
 def test_a_service_has_a_schema_of_its_own_and_nothing_else(
     migrated: PostgreSQL, tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def message(priority: str = "default") -> TaskMessage:
     return accepted_work(str(uuid4()), '{"payload": 1}', "r", "q", priority)
 
 
+@pytest.mark.promise("docs/TASKS.md", "Tasks are published in batches.")
 async def test_a_batch_arrives_complete(
     settings: CelerySettings, redis_server: Redis
 ) -> None:
@@ -86,6 +87,10 @@ async def test_invalid_arguments_fail_their_sender_only(
     publisher.close()
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "A broker that is down or hangs delays the response by at most a second",
+)
 async def test_a_hanging_redis_delays_no_caller(
     settings: CelerySettings, redis_server: Redis
 ) -> None:

@@ -20,6 +20,8 @@ ECHO, OTHER = Service("echo", "echo_queue"), Service("other", "other_queue")
 DATA = Service("data", "data_queue")
 
 
+@pytest.mark.promise("docs/TASKS.md", "returns 404 for work of another service")
+@pytest.mark.promise("ARCHITECTURE.md", "and only finds work of its own service")
 async def test_only_its_own_service_shows_work(
     database: Database, commits: GroupCommit
 ) -> None:

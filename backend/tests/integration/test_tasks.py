@@ -31,6 +31,11 @@ def test_the_outcome_is_stored_with_the_log_of_the_call() -> None:
     assert logs(task_id) == ["end", "start"]
 
 
+@pytest.mark.promise(
+    "docs/adr/0004-record-before-task.md",
+    "The worker completes a record only if it has not ended.",
+)
+@pytest.mark.promise("docs/TASKS.md", "Running a task twice changes nothing.")
 def test_a_second_run_changes_nothing() -> None:
     task_id = add_record()
     run(task_id)
@@ -46,6 +51,7 @@ def test_a_deleted_record_stays_deleted() -> None:
     assert logs(task_id) == []
 
 
+@pytest.mark.promise("docs/TASKS.md", "Permanent errors end in `Failure` at once")
 def test_a_refusal_ends_in_failure_without_a_retry(responder: Responder) -> None:
     responder.headers = {"x-status": "error"}
     task_id = add_record()
@@ -59,6 +65,7 @@ def test_a_refusal_ends_in_failure_without_a_retry(responder: Responder) -> None
     assert len(responder.requests) == 1
 
 
+@pytest.mark.promise("docs/TASKS.md", "Temporary errors are retried")
 def test_temporary_errors_are_retried_then_fail(
     responder: Responder,
 ) -> None:
@@ -119,6 +126,11 @@ def test_a_task_succeeds_without_redis(
     assert find(task_id).task_status == "Success"
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "Records and tasks of old versions name no queue; they belong to the service "
+    "`data`.",
+)
 def test_work_of_an_older_version_goes_to_the_data_service(
     settings: Settings, responder: Responder
 ) -> None:
@@ -133,6 +145,11 @@ def test_work_of_an_older_version_goes_to_the_data_service(
     assert find(task_id).task_status == "Success"
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Work for a queue of no registered service ends as `Failure` with code "
+    "`unknown_service`.",
+)
 def test_work_for_an_unknown_service_fails(responder: Responder) -> None:
     task_id = add_record(queue="gone_queue")
     run(task_id, queue_name="gone_queue")

@@ -69,6 +69,7 @@ async def test_a_request_arrives_as_it_is(hook: Hook) -> None:
     assert "traceparent" not in request.headers
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "The certificate must be valid for the name.")
 async def test_tls_verifies_the_name_and_not_the_address(authority: Tls) -> None:
     with Hook().running(authority.server("nginx")) as hook:
         url = f"https://{NAME}:{hook.port}/"
@@ -85,6 +86,9 @@ async def test_tls_verifies_the_name_and_not_the_address(authority: Tls) -> None
         assert len(hook.requests) == 1
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md", "A name that changes in between has no effect."
+)
 async def test_a_name_that_changes_meanwhile_changes_nothing(hook: Hook) -> None:
     """What was checked is where it connects: the name is resolved once."""
     names = Names(["127.0.0.1"], ["127.0.0.66"])
@@ -94,6 +98,7 @@ async def test_a_name_that_changes_meanwhile_changes_nothing(hook: Hook) -> None
     assert names.asked == [NAME] and len(hook.requests) == 1
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "All addresses of the host must be public.")
 @pytest.mark.parametrize(
     "addresses",
     [["127.0.0.2"], ["127.0.0.1", "10.0.0.1"], ["::1"], ["fe80::1%lo"]],
@@ -126,6 +131,9 @@ async def test_another_address_serves_when_one_refuses(hook: Hook) -> None:
     assert await send(url, settings=settings, resolve=names) == Attempt(204)
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md", "Redirects are not followed, and proxies are not used."
+)
 async def test_a_redirect_is_a_failure(hook: Hook) -> None:
     with Hook().running() as inside:
         hook.answer = lambda _: (307, {"Location": inside.url()})
@@ -134,6 +142,9 @@ async def test_a_redirect_is_a_failure(hook: Hook) -> None:
         assert not inside.requests
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md", "Redirects are not followed, and proxies are not used."
+)
 async def test_no_proxy_is_asked(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -150,6 +150,7 @@ def test_an_event_arrives_signed(client: TestClient, hook: Hook) -> None:
     assert len(hook.requests) == 1
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "Requests begin in the order of `sequence`")
 def test_events_arrive_in_their_order_and_once(client: TestClient, hook: Hook) -> None:
     webhook = create(client, hook)
     expected = [webhook.happen() for _ in range(webhooks.EVENTS_AT_ONCE + 5)]
@@ -183,6 +184,7 @@ def test_it_reads_only_the_events_of_its_owner(client: TestClient, hook: Hook) -
     assert scans and not [line for line in lines if "Seq Scan" in line], plan
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "Events begin with the webhook.")
 def test_none_is_from_before_the_webhook(
     client: TestClient, hook: Hook, migrated_url: str
 ) -> None:
@@ -206,6 +208,7 @@ def test_none_is_from_before_the_webhook(
     other.close()
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "No event is lost.")
 def test_a_receiver_that_is_down_loses_nothing(client: TestClient) -> None:
     hook = Hook()
     webhook = create(client, hook)
@@ -226,6 +229,7 @@ def test_a_receiver_that_is_down_loses_nothing(client: TestClient) -> None:
     assert webhook.read()["failing_since"] is None
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "only this event waits")
 def test_an_event_that_fails_does_not_hold_up_others(
     client: TestClient, hook: Hook
 ) -> None:
@@ -248,6 +252,7 @@ def test_an_event_that_fails_does_not_hold_up_others(
     assert hook.ids()[-1] == bad and webhook.statuses() == ["delivered"] * 3
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "A disabled webhook loses nothing.")
 @pytest.mark.budget("WEBHOOKS_GIVE_UP_DAYS")
 def test_lasting_failure_disables_it_and_enabling_resumes(
     client: TestClient, hook: Hook, caplog: pytest.LogCaptureFixture
@@ -276,6 +281,7 @@ def test_lasting_failure_disables_it_and_enabling_resumes(
     assert webhook.read()["disabled_reason"] is None
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "410 disables it at once.")
 def test_410_disables_at_once(client: TestClient, hook: Hook) -> None:
     hook.answer = lambda _: (410, {})
     webhook = create(client, hook)
@@ -297,6 +303,10 @@ def test_its_owner_pauses_it(client: TestClient, hook: Hook) -> None:
     assert hook.ids() == [missed]
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md",
+    "For 24 hours, each request has two signatures, one with each secret.",
+)
 def test_a_new_secret_signs_beside_the_old_one(client: TestClient, hook: Hook) -> None:
     webhook = create(client, hook)
     old, new = webhook.content["secret"], "whsec_" + "MfKQ9r8G" * 4
@@ -314,6 +324,7 @@ def test_a_new_secret_signs_beside_the_old_one(client: TestClient, hook: Hook) -
     assert " " not in request.headers["webhook-signature"]
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "No other response shows it: store it now.")
 def test_a_secret_is_shown_once_and_stored_in_no_redis(
     client: TestClient, hook: Hook, redis: Any
 ) -> None:
@@ -365,6 +376,7 @@ def test_a_long_event_is_sent_as_a_reference(client: TestClient, hook: Hook) -> 
     assert whole["id"] == reference["id"] and len(whole["data"]) == room + 2
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "A deleted record is not sent.")
 def test_what_was_deleted_meanwhile_is_not_sent(client: TestClient) -> None:
     hook, task_id = Hook(), str(uuid4())
     create(client, hook, types=["record.*"])
@@ -482,6 +494,7 @@ def test_two_runs_send_once(client: TestClient, hook: Hook) -> None:
     assert sorted(hook.ids()) == sorted(expected)
 
 
+@pytest.mark.promise("docs/WEBHOOKS.md", "No event is lost.")
 def test_a_worker_that_is_killed_sends_it_again(
     client: TestClient, hook: Hook, celery: Celery, start: Start, log: Path
 ) -> None:
@@ -546,6 +559,9 @@ def test_old_deliveries_are_deleted(client: TestClient, hook: Hook) -> None:
     assert webhook.deliveries() == []
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md", "Without webhooks, it costs one small query per second."
+)
 def test_nothing_to_send_is_one_query(client: TestClient, hook: Hook) -> None:
     create(client, hook)
     run()

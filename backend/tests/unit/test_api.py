@@ -116,6 +116,7 @@ def test_unknown_paths_and_methods(client: TestClient) -> None:
     assert answer.headers["allow"] == "GET, HEAD, DELETE"
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "`HEAD` works wherever `GET` does.")
 @pytest.mark.parametrize("path", ["/health/live", "/", "/api/v1/docs", "/health"])
 def test_head_answers_like_get_without_body(client: TestClient, path: str) -> None:
     whole, head = client.get(path), client.head(path)
@@ -183,6 +184,10 @@ def test_a_request_id_is_kept(client: TestClient) -> None:
     assert answer.headers["x-request-id"] == "my-id/1"
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "generates one if it is missing or unsafe, and returns it with every response",
+)
 def test_a_request_id_is_generated(client: TestClient) -> None:
     first, second = client.get("/health/live"), client.get("/health/live")
     assert first.headers["x-request-id"] != second.headers["x-request-id"]

@@ -77,6 +77,10 @@ def test_an_address_has_a_maximum_length(client: TestClient) -> None:
     assert_problem(client.get(start + "x" * (room + 1)), 414, "uri_too_long")
 
 
+@pytest.mark.promise(
+    "docs/adr/0009-strict-json.md",
+    "A middleware applies this to every endpoint automatically.",
+)
 @pytest.mark.parametrize("path", ["notes", "raw-json", "stream"])
 @pytest.mark.parametrize(
     ("body", "status", "code"),

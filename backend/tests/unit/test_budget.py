@@ -59,6 +59,10 @@ async def test_a_turn_skips_a_cancelled_waiter() -> None:
     assert budget.work == 0
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Large bodies wait for their turn, and a request without room gets a 503.",
+)
 @pytest.mark.budget("MAX_BODY_BYTES_IN_FLIGHT")
 async def test_work_waits_for_its_turn() -> None:
     budget = Budget(100)  # 150 bytes in use

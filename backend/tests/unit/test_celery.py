@@ -1,5 +1,6 @@
 """Celery's configuration from the settings."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -73,6 +74,29 @@ def test_no_retry_waits_longer_than_the_visibility_timeout_allows() -> None:
     assert RetriedTask.retry_backoff and getattr(RetriedTask, "retry_jitter", True)
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md", "Processes refuse to start if the settings break this order."
+)
+@pytest.mark.parametrize(
+    ("clocks", "wrong"),
+    [
+        ((60, 75, 75 + LONGEST_RETRY_DELAY + 1), None),
+        ((60, 75, 75 + LONGEST_RETRY_DELAY), "CELERY_VISIBILITY_TIMEOUT_SECONDS"),
+        ((75, 75, 180), "CELERY_TASK_SOFT_TIME_LIMIT_SECONDS"),
+    ],
+)
+def test_clocks_in_another_order_are_refused(
+    clocks: tuple[int, int, int], wrong: str | None
+) -> None:
+    soft, hard, visibility = clocks
+    with pytest.raises(ValueError, match=wrong) if wrong else nullcontext():
+        CelerySettings(
+            task_soft_time_limit_seconds=soft,
+            task_time_limit_seconds=hard,
+            visibility_timeout_seconds=visibility,
+        )
+
+
 def test_redis_that_hangs_or_refuses_ends_no_worker() -> None:
     settings = CelerySettings()
     conf = create_celery(settings).conf
@@ -87,6 +111,7 @@ def test_redis_that_hangs_or_refuses_ends_no_worker() -> None:
     assert 0 < options["socket_timeout"] < 5 and options["max_retries"] == 1
 
 
+@pytest.mark.promise("docs/SECURITY.md", "Workers take no commands from Redis")
 def test_nobody_commands_a_worker_through_redis() -> None:
     celery = create_celery(CelerySettings())
     assert celery.conf.worker_enable_remote_control is False

@@ -124,6 +124,9 @@ def test_an_address_with_more_is_refused(
     assert "API_HOST: give an address" in message()
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "`ENVIRONMENT=production` rejects the development passwords."
+)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -244,6 +247,7 @@ def test_all_invalid_values_are_named_at_once(
     assert "RABBITMQ_PORT: " in message() and "DB_POOL_SIZE: " in message()
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "Every secret can be read from a file")
 @pytest.mark.parametrize("name", sorted(secrets()))
 def test_every_secret_may_come_from_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str

@@ -242,6 +242,9 @@ async def test_a_stream_outlives_an_outage_of_the_table(table: Table) -> None:
         assert await take(stream, 2) == [lost, gap]
 
 
+@pytest.mark.promise(
+    "docs/BUDGETS.md", "A client that reads too slowly is dropped, not buffered"
+)
 @pytest.mark.budget("event_stream.MAX_WAITING", "event_stream.MAX_WAITING_BYTES")
 @pytest.mark.parametrize("limit", ["MAX_WAITING", "MAX_WAITING_BYTES"])
 async def test_a_client_that_does_not_read_is_dropped(
@@ -373,6 +376,7 @@ async def test_no_first_stream_without_the_table(table: Table) -> None:
         assert await take(stream, 1) == [new]
 
 
+@pytest.mark.promise("docs/EVENTS.md", "Streams show each event once, in order")
 @pytest.mark.parametrize("seed", range(12))
 async def test_no_event_is_missing_and_none_comes_twice(
     seed: int, monkeypatch: pytest.MonkeyPatch

@@ -150,6 +150,10 @@ def test_request_ids_of_common_generators_are_kept(
     assert logs.status_code == 200
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "generates one if it is missing or unsafe, and returns it with every response",
+)
 @pytest.mark.parametrize(
     "given",
     ["two words", "x" * 129, "é", 'a"b', "a;b", "<script>", "a,b", "a\tb", "", "${x}"],

@@ -192,6 +192,11 @@ def test_lasting_answers_are_stored(
     assert len(endpoint.bodies) == 1
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The API claims a key with a lease before the work, and completes or releases"
+    " it afterwards.",
+)
 def test_a_bug_frees_the_key(client: TestClient, endpoint: Endpoint) -> None:
     endpoint.answer = RuntimeError("bug")
     assert post(client).status_code == 500
@@ -333,6 +338,9 @@ def test_another_record_is_not_the_answer(
     assert post(client).content == post(client).content == b"own"
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md", "requests without a key never need it"
+)
 def test_no_key_no_store(
     client: TestClient, store: MemoryStore, endpoint: Endpoint
 ) -> None:
@@ -343,6 +351,11 @@ def test_no_key_no_store(
     assert len(set(endpoint.task_ids)) == 2
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The API refuses a request with an `Idempotency-Key` (503) if Redis does not "
+    "answer or is full.",
+)
 def test_without_redis_no_request_is_processed(
     client: TestClient, store: MemoryStore, endpoint: Endpoint
 ) -> None:
@@ -386,6 +399,11 @@ def test_a_malformed_key(client: TestClient, endpoint: Endpoint) -> None:
     assert endpoint.bodies == []
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The task id is derived from the key, so a retry after a crash finds the "
+    "first record.",
+)
 def test_the_task_id_follows_from_key_and_request(
     client: TestClient, store: MemoryStore, endpoint: Endpoint
 ) -> None:

@@ -4,12 +4,17 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 SOURCES = (ROOT / "backend/app", ROOT / "packages/chassis/src")
 
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "A test fails when two classes or functions share a name."
+)
 def test_no_two_classes_or_functions_share_a_name() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for source in SOURCES:

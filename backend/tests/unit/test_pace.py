@@ -2,9 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from app.core.pace import Pace
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "Unknown tokens are checked, and refused, one in each turn of the event loop",
+)
 async def test_one_passes_in_each_turn_of_the_loop() -> None:
     pace, passed = Pace(), 0
 

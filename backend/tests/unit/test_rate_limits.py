@@ -89,6 +89,7 @@ async def test_a_caller_has_its_requests_and_no_more(counter: SharedCounter) -> 
     assert (await take(limits, "bob")).may_pass
 
 
+@pytest.mark.promise("docs/BUDGETS.md", "All API processes share the count.")
 @pytest.mark.parametrize("amount", [1, 7, 20, 100, 1000])
 @pytest.mark.parametrize("processes", [1, 2, 5])
 async def test_processes_share_a_limit(
@@ -187,6 +188,7 @@ async def test_the_counter_is_told_what_it_missed(counter: SharedCounter) -> Non
 # Callers that never return.
 
 
+@pytest.mark.promise("docs/BUDGETS.md", "New callers fill no memory.")
 @pytest.mark.budget("rate_limits.MAX_CALLERS")
 async def test_new_callers_take_the_place_of_old_ones(
     counter: SharedCounter, monkeypatch: pytest.MonkeyPatch
@@ -402,6 +404,7 @@ def test_a_browser_may_read_the_headers_and_ask_what_is_allowed(app: FastAPI) ->
     assert preflight.status_code == 200
 
 
+@pytest.mark.promise("SEQUENCE-DIAGRAMS.md", "401, the body is not read")
 def test_a_refused_request_is_not_read(app: FastAPI) -> None:
     client = client_of(app)
     for _ in range(2):
@@ -417,6 +420,7 @@ def test_a_refused_request_is_not_read(app: FastAPI) -> None:
 # With identity.
 
 
+@pytest.mark.promise("docs/SECURITY.md", "A valid token counts for its subject")
 def test_subjects_are_limited_wherever_they_are(guarded: FastAPI) -> None:
     assert statuses(client_of(guarded, "192.0.2.1", "good-alice"), 2) == [404, 404]
     alice = client_of(guarded, "192.0.2.2", "good-alice")
@@ -430,6 +434,9 @@ def test_a_subject_is_no_address(guarded: FastAPI) -> None:
     assert statuses(client_of(guarded, "192.0.2.2", "good-192.0.2.1"), 1) == [404]
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "A request without a valid token counts for its address"
+)
 @pytest.mark.parametrize("token", ["", "bad", "bad token", "good-alice, Bearer x"])
 def test_refused_tokens_count_for_their_address(guarded: FastAPI, token: str) -> None:
     client = client_of(guarded, "192.0.2.1", token)
@@ -443,6 +450,10 @@ def test_refused_tokens_count_for_their_address(guarded: FastAPI, token: str) ->
     assert statuses(client_of(guarded, "192.0.2.9"), 1) == [401]
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "A valid token passes even where the address has used up its requests.",
+)
 def test_a_guesser_uses_up_no_request_of_its_neighbours(guarded: FastAPI) -> None:
     assert statuses(client_of(guarded, "192.0.2.1", "bad"), 4)[-1] == 429
     neighbour = client_of(guarded, "192.0.2.1", "good-alice")

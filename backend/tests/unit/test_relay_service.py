@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,11 @@ def event(sequence: int, subject: str) -> StoredEvent:
     return StoredEvent(sequence, uuid4(), "record.tested", subject, *nobody, now, "1")
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "It sends no event of a subject before RabbitMQ has confirmed the earlier "
+    "ones of that subject.",
+)
 @given(st.lists(st.sampled_from("abcdef")))
 def test_no_two_events_of_a_subject_are_on_their_way_at_once(
     subjects: list[str],

@@ -6,6 +6,11 @@ from app.core.config import Settings
 from app.resources import warn_of_shared_redis
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Keys have a small Redis of their own, so they cannot use up the memory for "
+    "tasks.",
+)
 @pytest.mark.parametrize(
     ("url", "lines"),
     [(None, 1), ("redis://redis:6379/1", 1), ("redis://redis-keys:6379/0", 0)],

@@ -27,6 +27,10 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.promise(
+    "docs/adr/0009-strict-json.md",
+    "Accepted values are processed, stored and returned unchanged",
+)
 @given(json_values, st.booleans())
 def test_every_storable_value_passes_unchanged(value: Any, ensure_ascii: bool) -> None:
     assert parse_json(json.dumps(value, ensure_ascii=ensure_ascii).encode()) == value

@@ -53,8 +53,8 @@ async def test_a_database_error_ends_no_waiting(
 
     watcher = TaskWatcher(find)
     async with asyncio.timeout(10):
-        await asyncio.gather(*(watcher.wait("same", 60) for _ in range(3)))
-        assert asked >= 4
+        await asyncio.gather(*(watcher.wait("same", 60) for _ in range(30)))
+        assert 4 <= asked < 10  # one answer is for all
         await watcher.wait("later", 60)
 
 

@@ -50,10 +50,14 @@ def known() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md", "The worker and beat import every module of `backend/app/tasks/`"
+)
 def test_every_module_that_defines_tasks_is_found(known: dict[str, Any]) -> None:
     assert OWN <= {name.rpartition(".")[0] for name in known["tasks"]}
 
 
+@pytest.mark.promise("docs/TASKS.md", "A unit test checks that each name exists.")
 def test_every_task_sent_by_name_exists(known: dict[str, Any]) -> None:
     """No endpoint imports a task, so only this test finds a wrong name: the worker just
     logs it and drops the message."""
@@ -84,6 +88,9 @@ def test_a_function_that_is_no_task_is_named() -> None:
         def greet() -> None: ...
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md", "The time limits of [the clocks](#the-clocks) apply to every task."
+)
 def test_every_task_has_limits(known: dict[str, Any]) -> None:
     for name, task in known["tasks"].items():
         if name.rpartition(".")[0] not in OWN:

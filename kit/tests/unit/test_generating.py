@@ -29,7 +29,7 @@ OWN = Name.parse(SERVICE)
 DEV = "deploy/compose/docker-compose.dev.yml"
 SCALE = "deploy/compose/docker-compose.scale.yml"
 SHARED = (
-    *("docker-compose.yml", DEV, SCALE),
+    *("docker-compose.yml", "docker-compose.ha.yml", DEV, SCALE),
     "rabbitmq/definitions.json",
     "services/kustomization.yaml",
 )

@@ -13,6 +13,7 @@ SERVICES = [f"{name.upper()}_RABBITMQ_PASSWORD" for name in registered()]
 PASSWORDS = [
     *("RABBITMQ_PASSWORD", "RABBITMQ_MONITORING_PASSWORD", *SERVICES),
     *("REDIS_PASSWORD", "REDIS_KEYS_PASSWORD", "POSTGRES_PASSWORD"),
+    "CLUSTER_PASSWORD",
 ]
 # What `make secrets` of the previous release wrote, and a line of the user.
 OLD = f"""\

@@ -178,6 +178,7 @@ def test_a_server_is_killed_and_restarted(
     ledger.check(within=150)
 
 
+@pytest.mark.promise("docs/TASKS.md", "Redis is flushed")
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
 def test_redis_is_flushed(ledger: Ledger, redis_server: Redis) -> None:

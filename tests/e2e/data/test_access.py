@@ -60,6 +60,9 @@ def test_one_key_of_two_callers(alice: Api, bob: Api, path: str) -> None:
     assert replayed == [None, None, "true"]
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "No log line, span, message or row contains it."
+)
 def test_the_caller_is_in_every_log_and_the_token_nowhere(
     guarded: Guarded, stack: Stack, state: State
 ) -> None:
@@ -91,6 +94,9 @@ def test_the_caller_is_in_every_log_and_the_token_nowhere(
     engine.dispose()
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "No log line, span, message or row contains it."
+)
 def test_messages_hold_the_subject_alone(
     guarded: Guarded, stack: Stack, redis_server: Redis
 ) -> None:

@@ -248,6 +248,9 @@ def test_an_unknown_priority(api: Api) -> None:
     assert_problem(answer, 422, "invalid_values")
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "Neither errors nor Celery's logs repeat what a client sent."
+)
 def test_errors_do_not_repeat_the_input(api: Api) -> None:
     answer = api.send(PROCESS, json.dumps({"payload": 1, "x": "secret-42"}).encode())
     assert "secret-42" not in answer.text

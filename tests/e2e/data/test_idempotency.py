@@ -184,6 +184,11 @@ def test_stored_but_forgotten_by_redis(
     assert len(records(key)) == 1
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "The task id is derived from the key, so a retry after a crash finds the "
+    "first record.",
+)
 def test_killed_while_holding_a_key(
     api: Api,
     key: str,

@@ -72,6 +72,10 @@ VALUES = (
 )
 
 
+@pytest.mark.promise(
+    "docs/adr/0009-strict-json.md",
+    "Accepted values are processed, stored and returned unchanged",
+)
 @pytest.mark.parametrize("way", ["process", "process_async"])
 @pytest.mark.parametrize("value", VALUES)
 def test_values_return_unchanged(api: Api, way: str, value: Any) -> None:

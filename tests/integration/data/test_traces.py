@@ -201,6 +201,7 @@ def test_the_trace_is_whole_after_a_worker_child_was_replaced(traced: Traced) ->
     wait_edges(traced, caller, ASYNCHRONOUS)
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "a task that the sweep republishes stays in it")
 def test_lost_work_continues_its_trace(traced: Traced, redis_server: Redis) -> None:
     traced.stack.worker.stop()
     caller, _ = call(traced, PROCESS_ASYNC)

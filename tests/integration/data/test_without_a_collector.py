@@ -20,6 +20,9 @@ from tests.integration.conftest import EACH_PROTOCOL, Traced
 PAUSE = 0.02
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md", "If the collector is down, nothing blocks."
+)
 @EACH_PROTOCOL
 def test_a_hanging_collector_costs_nothing(traced: Traced) -> None:
     """Seven seconds show what happens to a batch: it is given up after five."""

@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.retry import Retry as BlockingRetry
 
+from app.core.broken_transports import is_broken_transport
 from app.infrastructure.redis.advice import advice
 from chassis.outages import Outage
 from chassis.redis_url import RedisUrl
@@ -133,12 +134,21 @@ async def ask(answer: Awaitable[Any], seconds: float, outage: Outage) -> Any:
     """
     try:
         async with asyncio.timeout(seconds):
-            found = await answer
+            found = await _answered(answer)
     except (RedisError, OSError) as error:
         outage.lost(error, advice(error))
         raise
     outage.restored()
     return found
+
+
+async def _answered(answer: Awaitable[Any]) -> Any:
+    try:
+        return await answer
+    except RuntimeError as error:
+        if is_broken_transport(error):
+            raise ConnectionResetError(str(error)) from error
+        raise
 
 
 async def leave_replica(client: Redis, error: Exception) -> None:

@@ -124,7 +124,7 @@ class KeyStore:
     async def _replace(self, claim: Claim, entry: bytes, life_ms: int) -> Any:
         # One command, also for a Redis that does not know the script: the answer is on
         # its way to the client, who may send the key again at once.
-        arguments = [claim.entry, entry, str(life_ms)]
+        arguments: list[Any] = [claim.entry, entry, life_ms]
         return await self._ask(self._redis.eval(_REPLACE, 1, claim.name, *arguments))
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:

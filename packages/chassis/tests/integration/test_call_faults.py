@@ -75,6 +75,12 @@ def traffic(client: RpcClient, responder: Responder) -> Iterator[Traffic]:
     assert all(isinstance(error, Unavailable) for error in traffic.errors)
 
 
+@pytest.mark.promise("docs/RPC.md", "the connection is lost while waiting")
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Every call ends: with a reply, a broker error, its deadline, or the loss of "
+    "the connection.",
+)
 def test_broker_killed_and_restarted(
     traffic: Traffic,
     new_client: Callable[..., RpcClient],

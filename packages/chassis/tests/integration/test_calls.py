@@ -118,6 +118,11 @@ def test_a_refusal_of_the_service(
     assert (refused.value.code, refused.value.detail) == ("odd", "why")
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Every call ends: with a reply, a broker error, its deadline, or the loss of "
+    "the connection.",
+)
 def test_no_answer_by_the_deadline(
     producer: EventProducer, responder: Responder
 ) -> None:
@@ -143,6 +148,7 @@ def test_only_a_slow_call_is_reported_as_slow(
     assert told.is_set()
 
 
+@pytest.mark.promise("docs/RPC.md", "a reply is late, duplicate or unexpected")
 def test_a_late_reply_is_dropped_and_counted(
     producer: EventProducer, responder: Responder
 ) -> None:
@@ -161,6 +167,7 @@ def test_a_late_reply_is_dropped_and_counted(
     assert producer.client.statistics.dropped_replies == 1
 
 
+@pytest.mark.promise("docs/RPC.md", "calls are pending in this process")
 @pytest.mark.budget("RPC_MAX_IN_FLIGHT")
 def test_calls_in_flight_are_bounded(
     new_client: Callable[..., RpcClient], responder: Responder
@@ -201,6 +208,11 @@ async def test_a_cancelled_call_is_forgotten(
     await asyncio.to_thread(wait_until, lambda: client.statistics.dropped_replies == 1)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "Every call ends: with a reply, a broker error, its deadline, or the loss of "
+    "the connection.",
+)
 def test_closing_ends_pending_calls(
     new_client: Callable[..., RpcClient], responder: Responder
 ) -> None:

@@ -83,6 +83,9 @@ def test_a_channel_closed_by_the_broker_is_a_loss(connect: Connect) -> None:
     connection.drop()  # harmless
 
 
+@pytest.mark.promise(
+    "docs/adr/0003-one-io-thread.md", "Concurrent calls leave in one write"
+)
 def test_messages_of_one_turn_are_one_write(
     connect: Connect, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,10 @@ def settled(shop: Shop) -> Callable[[], bool]:
     return lambda: not any(map(shop.depth, queues))
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md",
+    "Services receive each event at least once, in the order of `sequence`.",
+)
 def test_each_subscription_gets_its_events_in_order(shop: Shop) -> None:
     process = shop.start(LOG_FORMAT="json")
     for number in range(20):
@@ -182,6 +186,9 @@ def test_what_fails_is_tried_again_and_finally_dead_lettered(shop: Shop) -> None
     assert "Dead-lettered what is no event" in process.log
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md", "With the inbox of the chassis, each changes your data once."
+)
 def test_a_process_that_dies_after_the_commit_has_had_the_effect(shop: Shop) -> None:
     first = shop.start()
     shop.publish("once", "commit_and_die")

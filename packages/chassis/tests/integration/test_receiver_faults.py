@@ -227,6 +227,11 @@ def test_a_message_that_cannot_be_parsed_does_not_stop_the_others(
     assert "UnicodeDecodeError" in process.log
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "So a request that ends the process reaches the dead-letter queue without its"
+    " neighbours.",
+)
 def test_a_request_that_ends_the_process_takes_no_other_along(
     launch: Start, connect: Connect, queue: str
 ) -> None:

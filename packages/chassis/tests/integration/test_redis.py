@@ -132,6 +132,9 @@ def test_an_idle_service_costs_little(start: Start, caller: Caller) -> None:
     assert process.cpu_seconds - cpu < 0.2
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "A request whose handler fails gets `internal_error` and is dropped."
+)
 def test_a_failed_request_is_answered_once_and_not_repeated(
     start: Start, caller: Caller, tmp_path: Path
 ) -> None:
@@ -251,6 +254,7 @@ def test_tls_verifies_certificates(
         producer.close()
 
 
+@pytest.mark.promise("docs/RPC.md", "both sides take the time from Redis")
 @pytest.mark.parametrize("seconds", [-40, 40])
 def test_clocks_of_caller_and_service_may_differ(
     redis_server: Any,

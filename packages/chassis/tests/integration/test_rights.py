@@ -136,6 +136,10 @@ ACTIONS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "read the queue of another service, answer for it, or publish events",
+)
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize(
     ("user", "queue"),
@@ -172,6 +176,9 @@ def test_a_service_has_queues_of_events_of_its_own(login: Log, action: str) -> N
             )
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "One exclusive reply queue lives as long as the connection."
+)
 def test_a_reply_queue_is_its_callers_alone(login: Log) -> None:
     """Its name, which services learn, opens it to nobody."""
     with connect(login("api")) as caller, connect(login("data")) as service:

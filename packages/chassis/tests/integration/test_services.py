@@ -48,6 +48,11 @@ def calling(other: str, payload: Any, **more: Any) -> dict[str, Any]:
     return {"payload": {"do": "call", "queue": other, "payload": payload, **more}}
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "An uncaught refusal by the other service goes to the first caller, with its "
+    "code.",
+)
 def test_answers_and_refusals_pass_through(
     first: ServiceProcess,
     second: ServiceProcess,

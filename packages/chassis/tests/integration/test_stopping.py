@@ -24,6 +24,10 @@ def test_an_idle_service_stops_at_once(start: Start, signum: signal.Signals) -> 
     assert "Traceback" not in process.log
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md",
+    "it accepts no new work, finishes running work, then closes its connections",
+)
 def test_sigterm_answers_running_requests_and_returns_the_rest(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:
@@ -64,6 +68,9 @@ def test_sigterm_gives_up_on_a_handler_after_the_grace_period(
     assert "they will be delivered again" in process.log
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md", "A second SIGTERM ends the data service at once."
+)
 def test_a_second_signal_ends_it_at_once(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:
@@ -94,6 +101,9 @@ def test_sigterm_while_the_broker_hangs(start: Start, rabbitmq: Rabbit) -> None:
         rabbitmq.resume()
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md", "RabbitMQ delivers the request to another process"
+)
 def test_a_request_of_a_killed_service_is_delivered_again(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_body_is_compact_utf8(producer: EventProducer) -> None:
     assert reply.outcome == '{"payload":"日本語 😀"}'
 
 
+@pytest.mark.promise("docs/RPC.md", "It never waits longer than that request's caller")
 def test_a_call_never_waits_beyond_the_deadline_of_the_request(
     producer: EventProducer, client: FakeClient, deadline: Any
 ) -> None:
@@ -97,6 +98,9 @@ def test_a_timeout_of_zero_is_not_the_default(
     assert client.calls[0].timeout == 0
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "The call carries the request id of the current request."
+)
 def test_a_call_carries_the_current_request_id(
     producer: EventProducer, client: FakeClient
 ) -> None:
@@ -110,6 +114,23 @@ def test_a_call_carries_the_current_request_id(
     assert headers[2]["x-request-id"] not in ("-", "t-1")
     assert headers[2]["x-task-id"] == "t-1"
     assert len({call.id for call in client.calls}) == 3
+
+
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "a caller accepts a reply only with the random id of one of its own calls",
+)
+def test_nobody_guesses_the_id_of_a_call(
+    producer: EventProducer, client: FakeClient
+) -> None:
+    """Clients choose the request id, and a service knows where replies go."""
+    for _ in range(50):
+        producer.call("q", {}, correlation_id="r-1")
+    parts = [call.id.removeprefix("r-1#") for call in client.calls]
+    assert len(set(parts)) == 50 and {len(part) for part in parts} == {16}
+    # None follows from the one before.
+    steps = {int(b, 16) - int(a, 16) for a, b in zip(parts, parts[1:], strict=False)}
+    assert len(steps) == 49
 
 
 def test_start_and_end_are_reported(producer: EventProducer) -> None:

@@ -1,11 +1,8 @@
 """What a caller's I/O thread keeps in mind, without a broker."""
 
-import os
 import threading
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -14,93 +11,8 @@ from chassis.errors import BrokerUnavailable, NoConsumer, OutcomeUnknown, QueueF
 from chassis.rpc import client as module
 from chassis.rpc.call import Call
 from chassis.rpc.client import RpcClient
-from chassis.rpc.connection import Delivery, OnDelivery
 from chassis.settings import RabbitMQSettings, RpcSettings
-
-WAIT = 10
-
-
-class FakeConnection:
-    """Connection and channel in one; `happen` plays the broker."""
-
-    system = "rabbitmq"
-    is_reliable = True
-    errors = (OSError,)
-
-    def __init__(self) -> None:
-        self.blocked: str | None = None
-        self.events: dict[str, set[Any]] = defaultdict(set)
-        self.confirms = False
-        self.sent: list[str] = []
-        self.properties: list[dict[str, Any]] = []
-        self.on_reply: OnDelivery
-        self._happening: deque[Callable[[], None]] = deque()
-        self._read_fd, self._write_fd = os.pipe()
-        self.descriptors = (self._read_fd,)
-
-    def happen(self, action: Callable[[], object], *, waits: bool = True) -> None:
-        """Run this in the I/O thread, as if a frame arrived, and wait for the turn."""
-        done = threading.Event()
-
-        def act() -> None:
-            try:
-                action()
-            finally:
-                done.set()
-
-        self._happening.append(act)
-        os.write(self._write_fd, b"\0")
-        assert not waits or done.wait(WAIT)
-
-    def confirm(self, kind: str, tag: int, *, multiple: bool = False) -> None:
-        """`kind` is ack or nack."""
-        self.happen(lambda: [f(tag, multiple) for f in self.events[f"basic_{kind}"]])
-
-    def lose(self) -> None:
-        def fail() -> None:
-            raise ConnectionResetError("lost")
-
-        self.happen(fail)
-
-    def answer(self, call: Call) -> None:
-        headers = {"x-status": "ok", "x-task-type": "t"}
-        reply = Delivery(b"1", headers, {"correlation_id": call.id}, 1)
-        self.happen(lambda: self.on_reply(reply))
-
-    # What the client calls.
-
-    def open(self, set_up: Callable[[Any], None]) -> None:
-        set_up(self)
-
-    def queue_declare(self, **options: Any) -> None: ...
-
-    def confirm_select(self) -> None:
-        self.confirms = True
-
-    def consume(self, queue: str, on_delivery: OnDelivery, **options: Any) -> None:
-        self.on_reply = on_delivery
-
-    def one_write(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
-        self.sent.append(properties["correlation_id"])
-        self.properties.append(properties)
-
-    def receive(self) -> None:
-        os.read(self._read_fd, 1)
-        self._happening.popleft()()
-
-    def heartbeat(self) -> None: ...
-
-    def now(self) -> float:
-        return time.time()
-
-    def advice(self, error: Exception) -> None: ...
-
-    def close(self) -> None: ...
-
-    def drop(self) -> None: ...
+from tests.unit.broker import WAIT, FakeConnection
 
 
 class Bench:
@@ -162,6 +74,11 @@ def first(bench: Bench) -> FakeConnection:
     return bench.connections[0]
 
 
+@pytest.mark.promise(
+    "docs/adr/0003-one-io-thread.md",
+    "When the connection breaks, we know at once which calls are in doubt: all of"
+    " them.",
+)
 @pytest.mark.promise(
     "docs/RPC.md", "When both are lost, every pending call fails immediately."
 )

@@ -71,6 +71,11 @@ def test_the_service_gets_the_body_unchanged() -> None:
     assert service.calls == [body]
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "When a handler raises a coded refusal, the consumer replies with `x-status: "
+    "error` and acknowledges.",
+)
 def test_a_refusal_is_an_answer() -> None:
     outcome = handle(ServiceError("no_such_thing", "there is none"))
     assert outcome.settlement is Settlement.ACK
@@ -84,6 +89,9 @@ def test_a_refusal_may_quote_anything() -> None:
     )
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "The request is neither redelivered nor dead-lettered."
+)
 def test_a_missing_dependency_is_answered_and_not_repeated() -> None:
     outcome = handle(
         NoConsumer("The queue prices does not exist: its service has never run.")
@@ -93,6 +101,10 @@ def test_a_missing_dependency_is_answered_and_not_repeated() -> None:
     assert "prices" in reply(outcome)["message"]
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "When a handler fails in any other way, the message returns to the queue.",
+)
 @pytest.mark.parametrize("count", [None, 0, 1])
 @pytest.mark.budget("topology.DELIVERY_LIMIT")
 def test_a_failure_before_the_limit_returns_the_message(count: int | None) -> None:
@@ -101,6 +113,7 @@ def test_a_failure_before_the_limit_returns_the_message(count: int | None) -> No
     assert outcome == Outcome(Settlement.REQUEUE, error="internal_error")
 
 
+@pytest.mark.promise("docs/RPC.md", "the service fails on every delivery")
 @pytest.mark.parametrize("count", [DELIVERY_LIMIT - 1, DELIVERY_LIMIT])
 @pytest.mark.budget("topology.DELIVERY_LIMIT")
 def test_a_failure_at_the_limit_is_answered_and_dead_lettered(count: int) -> None:
@@ -129,6 +142,7 @@ def test_any_other_error_is_a_failure(result: Any) -> None:
     assert handle(result).settlement is Settlement.REQUEUE
 
 
+@pytest.mark.promise("docs/RPC.md", "is rejected to the dead-letter queue at once")
 @pytest.mark.parametrize("reply_to", [None, ""])
 def test_without_a_queue_to_reply_to_it_is_dead_lettered(reply_to: str | None) -> None:
     service = Scripted(("1", "kind"))
@@ -138,6 +152,7 @@ def test_without_a_queue_to_reply_to_it_is_dead_lettered(reply_to: str | None) -
     assert not service.calls
 
 
+@pytest.mark.promise("docs/RPC.md", "is rejected to the dead-letter queue at once")
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff", b'{"payload": NaN}', b"[" * 9000, b'"\\ud800"']
 )
@@ -149,6 +164,11 @@ def test_invalid_json_is_answered_and_dead_lettered(body: bytes) -> None:
     assert not service.calls
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "A request whose `x-time-left` has passed is acknowledged and dropped, "
+    "without a reply.",
+)
 @pytest.mark.parametrize("left", [0, -1, -60_000.5])
 def test_a_late_request_is_dropped_unanswered(left: float) -> None:
     service = Scripted(("1", "kind"))
@@ -167,6 +187,10 @@ def test_requests_with_other_deadlines_are_processed(left: Any) -> None:
     assert handle(("1", "kind"), make_request(headers=headers)).reply is not None
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "the request is dropped, since nobody waits, and its span is marked as failed",
+)
 def test_a_call_that_waited_until_the_deadline_is_not_repeated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -120,6 +120,10 @@ def test_each_turn_is_one_write_and_consecutive_tags_share_an_ack(bench: Bench) 
     assert bench.connection.writes[1:] == ["ack up to 8"]
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "The consumer acknowledges a request at most 10 ms after it publishes the reply.",
+)
 def test_few_acks_wait_a_moment_for_others(bench: Bench) -> None:
     intake, writes = bench.intake, bench.connection.writes
     intake.send(bench.outcomes(Settlement.ACK, 1))
@@ -134,6 +138,9 @@ def test_few_acks_wait_a_moment_for_others(bench: Bench) -> None:
     assert intake.flush_at == math.inf
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "The service acknowledges a request after replying."
+)
 def test_replies_are_sent_before_settlements(bench: Bench) -> None:
     bench.intake.send(bench.outcomes(Settlement.DEAD_LETTER, 1, 2, reply=b"1"))
     assert bench.connection.writes == [
@@ -154,6 +161,10 @@ def test_rejections_are_sent_before_an_ack_of_later_tags(bench: Bench) -> None:
     assert bench.connection.writes == ["requeue 2, reject 3", "ack up to 4"]
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "It acknowledges none of them: the broker has already redelivered those messages.",
+)
 def test_tags_of_an_old_connection_settle_nothing_on_a_new_one(bench: Bench) -> None:
     old = Bench()
     bench.intake.send(old.outcomes(Settlement.ACK, 1, 2, reply=b"1"))
@@ -268,6 +279,11 @@ class Crashed:
         self.intake.send([(self.running.pop(tag), Outcome(Settlement.ACK))])
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "A new consumer therefore fetches one request at a time, until it gets one on"
+    " its first delivery.",
+)
 def test_after_a_start_it_fetches_one_at_a_time_until_one_is_new() -> None:
     service = Crashed()
     assert service.connection.size == 1
@@ -281,6 +297,11 @@ def test_after_a_start_it_fetches_one_at_a_time_until_one_is_new() -> None:
     assert service.connection.size == PREFETCH
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "So a request that ends the process reaches the dead-letter queue without its"
+    " neighbours.",
+)
 @pytest.mark.parametrize(("attempt", "order"), [(3, [4, 5, 6]), (4, [6, 5, 4])])
 def test_suspects_run_alone(attempt: int, order: list[int]) -> None:
     service = Crashed()

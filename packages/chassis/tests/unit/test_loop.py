@@ -130,6 +130,10 @@ def test_requests_are_handled_and_sent(world: World) -> None:
     assert world.log == ["open", "ACK 1", "cancel", "close"]
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md",
+    "it accepts no new work, finishes running work, then closes its connections",
+)
 def test_stopping_returns_waiting_requests_and_awaits_running_ones(
     world: World,
 ) -> None:
@@ -173,6 +177,11 @@ def test_an_unexpected_failure_is_logged_with_its_traceback(
     assert warnings[0].exc_info
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "A consumer that lost its connection sends late results over the new one, "
+    "within their deadline.",
+)
 def test_results_of_a_lost_connection_go_to_the_next(world: World) -> None:
     world.start(1, 2, 3)
     for _ in range(2):

@@ -147,6 +147,9 @@ class OwnSettings(ServiceSettings):
     shop: ShopSettings = Field(default_factory=ShopSettings)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "`ENVIRONMENT=production` rejects the development passwords."
+)
 @pytest.mark.parametrize(
     ("name", "value", "refused"),
     [

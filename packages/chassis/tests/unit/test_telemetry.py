@@ -72,11 +72,15 @@ def started(**variables: str) -> bool:
     return result.stdout == "True\n"
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "unset, telemetry costs nothing")
 def test_without_an_endpoint_no_sdk_is_imported() -> None:
     result = run(OFF)
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md", "If the collector is down, nothing blocks."
+)
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_an_unreachable_collector_does_not_delay_the_exit(protocol: str) -> None:
     began = time.monotonic()

@@ -27,6 +27,7 @@ class Channel:
         return arguments
 
 
+@pytest.mark.promise("docs/RPC.md", "the same consumer, first")
 def test_the_dead_letter_queue_is_declared_first() -> None:
     channel = Channel()
     RequestQueue("work").declare(channel)
@@ -36,6 +37,10 @@ def test_the_dead_letter_queue_is_declared_first() -> None:
     assert work["arguments"]["x-dead-letter-routing-key"] == "work_dlq"
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "`x-queue-type: quorum`, `x-delivery-limit: 3`, `x-max-length: 10000`",
+)
 def test_the_definitions_file_declares_the_same_queues() -> None:
     file = Path(__file__).parents[4] / "rabbitmq" / "definitions.json"
     defined = json.loads(file.read_text())["queues"]

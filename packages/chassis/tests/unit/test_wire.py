@@ -94,6 +94,10 @@ def test_a_request_without_headers_has_defaults() -> None:
     assert not request.is_late()
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "the receiver counts it from delivery, and no caller waits after that",
+)
 def test_the_deadline_counts_from_the_delivery() -> None:
     request = make_request(headers={"x-time-left": 1000})
     assert not request.is_late()
@@ -101,6 +105,7 @@ def test_the_deadline_counts_from_the_delivery() -> None:
     assert request.is_late()
 
 
+@pytest.mark.promise("docs/RPC.md", "no decision depends on another machine's clock")
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 def test_no_other_clock_decides(ahead: float) -> None:
     """A caller's clock that is an hour behind or ahead does not matter."""

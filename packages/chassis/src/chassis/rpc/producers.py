@@ -1,7 +1,7 @@
 """Calls to services: the synchronous and the asyncio face of one RPC client."""
 
 import asyncio
-import itertools
+import secrets
 import threading
 import time
 from collections import deque
@@ -28,7 +28,8 @@ SHORT_STRING = 255
 #: A call that takes longer, in seconds, counts as slow.
 SLOW = 0.05
 
-_sequence = itertools.count()
+#: The random part of a call's id.
+ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ class _Arguments:
         headers = {wire.REQUEST_ID: self.correlation_id, wire.TASK_ID: self.task_id}
         if principal := current_principal.get():
             headers[wire.PRINCIPAL] = principal
-        # Clients choose request ids and may repeat them: the number keeps two calls
-        # with the same id apart.
-        call_id = f"{self.correlation_id}#{next(_sequence)}"
+        # Clients choose request ids and may repeat them. Whoever has seen one of our
+        # calls knows where replies go: nobody may guess the id of another call.
+        call_id = f"{self.correlation_id}#{secrets.token_hex(ID_BYTES)}"
         if max(len(call_id.encode()), len(self.queue_name.encode())) > SHORT_STRING:
             raise ValueError(
                 "the queue's name or the correlation id is too long for " "AMQP"

@@ -1,0 +1,113 @@
+"""A connection whose broker is the test, for threads that own one."""
+
+import os
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from chassis.rpc.call import Call
+from chassis.rpc.connection import Delivery, OnDelivery
+
+WAIT = 10
+
+
+class FakeConnection:
+    """Connection and channel in one; `happen` plays the broker."""
+
+    system = "rabbitmq"
+    is_reliable = True
+    errors = (OSError,)
+
+    def __init__(self) -> None:
+        self.channel = self
+        self.blocked: str | None = None
+        self.events: dict[str, set[Any]] = defaultdict(set)
+        self.confirms = False
+        self.sent: list[str] = []
+        self.properties: list[dict[str, Any]] = []
+        self.on_reply: OnDelivery
+        self.on_publish: Callable[[], None] = lambda: None
+        self._happening: deque[Callable[[], None]] = deque()
+        self._read_fd, self._write_fd = os.pipe()
+        self.descriptors = (self._read_fd,)
+
+    def happen(self, action: Callable[[], object], *, waits: bool = True) -> None:
+        """Run this in the I/O thread, as if a frame arrived, and wait for the turn."""
+        done = threading.Event()
+
+        def act() -> None:
+            try:
+                action()
+            finally:
+                done.set()
+
+        self._happening.append(act)
+        os.write(self._write_fd, b"\0")
+        assert not waits or done.wait(WAIT)
+
+    def confirm(
+        self, kind: str, tag: int, *, multiple: bool = False, waits: bool = True
+    ) -> None:
+        """`kind` is ack or nack."""
+        listeners = self.events[f"basic_{kind}"]
+        self.happen(lambda: [f(tag, multiple) for f in listeners], waits=waits)
+
+    def lose(self, *, waits: bool = True) -> None:
+        def fail() -> None:
+            raise ConnectionResetError("lost")
+
+        self.happen(fail, waits=waits)
+
+    def answer(self, call: Call) -> None:
+        headers = {"x-status": "ok", "x-task-type": "t"}
+        reply = Delivery(b"1", headers, {"correlation_id": call.id}, 1)
+        self.happen(lambda: self.on_reply(reply))
+
+    # What callers and publishers call.
+
+    def open(self, set_up: Callable[[Any], None]) -> None:
+        set_up(self)
+
+    def queue_declare(self, **options: Any) -> None: ...
+
+    def exchange_declare(self, **options: Any) -> None: ...
+
+    def confirm_select(self) -> None:
+        self.confirms = True
+
+    def consume(self, queue: str, on_delivery: OnDelivery, **options: Any) -> None:
+        self.on_reply = on_delivery
+
+    def one_write(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
+        self.sent.append(properties["correlation_id"])
+        self.properties.append(properties)
+
+    def prepare_message(self, body: bytes, **options: Any) -> dict[str, Any]:
+        properties: dict[str, Any] = options["properties"]
+        return properties
+
+    def basic_publish(self, message: dict[str, Any], **_: Any) -> None:
+        self.sent.append(message["message_id"])
+        self.properties.append(message)
+        self.on_publish()
+
+    def receive(self) -> None:
+        os.read(self._read_fd, 1)
+        self._happening.popleft()()
+
+    def heartbeat(self) -> None: ...
+
+    def now(self) -> float:
+        return time.time()
+
+    def advice(self, error: Exception) -> None: ...
+
+    def close(self) -> None: ...
+
+    def drop(self) -> None: ...
