@@ -38,6 +38,7 @@ ROLE_PLACES = (
     *("value: {}", "POSTGRES_PASSWORD={}", "POSTGRES_PASSWORD:-{}}}"),
     *("`POSTGRES_PASSWORD` | `{}`", 'PGPASSWORD": "{}"', 'USER = PASSWORD = "{}"'),
     *('ROLE = "{}"', "CREATE ROLE {} ", "OWNER {};"),
+    *("owner: {}", "name: {}, ensure: present", 'password={}"', "user={} dbname"),
 )
 PROJECT_PLACES = (
     *("{}/stage", "{}\\/stage", "{}/role", "{}-backend", "{}-chassis", "{}-test"),
