@@ -176,6 +176,7 @@ def test_a_redis_that_refuses_writes_loses_nothing(
     assert worker.poll() is None
 
 
+@pytest.mark.timeout(150)  # a worker starts slowly on a busy machine
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_worker_leaves_a_redis_that_hangs(
     open_system: Open, own_redis: OwnRedis, log: Path, pool: str
@@ -184,7 +185,7 @@ def test_a_worker_leaves_a_redis_that_hangs(
     system = open_system()
     system.start(pool)
     system.accept()
-    wait_until(system.have_ended, 30)
+    wait_until(system.have_ended, 60)
     own_redis.pause()
     try:
         wait_until(lambda: "Lost Redis" in log.read_text(), 20)
