@@ -42,6 +42,8 @@ pytest_add_cli_args_test_selection=
 pytest_add_cli_args=
     -p
     no:cacheprovider
+    -p
+    tests.faults.plain_ids
 {without}
 timeout_constant=2.0
 timeout_multiplier=5.0

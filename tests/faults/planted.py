@@ -22,7 +22,7 @@ class Fault:
     old: str  # the first in the file is meant: generators add services
     new: str
     tests: tuple[str, ...]
-    needs: str = "."  # a part of the project that a team may delete
+    of_demo: bool = False  # whether it goes with the data service
 
     def applied(self, text: str) -> str:
         """The file with the fault. Raises ValueError."""

@@ -1,6 +1,8 @@
 """`make mutate` breaks the right functions, and its own faults are still possible."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,19 @@ def test_no_fault_of_ours_is_out_of_date() -> None:
             assert f"def {name}" in (ROOT / path).read_text(), test
     names = [(fault.file, fault.name) for fault in faults]
     assert len({*names}) == len(names)
+
+
+def test_ids_that_pytest_changes_are_left_out(tmp_path: Path) -> None:
+    """Otherwise mutmut would take pytest's complaint for a test that failed."""
+    (tmp_path / "test_ids.py").write_text(
+        "import pytest\n\n\n@pytest.mark.parametrize('text', ['a', '\\\\x00', '::'])\n"
+        "def test_it(text: str) -> None: ...\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-c", os.devnull]
+    command += ["-p", "tests.faults.plain_ids", "--rootdir=.", "test_ids.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    ).stdout
+    assert "test_it[a]" in found and "test_it[::]" in found
+    assert "2/3 tests collected (1 deselected)" in found

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from local.registry import registered
 from local.removed import left_out
 from tests.faults.known import (
     calls,
@@ -32,7 +33,7 @@ def present(root: Path) -> list[Fault]:
         fault
         for fault in FAULTS
         if (root / fault.file).exists()
-        and (root / fault.needs).exists()
+        and not (fault.of_demo and "data" not in registered())
         and not any(gone & {*test.parents, test} for test in _paths(root, fault))
     ]
 

@@ -13,16 +13,6 @@ FAULTS = (
         ),
     ),
     Fault(
-        "rpc: unconfirmed kept over reconnection",
-        "packages/chassis/src/chassis/rpc/client.py",
-        "        self._unconfirmed.clear()\n",
-        "",
-        (
-            "packages/chassis/tests/unit/test_client.py",
-            "packages/chassis/tests/unit/test_attempts.py",
-        ),
-    ),
-    Fault(
         "rpc: multiple confirm ignored",
         "packages/chassis/src/chassis/rpc/client.py",
         "        if multiple:  #",
@@ -104,16 +94,6 @@ FAULTS = (
         ),
     ),
     Fault(
-        "rpc: outbox survives a loss",
-        "packages/chassis/src/chassis/rpc/client.py",
-        "            self._outbox.clear()\n",
-        "",
-        (
-            "packages/chassis/tests/unit/test_client.py",
-            "packages/chassis/tests/unit/test_attempts.py",
-        ),
-    ),
-    Fault(
         "rpc: no confirm_select",
         "packages/chassis/src/chassis/rpc/client.py",
         "            channel.confirm_select()\n",
@@ -157,26 +137,6 @@ FAULTS = (
         "self._next * 2",
         (
             "packages/chassis/tests/unit/test_attempts.py::test_pauses_double_with_jitter_up_to_the_longest",
-        ),
-    ),
-    Fault(
-        "rpc: TLS verifies nothing",
-        "packages/chassis/src/chassis/rpc/amqp.py",
-        "ssl.CERT_REQUIRED if server.verifies else ssl.CERT_NONE",
-        "ssl.CERT_NONE",
-        (
-            "packages/chassis/tests/unit/test_client.py",
-            "packages/chassis/tests/unit/test_attempts.py",
-        ),
-    ),
-    Fault(
-        "rpc: TLS verifies no name",
-        "packages/chassis/src/chassis/rpc/amqp.py",
-        "    if server.verifies:  # py-amqp",
-        "    if False:  # py-amqp",
-        (
-            "packages/chassis/tests/unit/test_client.py",
-            "packages/chassis/tests/unit/test_attempts.py",
         ),
     ),
 )

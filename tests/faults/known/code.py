@@ -55,14 +55,14 @@ FAULTS = (
         f"{APP}/core/redis_settings.py",
         "        longest = self.task_time_limit_seconds + LONGEST_RETRY_DELAY\n",
         "        longest = self.task_time_limit_seconds\n",
-        (f"{TESTS}/unit/test_config.py",),
+        (f"{TESTS}/unit/test_task_clocks.py",),
     ),
     Fault(
         "one caller gets the answer of another",
         f"{APP}/core/idempotency.py",
         "    if caller := current_principal.get():\n        parts",
         "    if caller := None:\n        parts",
-        (f"{TESTS}/unit/test_idempotency_keys.py", f"{TESTS}/unit/test_idempotency.py"),
+        (f"{TESTS}/unit/test_idempotency_callers.py",),
     ),
     Fault(
         "a retry with another body gets the first answer",
@@ -76,7 +76,7 @@ FAULTS = (
         f"{APP}/core/budget.py",
         "        self._budget.end(self._work)\n        self._work = 0\n",
         "        self._budget.end(self._work)\n",
-        (f"{TESTS}/unit/test_budget.py",),
+        (f"{TESTS}/unit/test_account.py",),
     ),
     Fault(
         "a probe for each of many at once",

@@ -3,7 +3,6 @@
 from tests.faults.planted import Fault
 
 COMPOSE = "docker-compose.yml"
-DEMO = "services/dataservice"
 TESTS = "tests/unit/test_compose_files.py"
 REDIS = "tests/unit/kubernetes/test_redis.py"
 
@@ -87,7 +86,7 @@ FAULTS = (
         '"x-overflow": "reject-publish"',
         '"x-overflow": "drop-head"',
         ("packages/chassis/tests/unit/test_topology.py",),
-        DEMO,
+        of_demo=True,
     ),
     Fault(
         "a poisonous request comes back for ever",
@@ -95,7 +94,7 @@ FAULTS = (
         '        "x-delivery-limit": 3,\n',
         "",
         ("packages/chassis/tests/unit/test_topology.py",),
-        DEMO,
+        of_demo=True,
     ),
     Fault(
         "dead letters are kept without an end",
@@ -103,7 +102,7 @@ FAULTS = (
         '        "x-message-ttl": 604800000\n',
         '        "x-message-ttl": 6048000000\n',
         ("packages/chassis/tests/unit/test_topology.py",),
-        DEMO,
+        of_demo=True,
     ),
     Fault(
         "the API may declare and read any queue",

@@ -4,7 +4,6 @@ from tests.faults.planted import Fault
 
 FILE = "nginx_config.conf"
 E2E = "tests/e2e/test_gateway.py"
-CLIENTS = "local/tests/integration/test_gateway_clients.py"
 
 FAULTS = (
     Fault(
@@ -19,7 +18,7 @@ FAULTS = (
         FILE,
         '"~*^1\\|\\s*(https|wss)\\b" https;',
         '"~*^.\\|\\s*(https|wss)\\b" https;',
-        (CLIENTS,),
+        ("tests/unit/test_gateway_rules.py",),
     ),
     Fault(
         "an unsafe request id is passed on",

@@ -94,7 +94,7 @@ FAULTS = (
         "backend/app/core/redis_settings.py",
         "if self.visibility_timeout_seconds <= longest:",
         "if self.visibility_timeout_seconds < self.task_time_limit_seconds:",
-        ("backend/tests/unit/test_celery.py", "backend/tests/unit/test_config.py"),
+        ("backend/tests/unit/test_task_clocks.py",),
     ),
     Fault(
         "celery: longer retries",

@@ -44,9 +44,14 @@ class Broker:
         self.deliver = on_delivery
 
     def prepare_message(self, body: bytes, **options: Any) -> Any:
+        # Persistent: a deferred event survives a restart of the broker.
+        assert options["properties"] == {"delivery_mode": 2}
+        assert options["content_type"] == "application/cloudevents+json"
         return body, options["headers"]
 
     def basic_publish_confirm(self, message: Any, **place: Any) -> None:
+        # Mandatory: without its queue it must not disappear.
+        assert place["mandatory"] is True and place["exchange"] == ""
         self.told.append(("publish", place["routing_key"], *message))
 
     def basic_ack(self, tag: int, multiple: bool = False) -> None:

@@ -1,6 +1,8 @@
-"""One heartbeat for several loops."""
+"""A heartbeat file, and one heartbeat for several loops."""
 
 from pathlib import Path
+
+import pytest
 
 from chassis.heartbeat import HeartbeatFile, JointHeartbeat
 
@@ -35,3 +37,30 @@ def test_without_a_file_it_does_nothing() -> None:
     (only,) = JointHeartbeat(None, 1).parts
     only.touch()
     only.set_connected(True)
+
+
+def test_a_file_that_cannot_be_written_is_told_once_and_again_after_a_recovery(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "folder"
+    file = HeartbeatFile(folder / "heartbeat")
+    for _ in range(3):
+        file.touch()
+    assert len(caplog.messages) == 1 and "heartbeat file" in caplog.messages[0]
+    folder.mkdir()
+    file.touch()
+    assert (folder / "heartbeat").exists() and len(caplog.messages) == 1
+    (folder / "heartbeat").unlink()
+    folder.rmdir()
+    file.touch()
+    file.touch()
+    assert len(caplog.messages) == 2
+
+
+def test_a_marker_that_is_not_there_need_not_go(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    HeartbeatFile(tmp_path / "heartbeat").set_connected(False)
+    assert caplog.messages == []
+    HeartbeatFile(tmp_path / "none" / "heartbeat").set_connected(True)
+    assert len(caplog.messages) == 1
