@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 
-# Seconds for a test without servers. `timeout` in `pyproject.toml` is for the others,
-# and the marker `timeout` for those that need more.
-UNIT = 30
 # A test that hangs may hang again while it ends, such as in the `__exit__` of a pool
 # whose thread waits. Then it is interrupted again, after so many seconds.
 AGAIN = 10.0
@@ -23,18 +20,6 @@ LEFT_THREADS = 20.0
 # Of the process; pytest captures what is written to `sys.stderr`.
 ERRORS = os.dup(2)
 SETTINGS = pytest.StashKey[Any]()
-
-
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Called by pytest; tests without servers get their own limit."""
-    if config.getoption("timeout") is not None:
-        return  # from the command line
-    for item in items:
-        folders = item.path.relative_to(config.rootpath).parts
-        if "unit" in folders and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(UNIT))
 
 
 @pytest.hookimpl(wrapper=True)

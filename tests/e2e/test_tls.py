@@ -83,7 +83,7 @@ def encrypted(state: State) -> Iterator[Encrypted]:
         own.release()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180)  # it starts a whole stack
 def test_work_is_done_and_seen(
     encrypted: Encrypted, capsys: pytest.CaptureFixture[str]
 ) -> None:

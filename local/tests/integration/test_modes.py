@@ -37,7 +37,7 @@ from local.tests.troubleshooting import explanation
 
 DATA = "/api/v1/data/process"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300)  # each starts a whole stack
 
 
 class Client(threading.Thread):

@@ -21,7 +21,7 @@ def test_the_list_names_tests_that_are_there() -> None:
             assert {test for test in missing if "/data/" not in test} == set()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300)  # it collects all tests in a copy
 def test_without_any_of_the_parts_all_other_tests_are_found(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     for part in TESTS:

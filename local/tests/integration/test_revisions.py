@@ -33,7 +33,7 @@ CHECKS = {
 
 # They walk a long way, or run mypy over a copy, whose cache is empty.
 LONG = pytest.mark.kit
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300)  # Alembic starts again and again
 
 
 class Project:

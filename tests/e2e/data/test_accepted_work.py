@@ -112,7 +112,7 @@ def kill_data_service(stack: Stack) -> None:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300)  # its work has two minutes to end
 @pytest.mark.parametrize(
     "breaks", [kill_child, kill_worker, stop_worker, kill_data_service]
 )
@@ -129,7 +129,7 @@ def test_one_of_our_processes_ends(
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300)  # its work has two minutes to end
 def test_a_child_hangs_beyond_the_time_limit(ledger: Ledger, stack: Stack) -> None:
     child = workers_children(stack)[0]
     with ThreadPoolExecutor(1) as clients:
@@ -163,7 +163,7 @@ def test_a_stopped_worker_hands_back_unfinished_tasks(
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300)  # its work has two minutes to end
 @pytest.mark.parametrize("name", ["redis_server", "rabbitmq", "postgres"])
 def test_a_server_is_killed_and_restarted(
     ledger: Ledger, name: str, request: pytest.FixtureRequest
@@ -180,7 +180,7 @@ def test_a_server_is_killed_and_restarted(
 
 @pytest.mark.promise("docs/TASKS.md", "Redis is flushed")
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300)  # its work has two minutes to end
 def test_redis_is_flushed(ledger: Ledger, redis_server: Redis) -> None:
     with ThreadPoolExecutor(1) as clients:
         submitting = clients.submit(ledger.submit)

@@ -32,7 +32,7 @@ def test_a_hanging_collector_costs_nothing(traced: Traced) -> None:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300)  # a Collector is away for a minute
 def test_a_collector_that_is_gone_for_a_minute(traced: Traced) -> None:
     traced.receiver.__exit__(None, None, None)
     traced.stack.start()  # another test may have stopped it
