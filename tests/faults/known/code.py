@@ -97,6 +97,6 @@ FAULTS = (
         f"{APP}/api/v1/endpoints/database.py",
         "dependencies=[requires(DELETE_RECORDS)]",
         "dependencies=[requires(READ_RECORDS)]",
-        (f"{TESTS}/unit/test_endpoints_document.py", f"{TESTS}/unit/test_openapi.py"),
+        (f"{TESTS}/unit/test_scopes.py",),
     ),
 )
