@@ -5,13 +5,14 @@ ARGS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 DEV = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.dev.yml
 ENCRYPTED = $(COMPOSE) -f docker-compose.yml -f docker-compose.tls.yml
+BACKED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.backup.yml
 AVAILABLE = $(COMPOSE) -f docker-compose.yml -f docker-compose.ha.yml
 SCALED = $(COMPOSE) -f docker-compose.yml -f deploy/compose/docker-compose.scale.yml
 # Python would not find `local`, would find other modules, or would fail at a warning.
 unexport PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONSTARTUP
 .DEFAULT_GOAL := help
-.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha backup restore up-ha
+.PHONY: help run dev debug status logs-local traces token setup install-dev test unit integration e2e kit chaos mutate compose bench check format docs lock secrets certs pin-images audit new-service remove-service new-resource remove-resource new-task remove-task remove-demo rename migrate revision clean up down logs ps shell psql up-dev up-tls scale rolling-restart downgrade merge-revisions rebuild-records prune-events update release logs-of hostile smoke push ha backup restore upgrade up-backup up-restore up-ha
 
 # A line that starts with ##@ is a heading; the text after ## describes a target.
 help:  ## Show this list
@@ -91,6 +92,9 @@ mutate:  ## Break changed code, and see whether unit tests notice (ARGS="--minut
 
 ha:  ## Lose each node of a highly available system (SHORT=1; ARGS=--keep to play with it)
 	@$(PYTHON) -m local ha $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+upgrade:  ## Roll from the last release to this code and back, under load (takes minutes)
+	@$(PYTHON) -m local upgrade $(ARGS)
 
 hostile:  ## Attack the stack while a normal client uses it (10 minutes; SHORT=1)
 	@$(PYTHON) -m local hostile $(if $(SHORT),--short) $(ARGS)
@@ -197,6 +201,17 @@ up: .docker  ## Start the containers in order of their dependencies (ARGS=--buil
 
 up-tls: .docker certs  ## Start the containers with TLS on every connection
 	@$(ENCRYPTED) up -d $(ARGS)
+
+up-backup: .docker  ## Back up the containers' PostgreSQL into backups/containers, from now on
+	@mkdir -p backups/containers
+	@$(BACKED) up -d postgres-wal
+	@$(BACKED) exec -T postgres-wal sh /backup.sh base
+	@$(COMPOSE) exec -T rabbitmq rabbitmqctl -q export_definitions - > backups/containers/rabbitmq-definitions.json
+
+up-restore: .docker  ## Restore it into a new volume, after make down (UNTIL=2026-11-27T03:04:05Z)
+	@$(BACKED) run --rm -e UNTIL="$(UNTIL)" postgres-restore
+	@$(BACKED) up -d postgres-wal
+	@$(BACKED) exec -T postgres-wal sh /backup.sh finish
 
 up-ha: .docker  ## Start three nodes of each server and two of each process
 	@API_HOST_PORT= $(AVAILABLE) up -d $(ARGS)

@@ -75,6 +75,11 @@ COMMANDS = {
         tools=True,
         isolated=True,
     ),
+    "upgrade": Command(
+        "roll from the last release to this tree and back, under load",
+        tools=True,
+        isolated=True,
+    ),
     "compose": Command(
         "build, run and break the containers (needs Docker)", tools=True, isolated=True
     ),

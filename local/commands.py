@@ -174,6 +174,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "hostile": suite.hostile,
     "mutate": suite.mutate,
     "kit": suite.kit,
+    "upgrade": suite.upgrade,
     "compose": suite.compose,
     "check": lambda _: suite.check(),
     "format": _format,

@@ -155,6 +155,15 @@ def mutate(arguments: list[str]) -> int:
     return _report([part], at_once=False)
 
 
+def upgrade(arguments: list[str]) -> int:
+    """From the last release to this tree under load, and back."""
+    if lacks_demo("make upgrade"):
+        return 0
+    install_missing(print, for_tests=True)
+    words = ["tests/e2e", "-m", "upgrade", "-o", LONGEST, *arguments]
+    return _report([_pytest("rolling upgrade", words)], at_once=False)
+
+
 def kit(arguments: list[str]) -> int:
     """Check, test and run generated code in copies of the project; takes minutes."""
     install_missing(print, for_tests=True)

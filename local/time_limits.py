@@ -47,10 +47,19 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Any:
     return result
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Called by pytest after each phase; no signal may interrupt pytest itself while it
+    writes down a failure."""
+    if call.excinfo is not None:
+        item.config.hook.pytest_timeout_cancel_timer(item=item)
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Called by pytest; pytest-timeout ends its timer when a test fails, and fixtures
-    may hang then."""
+    """Called by pytest; the timer ends when a test fails, and fixtures may hang
+    then."""
     settings = item.stash.get(SETTINGS, None)
     if settings is not None and not signal.getitimer(signal.ITIMER_REAL)[0]:
         item.config.hook.pytest_timeout_set_timer(item=item, settings=settings)

@@ -24,6 +24,7 @@ SCALE = "deploy/compose/docker-compose.scale.yml"
 DEV = "deploy/compose/docker-compose.dev.yml"
 TLS = "docker-compose.tls.yml"
 HA = "docker-compose.ha.yml"
+BACKUP = "deploy/compose/docker-compose.backup.yml"
 
 # Replaces the developer's .env.
 DEFAULTS = "tests/compose/defaults.env"

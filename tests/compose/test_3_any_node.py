@@ -13,8 +13,8 @@ from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
 
 pytestmark = [NEEDS_DATA, pytest.mark.timeout(900)]
 
-# Seconds until a request succeeds again. They hold on a busy machine, where Patroni alone
-# needs 20 to notice that a primary hangs.
+# Seconds until a request succeeds again. Patroni alone needs 20 to replace a primary
+# that hangs.
 AT_MOST = 120
 
 PROCESSES = ("api", "api-celery", "api-celery-beat", "event-relay", "data-service")
@@ -57,8 +57,7 @@ def test_without_one_of_a_kind_requests_succeed(
 
 
 def works(api: Api) -> bool:
-    """Whether a request with a key succeeds, and accepted work is done at once. Both need
-    every kind of server."""
+    """Whether a request with a key succeeds, and accepted work is done at once."""
     key = {"Idempotency-Key": str(uuid.uuid4())}
     try:
         answer = api.send(PROCESS, b'{"payload": 3, "description": "square"}', **key)

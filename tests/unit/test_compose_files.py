@@ -14,11 +14,11 @@ from chassis.settings import ServiceSettings
 from local.apps import service_folders
 from local.registry import registered
 from local.tls import SERVERS as TLS_SERVERS
-from tests.compose.containers import BASE, DEV, HA, SCALE, TLS, Compose
+from tests.compose.containers import BACKUP, BASE, DEV, HA, SCALE, TLS, Compose
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["backend", *(f"services/{folder.name}" for folder in service_folders())]
-FILES = (BASE, SCALE, DEV, TLS, HA)
+FILES = (BASE, SCALE, DEV, TLS, HA, BACKUP)
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 CLONE = "${CONTAINER_PREFIX:-}"
@@ -298,7 +298,11 @@ def test_mounted_files_exist() -> None:
     for name in FILES:
         for service in load(name)["services"].values():
             for volume in service.get("volumes", []):
-                if volume.startswith("./") and ".local/tls" not in volume:
+                if (
+                    volume.startswith("./")
+                    and ".local/tls" not in volume
+                    and "backups" not in volume
+                ):
                     assert (ROOT / volume.partition(":")[0]).exists(), volume
 
 

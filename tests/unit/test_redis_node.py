@@ -8,7 +8,10 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "deploy/ha/redis/node.sh"
 SHARED = {"CLUSTER_PASSWORD": "among-us", "FIRST": "redis-1"}
-WATCHED = {"MASTERS": "tasks=redis-1 keys=redis-keys-1", "REDIS_PASSWORD": "clients"}
+WATCHED = {
+    "MASTERS": "tasks=redis-1:6379 keys=redis-keys-1:6379",
+    "REDIS_PASSWORD": "clients",
+}
 
 
 class Node:

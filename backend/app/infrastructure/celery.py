@@ -84,6 +84,9 @@ def create_celery(settings: CelerySettings) -> Celery:
             # kombu restores such tasks only every 100 s.
             "unacked_restore_throttle": 1,
             "visibility_timeout": settings.visibility_timeout_seconds,
+            # A Redis that hangs would stop the worker's loop: it would not look for
+            # another one. It must be longer than kombu's BRPOP waits: one second.
+            "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": SOCKET_TIMEOUT,
             "health_check_interval": 5,
         },

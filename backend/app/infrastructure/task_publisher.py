@@ -62,8 +62,9 @@ def accepted_work(
         "request": request,
         "request_id": request_id,
         "queue_name": queue_name,
-        "principal": principal,
     }
+    if principal is not None:  # a worker of release 0.1.0 does not know it
+        arguments["principal"] = principal
     return TaskMessage(task_id, PROCESS_DATA, arguments, priority)
 
 

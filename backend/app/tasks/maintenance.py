@@ -19,6 +19,7 @@ from app.infrastructure.celery import QUEUES
 from app.infrastructure.rabbitmq import LogEvent
 from app.infrastructure.redis.advice import advice
 from app.infrastructure.task_lists import TaskLists
+from app.infrastructure.task_publisher import accepted_work
 from app.models.schemas import Priority
 from app.repositories.data_repository import (
     Ending,
@@ -138,16 +139,17 @@ def _treat_lost(task_id: str, age: timedelta) -> None:
         )
         add_log(session, event, record.description)
         refresh_record(record)
-        arguments = {
-            "task_id": task_id,
-            "request": to_json(content),
-            "request_id": event.correlation_id,
-            "queue_name": service.queue,
-            "principal": record.owner,
-        }
+        message = accepted_work(
+            task_id,
+            to_json(content),
+            event.correlation_id,
+            service.queue,
+            priority,
+            record.owner,
+        )
         with tracing.continued(parent):
             process_accepted.apply_async(
-                kwargs=arguments, task_id=task_id, queue=priority
+                kwargs=dict(message.arguments), task_id=task_id, queue=message.queue
             )
         session.commit()  # a Redis that refuses the task does not count as an attempt
     _lost.add(1, {"app.sweep.outcome": REPUBLISHED})

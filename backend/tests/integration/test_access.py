@@ -149,6 +149,9 @@ def body(operation: Operation) -> dict[str, Any]:
     return {"json": content.get("example", model.get("examples", [{}])[0])}
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "It tests your endpoints without a line of your own."
+)
 async def test_every_endpoint_needs_a_token_and_its_scope(
     app: FastAPI, client: Client
 ) -> None:

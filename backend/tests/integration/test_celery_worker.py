@@ -184,6 +184,7 @@ def test_threads_wait_in_parallel(
     wait_until(lambda: statuses(engine, accepted) == {"Success"}, 30)
 
 
+@pytest.mark.promise("docs/TASKS.md", "a free worker checks them in this order")
 def test_a_free_worker_takes_tasks_by_priority(
     start: Start, accept: Callable[..., str], engine: Engine, responder: Responder
 ) -> None:

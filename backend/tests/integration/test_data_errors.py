@@ -34,6 +34,7 @@ async def test_valid_values_are_answered(client: AsyncClient) -> None:
     assert answer.json() == [f"a{2**63 - 1}"]
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "is also a 422")
 @pytest.mark.parametrize(
     "query",
     [
@@ -45,6 +46,7 @@ async def test_numbers_out_of_range(client: AsyncClient, query: str) -> None:
     await assert_unstorable(client, "GET", f"stored?{query}")
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "is also a 422")
 @pytest.mark.parametrize(
     ("title", "note"), [("a\0b", b""), ("a", b"a\0b")], ids=["form", "header"]
 )

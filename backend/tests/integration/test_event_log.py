@@ -170,6 +170,11 @@ async def test_the_log_is_append_only(
 
 @pytest.mark.promise(
     "docs/EVENTS.md",
+    "Readers stop below the oldest running transaction, so a lower number can "
+    "never appear later.",
+)
+@pytest.mark.promise(
+    "docs/EVENTS.md",
     "A reader that goes upwards by `sequence` sees every event, even if a "
     "transaction commits late.",
 )
@@ -262,6 +267,9 @@ def maintain(url: str, *arguments: str) -> tuple[int, str]:
 FOUND = "{} {} missing, {} different, {} surplus records"
 
 
+@pytest.mark.promise(
+    "docs/adr/0013-events-by-trigger.md", "the last event of a record rebuilds it"
+)
 @pytest.mark.promise("docs/EVENTS.md", "The log explains the records.")
 async def test_the_records_can_be_rebuilt(
     commits: GroupCommit, migrated_url: str, sql: Any

@@ -315,6 +315,10 @@ async def test_values_that_are_not_valid(serve: Serve) -> None:
         assert problem["request_id"] == refused.value.response.headers["X-Request-ID"]
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "A stream shows the events that its caller may see when it opens.",
+)
 async def test_owners_see_their_own_events(
     serve: Serve, commits: GroupCommit, provider: FakeProvider
 ) -> None:

@@ -50,6 +50,10 @@ async def test_a_row_is_committed_when_add_returns(
 
 
 @pytest.mark.promise(
+    "docs/adr/0005-group-commit.md",
+    "Rows of concurrent requests share one statement and one commit",
+)
+@pytest.mark.promise(
     "ARCHITECTURE.md", "New rows of concurrent requests share a transaction"
 )
 async def test_waiting_requests_share_a_commit(

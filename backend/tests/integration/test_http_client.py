@@ -72,6 +72,9 @@ async def client(connections: HttpConnections) -> HttpClient:
     return await connections.get()
 
 
+@pytest.mark.promise(
+    "docs/ENDPOINTS.md", "Each process has one client, created on first use."
+)
 async def test_there_is_one_client_and_it_is_closed() -> None:
     connections = HttpConnections()
     first, second = await asyncio.gather(connections.get(), connections.get())
@@ -141,6 +144,7 @@ async def test_no_server_listens(client: HttpClient) -> None:
         await client.get(f"http://127.0.0.1:{free_port()}/")
 
 
+@pytest.mark.promise("docs/ENDPOINTS.md", "It keeps connections open, at most 100.")
 async def test_the_number_of_connections_is_bounded(
     client: HttpClient, serve: Serve
 ) -> None:

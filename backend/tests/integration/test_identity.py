@@ -108,6 +108,10 @@ async def test_scopes_with_the_provider_s_prefix(fake: FakeProvider) -> None:
     await found.provider.close()
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "It has not expired and is already valid, within `AUTH_LEEWAY_SECONDS`.",
+)
 @pytest.mark.parametrize(
     ("claims", "words"),
     [
@@ -140,6 +144,10 @@ async def test_claims_that_do_not_fit(
     assert words in await known.refusal(fake.token(**claims))
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "It has not expired and is already valid, within `AUTH_LEEWAY_SECONDS`.",
+)
 async def test_clocks_may_differ(fake: FakeProvider, known: Verifier) -> None:
     now = int(time.time())
     await known.verify(fake.token(exp=now - 20))
@@ -157,6 +165,9 @@ async def test_audiences(fake: FakeProvider, audience: Any) -> None:
     await cognito.provider.close()
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "Its type is `JWT` or `at+jwt` (RFC 9068), if it has one."
+)
 @pytest.mark.parametrize("kind", ["JWT", "at+jwt", "application/AT+JWT", None])
 async def test_types_of_access_tokens(
     fake: FakeProvider, known: Verifier, kind: str | None
@@ -164,6 +175,9 @@ async def test_types_of_access_tokens(
     await known.verify(fake.keys[0].sign(fake.claims(), typ=kind))
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "Its type is `JWT` or `at+jwt` (RFC 9068), if it has one."
+)
 @pytest.mark.parametrize("kind", ["logout+jwt", "dpop+jwt", "secevent+jwt"])
 async def test_other_types_are_refused(
     fake: FakeProvider, known: Verifier, kind: str

@@ -74,6 +74,9 @@ def test_the_sweep_rests_while_many_tasks_wait(
         end_record(get_worker_resources().engine, task_id, failure("x", "y"))
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "Work that the sweep publishes again keeps it."
+)
 def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
     with Session(get_worker_resources().engine) as session:

@@ -72,6 +72,7 @@ def test_plain_code_of_a_task_may_ask_too(responder: Responder) -> None:
     assert call_service(responder.queue, {"greet": "all"}) == {"greet": "all"}
 
 
+@pytest.mark.promise("docs/TASKS.md", "Other exceptions end the task.")
 def test_what_may_pass_is_retried_some_times(
     start: Start, celery: Celery, responder: Responder, redis: Any, log: Path
 ) -> None:

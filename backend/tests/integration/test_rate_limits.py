@@ -57,6 +57,7 @@ async def passed(limits: RateLimits, caller: str, requests: int) -> int:
     return sum(verdict.may_pass for verdict in found)
 
 
+@pytest.mark.promise("docs/SECURITY.md", "Redis stores neither subjects nor addresses")
 @pytest.mark.promise("docs/BUDGETS.md", "All API processes share the count.")
 async def test_processes_share_one_count(
     connect: Connect, caller: str, redis_server: Redis, patience: None
@@ -134,6 +135,7 @@ async def test_while_redis_is_gone_few_requests_wait(
         redis_server.resume()
 
 
+@pytest.mark.promise("docs/BUDGETS.md", "A full Redis refuses nobody")
 async def test_a_full_redis_refuses_nobody(state: State, caller: str) -> None:
     server = KeysRedis(state, free_port(), maxmemory="2mb", name="full")
     await asyncio.to_thread(server.start)

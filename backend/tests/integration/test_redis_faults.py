@@ -176,6 +176,24 @@ def test_a_redis_that_refuses_writes_loses_nothing(
     assert worker.poll() is None
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_leaves_a_redis_that_hangs(
+    open_system: Open, own_redis: OwnRedis, log: Path, pool: str
+) -> None:
+    """With Sentinels, the next connection leads to another one."""
+    system = open_system()
+    system.start(pool)
+    system.accept()
+    wait_until(system.have_ended, 30)
+    own_redis.pause()
+    try:
+        wait_until(lambda: "Lost Redis" in log.read_text(), 20)
+    finally:
+        own_redis.resume()
+    system.accept()
+    wait_until(system.have_ended, 30)
+
+
 def test_workers_with_prefixes_share_a_database(
     open_system: Open, own_redis: OwnRedis
 ) -> None:

@@ -191,6 +191,7 @@ def test_each_event_arrives_once_and_in_order(
         assert "Traceback" not in relay.log.read_text()
 
 
+@pytest.mark.promise("docs/EVENTS.md", "One relay works, others stand by.")
 @pytest.mark.promise(
     "ARCHITECTURE.md", "A lock in PostgreSQL makes one relay the active one."
 )
@@ -305,6 +306,9 @@ BEGIN RAISE disk_full; END $$;
 CREATE TRIGGER fill BEFORE UPDATE ON event_relay EXECUTE FUNCTION fill_disk()"""
 
 
+@pytest.mark.promise(
+    "docs/EVENTS.md", "After a failure the relay may publish some events again"
+)
 def test_a_full_disk_makes_it_publish_once_more(
     start_relay: StartRelay, subscriber: Subscriber, log: Log
 ) -> None:

@@ -1,7 +1,9 @@
-"""During an upgrade, API and worker of two releases share Redis."""
+"""During an upgrade, processes of two releases share Redis and PostgreSQL.
+`tests/releases.py` says where the examples come from."""
 
 import base64
 import json
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
@@ -13,20 +15,9 @@ from app.core.database_settings import DatabaseSettings
 from app.models.database import DataProcessingRecord
 from tests.integration.conftest import Start
 from tests.integration.responder import Responder, wait_until
+from tests.releases import newest_example
 
-#: Headers and properties of a task, as the first release left them in Redis.
-RECORDED: dict[str, Any] = json.loads("""
-{"content-encoding": "utf-8", "content-type": "application/json",
- "headers": {"lang": "py", "task": "app.tasks.data.process_data",
-  "shadow": null, "eta": null, "expires": null, "group": null, "group_index": null,
-  "retries": 0, "timelimit": [null, null], "parent_id": null, "argsrepr": "()",
-  "kwargsrepr": "{}", "origin": "gen14982@vm", "ignore_result": true,
-  "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {}},
- "properties": {"reply_to": "94867011-9de2-373b-abd0-a3fcfec7af9d", "argsrepr": "()",
-  "kwargsrepr": "{}", "delivery_mode": 2, "priority": 0, "body_encoding": "base64",
-  "delivery_info": {"exchange": "", "routing_key": "default"},
-  "delivery_tag": "4c9d3800-3074-4054-9650-8233d335c4be"}}
-""")
+EXAMPLE = newest_example()
 EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -39,11 +30,15 @@ def recorded(task_id: str, queue: str, more: dict[str, Any]) -> str:
     ids = {"id": task_id, "root_id": task_id}
     return json.dumps(
         {
-            **RECORDED,
+            **EXAMPLE["task"],
             **more,
             "body": base64.b64encode(body.encode()).decode(),
-            "headers": {**RECORDED["headers"], **ids, **more},
-            "properties": {**RECORDED["properties"], "correlation_id": task_id, **more},
+            "headers": {**EXAMPLE["task"]["headers"], **ids, **more},
+            "properties": {
+                **EXAMPLE["task"]["properties"],
+                "correlation_id": task_id,
+                **more,
+            },
         }
     )
 
@@ -79,4 +74,38 @@ def test_a_task_of_another_release_is_processed(
 
     wait_until(lambda: status() != "Processing", 30)
     assert status() == "Success"
+    engine.dispose()
+
+
+def test_the_last_release_writes_and_reads_its_columns(
+    database_settings: DatabaseSettings,
+) -> None:
+    """And what it changes has events, as if this release had changed it."""
+    task_id = str(uuid4())
+    engine = create_sync_engine(database_settings)
+    with closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+
+        def run(name: str) -> list[Any]:
+            cursor.execute(EXAMPLE["statements"][name], {"task_id": task_id})
+            return list(cursor.fetchall()) if cursor.description else []
+
+        for name in ("accept", "log", "end", "store"):
+            run(name)
+        assert cursor.rowcount == 1
+        assert len(run("read_records")) == 2 and len(run("read_logs")) == 1
+        assert run("sweep") is not None
+        cursor.execute(
+            "SELECT type FROM record_events WHERE subject = %s ORDER BY sequence",
+            [task_id],
+        )
+        assert [row[0] for row in cursor] == ["record.accepted", "record.succeeded"]
+        connection.commit()
+    with Session(engine) as session:
+        query = select(DataProcessingRecord)
+        record = session.exec(
+            query.where(DataProcessingRecord.task_id == task_id)
+        ).one()
+    assert (record.task_status, record.owner) == ("Success", None)
+    assert list(record.payload) == ["b", "a"]
     engine.dispose()

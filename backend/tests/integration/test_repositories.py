@@ -94,6 +94,10 @@ async def test_a_record_is_deleted_once(
         assert await DataRepository(session).get_by_task_id(task_id) is None
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "A session commits after its endpoint returns and before the response is sent.",
+)
 async def test_an_uncommitted_deletion_has_no_effect(
     database: Database, commits: GroupCommit
 ) -> None:

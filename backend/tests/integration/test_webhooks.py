@@ -158,6 +158,9 @@ def test_events_arrive_in_their_order_and_once(client: TestClient, hook: Hook) -
     assert hook.ids() == expected
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md", "A webhook gets the events of its owner alone."
+)
 def test_it_gets_the_events_of_its_owner_alone(client: TestClient, hook: Hook) -> None:
     webhook = create(client, hook)
     sql("UPDATE webhooks SET events_of = 'bob'")
@@ -358,6 +361,10 @@ def test_events_beyond_enough_pending_ones_wait_in_the_log(
         assert hook.ids() == expected
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md",
+    "An event above 256 KiB (`WEBHOOKS_MAX_BODY_BYTES`) has no `data`.",
+)
 @pytest.mark.budget("WEBHOOKS_MAX_BODY_BYTES")
 def test_a_long_event_is_sent_as_a_reference(client: TestClient, hook: Hook) -> None:
     webhook = create(client, hook)

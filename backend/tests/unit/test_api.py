@@ -139,6 +139,9 @@ ERRORS = [
 ]
 
 
+@pytest.mark.promise(
+    "docs/ERRORS.md", "Every error is `application/problem+json` (RFC 9457)."
+)
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_error_of_the_tree_has_an_answer(
     client: TestClient, service: EchoService, kind: type[ApplicationError]

@@ -195,6 +195,9 @@ def send(client: TestClient, case: Case) -> Response:
     return client.request(case.method, case.path, content=case.body, headers=headers)
 
 
+@pytest.mark.promise(
+    "docs/ERRORS.md", "Every error is `application/problem+json` (RFC 9457)."
+)
 @pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
 def test_the_answer_to(client: TestClient, case: Case) -> None:
     answer = send(client, case)

@@ -1,7 +1,9 @@
 """The limits hold for endpoints that declare none: those of `tests.team`."""
 
 import sys
+from asyncio import CancelledError
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.middleware.bounds import MAX_ADDRESS_BYTES, BoundsMiddleware
 from app.api.strict_json import BodyRefused
 from app.core.budget import Budget
+from app.core.exceptions import TooBusy
 from tests.team import LARGE, PREFIX, create_team_app
 
 LIMIT = 1000
@@ -230,6 +233,35 @@ async def test_a_body_without_end_is_read_up_to_the_limit(kind: bytes) -> None:
     )
     await bounded(scope, receive, send)
     assert LIMIT < taken <= LIMIT + 400
+
+
+@pytest.mark.parametrize("ending", [None, LookupError("a bug"), CancelledError()])
+async def test_a_request_without_an_answer_gives_its_bytes_back(
+    ending: BaseException | None,
+) -> None:
+    size = 30_000
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"1" * size, "more_body": False}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        with pytest.raises(TooBusy):
+            budget.hold(size)
+        if ending:
+            raise ending
+
+    async def send(_: Message) -> None: ...
+
+    budget = Budget(size)
+    scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
+    bounded = BoundsMiddleware(
+        app, max_body_bytes=size, max_json_values=LIMIT, budget=budget
+    )
+    for _ in range(2):
+        with pytest.raises(type(ending)) if ending else nullcontext():
+            await bounded(scope, receive, send)
+    budget.hold(size)
 
 
 @pytest.mark.parametrize("size", [LIMIT * 10, LARGE])

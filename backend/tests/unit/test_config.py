@@ -125,6 +125,9 @@ def test_an_address_with_more_is_refused(
 
 
 @pytest.mark.promise(
+    "docs/SECURITY.md", "refuse every password that this repository prints"
+)
+@pytest.mark.promise(
     "ARCHITECTURE.md", "`ENVIRONMENT=production` rejects the development passwords."
 )
 @pytest.mark.parametrize(
@@ -157,6 +160,9 @@ def test_production_refuses(
     load_settings()
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "`ENVIRONMENT=production` starts only with `AUTH_ISSUER`"
+)
 def test_production_needs_to_know_who_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
     open_to_all = {n: v for n, v in PRODUCTION.items() if n not in IDENTITY}
     set_all(monkeypatch, open_to_all)
@@ -184,6 +190,9 @@ def test_production_reports_all_faults_at_once(monkeypatch: pytest.MonkeyPatch) 
         assert f"  {name}: " in text
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "It hides the documentation pages unless you enable them."
+)
 def test_production_serves_the_docs_if_configured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

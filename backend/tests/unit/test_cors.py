@@ -132,6 +132,7 @@ def test_what_a_team_configures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "`CORS_ORIGINS` is empty by default")
 def test_nothing_is_allowed_by_default() -> None:
     assert Settings().cors.origins == []
     answer = TestClient(create_echo_app()).get(

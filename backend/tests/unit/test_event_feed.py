@@ -325,6 +325,7 @@ async def test_streams_are_limited(table: Table) -> None:
     assert feed.open_streams == 0
 
 
+@pytest.mark.promise("docs/SECURITY.md", "`EVENTS_STREAM_MAX_SECONDS` ends it")
 @pytest.mark.budget("EVENTS_STREAM_MAX_SECONDS")
 async def test_a_stream_has_a_longest_life(table: Table) -> None:
     feed = new_feed(table, stream_seconds=0)

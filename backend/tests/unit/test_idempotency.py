@@ -124,6 +124,9 @@ def post(client: TestClient, key: str = "k", content: bytes = b"{}") -> Any:
     return client.post("/work", content=content, headers={"Idempotency-Key": key})
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "A POST with an `Idempotency-Key` is executed once"
+)
 def test_a_repeated_request_gets_the_first_answer(
     client: TestClient, endpoint: Endpoint
 ) -> None:
@@ -351,6 +354,10 @@ def test_no_key_no_store(
     assert len(set(endpoint.task_ids)) == 2
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md",
+    "If Redis is down or full: 503 idempotency_unavailable, no work is done.",
+)
 @pytest.mark.promise(
     "docs/adr/0010-idempotency-fails-closed.md",
     "The API refuses a request with an `Idempotency-Key` (503) if Redis does not "

@@ -47,6 +47,10 @@ def test_every_endpoint_follows_the_rules() -> None:
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    '`make unit ARGS="-k scope"` names each endpoint without a scope.',
+)
 def test_every_endpoint_names_its_scope() -> None:
     auth = AuthSettings(issuer="https://id.example", audience="kit")
     schema = create_echo_app(EchoSettings(auth=auth)).openapi()
@@ -185,6 +189,9 @@ def test_every_endpoint_can_be_reached() -> None:
     assert not found, "\n".join(found)
 
 
+@pytest.mark.promise(
+    "docs/ENDPOINTS.md", "A test names each endpoint that another one hides."
+)
 def test_an_endpoint_that_another_shadows_is_named() -> None:
     router = APIRouter()
 

@@ -101,6 +101,9 @@ async def test_processes_share_a_limit(
     assert sum(verdict.may_pass for verdict in found) == amount
 
 
+@pytest.mark.promise(
+    "docs/BUDGETS.md", "Together they never accept more than the limit in one window."
+)
 @pytest.mark.parametrize("processes", [1, 2, 5])
 async def test_a_crowd_gets_no_more_than_the_limit(
     counter: SharedCounter, processes: int
@@ -118,6 +121,7 @@ async def test_a_crowd_of_one_process_leaves_the_rest_to_others(
     assert await passed(other, 600) == 600 - 200
 
 
+@pytest.mark.promise("docs/BUDGETS.md", "Most requests therefore do not ask Redis.")
 async def test_a_busy_caller_costs_few_questions(counter: SharedCounter) -> None:
     limits = process(counter, 600)
     assert await passed(limits, 1) == 1
@@ -154,6 +158,11 @@ async def test_a_new_window_begins_at_its_time(counter: SharedCounter) -> None:
     assert (await take(limits)).seconds <= 60
 
 
+@pytest.mark.promise(
+    "docs/BUDGETS.md",
+    "Each caller's windows start at another moment, so not all clients return at "
+    "once.",
+)
 async def test_windows_of_callers_begin_at_different_moments(
     counter: SharedCounter,
 ) -> None:
@@ -466,6 +475,7 @@ def test_good_tokens_use_up_no_request_of_the_address(guarded: FastAPI) -> None:
     assert statuses(client_of(guarded, "192.0.2.1", "bad"), 1) == [401]
 
 
+@pytest.mark.promise("docs/SECURITY.md", "If the identity provider is down")
 def test_an_outage_of_the_provider_is_not_counted(guarded: FastAPI) -> None:
     assert statuses(client_of(guarded, "192.0.2.1", "unknown"), 5) == [503] * 5
     assert statuses(client_of(guarded, "192.0.2.1", "bad"), 1) == [401]

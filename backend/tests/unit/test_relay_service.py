@@ -1,15 +1,23 @@
-"""How the relay divides what it publishes."""
+"""How the relay divides what it publishes, and what it takes for published."""
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.exceptions import DatabaseUnavailable
 from app.repositories.event_repository import StoredEvent
-from app.services.relay_service import different_subjects
+from app.services import relay_service
+from app.services.relay_service import EventRelayService, different_subjects
+from chassis.events.publisher import EventMessage, NotPublished
 
 
 def event(sequence: int, subject: str) -> StoredEvent:
@@ -34,3 +42,138 @@ def test_no_two_events_of_a_subject_are_on_their_way_at_once(
         assert len({each.subject for each in part}) == len(part) > 0
     for part, following in zip(parts, parts[1:], strict=False):
         assert following[0].subject in {each.subject for each in part}
+
+
+class World:
+    """Log, broker and clock of a relay. `turns` say what happens in each of its turns;
+    the relay stops when there are none left."""
+
+    exchange = "events"
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, log: list[StoredEvent]) -> None:
+        self.log = log
+        self.stored = 0
+        self.published: list[list[int]] = []
+        self.moments: list[float] = []  # when each turn began
+        self.refuse: Callable[[int], NotPublished | None] = lambda _: None
+        self._now = 0.0
+        clock = SimpleNamespace(monotonic=lambda: self._now)
+        monkeypatch.setattr(relay_service, "time", clock)
+        publisher: Any = self
+        self._relay = EventRelayService(self._begin, publisher, "source", None)
+        self._turns: list[str] = []
+
+    def run(self, *turns: str) -> None:
+        """`begin` and `commit` are steps that fail, for want of PostgreSQL."""
+        self._turns = [*turns]
+        self._relay.run()
+
+    @contextmanager
+    def _begin(self) -> Iterator[Any]:
+        self.moments.append(self._now)
+        if not self._turns:
+            self._relay.stop()
+            yield None
+            return
+        turn = self._turns.pop(0)
+        if turn == "begin":
+            raise DatabaseUnavailable("It is away.")
+        own = SimpleNamespace(position=self.stored)
+
+        def next_events(limit: int) -> list[StoredEvent]:
+            return [e for e in self.log if e.sequence > own.position][:limit]
+
+        own.next_events = next_events
+        own.move = lambda position: setattr(own, "position", position)
+        yield own
+        if turn == "commit":
+            raise DatabaseUnavailable("It went away.")
+        self.stored = own.position
+
+    # The publisher's face.
+
+    def open(self) -> None: ...
+
+    def interrupt(self) -> None: ...
+
+    def publish(self, messages: list[EventMessage]) -> None:
+        numbers = [int(json.loads(each.body)["sequence"]) for each in messages]
+        if error := self.refuse(numbers[0]):
+            raise error
+        self.published.append(numbers)
+
+    def wait(self, seconds: float) -> None:
+        self._now += seconds
+
+
+LOG = [event(1, "a"), event(2, "b"), event(3, "a"), event(4, "c"), event(5, "a")]
+
+
+@pytest.mark.promise(
+    "docs/EVENTS.md",
+    "The relay publishes the log to RabbitMQ and remembers its position in the table "
+    "`event_relay`.",
+)
+def test_its_position_is_behind_what_is_confirmed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, LOG)
+    refused = [NotPublished("lost", 0.0), NotPublished("lost", 0.0)]
+    world.refuse = lambda first: refused.pop() if first == 3 and refused else None
+    world.run("good")
+    assert (world.published, world.stored) == ([[1, 2]], 2)
+
+    world = World(monkeypatch, LOG)
+    world.refuse = lambda first: NotPublished("lost", 0.0)
+    world.run("good")
+    assert (world.published, world.stored) == ([], 0)
+
+    world = World(monkeypatch, LOG)
+    world.run("good", "good")
+    assert (world.published, world.stored) == ([[1, 2], [3, 4], [5]], 5)
+
+
+def test_it_publishes_again_once_the_position_can_be_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, LOG[:2])
+    world.run("commit", "begin", "commit", "commit", "good")
+    assert (world.published, world.stored) == ([[1, 2]], 0)
+    world = World(monkeypatch, LOG[:2])
+    world.run("commit", "good", "good")
+    assert (world.published, world.stored) == ([[1, 2], [1, 2]], 2)
+
+
+def test_pauses_grow_while_postgresql_is_away_and_begin_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pauses(*turns: str) -> list[float]:
+        world = World(monkeypatch, [])
+        world.run(*turns)
+        return [b - a for a, b in zip(world.moments, world.moments[1:], strict=False)]
+
+    away = pauses(*["begin"] * 7)
+    assert away[0] <= 0.1 and 0.5 <= away[-1] <= 2
+    *_, last = pauses(*["begin"] * 7, "good", "begin")
+    assert last <= 0.1
+
+
+def test_what_one_refuses_is_not_repeated_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full queue holds the relay at one event; the other queues have the rest."""
+    world = World(monkeypatch, [event(number, str(number)) for number in range(1, 9)])
+    is_full = True
+    world.refuse = lambda first: (
+        NotPublished("full", 0.0, is_refused=True) if is_full else None
+    )
+    tried: list[int] = []
+    publish = world.publish
+
+    def count(messages: list[EventMessage]) -> None:
+        tried.append(len(messages))
+        publish(messages)
+
+    monkeypatch.setattr(world, "publish", count)
+    world.run("good", "good", "good")
+    assert tried == [8, 1, 1]

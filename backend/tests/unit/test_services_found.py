@@ -57,6 +57,9 @@ async def test_an_endpoint_gets_the_work_of_its_service() -> None:
     assert service_for("pricing") is service_for("pricing")  # tests replace it
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "The API loads each module of `backend/app/api/v1/endpoints/`."
+)
 def test_every_router_is_found_and_its_tag_described() -> None:
     assert "/database" in {router.prefix for router in v1.routers}
     tags = {tag["name"]: tag["description"] for tag in v1.tags()}

@@ -66,6 +66,10 @@ def test_every_task_sent_by_name_exists(known: dict[str, Any]) -> None:
             assert name in known["tasks"], f"{path} names {name}: there is no such task"
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "A task that waits longer than its interval (a day, for a crontab) expires.",
+)
 def test_a_schedule_is_where_its_task_is(known: dict[str, Any]) -> None:
     assert known["schedule"]["greet"] == {
         "task": GREET,
@@ -79,6 +83,11 @@ def test_a_schedule_is_where_its_task_is(known: dict[str, Any]) -> None:
     assert "prune_logs" in known["schedule"]
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "Without `@shared_task`, worker and beat exit with a message that names the "
+    "function.",
+)
 def test_a_function_that_is_no_task_is_named() -> None:
     with pytest.raises(
         TypeError, match=r"greet in .*tests.* write @shared_task between"

@@ -114,6 +114,10 @@ def test_secrets_have_a_form(secret: str) -> None:
         WebhookChange.model_validate({"secret": secret})
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md",
+    "The next attempt follows after 5 s, then 10 s, 20 s and so on, up to one hour",
+)
 @pytest.mark.parametrize(
     ("attempts", "asked", "seconds"),
     [
@@ -149,6 +153,9 @@ def test_a_delivery_that_succeeds() -> None:
     assert not (target.failing_since or sent.next_attempt_at or target.failures)
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md", "All events of the webhook wait, and keep their order."
+)
 @pytest.mark.parametrize("status", [None, 429, 502, 503, 504])
 def test_a_receiver_that_is_away_pauses_the_webhook(status: int | None) -> None:
     target, sent = webhook(), delivery()
@@ -180,6 +187,10 @@ def test_a_webhook_is_disabled_when_all_fail() -> None:
     assert target.disabled_at == NOW and sent.status == "pending"
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md",
+    "signed as [Standard Webhooks](https://www.standardwebhooks.com) wants",
+)
 def test_a_signature_by_the_specification() -> None:
     """With an implementation that is not the library's."""
     target = webhook()

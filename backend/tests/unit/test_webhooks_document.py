@@ -30,6 +30,10 @@ def headers(secret: str, age: timedelta = timedelta(), **more: Any) -> dict[str,
     return {**headers_of(webhook, "id", BODY, datetime.now(UTC) - age)}
 
 
+@pytest.mark.promise(
+    "docs/WEBHOOKS.md",
+    "signed as [Standard Webhooks](https://www.standardwebhooks.com) wants",
+)
 def test_it_accepts_ours(verify: Callable[..., None]) -> None:
     old, new = new_secret(), new_secret()
     verify(old, headers(old), BODY.encode())

@@ -33,15 +33,18 @@ newest_history() {
     echo "$history"
 }
 
-prepare() {
-    mkdir -p "$BACKUPS"
+begin_history() {
     # The server has deleted WAL that was not received for too long
-    # (max_slot_wal_keep_size).
-    dropped=$(query "SELECT pg_drop_replication_slot(slot_name) IS NOT NULL
-        FROM pg_replication_slots WHERE slot_name = '$SLOT' AND wal_status = 'lost'")
-    if [ -n "$dropped" ] || [ ! -d "$(newest_history)" ]; then
+    # (max_slot_wal_keep_size): what follows does not continue what is there.
+    lost="FROM pg_replication_slots WHERE slot_name = '$SLOT' AND wal_status = 'lost'"
+    is_lost=$(query "SELECT true $lost")
+    if [ -n "$is_lost" ] || [ ! -d "$(newest_history)" ]; then
         mkdir -p "$BACKUPS/$(now)"
+        query "SELECT pg_drop_replication_slot(slot_name) $lost" >/dev/null
     fi
+}
+
+use_history() {
     history=$(newest_history)
     mkdir -p "$history/base" "$history/wal"
     pg_receivewal --dbname="$SERVER" --slot="$SLOT" --create-slot --if-not-exists
@@ -50,7 +53,8 @@ prepare() {
 query() { psql --no-psqlrc --quiet --tuples-only --no-align --dbname="$SERVER" -c "$1"; }
 
 base() {
-    prepare
+    begin_history
+    use_history
     partial=$history/base/partial
     rm -rf "$partial"
     pg_basebackup --dbname="$SERVER" --pgdata="$partial" --checkpoint=fast
@@ -130,11 +134,13 @@ END
 case ${1:-} in
 base) base ;;
 wal)
-    prepare
+    # WAL is of use with a base backup alone, which begins the first history.
+    until [ -d "$(newest_history)" ]; do sleep 1; done
+    use_history
     receive
     ;;
 wal-so-far)
-    prepare
+    use_history
     end=$(query "SELECT pg_current_wal_flush_lsn()")
     # So that something follows the end: it is not reached before.
     query "SELECT pg_create_restore_point('backup')" >/dev/null

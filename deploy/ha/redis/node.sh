@@ -2,12 +2,14 @@
 # Starts a Redis that Sentinels watch, or a Sentinel:
 #
 #   node.sh server [OPTION ...]    options of redis-server
-#   node.sh sentinel
+#   node.sh sentinel [OPTION ...]
 #
 #   NODE                the name by which the other nodes reach this one
+#   PORT                a server: its port; default 6379
 #   FIRST               a server: the primary of a new cluster
-#   MASTERS             a Sentinel: NAME=FIRST of each cluster that it watches
-#   REDIS_PASSWORD      a Sentinel: the clients' password
+#   RULES               a server: what clients may do, unless an option says it
+#   MASTERS             a Sentinel: NAME=FIRST:PORT of each cluster that it watches
+#   REDIS_PASSWORD      the clients' password
 #   CLUSTER_PASSWORD    the one that the nodes use among themselves
 #   DATA                the folder of the data; default /data
 #
@@ -17,7 +19,7 @@
 set -eu
 settings=$(dirname "$0")
 data=${DATA:-/data}
-port=6379
+port=${PORT:-6379}
 
 password() { # NAME: the value of NAME, or the content of the file NAME_FILE
     eval "value=\${$1:-} file=\${$1_FILE:-}"
@@ -34,7 +36,9 @@ server() {
     fi
     cat "$settings/redis.conf" - <<END
 dir $data
+port $port
 replica-announce-ip $NODE
+${RULES:+user default on >$(password REDIS_PASSWORD) $RULES}
 masterauth $cluster
 user replica on >$cluster +psync +replconf +ping
 user sentinel on >$cluster &* +multi +exec +ping +info +role +slaveof +publish +subscribe +config|rewrite +client|setname +client|kill +script|kill
@@ -53,7 +57,8 @@ sentinel sentinel-pass $cluster
 END
     grep -sE '^sentinel (myid|monitor|known-|[a-z]+-epoch)' "$file" ||
         for master in $MASTERS; do
-            echo "sentinel monitor ${master%=*} ${master#*=} $port 2"
+            first=${master#*=}
+            echo "sentinel monitor ${master%=*} ${first%:*} ${first#*:} 2"
         done
     for master in $MASTERS; do
         sed "s/MASTER/${master%=*}/" "$settings/master.conf"
@@ -67,8 +72,9 @@ shift
 file=$data/$kind.conf
 cluster=$(password CLUSTER_PASSWORD)
 umask 077
+mkdir -p "$data"
 $kind >"$file.new"
 mv "$file.new" "$file"
 [ "$(id -u)" != 0 ] || chown -R redis "$data"
-[ "$kind" = server ] || set -- --sentinel
+[ "$kind" = server ] || set -- --sentinel "$@"
 exec docker-entrypoint.sh redis-server "$file" "$@"

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.kit, pytest.mark.timeout(900)]
 
 # The tests to run; `kit/tests/unit/test_named_tests.py` checks that they exist.
 UNIT = ("test_config", "test_settings", "takes_its_settings")
-MIGRATION = "migrate_concurrently"
+MIGRATION = "waits_for_another"
 
 # Each of these, alone, makes tests below fail if they read it.
 SETTINGS = {

@@ -283,6 +283,10 @@ def test_tokens_outlive_a_restart_and_codes_do_not(
     assert refusal(exchange(http, code)) == "invalid_grant"
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "So it listens on a loopback address only, and answers no other host name.",
+)
 @pytest.mark.parametrize("address", ["0.0.0.0:8082", "[::]:8082", "example.org:8082"])
 def test_it_serves_this_machine_alone(
     issuer: Issuer, tmp_path: Path, address: str

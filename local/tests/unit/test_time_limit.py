@@ -4,12 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from local.apps import ROOT
+
+pytestmark = pytest.mark.timeout(90)  # each starts pytest, and waits for its limits
 
 SHORT = """
 from local import time_limits
 
-time_limits.UNIT = 0.5
+time_limits.UNIT = 1
 time_limits.AGAIN = time_limits.LEFT_THREADS = 0.5
 """
 

@@ -24,6 +24,10 @@ from tests.e2e.guarded import Guarded
 BODY = b'{"payload": "hello", "description": "uppercase"}'
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md",
+    "Everybody else gets 404 for it, as if it did not exist, and lists leave it out.",
+)
 def test_a_record_is_its_owners(alice: Api, bob: Api, admin: Api, nobody: Api) -> None:
     now = alice.send(PROCESS, BODY)
     later = alice.send(PROCESS_ASYNC, BODY)
@@ -40,6 +44,9 @@ def test_a_record_is_its_owners(alice: Api, bob: Api, admin: Api, nobody: Api) -
         assert alice.http.delete(place).status_code == 204
 
 
+@pytest.mark.promise(
+    "docs/SECURITY.md", "The worker's log rows have the owner of the record."
+)
 def test_the_log_of_accepted_work_is_its_owners(
     alice: Api, bob: Api, admin: Api
 ) -> None:
@@ -94,6 +101,11 @@ def test_the_caller_is_in_every_log_and_the_token_nowhere(
     engine.dispose()
 
 
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "the subject of the caller's token; absent without authentication, never the "
+    "token",
+)
 @pytest.mark.promise(
     "docs/SECURITY.md", "No log line, span, message or row contains it."
 )

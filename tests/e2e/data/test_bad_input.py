@@ -123,6 +123,7 @@ def test_what_is_not_json(api: Api, path: str, body: bytes) -> None:
     assert_problem(api.send(path, body), 400, "malformed_json")
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "Next, the schema rejects unknown fields.")
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
 @pytest.mark.parametrize("body", INVALID, ids=titled)
 def test_json_that_is_not_a_request(api: Api, path: str, body: bytes) -> None:
@@ -248,6 +249,7 @@ def test_an_unknown_priority(api: Api) -> None:
     assert_problem(answer, 422, "invalid_values")
 
 
+@pytest.mark.promise("docs/ERRORS.md", "Errors never repeat what the client sent.")
 @pytest.mark.promise(
     "ARCHITECTURE.md", "Neither errors nor Celery's logs repeat what a client sent."
 )

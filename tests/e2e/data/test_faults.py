@@ -116,6 +116,7 @@ def in_flight(api: Api) -> int:
     return int(api.get_json("/api/v1/metrics")["rpc"]["in_flight"])
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "requests succeed once the server is back")
 def test_postgresql_dies(api: Api, postgres: PostgreSQL) -> None:
     with Traffic(api) as traffic:
         postgres.kill()
@@ -131,6 +132,7 @@ def test_postgresql_dies(api: Api, postgres: PostgreSQL) -> None:
 
 
 # How calls end when it stops in order, the chassis tests: it closes its connections.
+@pytest.mark.promise("ARCHITECTURE.md", "requests succeed once the server is back")
 @pytest.mark.parametrize("way", ["kill", pytest.param("stop", marks=pytest.mark.chaos)])
 def test_rabbitmq_dies(api: Api, rabbitmq: RabbitMQ, way: str) -> None:
     with Traffic(api) as traffic:
@@ -144,6 +146,7 @@ def test_rabbitmq_dies(api: Api, rabbitmq: RabbitMQ, way: str) -> None:
     traffic.assert_nothing_lost()
 
 
+@pytest.mark.promise("ARCHITECTURE.md", "requests succeed once the server is back")
 def test_redis_dies(api: Api, redis_server: Redis) -> None:
     """Synchronous work continues. Asynchronous work is accepted, because it is
     stored."""

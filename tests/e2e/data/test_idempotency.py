@@ -75,6 +75,9 @@ def records(api: Api) -> Records:
     return records
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md", "A POST with an `Idempotency-Key` is executed once"
+)
 def test_a_hundred_at_once_are_one(api: Api, key: str, records: Records) -> None:
     with ThreadPoolExecutor(100) as pool:
         answers = list(pool.map(lambda _: send(api, key), range(100)))
@@ -167,6 +170,10 @@ def test_malformed_keys(api: Api, malformed: str) -> None:
     assert_problem(answer, 400, "malformed_header")
 
 
+@pytest.mark.promise(
+    "docs/adr/0010-idempotency-fails-closed.md",
+    "its unique task id prevents a second insert",
+)
 @pytest.mark.parametrize("path", [PROCESS, PROCESS_ASYNC])
 def test_stored_but_forgotten_by_redis(
     api: Api, key: str, path: str, redis_keys: KeysRedis, records: Records

@@ -24,6 +24,7 @@ OPTIONS = {
     "tls": ("deploy/components/tls",),
     "smoke": ("deploy/smoke",),
     "user-namespaces": ("deploy/components/user-namespaces",),
+    "servers": ("deploy/ha/cloudnative-pg", "deploy/ha/redis"),
 }
 
 Object = dict[str, Any]
@@ -137,8 +138,8 @@ class Workload:
     @property
     def main(self) -> Object:
         """The container that gives the pod its purpose."""
-        assert len(self.pod["containers"]) == 1
         main: Object = self.pod["containers"][0]
+        assert len(self.pod["containers"]) == 1 or main["name"] == self.name
         return main
 
     @property

@@ -29,6 +29,7 @@ CUSTOM = {
     "gateway.networking.k8s.io/v1": {"HTTPRoute"},
     "rabbitmq.com/v1beta1": {"RabbitmqCluster"},
     "cert-manager.io/v1": {"Certificate", "Issuer"},
+    "postgresql.cnpg.io/v1": {"Cluster"},
 }
 
 

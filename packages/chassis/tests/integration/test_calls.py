@@ -79,6 +79,7 @@ async def test_the_loop_shares_the_connection(
     assert [reply.outcome for reply in replies] == [{"n": n} for n in range(400)]
 
 
+@pytest.mark.promise("docs/RPC.md", "the queue does not exist")
 def test_a_call_without_its_queue_fails_at_once(producer: EventProducer) -> None:
     started = time.monotonic()
     with pytest.raises(NoConsumer):
@@ -91,6 +92,11 @@ def depth(queue: Queue) -> int:
     return int(state.message_count)
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "When it is full, the broker rejects requests, and callers get a 503 with "
+    "`Retry-After`.",
+)
 def test_a_full_queue_refuses(
     producer: EventProducer, rabbitmq_settings: RabbitMQSettings
 ) -> None:
@@ -109,6 +115,7 @@ def test_a_full_queue_refuses(
     assert producer.client.connected
 
 
+@pytest.mark.promise("docs/RPC.md", "the service refuses the values")
 def test_a_refusal_of_the_service(
     producer: EventProducer, responder: Responder
 ) -> None:
@@ -118,6 +125,7 @@ def test_a_refusal_of_the_service(
     assert (refused.value.code, refused.value.detail) == ("odd", "why")
 
 
+@pytest.mark.promise("docs/RPC.md", "no answer within `RPC_TIMEOUT_SECONDS`")
 @pytest.mark.promise(
     "ARCHITECTURE.md",
     "Every call ends: with a reply, a broker error, its deadline, or the loss of "
@@ -189,6 +197,7 @@ def test_calls_in_flight_are_bounded(
     assert producer.call(responder.queue, {}).outcome == {}
 
 
+@pytest.mark.promise("docs/RPC.md", "the caller goes away")
 async def test_a_cancelled_call_is_forgotten(
     client: RpcClient, responder: Responder
 ) -> None:

@@ -166,6 +166,7 @@ def test_each_subscription_gets_its_events_in_order(shop: Shop) -> None:
     assert (line["outcome"], line["enduser.id"]) == ("ok", "ada")
 
 
+@pytest.mark.promise("docs/EVENTS.md", "One that a handler fails on comes again later.")
 def test_what_fails_is_tried_again_and_finally_dead_lettered(shop: Shop) -> None:
     process = shop.start()
     shop.publish("bad", "fail")
@@ -186,6 +187,11 @@ def test_what_fails_is_tried_again_and_finally_dead_lettered(shop: Shop) -> None
     assert "Dead-lettered what is no event" in process.log
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md",
+    "killed before the ack: the event comes again, its id is known, nothing is "
+    "done twice",
+)
 @pytest.mark.promise(
     "docs/EVENTS.md", "With the inbox of the chassis, each changes your data once."
 )
@@ -209,6 +215,10 @@ def test_a_process_that_dies_after_the_commit_has_had_the_effect(shop: Shop) -> 
     assert shop.effects == ["once", "twice"]
 
 
+@pytest.mark.promise(
+    "packages/chassis/README.md",
+    "An event that ends the process ten times goes there too",
+)
 def test_an_event_that_ends_the_process_is_finally_dead_lettered(shop: Shop) -> None:
     first = shop.start()
     shop.publish("deadly", "die")
@@ -258,6 +268,10 @@ def test_two_processes_share_the_work_one_at_a_time(shop: Shop) -> None:
     assert names == [str(number) for number in range(10)]
 
 
+@pytest.mark.promise(
+    "packages/chassis/README.md",
+    "While PostgreSQL or a called service is away, the handler's event waits",
+)
 def test_nothing_is_lost_while_postgresql_is_away(
     shop: Shop, postgres: PostgreSQL, tmp_path: Path
 ) -> None:
@@ -286,6 +300,10 @@ def test_nothing_is_lost_while_postgresql_is_away(
     assert "tried again" not in process.log
 
 
+@pytest.mark.promise(
+    "packages/chassis/README.md",
+    "While PostgreSQL or a called service is away, the handler's event waits",
+)
 def test_a_service_that_is_away_costs_no_attempt(shop: Shop) -> None:
     process = shop.start()
     shop.publish("patient", "depend")

@@ -73,6 +73,11 @@ DEAD_LETTERS = pytest.mark.budget("topology.MAX_DEAD_LETTERS")
 DEAD_LETTER_BYTES = pytest.mark.budget("topology.MAX_DEAD_LETTER_BYTES")
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "When it is full, the broker rejects requests, and callers get a 503 with "
+    "`Retry-After`.",
+)
 @pytest.mark.parametrize(
     ("name", "limit"),
     [

@@ -199,6 +199,7 @@ def test_the_api_publishes_events_and_streams_them(login: Log) -> None:
         assert channel.basic_get("events.api.1", no_ack=True) is not None
 
 
+@pytest.mark.promise("docs/SECURITY.md", "send or receive anything")
 def test_monitoring_sends_nothing_and_reads_figures(
     login: Log, rabbitmq: RabbitMQ
 ) -> None:

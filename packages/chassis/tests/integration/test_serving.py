@@ -69,6 +69,11 @@ def test_invalid_requests_are_dead_lettered_at_once(
     assert caller.call("still here").status == "ok"
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "When its handler fails three times, the request becomes a dead letter in "
+    "`data_queue_dlq`.",
+)
 def test_poison_is_dead_lettered_at_the_limit_while_others_flow(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:
@@ -94,6 +99,11 @@ def test_poison_is_dead_lettered_at_the_limit_while_others_flow(
     assert caller.depth(queue) == 0
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "The broker drops a request that no service takes in time. The service drops "
+    "a request that it takes too late.",
+)
 def test_a_late_request_is_not_executed(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:

@@ -69,6 +69,9 @@ def test_sigterm_gives_up_on_a_handler_after_the_grace_period(
 
 
 @pytest.mark.promise(
+    "packages/chassis/README.md", "A second signal ends the process at once."
+)
+@pytest.mark.promise(
     "SEQUENCE-DIAGRAMS.md", "A second SIGTERM ends the data service at once."
 )
 def test_a_second_signal_ends_it_at_once(
@@ -143,6 +146,7 @@ def test_a_request_that_kills_the_service_is_finally_dead_lettered(
     assert caller.depth(queue) == 0
 
 
+@pytest.mark.promise("docs/RPC.md", "The broker keeps the first expiration")
 def test_a_stopped_service_does_not_execute_late_requests(
     start: Start, connect: Connect, tmp_path: Path
 ) -> None:

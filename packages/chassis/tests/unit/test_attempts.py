@@ -9,6 +9,9 @@ from chassis.rpc.attempts import Attempts
 from chassis.rpc.backoff import Backoff
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md", "after 0.1 s, doubling up to 2 s, with jitter"
+)
 def test_pauses_double_with_jitter_up_to_the_longest() -> None:
     backoff = Backoff(first=1, longest=10)
     for full in [1, 2, 4, 8, 10, 10]:
@@ -46,6 +49,9 @@ def test_a_bug_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[0].exc_info
 
 
+@pytest.mark.promise(
+    "SEQUENCE-DIAGRAMS.md", "after 0.1 s, doubling up to 2 s, with jitter"
+)
 def test_a_loss_after_a_stable_connection_starts_with_short_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

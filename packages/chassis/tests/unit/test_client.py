@@ -132,6 +132,7 @@ def test_a_call_that_its_caller_gave_up_is_not_sent(
     assert late.id not in first.sent and bench.client.in_flight <= 2
 
 
+@pytest.mark.promise("docs/RPC.md", "the caller goes away")
 def test_the_reply_to_a_call_that_was_given_up_is_counted(
     bench: Bench, first: FakeConnection
 ) -> None:
@@ -183,6 +184,7 @@ def test_what_was_not_sent_is_not_sent_later(
     assert second.sent == [later.id]
 
 
+@pytest.mark.promise("docs/RPC.md", "the queue does not exist")
 @pytest.mark.promise(
     "docs/RPC.md",
     "Published to the default exchange with the queue's name as routing key, "

@@ -66,6 +66,9 @@ def test_the_handler_knows_what_happened_and_who_did_it() -> None:
     assert request.context and request.context[current_request_id] == "r-1"
 
 
+@pytest.mark.promise(
+    "packages/chassis/README.md", "one that is no CloudEvent goes there at once"
+)
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", event()[:-1]])
 def test_what_is_no_event_is_dead_lettered_at_once(body: bytes) -> None:
     outcome = handle(raising(AssertionError()), make_request(body))

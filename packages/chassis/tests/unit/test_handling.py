@@ -89,6 +89,7 @@ def test_a_refusal_may_quote_anything() -> None:
     )
 
 
+@pytest.mark.promise("docs/RPC.md", "the service cannot reach a dependency")
 @pytest.mark.promise(
     "docs/RPC.md", "The request is neither redelivered nor dead-lettered."
 )
@@ -164,6 +165,11 @@ def test_invalid_json_is_answered_and_dead_lettered(body: bytes) -> None:
     assert not service.calls
 
 
+@pytest.mark.promise(
+    "ARCHITECTURE.md",
+    "The broker drops a request that no service takes in time. The service drops "
+    "a request that it takes too late.",
+)
 @pytest.mark.promise(
     "docs/RPC.md",
     "A request whose `x-time-left` has passed is acknowledged and dropped, "

@@ -299,6 +299,10 @@ def test_after_a_start_it_fetches_one_at_a_time_until_one_is_new() -> None:
 
 @pytest.mark.promise(
     "docs/RPC.md",
+    "Later, requests on delivery number `x-delivery-limit` or above run alone",
+)
+@pytest.mark.promise(
+    "docs/RPC.md",
     "So a request that ends the process reaches the dead-letter queue without its"
     " neighbours.",
 )

@@ -130,6 +130,7 @@ def test_requests_are_handled_and_sent(world: World) -> None:
     assert world.log == ["open", "ACK 1", "cancel", "close"]
 
 
+@pytest.mark.promise("SEQUENCE-DIAGRAMS.md", "cancel the consumer: no new requests")
 @pytest.mark.promise(
     "SEQUENCE-DIAGRAMS.md",
     "it accepts no new work, finishes running work, then closes its connections",
@@ -218,3 +219,13 @@ def test_ticks_go_on_while_connected(world: World) -> None:
     while world.ticks < 2 and time.monotonic() < until:
         time.sleep(0.01)
     assert world.ticks >= 2
+
+
+def test_ticks_go_on_without_a_broker(world: World) -> None:
+    """A probe must not restart a service that waits for its broker."""
+    world.refusals = [ConnectionRefusedError("no") for _ in range(100)]
+    world.start()
+    until = time.monotonic() + 10
+    while world.ticks < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert world.ticks >= 2 and world.refusals

@@ -52,6 +52,9 @@ def test_wake_ends_a_wait(poller: Poller) -> None:
     assert seconds_of_wait(poller, 10) < 5
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "It polls the socket and a pipe, so it sends a call at once"
+)
 def test_wake_before_the_wait_is_not_lost(poller: Poller) -> None:
     poller.arm()
     poller.wake()
@@ -65,6 +68,9 @@ def test_wake_while_awake_costs_nothing(poller: Poller) -> None:
     assert seconds_of_wait(poller, 0.05) >= 0.05
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "It polls the socket and a pipe, so it sends a call at once"
+)
 def test_interrupt_is_never_lost(poller: Poller) -> None:
     for _ in range(100_000):  # more than fits into a pipe
         poller.interrupt()

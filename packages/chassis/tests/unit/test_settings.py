@@ -148,6 +148,9 @@ class OwnSettings(ServiceSettings):
 
 
 @pytest.mark.promise(
+    "docs/SECURITY.md", "refuse every password that this repository prints"
+)
+@pytest.mark.promise(
     "ARCHITECTURE.md", "`ENVIRONMENT=production` rejects the development passwords."
 )
 @pytest.mark.parametrize(

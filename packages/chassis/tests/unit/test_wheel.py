@@ -50,6 +50,10 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.promise(
+    "docs/adr/0011-one-chassis.md",
+    "A service that leaves the repository takes the chassis as a wheel.",
+)
 def test_the_wheel_is_complete_and_works(target: Path) -> None:
     told = json.loads(python("-c", IMPORT, PYTHONPATH=str(target)))
     assert told["version"] == told["same"]

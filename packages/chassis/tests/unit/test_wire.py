@@ -24,6 +24,9 @@ def headers(example: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "The tests read the example messages in `docs/rpc-examples.json`"
+)
 def test_an_answer_is_read() -> None:
     reply = wire.decode_reply(body("reply_ok"), headers("reply_ok"))
     assert reply == wire.Reply(EXAMPLES["reply_ok"]["body"], "string")
@@ -35,6 +38,7 @@ def test_an_answer_is_written() -> None:
     assert outcome.reply_headers == headers("reply_ok")
 
 
+@pytest.mark.promise("docs/RPC.md", "the service refuses the values")
 def test_a_refusal_is_raised_with_its_code() -> None:
     with pytest.raises(ServiceError) as refused:
         wire.decode_reply(body("reply_error"), headers("reply_error"))
@@ -79,6 +83,9 @@ def test_a_reply_that_breaks_the_contract_is_a_failure(
         wire.decode_reply(reply, reply_headers)
 
 
+@pytest.mark.promise(
+    "docs/RPC.md", "The tests read the example messages in `docs/rpc-examples.json`"
+)
 def test_a_request_is_read() -> None:
     request = make_request(body("request"), headers("request"))
     assert (request.request_id, request.task_id) == ("req-1", "task-1")
@@ -127,6 +134,10 @@ def test_the_broker_counts_deliveries(count: Any, attempt: int) -> None:
     assert make_request(headers={"x-delivery-count": count}).attempt == attempt
 
 
+@pytest.mark.promise(
+    "docs/adr/0011-one-chassis.md",
+    "So an old service, or one in another language, still works beside a new one.",
+)
 def test_a_newer_release_may_add_to_messages() -> None:
     """During an upgrade, callers and services of two releases talk to each other."""
     more = {"x-new": {"any": [1]}, "x-newer": None}
@@ -140,6 +151,10 @@ def test_a_newer_release_may_add_to_messages() -> None:
     assert not request.is_late()
 
 
+@pytest.mark.promise(
+    "docs/adr/0011-one-chassis.md",
+    "So an old service, or one in another language, still works beside a new one.",
+)
 @pytest.mark.parametrize(
     "missing", ["x-time-left", "x-sent-at", "x-request-id", "x-task-id"]
 )
