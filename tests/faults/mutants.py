@@ -32,6 +32,7 @@ GRACE = 60.0  # seconds for mutmut to write down what it has, once it is told to
 # What a mutant may come to; mutmut calls the others `not checked` or `no tests`.
 FOUND = ("killed", "timeout", "segfault", "suspicious", "caught by type check")
 
+# `time_limits` would end the process soon after its first run of pytest.
 SETTINGS = """\
 [mutmut]
 source_paths={source}
@@ -44,6 +45,8 @@ pytest_add_cli_args=
     no:cacheprovider
     -p
     tests.faults.plain_ids
+    -p
+    no:local.time_limits
 {without}
 timeout_constant=2.0
 timeout_multiplier=5.0

@@ -322,7 +322,7 @@ def test_every_variable_of_the_example_file_is_used() -> None:
 def elsewhere() -> set[str]:
     """The variables that other processes read: services, the gateway, the compose
     file."""
-    read = [ROOT / "nginx_config.conf", *ROOT.glob("docker-compose.yml")]
+    read = [ROOT / "nginx_config.conf", *ROOT.glob("docker-compose*.yml")]
     read += ROOT.glob("deploy/compose/*.yml")
     read += [p for p in ROOT.glob("services/*/**/*.py") if "tests" not in p.parts]
     read += (ROOT / "backend" / "app").rglob("*.py")

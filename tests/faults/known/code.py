@@ -97,6 +97,6 @@ FAULTS = (
         f"{APP}/api/v1/endpoints/database.py",
         "dependencies=[requires(DELETE_RECORDS)]",
         "dependencies=[requires(READ_RECORDS)]",
-        (f"{TESTS}/integration/test_access.py",),
+        (f"{TESTS}/unit/test_scopes.py",),
     ),
 )
