@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from app.core.database import create_sync_engine
 from app.core.database_settings import DatabaseSettings
@@ -99,12 +99,12 @@ def test_the_last_release_writes_and_reads_its_columns(
             "SELECT type FROM record_events WHERE subject = %s ORDER BY sequence",
             [task_id],
         )
-        assert [row[0] for row in cursor] == ["record.accepted", "record.succeeded"]
+        assert [row[0] for row in cursor.fetchall()] == ["record.accepted", "record.succeeded"]
         connection.commit()
     with Session(engine) as session:
         query = select(DataProcessingRecord)
         record = session.exec(
-            query.where(DataProcessingRecord.task_id == task_id)
+            query.where(col(DataProcessingRecord.task_id) == task_id)
         ).one()
     assert (record.task_status, record.owner) == ("Success", None)
     assert list(record.payload) == ["b", "a"]
