@@ -26,7 +26,7 @@ from local.stack import start_all, stop_all
 from local.state import State
 
 REQUIREMENTS = ROOT / "deploy" / "ha" / "patroni" / "requirements.txt"
-JOINING = 60.0  # seconds until a new node is a full member
+JOINING = 180.0  # seconds until a new node is a full member
 
 
 class Clusters:

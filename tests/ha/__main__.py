@@ -110,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--short", action="store_true", help="lose the most important parts only"
     )
-    parser.add_argument("--only", default="", help="break what has this in its name")
+    parser.add_argument(
+        "--only", default="", help="break what has one of these words in its name: a,b"
+    )
     parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
     parser.add_argument(
         "--speed",
