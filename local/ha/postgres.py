@@ -104,6 +104,8 @@ class Member(Node):
                 "bin_dir": binaries,
                 "data_dir": "data",
                 "pgpass": "pgpass",
+                # A new replica would wait minutes for the next usual checkpoint.
+                "basebackup": {"checkpoint": "fast"},
                 "authentication": {
                     "superuser": {"username": USER, "password": PASSWORD},
                     "replication": {"username": REPLICATOR, "password": PASSWORD},

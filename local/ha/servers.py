@@ -26,7 +26,7 @@ from local.stack import start_all, stop_all
 from local.state import State
 
 REQUIREMENTS = ROOT / "deploy" / "ha" / "patroni" / "requirements.txt"
-JOINING = 60.0  # seconds until a new node is a full member
+JOINING = 180.0  # seconds until a new node is a full member
 
 
 class Clusters:
@@ -156,19 +156,20 @@ class Clusters:
         stop_all([*self.members, *self.rabbitmq, *self.redis, *self.sentinels])
         stop_all([*self.etcd, *self.mappers])
 
-    def wait_whole(self, nodes: Iterable[Node]) -> None:
+    def wait_whole(self, nodes: Iterable[Node], within: float = JOINING) -> None:
         """Return when each is a full member. Raises ProcessFailed."""
-        until = time.monotonic() + JOINING
+        until = time.monotonic() + within
         waiting = list(nodes)
         while waiting := [node for node in waiting if not node.is_whole()]:
             if time.monotonic() > until:
-                raise waiting[0].child.failure(f"joined not within {JOINING:.0f} s")
+                raise waiting[0].child.failure(f"joined not within {within:.0f} s")
             if self.state.cancelled.wait(0.2):
                 raise Cancelled(waiting[0].name)
 
-    def whole_kind(self, node: Node) -> None:
+    def whole_kind(self, node: Node, within: float = JOINING) -> None:
         """Wait until all nodes of its kind are full members."""
-        self.wait_whole(each for each in self.nodes if each.kind == node.kind)
+        alike = (each for each in self.nodes if each.kind == node.kind)
+        self.wait_whole(alike, within)
 
 
 def in_parallel(*actions: Callable[[], None]) -> None:
