@@ -63,7 +63,7 @@ def accepted_work(
         "request_id": request_id,
         "queue_name": queue_name,
     }
-    if principal is not None:  # a worker of release 0.1.0 does not know it
+    if principal is not None:  # older workers do not know it
         arguments["principal"] = principal
     return TaskMessage(task_id, PROCESS_DATA, arguments, priority)
 
