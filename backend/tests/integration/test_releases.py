@@ -99,7 +99,10 @@ def test_the_last_release_writes_and_reads_its_columns(
             "SELECT type FROM record_events WHERE subject = %s ORDER BY sequence",
             [task_id],
         )
-        assert [row[0] for row in cursor.fetchall()] == ["record.accepted", "record.succeeded"]
+        assert [row[0] for row in cursor.fetchall()] == [
+            "record.accepted",
+            "record.succeeded",
+        ]
         connection.commit()
     with Session(engine) as session:
         query = select(DataProcessingRecord)
