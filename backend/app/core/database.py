@@ -78,7 +78,7 @@ def create_sync_engine(
         engine,
         is_async=False,
         read_login=lambda: settings.read_again().sync.login,
-        patience=_patience(settings, settings.sync),
+        patience=_failover_patience(settings, settings.sync),
     )
     if settings.db_transaction_pooler:
 
@@ -89,7 +89,7 @@ def create_sync_engine(
     return engine
 
 
-def _patience(settings: DatabaseSettings, url: DatabaseUrl) -> float:
+def _failover_patience(settings: DatabaseSettings, url: DatabaseUrl) -> float:
     """How long to wait for a primary: with several hosts, another one is about to be
     promoted, and a request that waits for it need not fail."""
     return settings.db_timeout_seconds / 2 if len(url.hosts) > 1 else 0.0
@@ -150,7 +150,7 @@ class Database:
             is_async=True,
             read_login=lambda: settings.read_again().asynchronous.login,
             attempts=url.attempts(),
-            patience=_patience(settings, url),
+            patience=_failover_patience(settings, url),
         )
         self._new_session = async_sessionmaker(
             self.engine, class_=AsyncSession, expire_on_commit=False
