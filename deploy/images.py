@@ -108,8 +108,19 @@ def ask_registry(name: str) -> str:
     return digest
 
 
+def find_files(pattern: str, root: Path = ROOT) -> Iterator[Path]:
+    """As ``Path.glob``, but not in the folders of tools, which may change meanwhile."""
+    if not pattern.startswith("**/"):
+        yield from root.glob(pattern)
+        return
+    yield from root.glob(pattern.removeprefix("**/"))
+    for folder in root.iterdir():
+        if folder.is_dir() and folder.name not in SKIPPED:
+            yield from folder.glob(pattern)
+
+
 def _files(root: Path) -> list[Path]:
-    found = {file for place in PLACES for file in root.glob(place)}
+    found = {file for place in PLACES for file in find_files(place, root)}
     return sorted(
         file for file in found if not SKIPPED & {*file.relative_to(root).parts}
     )

@@ -43,7 +43,7 @@ def test_no_image_is_overlooked() -> None:
     """Of those that the files name: an image without a tag, or in another file."""
     known = {image.file for image in images.images()}
     for pattern in ("**/Dockerfile*", "**/*.y*ml"):
-        for file in ROOT.glob(pattern):
+        for file in images.find_files(pattern):
             name = file.relative_to(ROOT)
             if images.SKIPPED & {*name.parts} or name.parts[0] == ".github":
                 continue

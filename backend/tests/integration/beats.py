@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 BACKEND = Path(__file__).parents[2]
+COMMAND = ("-m", "celery", "-A", "app.worker", "beat", "--pidfile=")
 ACTIVE, STANDBY = "This beat is active", "Another beat is active"
 SENDING = "Sending due task sweep"
 
@@ -27,10 +28,7 @@ class BeatProcess:
         }
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
-                [
-                    *f"{sys.executable} -m celery -A app.worker beat".split(),
-                    "--pidfile=",
-                ],
+                [sys.executable, *COMMAND],
                 cwd=BACKEND,
                 env={**os.environ, **env},
                 stdout=output,
