@@ -61,11 +61,15 @@ def start(launch: Start, rabbitmq: Rabbit, vhost: str, queue: str) -> Start:
 
     def start(program: list[str] | None = None, **env: str) -> ServiceProcess:
         name = env.get("QUEUE_NAME", queue)
-        before = rabbitmq.consumers(name, vhost)
+        # RabbitMQ lists the consumer of a process that has just ended for a moment.
+        counts = [rabbitmq.consumers(name, vhost)]
+
+        def consumes() -> bool:
+            counts.append(rabbitmq.consumers(name, vhost))
+            return counts[-1] > min(counts)
+
         process = launch(program, **env)
-        wait_until(
-            lambda: rabbitmq.consumers(name, vhost) > before, "the service consumes"
-        )
+        wait_until(consumes, "the service consumes")
         return process
 
     return start
