@@ -60,9 +60,15 @@ class Shop:
         return self._launch(PROGRAM, **(names | url | env))
 
     def start(self, **env: str) -> ServiceProcess:
-        before = self.consumers
+        # RabbitMQ lists the consumers of a process that has just ended for a moment.
+        counts = [self.consumers]
+
+        def consumes() -> bool:
+            counts.append(self.consumers)
+            return counts[-1] > min(counts)
+
         process = self.launch(**env)
-        wait_until(lambda: self.consumers > before, "it consumes")
+        wait_until(consumes, "it consumes")
         return process
 
     @property
