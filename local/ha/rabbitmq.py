@@ -16,10 +16,10 @@ from local.ha.node import Node
 from local.process import ProcessFailed
 from local.servers.base import Command, Server, plain_environment
 from local.servers.broker import PASSWORD, USER, Broker
-from local.servers.rabbitmq import find_script
+from local.servers.rabbitmq import find_script, node_variables
 from local.state import State
 
-PORT, MANAGEMENT, MAPPER, DISTRIBUTION = 5672, 15672, 4369, 25672
+AMQP, MANAGEMENT, MAPPER, DISTRIBUTION = 5672, 15672, 4369, 25672
 
 # A node that is cut off from both others pauses: it neither takes nor loses messages.
 # Erlang's usual minute until it notices a silent node would be far too long.
@@ -82,7 +82,7 @@ class ClusterNode(Broker, Node):
         state: State,
         host: Host,
         *,
-        port: int = PORT,
+        port: int = AMQP,
         management: int = MANAGEMENT,
         mapper: int = MAPPER,
         distribution: int = DISTRIBUTION,
@@ -128,17 +128,9 @@ class ClusterNode(Broker, Node):
         (self.folder / "rabbitmq.conf").write_text(configuration)
         (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         interface = self.machine.address.replace(".", ",")
+        erlang = _ERLANG.format(interface=interface)
         environment = plain_environment(
-            **self._environment(),
-            RABBITMQ_ALLOW_INPUT="1",  # the script execs the node
-            RABBITMQ_DIST_PORT=str(self._distribution),
-            RABBITMQ_CONFIG_FILE="rabbitmq.conf",
-            RABBITMQ_ADVANCED_CONFIG_FILE="./none",
-            RABBITMQ_ENABLED_PLUGINS_FILE="enabled_plugins",
-            RABBITMQ_MNESIA_BASE="mnesia",
-            RABBITMQ_LOG_BASE=".",
-            RABBITMQ_LOGS="-",
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=_ERLANG.format(interface=interface),
+            **self._environment(), **node_variables(self._distribution, erlang)
         )
         return Command([*self.machine.prefix, script], self.folder, environment)
 

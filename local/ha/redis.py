@@ -17,7 +17,7 @@ from local.servers.redis import find_binary
 from local.state import State
 
 MASTER = "main"
-PORT, SENTINEL_PORT = 6379, 26379
+REDIS, SENTINEL = 6379, 26379  # ports
 HANDOVER = 15.0  # seconds until another server is the primary
 Address = tuple[str, int]
 
@@ -91,7 +91,7 @@ class Sentinel(_Redis):
 
     kind = "sentinel"
 
-    def __init__(self, state: State, host: Host, port: int = SENTINEL_PORT) -> None:
+    def __init__(self, state: State, host: Host, port: int = SENTINEL) -> None:
         super().__init__(state, host, port)
         self.others: list[Sentinel] = []
         self.first: Address = ("", 0)
@@ -140,7 +140,7 @@ class ReplicatedRedis(_Redis):
 
     kind = "redis"
 
-    def __init__(self, state: State, host: Host, port: int = PORT) -> None:
+    def __init__(self, state: State, host: Host, port: int = REDIS) -> None:
         super().__init__(state, host, port)
         self.sentinels: list[Sentinel] = []
         self.first: Address = ("", 0)

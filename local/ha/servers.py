@@ -14,11 +14,22 @@ from local.ha.network import ZONES, Host, Loopback
 from local.ha.node import Node
 from local.ha.postgres import PORT, REST, Member, ReplicatedPostgreSQL
 from local.ha.rabbitmq import (
+    AMQP,
+    DISTRIBUTION,
     MANAGEMENT,
+    MAPPER,
+    Cluster,
+    ClusterNode,
+    Mapper,
 )
-from local.ha.rabbitmq import PORT as AMQP
-from local.ha.rabbitmq import Cluster, ClusterNode, Mapper
-from local.ha.redis import MASTER, ReplicatedRedis, Sentinel, primary_of
+from local.ha.redis import (
+    MASTER,
+    REDIS,
+    SENTINEL,
+    ReplicatedRedis,
+    Sentinel,
+    primary_of,
+)
 from local.ports import free_port
 from local.process import Cancelled, ProcessFailed
 from local.servers.rabbitmq import find_script
@@ -49,7 +60,7 @@ class Clusters:
             for host in hosts("postgres")
         ]
         amqp, management, mapper, distribution = map(
-            port, (AMQP, MANAGEMENT, 4369, 25672)
+            port, (AMQP, MANAGEMENT, MAPPER, DISTRIBUTION)
         )
         cookie = secrets.token_hex(10)
         self.rabbitmq = [
@@ -68,7 +79,7 @@ class Clusters:
         # Each takes 127.0.0.1, too: on loopback there can be only one.
         mapped = own_networks if network.can_cut else [hosts("rabbitmq")]
         self.mappers = [Mapper(state, sharing, mapper) for sharing in mapped]
-        redis, sentinel = port(6379), port(26379)
+        redis, sentinel = port(REDIS), port(SENTINEL)
         self.redis = [ReplicatedRedis(state, host, redis) for host in hosts("redis")]
         self.sentinels = [Sentinel(state, host, sentinel) for host in hosts("sentinel")]
         self._introduce()

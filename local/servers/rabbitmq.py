@@ -97,6 +97,22 @@ def find_script() -> str | None:
     return shutil.which("rabbitmq-server")
 
 
+def node_variables(distribution_port: int, erlang: str) -> dict[str, str]:
+    """Variables of a node that keeps everything in its working folder; ``erlang`` are
+    options of its virtual machine."""
+    return {
+        "RABBITMQ_ALLOW_INPUT": "1",  # the script execs the node
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "RABBITMQ_CONFIG_FILE": "rabbitmq.conf",
+        "RABBITMQ_ADVANCED_CONFIG_FILE": "./none",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": "enabled_plugins",
+        "RABBITMQ_MNESIA_BASE": "mnesia",
+        "RABBITMQ_LOG_BASE": ".",
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlang,
+    }
+
+
 class RabbitMQ(Broker, Server):
     """The node: AMQP on `port`, management on `management_port`.
 
@@ -147,18 +163,11 @@ class RabbitMQ(Broker, Server):
         (folder / "rabbitmq.conf").write_text(configuration)
         (folder / "names").write_text("" if _HAS_IPV4 else _NAMES)
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        erlang = _ERLANG_ARGUMENTS
+        erlang += _FRESH_FIGURES if self._has_fresh_figures else ""
         environment = plain_environment(
             **self._node_environment(),
-            RABBITMQ_ALLOW_INPUT="1",  # the script execs the node
-            RABBITMQ_DIST_PORT=str(self._distribution_port),
-            RABBITMQ_CONFIG_FILE="rabbitmq.conf",
-            RABBITMQ_ADVANCED_CONFIG_FILE="./none",
-            RABBITMQ_ENABLED_PLUGINS_FILE="enabled_plugins",
-            RABBITMQ_MNESIA_BASE="mnesia",
-            RABBITMQ_LOG_BASE=".",
-            RABBITMQ_LOGS="-",
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=_ERLANG_ARGUMENTS
-            + (_FRESH_FIGURES if self._has_fresh_figures else ""),
+            **node_variables(self._distribution_port, erlang),
         )
         return Command([script], folder, environment)
 

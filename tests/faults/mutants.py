@@ -165,8 +165,8 @@ def run(
     folder = FOLDER / component.name
     shutil.rmtree(folder, ignore_errors=True)
     copy = copy_project(folder / "project")
-    shutil.copytree(copy / component.folder / component.source, folder / "code")
-    (folder / "code").rename(folder / component.source)
+    source = component.source
+    shutil.copytree(copy / component.folder / source, folder / source)
     (folder / "mutants").symlink_to(Path("project") / component.folder)
     (folder / "setup.cfg").write_text(settings(component, functions))
     names = patterns(component, functions)

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--speed",
         action="store_true",
-        help="only compare its speed with that of one " "of each server",
+        help="only compare its speed with that of one of each server",
     )
     return parser
 
