@@ -1,16 +1,16 @@
 """The lab: the clusters, and two of each of our processes over them, behind nginx."""
 
-import threading
 from collections.abc import Callable, Mapping
 
 from local import apps
 from local.apps import App
+from local.caretaker import Caretaker
 from local.ha import servers
 from local.ha.network import ZONES, Loopback, choose
 from local.ha.node import Node
 from local.ha.servers import Clusters
 from local.ports import free_port
-from local.process import Cancelled, ProcessFailed
+from local.process import ProcessFailed
 from local.registry import registered
 from local.servers.base import Server
 from local.servers.nginx import Nginx, find_binary, gateway_settings
@@ -39,9 +39,7 @@ class Lab:
             [app.port for app in self.apis],
             settings=gateway_settings(self.env),
         )
-        self._lost: set[Server] = set()
-        self._stopped = threading.Event()
-        self._caretaker = threading.Thread(target=self._take_care)
+        self._caretaker = Caretaker(lambda: self.parts)
 
     @classmethod
     def create(
@@ -84,9 +82,7 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        if self._caretaker.ident is not None:
-            self._caretaker.join()
+        self._caretaker.stop()
         for process in [self.nginx, *self.apps]:
             process.stop()
         self.clusters.stop()
@@ -94,7 +90,7 @@ class Lab:
 
     def lose(self, *parts: Server) -> None:
         """Kill parts at once, for good: nothing starts them again."""
-        self._lost.update(parts)
+        self._caretaker.left_alone.update(parts)
         each(lambda part: part.kill(), parts)
 
     def replace(self, *parts: Server) -> None:
@@ -107,11 +103,11 @@ class Lab:
             node.start()
             self.clusters.whole_kind(node)
         start_all(part for part in parts if part not in nodes)
-        self._lost.difference_update(parts)
+        self._caretaker.left_alone.difference_update(parts)
 
     def restart(self, part: Server) -> None:
         """Stop a part in order and start it again, with its data."""
-        self._lost.add(part)
+        self._caretaker.left_alone.add(part)
         try:
             if isinstance(part, Node):
                 part.step_down()
@@ -120,7 +116,7 @@ class Lab:
             if isinstance(part, Node):
                 self.clusters.whole_kind(part)
         finally:
-            self._lost.discard(part)
+            self._caretaker.left_alone.discard(part)
 
     def cut(self, node: Node) -> None:
         """Drop its packets; where that is not possible, stop it."""
@@ -144,7 +140,7 @@ class Lab:
 
     def pause(self, seconds: float) -> None:
         """Leave everything as it is for a while."""
-        self._stopped.wait(seconds)
+        self._caretaker.pause(seconds)
 
     def where(self) -> str:
         """Each part, its address, and how to kill it."""
@@ -156,20 +152,6 @@ class Lab:
             kill = " ".join(map(str, sorted(roots)))
             lines.append(f"  {part.name:14} {part.address:28} kill -9 {kill}")
         return "\n".join(lines)
-
-    def _take_care(self) -> None:
-        """Restart what ended by itself, such as Celery without Redis, as Docker and
-        Kubernetes do."""
-        while not self._stopped.wait(0.2):
-            for part in self.parts:
-                if part.alive or part in self._lost:
-                    continue
-                try:
-                    part.start()
-                except Cancelled:
-                    return
-                except ProcessFailed as error:
-                    print(str(error).splitlines()[0], flush=True)
 
     def _api(self, zone: str) -> App:
         app = apps.api(f"api-{zone}", self.state, self.env, free_port())

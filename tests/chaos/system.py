@@ -2,7 +2,6 @@
 two event relays, a service that receives events in two processes, and a collector. APIs
 and event relays reach RabbitMQ and PostgreSQL through a port whose network can fail."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import psutil
 
 from local import apps, install
 from local.apps import ROOT, App
+from local.caretaker import Caretaker
 from local.ports import free_port
 from local.process import ProcessFailed
 from local.servers.base import Server
@@ -86,9 +86,7 @@ class System:
         self.subscribers = [self._subscriber("subscriber"), self._subscriber("other")]
         self.stack.services += self.subscribers
         self.receiver = Receiver()
-        self._unattended: set[Server] = set()
-        self._stopped = threading.Event()
-        self._caretaker = threading.Thread(target=self._take_care)
+        self._caretaker = Caretaker(lambda: self.parts)
 
     @classmethod
     def create(cls, state: State) -> "System":
@@ -135,9 +133,7 @@ class System:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        if self._caretaker.ident is not None:
-            self._caretaker.join()
+        self._caretaker.stop()
         self.stack.stop()
         self.receiver.close()
         self.to_rabbitmq.__exit__(None, None, None)
@@ -175,27 +171,15 @@ class System:
     @contextmanager
     def broken(self, part: Server) -> Iterator[None]:
         """Do not restart this part: the code that breaks it starts it again."""
-        self._unattended.add(part)
+        self._caretaker.left_alone.add(part)
         try:
             yield
         finally:
-            self._unattended.discard(part)
+            self._caretaker.left_alone.discard(part)
 
     def pause(self, seconds: float) -> None:
         """Leave the part broken for a while."""
-        self._stopped.wait(seconds)
-
-    def _take_care(self) -> None:
-        """Restart what ended by itself, such as Celery without Redis, as `make run`,
-        Docker and Kubernetes do."""
-        while not self._stopped.wait(0.2):
-            for part in self.parts:
-                if part in self._unattended or part.alive:
-                    continue
-                try:
-                    part.start()
-                except ProcessFailed as error:
-                    print(str(error).splitlines()[0], flush=True)
+        self._caretaker.pause(seconds)
 
     def leave_gateway(self, port: int) -> None:
         """Make nginx use only the other API, and return when it does."""
