@@ -68,7 +68,7 @@ def _run(system: System, seed: int, options: argparse.Namespace) -> Run:
             system.pause(WARM_UP)
             for planned in schedule(seed, options.short, options.only):
                 _break(system, run, clients, planned)
-        account.settle(system, run, poisoner, streams)
+        account.settle(system, run, streams)
     account.audit(system, run, clients, poisoner, streams)
     return run
 

@@ -12,13 +12,10 @@ from tests.ha.record import Run
 from tests.ha.system import System
 
 QUEUE = "data_queue"
-DEAD_LETTERS = f"{QUEUE}_dlq"
 DRAIN = 150.0  # seconds: more than the visibility timeout and the delays of retries
-# RabbitMQ sends a dead letter again 180 s after the confirm was lost with a node.
-LETTERS, LOOK = 200.0, 15.0  # seconds
 
 
-def settle(system: System, run: Run, poisoner: Poisoner, streams: Streams) -> None:
+def settle(system: System, run: Run, streams: Streams) -> None:
     """Wait until all accepted work has ended, and everybody knows."""
     began = time.monotonic()
     postgres, broker = system.clusters.postgres, system.clusters.broker
@@ -42,12 +39,6 @@ def settle(system: System, run: Run, poisoner: Poisoner, streams: Streams) -> No
     for queue in (QUEUE, RECORDS.name):
         stored.wait_empty(broker, queue)
     run.drained = time.monotonic() - began
-    until = time.monotonic() + LETTERS
-    # Each look delivers all of them once, and a queue may limit that: look seldom.
-    while time.monotonic() < until and poisoner.sent - {
-        body for _, body in stored.dead_letters(broker, DEAD_LETTERS)
-    }:
-        system.pause(LOOK)
 
 
 def audit(
@@ -57,7 +48,7 @@ def audit(
     postgres, broker = system.clusters.postgres, system.clusters.broker
     rows, log = stored.rows(postgres), stored.log(postgres)
     effects = stored.effects(postgres)
-    letters = stored.dead_letters(broker, DEAD_LETTERS)
+    letters = stored.dead_letters(broker, f"{QUEUE}_dlq")
     unwanted = stored.dead_letters(broker, RECORDS.dead_letter_queue)
     run.attempts = clients.attempts
     run.counts = {
