@@ -17,11 +17,11 @@ from kombu.exceptions import KombuError
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
-from app.core.exceptions import Unavailable
+from app.core.exceptions import KeyStoreUnavailable, Unavailable
 from app.core.keys import Claim
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.celery import create_celery
-from app.infrastructure.redis import request_counts
+from app.infrastructure.redis import key_store, request_counts
 from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.redis.login import file_login
 from app.infrastructure.redis.request_counts import RequestCounts
@@ -30,6 +30,7 @@ from app.infrastructure.task_lists import TaskLists
 from app.infrastructure.task_publisher import TaskPublisher
 from chassis.rpc.producers import EventProducer
 from chassis.settings import RabbitMQSettings, RpcSettings
+from local.ports import free_port
 from local.servers.redis import Redis
 from local.state import State
 from tests.integration.redis_kinds import (
@@ -340,6 +341,21 @@ async def test_sentinel_names_the_new_primary(
     for way in ways:
         await until(way)
     await asyncio.to_thread(own_redis.kill)
+    await clients.claim()  # waits for it
     for way in ways:
         await until(way)
     assert replica.connect().llen("low") >= 1
+
+
+async def test_no_request_waits_for_sentinels_in_a_lasting_outage(
+    connect: Callable[..., Clients], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_store, "FAILOVER", 0.5)
+    clients = connect(f"sentinel://127.0.0.1:{free_port()}/0?master_name={MASTER}")
+    waits = []
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(KeyStoreUnavailable):
+            await clients.claim()
+        waits.append(time.monotonic() - began)
+    assert waits[0] > 0.5 and waits[1] < 0.5

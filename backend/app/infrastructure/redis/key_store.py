@@ -9,8 +9,9 @@ Claims therefore live longer than any answer, and the end of the lease is part o
 text: Redis evicts old answers first, and no work starts twice.
 """
 
+import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -21,9 +22,13 @@ from app.core.exceptions import KeyStoreUnavailable
 from app.core.keys import Answer, Claim, Held
 from app.infrastructure.redis.client import ask, connect_redis, leave_replica
 from chassis.outages import Outage
+from chassis.redis_url import RedisUrl
 
 # Seconds that a request waits for Redis at most, both at its start and at its end.
 TIMEOUT = 0.7
+# Seconds in which Sentinels may find another primary: requests wait for it, this long
+# after the last one was lost, and ask again after so many seconds.
+FAILOVER, AGAIN = 4.0, 0.1
 CONNECTIONS = 16
 # The number is the version of the entries' format: other versions must not read them.
 PREFIX = "idempotency:2:"
@@ -69,6 +74,7 @@ class KeyStore:
         seconds."""
         self._prefix = key_prefix + PREFIX
         self._redis = connect_redis(url, CONNECTIONS, login)
+        self._patience = FAILOVER if RedisUrl.read(url).master_name else 0.0
         self._outage = Outage("Redis, which keeps idempotency keys")
         self._claim = self._redis.register_script(_CLAIM)
         self._lease_ms = int(lease * 1000)
@@ -85,7 +91,7 @@ class KeyStore:
         claim = Claim(name, fingerprint, json.dumps(head).encode())
         life_ms = self._lease_ms + self._keep_ms
         arguments: list[bytes | int] = [claim.entry, self._lease_ms, life_ms]
-        entry = await self._ask(self._claim([name], arguments))
+        entry = await self._ask(lambda: self._claim([name], arguments))
         return claim if entry is None else _read(entry)
 
     async def complete(self, claim: Claim, answer: Answer) -> bool:
@@ -115,7 +121,7 @@ class KeyStore:
 
     async def check(self) -> None:
         """Raise KeyStoreUnavailable if Redis does not answer."""
-        await self._ask(self._redis.ping())
+        await self._ask(self._redis.ping, is_patient=False)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -125,18 +131,26 @@ class KeyStore:
         # One command, also for a Redis that does not know the script: the answer is on
         # its way to the client, who may send the key again at once.
         arguments: list[Any] = [claim.entry, entry, life_ms]
-        return await self._ask(self._redis.eval(_REPLACE, 1, claim.name, *arguments))
+        return await self._ask(
+            lambda: self._redis.eval(_REPLACE, 1, claim.name, *arguments)
+        )
 
-    async def _ask(self, answer: Awaitable[Any]) -> Any:
+    async def _ask(
+        self, command: Callable[[], Awaitable[Any]], *, is_patient: bool = True
+    ) -> Any:
         """One answer, in limited time. Every command here may run twice."""
-        try:
-            return await ask(answer, TIMEOUT, self._outage)
-        except (RedisError, OSError) as error:
-            await leave_replica(self._redis, error)
-            is_full = "used memory > 'maxmemory'" in str(error)
-            what = "is full" if is_full else "does not answer"
-            detail = f"Redis, which keeps idempotency keys, {what}."
-            raise KeyStoreUnavailable(detail) from error
+        patience = self._patience if is_patient else 0.0
+        while True:
+            try:
+                return await ask(command(), TIMEOUT, self._outage)
+            except (RedisError, OSError) as error:
+                await leave_replica(self._redis, error)
+                is_full = "used memory > 'maxmemory'" in str(error)
+                if is_full or self._outage.seconds >= patience:
+                    what = "is full" if is_full else "does not answer"
+                    detail = f"Redis, which keeps idempotency keys, {what}."
+                    raise KeyStoreUnavailable(detail) from error
+            await asyncio.sleep(AGAIN)
 
 
 def _read(entry: bytes) -> Held:

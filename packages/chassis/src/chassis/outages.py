@@ -40,6 +40,12 @@ class Outage:
         #: Whether to log the end of this outage.
         self._owes_end = False
 
+    @property
+    def seconds(self) -> float:
+        """For how long the server has not answered."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
     def lost(
         self,
         error: BaseException | str,

@@ -17,9 +17,6 @@ from chassis.service import serve
 
 class ProbeService:
     """Answers with the payload, after it has done what the payload says: `{"do": ...}`.
-    With `note` it first appends one line to that file, so that a test sees how often
-    and when a request began.
-
     With `note` it first appends one line to that file, so that a test sees how often,
     and when, a request began.
     """

@@ -1,5 +1,6 @@
 """What callers see when the broker breaks; later calls work again."""
 
+import asyncio
 import json
 import os
 import threading
@@ -19,8 +20,9 @@ from chassis.errors import (
     OutcomeUnknown,
     Unavailable,
 )
+from chassis.rpc import client as rpc_client
 from chassis.rpc.client import RpcClient
-from chassis.rpc.producers import EventProducer
+from chassis.rpc.producers import AsyncEventProducer, EventProducer
 from chassis.settings import RabbitMQSettings
 from local.servers.rabbitmq import RabbitMQ
 from tests.integration.proxy import Proxy
@@ -214,3 +216,49 @@ def test_calls_to_a_full_broker_fail_at_once(
         rabbitmq.set_alarm(is_full=False)
     wait_until(lambda: client.refusal is None)
     assert producer.call(responder.queue, {"n": 1}).outcome == {"n": 1}
+
+
+async def processed(producer: AsyncEventProducer, queue: str) -> object:
+    reply = await producer.call(queue, {"a": 1}, task_id="t", correlation_id="r")
+    return reply.outcome
+
+
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "A call of the API (`AsyncEventProducer`) waits for the next connection for up to "
+    "2 s after the last one was lost",
+)
+async def test_a_call_waits_for_the_next_connection(
+    new_client: Callable[..., RpcClient], responder: Responder, proxy: Proxy
+) -> None:
+    client = new_client(port=proxy.port)
+    await asyncio.to_thread(client.wait_connected, 10)
+    producer = AsyncEventProducer(client, timeout=10)
+    for _ in range(3):
+        known = proxy.accepted
+        proxy.cut()
+        await asyncio.to_thread(
+            wait_until, lambda: not client.connected or proxy.accepted > known
+        )
+        assert await processed(producer, responder.queue) == {"a": 1}
+
+
+async def test_a_call_waits_for_no_connection_in_a_lasting_outage(
+    new_client: Callable[..., RpcClient],
+    responder: Responder,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rpc_client, "RECONNECT_WAIT", 0.5)
+    client = new_client(port=proxy.port)
+    await asyncio.to_thread(client.wait_connected, 10)
+    producer = AsyncEventProducer(client, timeout=10)
+    proxy.close()
+    await asyncio.to_thread(wait_until, lambda: not client.connected)
+    waits = []
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(BrokerUnavailable):
+            await processed(producer, responder.queue)
+        waits.append(time.monotonic() - began)
+    assert waits[0] > 0.2 and waits[1] < 0.1

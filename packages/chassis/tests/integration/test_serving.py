@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_invalid_requests_are_dead_lettered_at_once(
 def test_poison_is_dead_lettered_at_the_limit_while_others_flow(
     start: Start, connect: Connect, queue: str, tmp_path: Path
 ) -> None:
-    start()
+    service = start()
     caller, log = connect(), tmp_path / "notes"
     poison = [
         caller.send({"do": "fail", "note": str(log), "name": f"poison-{number}"})
@@ -92,7 +93,12 @@ def test_poison_is_dead_lettered_at_the_limit_while_others_flow(
         assert "told to fail" not in json.dumps(reply.body)
     dead_letters = f"{queue}_dlq"
     wait_until(lambda: caller.depth(dead_letters) == 3, "poison is dead-lettered")
-    assert sorted(lines(log)) == sorted([f"poison-{n}" for n in range(3)] * 3)
+    runs = Counter(lines(log))
+    # RabbitMQ 3.10 may close a connection with INTERNAL_ERROR that has just begun to
+    # consume, and deliver again what ran there.
+    most = 3 + service.losses
+    assert runs.keys() == {f"poison-{number}" for number in range(3)}
+    assert all(3 <= count <= most for count in runs.values())
     dead = caller.take(dead_letters)
     assert json.loads(dead.body)["payload"]["do"] == "fail"
     assert dead.headers["x-first-death-queue"] == queue

@@ -143,9 +143,7 @@ def test_the_reply_to_a_call_that_was_given_up_is_counted(
     assert bench.client.in_flight == 0 and call.reply is None
 
 
-@pytest.mark.promise(
-    "docs/RPC.md", "no connection, or RabbitMQ is short of memory or disk"
-)
+@pytest.mark.promise("docs/RPC.md", "RabbitMQ is short of memory or disk")
 def test_a_broker_that_accepts_no_messages(bench: Bench, first: FakeConnection) -> None:
     accepted, unknown = bench.sent(first), bench.sent(first)
     first.confirm("ack", 1)

@@ -7,6 +7,7 @@ done; none of them touches the connection. ``docs/RPC.md`` has a diagram.
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -33,6 +34,9 @@ from chassis.settings import RabbitMQSettings, RpcSettings
 
 HEARTBEAT_CHECK = 1.0
 EXPIRY_CHECK = 0.1
+#: Seconds after the loss of a connection in which calls may wait for the next one: the
+#: other nodes of a cluster take its place.
+RECONNECT_WAIT = 2.0
 
 
 class RpcClient:
@@ -53,6 +57,9 @@ class RpcClient:
         self._sent = 0  # on this connection; the broker confirms by this number
         self._outbox: deque[Call] = deque()
         self._connected = threading.Event()
+        self._lost = float("-inf")  # when the last connection was
+        #: Called in the I/O thread at each new connection.
+        self.on_connected: Callable[[], None] = lambda: None
         self._closing = threading.Event()
         # Makes two steps atomic: "is there a connection?" and "all pending calls fail".
         # No call may slip in between.
@@ -71,6 +78,13 @@ class RpcClient:
     def connected(self) -> bool:
         """Whether a call would be sent at once."""
         return self._connected.is_set()
+
+    @property
+    def reconnect_wait(self) -> float:
+        """Seconds that a call should wait for a connection; 0 in a lasting outage."""
+        if self.connected or self._closing.is_set():
+            return 0.0
+        return max(0.0, self._lost + RECONNECT_WAIT - time.monotonic())
 
     @property
     def refusal(self) -> str | None:
@@ -137,6 +151,7 @@ class RpcClient:
                 connection.open(partial(self._set_up, connection))
                 attempts.succeeded()
                 self._connected.set()
+                self.on_connected()
                 self._serve(connection)
                 connection.close()
             except Exception as error:  # also for a bug of ours: callers must not hang
@@ -260,6 +275,8 @@ class RpcClient:
 
     def _fail_all(self) -> None:
         with self._lock:
+            if self.connected:
+                self._lost = time.monotonic()
             self._connected.clear()
             self._outbox.clear()
             lost = list(self._pending.values())

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -193,6 +194,8 @@ class AsyncEventProducer:
         self._done: deque[Call] = deque()
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._wake_pending = False
+        self._connected = asyncio.Event()
+        client.on_connected = self._on_connected
 
     async def call(
         self,
@@ -204,7 +207,8 @@ class AsyncEventProducer:
         timeout: float | None = None,
         on_log_event: OnLogEvent | None = None,
     ) -> Reply:
-        """As :meth:`EventProducer.call`, but fails at once without a connection."""
+        """As :meth:`EventProducer.call`, but waits for a connection only if it was lost
+        a moment ago, and fails at once in a lasting outage."""
         arguments = _Arguments(
             queue_name, payload, task_id, correlation_id, on_log_event
         )
@@ -219,6 +223,8 @@ class AsyncEventProducer:
         done = self._loop.create_future()
         self._waiting[call.id] = done
         try:
+            if wait := min(self.client.reconnect_wait, call.timeout):
+                await self._reconnected(wait)
             self.client.submit(call)
             arguments.log("start")
             await done
@@ -228,9 +234,20 @@ class AsyncEventProducer:
         finally:
             del self._waiting[call.id]
 
+    async def _reconnected(self, seconds: float) -> None:
+        self._connected.clear()
+        if not self.client.connected:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._connected.wait()
+
     async def close(self) -> None:
         """Close the connection; pending calls fail."""
         await asyncio.to_thread(self.client.close)
+
+    def _on_connected(self) -> None:
+        """Runs in the I/O thread."""
+        self._loop.call_soon_threadsafe(self._connected.set)
 
     def _on_done(self, call: Call) -> None:
         """Runs in the I/O thread."""
