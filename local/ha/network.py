@@ -21,7 +21,8 @@ from local.state import State
 
 ZONES = ("a", "b", "c")
 KINDS = ("etcd", "postgres", "rabbitmq", "redis", "sentinel")
-TOOLS = ("ip", "iptables", "nsenter")
+# What partitions need, and Debian's packages.
+_TOOLS = {"ip": "iproute2", "iptables": "iptables", "nsenter": "util-linux"}
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 _DROPPED = (("INPUT", "-i"), ("OUTPUT", "-o"))
 
@@ -145,14 +146,21 @@ class Namespaces(Loopback):
 
 def choose(state: State) -> Loopback:
     """The best network that this user may have."""
-    has_tools = all(shutil.which(tool, path=_PATH) for tool in TOOLS)
-    if os.geteuid() != 0 or not has_tools or not _may_make_namespaces():
+    if not may_cut() or missing_packages():
         return Loopback()
     return Namespaces(state)
 
 
-def _may_make_namespaces() -> bool:
-    """Containers often forbid it, to root too."""
+def missing_packages() -> list[str]:
+    """The packages of tools that partitions need and this machine lacks."""
+    found = {tool: shutil.which(tool, path=_PATH) for tool in _TOOLS}
+    return [package for tool, package in _TOOLS.items() if found[tool] is None]
+
+
+def may_cut() -> bool:
+    """Whether this user may make namespaces. Containers often forbid it, to root too."""
+    if os.geteuid() != 0:
+        return False
     probe = ["unshare", "--net", "--mount", "true"]
     return subprocess.run(probe, capture_output=True).returncode == 0
 

@@ -103,7 +103,7 @@ class ClusterNode(Broker, Node):
     @property
     def node(self) -> str:
         """Its name in the cluster."""
-        return f"kit@{self.name}"
+        return f"{self.name}@{self.name}"  # hosts may share one port mapper
 
     def command(self) -> Command:
         script = find_script()

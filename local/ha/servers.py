@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from local import install
 from local.apps import ROOT
 from local.extras import install_extras
+from local.ha import network
 from local.ha.etcd import CLIENTS, PEERS, Etcd
 from local.ha.network import ZONES, Host, Loopback
 from local.ha.node import Node
@@ -193,8 +194,10 @@ def in_parallel(*actions: Callable[[], None]) -> None:
 def require(say: Callable[[str], None]) -> None:
     """Install what the lab needs. Raises ProcessFailed where that is not possible."""
     install.install_missing(say)
-    if shutil.which("etcd") is None:
-        install.install(["etcd-server"], say)
+    needed = ["etcd-server"] if shutil.which("etcd") is None else []
+    if network.may_cut():
+        needed += network.missing_packages()
+    install.install(needed, say)
     if shutil.which("etcd") is None:
         raise ProcessFailed("this needs etcd: install the package etcd-server")
     if find_script() is None:

@@ -146,5 +146,8 @@ def audit_dead_letters(
         else:
             findings.append(f"a dead letter ({reason}) that was no poison: {body[:80]}")
     if missing := sent - found:
-        findings.append(f"{len(missing)} of {len(sent)} poisonous messages are lost")
+        names = ", ".join(sorted(missing))
+        findings.append(
+            f"{len(missing)} of {len(sent)} poisonous messages are lost: {names}"
+        )
     return findings
