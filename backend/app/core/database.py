@@ -92,7 +92,7 @@ def create_sync_engine(
 def _failover_patience(settings: DatabaseSettings, url: DatabaseUrl) -> float:
     """How long to wait for a primary: with several hosts, another one is about to be
     promoted, and a request that waits for it need not fail."""
-    return settings.db_timeout_seconds / 2 if len(url.hosts) > 1 else 0.0
+    return settings.db_timeout_seconds * 3 / 4 if len(url.hosts) > 1 else 0.0
 
 
 def _watch_connections(

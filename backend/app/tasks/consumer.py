@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from celery.bootsteps import StartStopStep
+from celery.worker import request
 from celery.worker.consumer import Consumer, consumer
 from celery.worker.request import Request
 
@@ -18,8 +19,12 @@ from chassis.outages import Outage
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
 
 
-# Celery's log line on a lost connection.
-CELERYS_OWN = "Connection to broker lost"
+# Celery's log lines on a lost connection, some with tracebacks. A task that could not be
+# acknowledged comes again.
+CELERYS_OWN = (
+    *("Connection to broker lost", "Frequent restarts detected"),
+    *("Couldn't ack", "Couldn't reject"),
+)
 
 _redis = Outage("Redis, which hands out tasks")
 
@@ -59,9 +64,14 @@ def _connect(connect: Any, errback: Any, *args: Any, **options: Any) -> Any:
 
 
 def tell_losses_once() -> None:
-    """Drop Celery's line on a lost connection, which repeats ours."""
-    lines = logging.getLogger(consumer.__name__)
-    lines.addFilter(lambda line: CELERYS_OWN not in line.getMessage())
+    """Drop Celery's lines on a lost connection, which repeat ours."""
+    for module in (consumer, request):
+        logging.getLogger(module.__name__).addFilter(_is_news)
+
+
+def _is_news(line: logging.LogRecord) -> bool:
+    said = line.getMessage()
+    return not any(words in said for words in CELERYS_OWN)
 
 
 class ColdStatus(StartStopStep):

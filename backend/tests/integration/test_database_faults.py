@@ -183,12 +183,32 @@ async def test_probes_follow_what_the_disk_accepts(
             await becomes(True)
 
 
-@pytest.mark.parametrize("sqlstate", ["40P01", "40001"])
-async def test_a_deadlock_is_tried_again(
+@pytest.mark.parametrize("sqlstate", ["40P01", "40001", "57P01"])
+async def test_what_stored_nothing_is_tried_again(
     commits: GroupCommit, administrator: Administrator, sqlstate: str
 ) -> None:
     with administrator.raising(sqlstate, "nextval('inserts') < 3"):
         await commits.add([record()])
+
+
+WAITING = (
+    "FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    " AND datname = current_database()"
+)
+
+
+async def test_a_statement_whose_session_ends_runs_in_the_next(
+    database: Database, commits: GroupCommit, administrator: Administrator
+) -> None:
+    async with database.session() as other, database.session() as watcher:
+        await other.exec(text("LOCK TABLE data_processing_records"))
+        adding = asyncio.create_task(commits.add([record()]))
+        while not await watcher.scalar(text(f"SELECT count(*) {WAITING}")):
+            await asyncio.sleep(0.01)
+        end = f"SELECT pg_terminate_backend(pid, 2000) {WAITING}"
+        await asyncio.to_thread(administrator.run, end)
+        await other.rollback()
+        await adding
 
 
 @pytest.mark.parametrize("sqlstate", ["40P01", "40001", "55P03"])

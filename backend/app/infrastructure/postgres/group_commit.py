@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from contextvars import Context
 from typing import Any, NamedTuple
 
+import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -32,7 +33,10 @@ from chassis.telemetry import tracing
 
 MAX_BATCH = 100
 MAX_WAITING = 2000
-RETRIES = 2  # of a statement that met a deadlock
+RETRIES = 2  # of a statement that certainly stored nothing
+# The statement was not sent, or the server stopped and ended its transaction. (A server
+# that had committed, and only waited for its replica, would close the connection.)
+NOT_STORED = (asyncpg.InternalClientError, asyncpg.AdminShutdownError)
 
 # SQLAlchemy's logger, for SQL_ECHO: the statement bypasses SQLAlchemy.
 echo = logging.getLogger("sqlalchemy.engine.Engine")
@@ -145,8 +149,11 @@ class GroupCommit:
             for _ in range(RETRIES):
                 try:
                     return await self._execute(statement.sql, parameters)
-                except DatabaseBusy:  # nothing was stored
+                except DatabaseBusy:
                     continue
+                except DatabaseUnavailable as error:
+                    if not _stored_nothing(error):
+                        raise
             await self._execute(statement.sql, parameters)
 
     async def _execute(self, sql: str, parameters: Sequence[Any]) -> None:
@@ -196,6 +203,14 @@ def _traced_batch(batch: Sequence[_Write]) -> AbstractContextManager[object]:
         return tracing.NOTHING
     attributes = {"app.batch.size": len(batch)}
     return tracing.shared_span("group commit", kept, attributes)
+
+
+def _stored_nothing(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, NOT_STORED):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _finish(write: _Write, error: Exception | None = None) -> None:
