@@ -158,7 +158,7 @@ def missing_packages() -> list[str]:
 
 
 def may_cut() -> bool:
-    """Whether this user may make namespaces. Containers often forbid it, to root too."""
+    """Whether this user may make namespaces: containers often forbid it to root."""
     if os.geteuid() != 0:
         return False
     probe = ["unshare", "--net", "--mount", "true"]

@@ -19,8 +19,8 @@ from chassis.outages import Outage
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
 
 
-# Celery's log lines on a lost connection, some with tracebacks. A task that could not be
-# acknowledged comes again.
+# Celery's log lines on a lost connection, some with tracebacks. A task that could not
+# be acknowledged comes again.
 CELERYS_OWN = (
     *("Connection to broker lost", "Frequent restarts detected"),
     *("Couldn't ack", "Couldn't reject"),

@@ -200,8 +200,8 @@ WAITING = (
 async def test_a_statement_whose_session_ends_runs_in_the_next(
     database: Database, commits: GroupCommit, administrator: Administrator
 ) -> None:
-    async with database.session() as other, database.session() as watcher:
-        await other.exec(text("LOCK TABLE data_processing_records"))
+    async with database.engine.connect() as other, database.session() as watcher:
+        await other.execute(text("LOCK TABLE data_processing_records"))
         adding = asyncio.create_task(commits.add([record()]))
         while not await watcher.scalar(text(f"SELECT count(*) {WAITING}")):
             await asyncio.sleep(0.01)

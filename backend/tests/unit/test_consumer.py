@@ -23,8 +23,8 @@ def test_a_lost_acknowledgement_repeats_nothing(
     channel = Mock()
     channel.basic_ack.side_effect = channel.basic_reject.side_effect = OSError
     log = logging.getLogger(request.__name__)
-    Message(channel=channel, delivery_tag=1).ack_log_error(log, (OSError,))
-    Message(channel=channel, delivery_tag=1).reject_log_error(log, (OSError,))
+    Message(channel=channel, delivery_tag="1").ack_log_error(log, (OSError,))
+    Message(channel=channel, delivery_tag="1").reject_log_error(log, (OSError,))
     assert channel.basic_ack.called and channel.basic_reject.called
     assert not caplog.records
 
