@@ -18,7 +18,7 @@ from amqp.exceptions import MessageNacked
 from httpx2 import Response
 
 from local.servers.broker import Broker
-from tests.chaos.ledger import Attempt, Work
+from tests.chaos.ledger import UNSORTABLE, Attempt, Work
 from tests.chaos.system import READ_TIMEOUT
 from tests.e2e.client import LOGS, PROCESS, PROCESS_ASYNC, RECORDS
 from tests.e2e.threads import Threads
@@ -38,7 +38,7 @@ POISON_PERIOD = 4.0
 BAD_INPUT: list[tuple[str, bytes, int]] = [
     (PROCESS, b'{"payload": ', 400),
     (PROCESS, b'{"payload": 1, "other": 2}', 422),
-    (PROCESS, b'{"payload": [1, "a"], "description": "sort"}', 422),
+    (PROCESS, UNSORTABLE.encode(), 422),
     (PROCESS_ASYNC, b'{"payload": "\\ud800"}', 422),
     (PROCESS_ASYNC, b'{"payload": "x", "priority": "none"}', 422),
 ]

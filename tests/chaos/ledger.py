@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+#: Bad input that only the service refuses: it belongs to no work.
+UNSORTABLE = '{"payload":[1,"a"],"description":"sort"}'
+
 
 class Attempt(NamedTuple):
     """One HTTP request. Times are of `time.monotonic`, in seconds."""
@@ -139,7 +142,7 @@ def audit_dead_letters(
     found, findings = set(), []
     for reason, body in letters:
         if reason == "expired":
-            if known.isdisjoint(body.split('"')):
+            if body != UNSORTABLE and known.isdisjoint(body.split('"')):
                 findings.append(f"a dead letter of nobody's: {body[:80]}")
         elif body in tried:
             found.add(body)

@@ -91,6 +91,7 @@ def test_every_fault_is_found(work: Work, rows: list[Row]) -> None:
         ([("rejected", "p-1"), ("expired", '{"payload": "c-1"}')], 0),
         ([], 1),
         ([("rejected", "p-1"), ("delivery_limit", '{"payload": "c-1"}')], 1),
+        ([("rejected", "p-1"), ("expired", ledger.UNSORTABLE)], 0),
         ([("rejected", "p-1"), ("expired", '{"payload": "x"}')], 1),
     ],
 )
