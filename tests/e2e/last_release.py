@@ -52,25 +52,31 @@ class _Old(App):
 
 
 def last_release() -> Release | None:
-    """Installs it, once; None if this clone has no tag of it."""
+    """Installs it, once; None if this clone has neither its tag nor its commit."""
     text = (ROOT / "backend/pyproject.toml").read_text()
     (version,) = re.findall(r'^version = "(.+)"$', text, re.MULTILINE)
-    tag = f"refs/tags/v{version}"
-    archive = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", tag], capture_output=True
+    found = _git("rev-parse", "--verify", f"refs/tags/v{version}") or _git(
+        "log", "-1", "--format=%H", f"--grep=^Release {re.escape(version)}$"
     )
-    if archive.returncode:
+    if not found:
         return None
+    archive = _git("archive", found.decode().strip())
     release = Release(LOCAL / "releases" / f"v{version}")
     done = release.folder / ".installed"
     if not done.exists():
         release.folder.mkdir(parents=True, exist_ok=True)
         unpack = ["tar", "--extract", "--directory", str(release.folder)]
-        subprocess.run(unpack, input=archive.stdout, check=True)
+        subprocess.run(unpack, input=archive, check=True)
         system = str(Path(sys.base_prefix) / "bin" / "python3")
         _run([system, "-m", "local", "setup"], release.folder, {})
         done.touch()
     return release
+
+
+def _git(*words: str) -> bytes:
+    """What git prints; nothing if it fails."""
+    result = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True)
+    return b"" if result.returncode else result.stdout
 
 
 def _run(command: list[str], folder: Path, env: Mapping[str, str]) -> None:

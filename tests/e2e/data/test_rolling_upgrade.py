@@ -174,7 +174,7 @@ class Rolled:
 def rolled(tmp_path: Path) -> Iterator[Rolled]:
     old = last_release()
     if old is None:
-        pytest.skip("this clone has no tag of the last release")
+        pytest.fail("this clone has neither a tag nor a commit of the last release")
     state = State(tmp_path / "state")
     state.acquire()
     system = Rolled(state, old)
