@@ -337,11 +337,12 @@ def test_a_lost_acknowledgement_leaves_no_worker_without_work(
     redis_server.kill()
     try:
         answer.set()
-        wait_until(lambda: "Couldn't ack" in log.read_text(), 30)
+        wait_until(lambda: "Lost Redis, which hands out" in log.read_text(), 30)
     finally:
         redis_server.start()
     second = accept()
     wait_until(lambda: statuses(engine, [first, second]) == {"Success"}, 30)
+    assert "Traceback" not in log.read_text()
 
 
 def test_a_replaced_child_keeps_no_connection_of_its_parent(

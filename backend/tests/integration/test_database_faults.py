@@ -191,10 +191,7 @@ async def test_what_stored_nothing_is_tried_again(
         await commits.add([record()])
 
 
-WAITING = (
-    "FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    " AND datname = current_database()"
-)
+WAITING = "FROM pg_locks WHERE NOT granted"
 
 
 async def test_a_statement_whose_session_ends_runs_in_the_next(
