@@ -189,8 +189,11 @@ def test_what_fails_is_tried_again_and_finally_dead_lettered(shop: Shop) -> None
     counts = {name: shop.tries.count(name) for name in shop.tries}
     expected = {"bad": 3, "careless": 3, "plain": 3}
     assert counts == {"good": 1, "unlucky": 2, **expected}
-    assert "a statement failed, and the handler went on" in process.log
-    assert "Dead-lettered what is no event" in process.log
+    wait_until(
+        lambda: "a statement failed, and the handler went on" in process.log,
+        "it is logged",
+    )
+    wait_until(lambda: "Dead-lettered what is no event" in process.log, "it is logged")
 
 
 @pytest.mark.promise(
@@ -316,7 +319,9 @@ def test_a_service_that_is_away_costs_no_attempt(shop: Shop) -> None:
     shop.publish("next")
     wait_until(lambda: len(shop.tries) > 4, "it tries often")
     assert "next" not in shop.tries
-    assert "what the handler of shop.* calls" in process.log
+    wait_until(
+        lambda: "what the handler of shop.* calls" in process.log, "it is logged"
+    )
     shop.gate.touch()
     wait_until(lambda: shop.effects == ["patient", "next"], "it goes on, in order")
     assert process.log.count("the other service is away") == 1

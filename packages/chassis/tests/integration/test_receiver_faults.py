@@ -224,7 +224,7 @@ def test_a_message_that_cannot_be_parsed_does_not_stop_the_others(
     caller = connect()
     wait_until(lambda: caller.depth(f"{queue}_dlq") == 1, "it is dead-lettered")
     assert caller.call("after").status == "ok"
-    assert "UnicodeDecodeError" in process.log
+    wait_until(lambda: "UnicodeDecodeError" in process.log, "it is logged")
 
 
 @pytest.mark.promise(

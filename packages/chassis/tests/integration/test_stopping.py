@@ -163,4 +163,4 @@ def test_a_stopped_service_does_not_execute_late_requests(
     gate.touch()
     assert caller.call("quick").status == "ok"
     assert "late" not in lines(log)
-    assert "Dropped a late request" in process.log
+    wait_until(lambda: "Dropped a late request" in process.log, "it is logged")
