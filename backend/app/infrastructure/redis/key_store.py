@@ -24,11 +24,12 @@ from app.infrastructure.redis.client import ask, connect_redis, leave_replica
 from chassis.outages import Outage
 from chassis.redis_url import RedisUrl
 
-# Seconds that a request waits for Redis at most, both at its start and at its end.
+# Seconds that one attempt takes at most: a request has one at its start and at its end.
 TIMEOUT = 0.7
-# Seconds in which Sentinels may find another primary: requests wait for it, this long
-# after the last one was lost, and ask again after so many seconds.
-FAILOVER, AGAIN = 4.0, 0.1
+# With Sentinels, attempts go on until the last primary has been lost for so many
+# seconds, in which they find another one.
+FAILOVER = 4.0
+PAUSE = 0.1  # seconds between two attempts
 CONNECTIONS = 16
 # The number is the version of the entries' format: other versions must not read them.
 PREFIX = "idempotency:2:"
@@ -150,7 +151,7 @@ class KeyStore:
                     what = "is full" if is_full else "does not answer"
                     detail = f"Redis, which keeps idempotency keys, {what}."
                     raise KeyStoreUnavailable(detail) from error
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(PAUSE)
 
 
 def _read(entry: bytes) -> Held:
