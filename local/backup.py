@@ -61,12 +61,12 @@ def restore(arguments: list[str], run: Path = LOCAL / "run", of: Path = FOLDER) 
     server = _Recovering(state, free_port())
     url = server.url().replace("+psycopg2", "")
     try:
-        stamp = time.strftime(".before-%Y%m%dT%H%M%S")
-        for folder in (server.data, *(state.path / name for name in OTHERS)):
+        print("Base backup:", _script(server, of, url, "restore", *until), flush=True)
+        stamp = time.strftime(".before-%Y%m%dT%H%M%SZ", time.gmtime())
+        for folder in (state.path / name for name in OTHERS):
             if folder.exists():
                 folder.rename(folder.with_name(folder.name + stamp))
                 print(f"Put aside: {folder}{stamp}")
-        print("Base backup:", _script(server, of, url, "restore", *until), flush=True)
         server.own_data()
         server.start()
         _script(server, of, url, "finish")

@@ -5,8 +5,9 @@
 #   backup.sh base            copy the whole server, and check the copy
 #   backup.sh wal             receive what is written from now on, until it is stopped
 #   backup.sh wal-so-far      receive what was written until now
-#   backup.sh restore [TIME]  fill the empty $PGDATA: until TIME (2026-11-27T03:04:05Z),
-#                             or as far as the WAL was received; then start PostgreSQL
+#   backup.sh restore [TIME]  fill $PGDATA, and put aside what it has: until TIME
+#                             (2026-11-27T03:04:05Z), or as far as the WAL was received;
+#                             then start PostgreSQL
 #   backup.sh finish          wait until the started PostgreSQL has restored everything
 #
 # $SERVER is libpq's connection string of the server, with a superuser. $BACKUPS/ has a
@@ -27,6 +28,16 @@ fail() {
 
 now() { date -u +%Y%m%dT%H%M%SZ; }
 
+# $1 and the time. A name is used once: mv would move into a folder that exists.
+unused() {
+    name=$1$(now)
+    while [ -e "$name" ]; do
+        sleep 1
+        name=$1$(now)
+    done
+    echo "$name"
+}
+
 newest_history() {
     # The names are times, and the shell sorts them.
     for history in "$BACKUPS"/*T*Z; do :; done
@@ -39,7 +50,7 @@ begin_history() {
     lost="FROM pg_replication_slots WHERE slot_name = '$SLOT' AND wal_status = 'lost'"
     is_lost=$(query "SELECT true $lost")
     if [ -n "$is_lost" ] || [ ! -d "$(newest_history)" ]; then
-        mkdir -p "$BACKUPS/$(now)"
+        mkdir -p "$(unused "$BACKUPS/")"
         query "SELECT pg_drop_replication_slot(slot_name) $lost" >/dev/null
     fi
 }
@@ -59,7 +70,7 @@ base() {
     rm -rf "$partial"
     pg_basebackup --dbname="$SERVER" --pgdata="$partial" --checkpoint=fast
     ${VERIFY:-pg_verifybackup --quiet} "$partial"
-    backup=$history/base/$(now)
+    backup=$(unused "$history/base/")
     mv "$partial" "$backup"
     for old in $(ls "$history/base" | sort -r | tail -n "+$((KEEP + 1))"); do
         rm -rf "${history:?}/base/$old"
@@ -91,8 +102,13 @@ restore() {
         fi
     done
     [ -n "$found" ] || fail "$BACKUPS has no base backup${1:+ before $1}"
+    # Not before it is known that something can take its place.
+    if [ -n "$(ls -A "$PGDATA" 2>/dev/null)" ]; then
+        aside=$(unused "$PGDATA.before-")
+        mv "$PGDATA" "$aside" || fail "$PGDATA is not empty: use a new volume"
+        echo "Put aside: $aside" >&2
+    fi
     mkdir -p "$PGDATA"
-    [ -z "$(ls -A "$PGDATA")" ] || fail "$PGDATA is not empty: move what it has away"
     cp -Rp "$found/." "$PGDATA"
     # The server may run as a user who cannot read $BACKUPS.
     mkdir "$PGDATA/received_wal"
@@ -106,7 +122,7 @@ recovery_target_action = promote
 hot_standby = off
 END
     touch "$PGDATA/recovery.signal"
-    mkdir -p "$BACKUPS/$(now)" # the restored server's own history
+    mkdir "$(unused "$BACKUPS/")" # the restored server's own history
     echo "$found"
 }
 

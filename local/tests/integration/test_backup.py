@@ -92,6 +92,11 @@ def test_restored_to_the_last_moment_and_to_an_earlier_one(
         with pytest.raises(ProcessFailed):
             restore(words, run, backups)
         assert reason in capfd.readouterr().err
+    with running(run) as server:
+        assert ask(server, "SELECT entry FROM ledger") == entries[:2], "still there"
+    for _ in range(2):
+        assert restore([], run, backups) == 0
+    assert len([*data.parent.glob("data.before-*")]) == 4, "also within a second"
 
 
 def test_only_what_runs_is_backed_up(tmp_path: Path) -> None:
