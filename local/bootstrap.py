@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 
+PIP = "local/requirements-pip.txt"
 LINES = 12  # of a failed command's output that are shown
 
 
@@ -244,14 +245,22 @@ def _create() -> None:
     _run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], failure)
     # venv itself would keep from us why this fails.
     _run([str(PYTHON), "-Im", "ensurepip", "--default-pip"], failure)
+    # Python's own pip can be years old, and then takes twice as long for all packages.
+    # If this fails, so will they: what pip says then is for people.
+    command = [*_pip_install(), "--retries", "0", "-r", str(ROOT / PIP)]
+    subprocess.run(command, env=_environment(), capture_output=True)
+
+
+def _pip_install() -> list[str]:
+    command = [str(PYTHON), "-m", "pip", "install", "--require-hashes", "--no-input"]
+    return [*command, "--disable-pip-version-check", "--progress-bar", "off"]
 
 
 def _install(files: list[Path]) -> None:
     began = time.monotonic()
     print("Installing requirements into .venv ...", flush=True)
     # Not `--quiet`: pip tells refused certificates as mere information.
-    command = [str(PYTHON), "-m", "pip", "install", "--require-hashes", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar", "off"]
+    command = _pip_install()
     for file in files:
         command += ["-r", str(file)]
     log = ROOT / ".local" / "pip.log"
@@ -263,12 +272,15 @@ def _install(files: list[Path]) -> None:
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
 
 
-def _run(command: list[str], failure: str) -> None:
+def _environment() -> dict[str, str]:
     # A user's pip.conf may say `user = true`, which pip refuses in a venv.
-    environment = {**cleaned(os.environ), "PIP_USER": "0"}
+    return {**cleaned(os.environ), "PIP_USER": "0"}
+
+
+def _run(command: list[str], failure: str) -> None:
     result = subprocess.run(
         command,
-        env=environment,
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -24,6 +24,7 @@ HEADER = "# Written by `make lock`.\n"
 # Dependency groups, in the order in which they choose versions.
 GROUPS = {
     "local": "local/requirements.txt",
+    "pip": "local/requirements-pip.txt",
     "dev": "requirements-dev.txt",
     "bench": "bench/requirements.txt",
     "mutation": "tests/faults/requirements.txt",

@@ -50,6 +50,7 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
+NEW_PIP = "local/requirements-pip.txt"
 RUNTIME = "packages/shared/requirements.txt backend/requirements.txt "
 RUNTIME += "services/one/requirements.txt local/requirements.txt"
 
@@ -57,7 +58,7 @@ RUNTIME += "services/one/requirements.txt local/requirements.txt"
 def test_requirements_are_installed_once(ran: list[str]) -> None:
     for _ in range(3):
         bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME]
 
 
 def test_tools_are_installed_in_addition(ran: list[str]) -> None:
@@ -65,14 +66,14 @@ def test_tools_are_installed_in_addition(ran: list[str]) -> None:
     bootstrap.ensure(development=True)
     bootstrap.ensure(development=True)
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME, f"{RUNTIME} requirements-dev.txt"]
+    assert ran == ["venv", NEW_PIP, RUNTIME, f"{RUNTIME} requirements-dev.txt"]
 
 
 def test_changed_requirements_are_installed(ran: list[str], project: Path) -> None:
     bootstrap.ensure(development=False)
     (project / "services/one/requirements.txt").write_text("other\n")
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME, RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME, RUNTIME]
 
 
 def test_packages_are_importable_without_a_build(
@@ -93,7 +94,7 @@ def test_a_new_package_is_installed(ran: list[str], project: Path) -> None:
     bootstrap.ensure(development=False)
     (project / "packages/other/src").mkdir(parents=True)
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME, RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME, RUNTIME]
 
 
 def test_a_service_that_adds_nothing_installs_nothing(
@@ -105,7 +106,7 @@ def test_a_service_that_adds_nothing_installs_nothing(
     (project / "services/two").mkdir()
     (project / "services/two/requirements.txt").write_text(f"# Its own.\n{base}")
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME]
 
 
 def test_an_interrupted_installation_is_done_again(
@@ -121,14 +122,14 @@ def test_an_interrupted_installation_is_done_again(
         bootstrap.ensure(development=False)
     monkeypatch.setattr(bootstrap, "_install", install)
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME]
 
 
 def test_a_moved_venv_is_recreated(ran: list[str], project: Path) -> None:
     bootstrap.ensure(development=False)
     (project / ".venv" / "bin" / "pip").write_text("#!/elsewhere/.venv/bin/python\n")
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME, "venv", RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME, "venv", NEW_PIP, RUNTIME]
 
 
 def test_a_venv_without_its_python_is_recreated(ran: list[str], project: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_venv_without_its_python_is_recreated(ran: list[str], project: Path) -
     python.unlink()
     python.symlink_to("/nowhere/python")
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME, "venv", RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME, "venv", NEW_PIP, RUNTIME]
 
 
 def test_an_upgraded_python_is_noticed(ran: list[str], project: Path) -> None:
@@ -147,7 +148,7 @@ def test_an_upgraded_python_is_noticed(ran: list[str], project: Path) -> None:
     python.unlink()
     python.symlink_to(project / "python3.99")
     bootstrap.ensure(development=False)
-    assert ran == ["venv", RUNTIME, "venv", RUNTIME]
+    assert ran == ["venv", NEW_PIP, RUNTIME, "venv", NEW_PIP, RUNTIME]
 
 
 def test_a_python_without_venv_gets_advice(

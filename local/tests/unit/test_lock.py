@@ -15,6 +15,7 @@ requires-python = ">=3.11"
 [dependency-groups]
 local = ["pen"]
 dev = ["ink"]
+pip = ["pen"]
 bench = []
 mutation = []
 patroni = []
