@@ -347,6 +347,7 @@ async def test_sentinel_names_the_new_primary(
     assert replica.connect().llen("low") >= 1
 
 
+@pytest.mark.budget("key_store.FAILOVER")
 async def test_no_request_waits_for_sentinels_in_a_lasting_outage(
     connect: Callable[..., Clients], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from app.core import database
 from app.core.database_settings import DatabaseSettings
 from app.core.database_url import DatabaseUrl
 
@@ -118,3 +120,20 @@ def test_psycopg2_may_use_what_asyncpg_lacks() -> None:
     other = {"async_database_url": "postgres://h/d?sslmode=require"}
     settings = DatabaseSettings.model_validate({"database_url": url, **other})
     assert settings.sync.for_psycopg2()["channel_binding"] == "require"
+
+
+def test_a_primary_is_waited_for_where_there_are_several_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patience = []
+
+    def watch(*_: object, **options: object) -> None:
+        patience.append(options["patience"])
+
+    monkeypatch.setattr(database, "_watch_connections", watch)
+    for hosts in ("h", "h,i"):
+        url = SecretStr(f"postgresql://u:p@{hosts}/d")
+        settings = DatabaseSettings(database_url=url, db_timeout_seconds=8)
+        database.create_sync_engine(settings)
+        database.Database(settings)
+    assert patience == [0, 0, 6, 6], "a quarter is left for the statement"

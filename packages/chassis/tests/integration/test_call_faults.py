@@ -243,6 +243,7 @@ async def test_a_call_waits_for_the_next_connection(
         assert await processed(producer, responder.queue) == {"a": 1}
 
 
+@pytest.mark.budget("client.RECONNECT_WAIT")
 async def test_a_call_waits_for_no_connection_in_a_lasting_outage(
     new_client: Callable[..., RpcClient],
     responder: Responder,
