@@ -23,7 +23,7 @@ class Release:
 
     def alembic(self, env: Mapping[str, str], *arguments: str) -> None:
         """Run its migrations. Raises ProcessFailed."""
-        _run([str(self.python), "-m", "alembic", *arguments], self.backend, env)
+        run([str(self.python), "-m", "alembic", *arguments], self.backend, env)
 
     def of(self, app: App) -> "App":
         """The same process with this release's code."""
@@ -68,7 +68,7 @@ def last_release() -> Release | None:
         unpack = ["tar", "--extract", "--directory", str(release.folder)]
         subprocess.run(unpack, input=archive, check=True)
         system = str(Path(sys.base_prefix) / "bin" / "python3")
-        _run([system, "-m", "local", "setup"], release.folder, {})
+        run([system, "-m", "local", "setup"], release.folder, {})
         done.touch()
     return release
 
@@ -79,7 +79,8 @@ def _git(*words: str) -> bytes:
     return b"" if result.returncode else result.stdout
 
 
-def _run(command: list[str], folder: Path, env: Mapping[str, str]) -> None:
+def run(command: list[str], folder: Path, env: Mapping[str, str]) -> None:
+    """Run a command with nothing of this tree. Raises ProcessFailed."""
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     result = subprocess.run(
         command, cwd=folder, env={**clean, **env}, capture_output=True, text=True

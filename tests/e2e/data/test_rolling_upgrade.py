@@ -1,5 +1,6 @@
 """From the last release to this tree under load, and back: process by process, in both
-orders, with the migrations in between. No request fails, and no work is lost."""
+orders, with the migrations in between; then a migration of the next release, which
+contracts. No request fails, and no work is lost."""
 
 import itertools
 import threading
@@ -22,6 +23,7 @@ from local.stack import Servers, migrate, start_all, stop_all
 from local.state import State
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 from tests.e2e.last_release import Release, last_release
+from tests.e2e.next_release import NextRelease
 from tests.e2e.threads import Threads
 
 pytestmark = [pytest.mark.upgrade, pytest.mark.timeout(1800)]
@@ -189,7 +191,11 @@ def rolled(tmp_path: Path) -> Iterator[Rolled]:
 SERVERS_FIRST, API_FIRST = ("service", "worker", "api"), ("api", "worker", "service")
 
 
-def test_no_request_fails_from_release_to_release(rolled: Rolled) -> None:
+def test_no_request_fails_from_release_to_release(
+    rolled: Rolled, tmp_path: Path
+) -> None:
+    following = NextRelease(tmp_path / "next")
+    assert following.faults == [], "`make check` would accept it"
     with Users(rolled.nginx.url) as users:
         users.go_on()
         migrate(rolled.new_env)
@@ -206,6 +212,9 @@ def test_no_request_fails_from_release_to_release(rolled: Rolled) -> None:
                 users.go_on()
         for part in (*SERVERS_FIRST, "relay"):
             rolled.roll(part, is_new=True)
+            users.go_on()
+        for words in (("upgrade", "head"), ("downgrade", "-1"), ("upgrade", "head")):
+            following.alembic(rolled.new_env, *words)
             users.go_on()
     assert users.failures == []
     with closing(Api(rolled.nginx.url)) as api:
