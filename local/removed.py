@@ -17,6 +17,7 @@ TESTS = {
         "tests/compose",
         "tests/e2e/data/test_backup.py",
         "tests/unit/kubernetes",
+        "tests/unit/test_backup_script.py",
         "tests/unit/test_compose_files.py",
         "tests/unit/test_compose_order.py",
         "tests/unit/test_gateway_script.py",

@@ -73,11 +73,14 @@ def without_fault(copy: Path, faults: Iterable[Fault]) -> list[str]:
 
 def _verdict(copy: Path, folder: str, tests: list[str]) -> str:
     paths = [str(copy), str(copy / folder)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # Python takes bytecode for that of a file of the same second and size.
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
         result = subprocess.run(
             [python(copy), "-m", "pytest", "-x", "-q", "--no-header", *tests],
             cwd=copy / folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -294,6 +294,53 @@ def test_our_containers_have_no_privileges() -> None:
         assert "no-new-privileges:true" in service["security_opt"]
 
 
+def test_only_postgresql_writes_outside_of_volumes() -> None:
+    for name, service in SERVICES.items():
+        assert name == "postgres" or service["read_only"], name
+
+
+def test_no_container_takes_all_processes_of_the_host() -> None:
+    """Erlang's and the Collector's threads come and go with the processors."""
+    unbounded = {name for name, each in SERVICES.items() if "pids_limit" not in each}
+    assert unbounded <= {"rabbitmq", "postgres", "otel-collector"}
+
+
+# Where the images keep what a new container must find again.
+DATA = {
+    "postgres": "/var/lib/postgresql/data",
+    "rabbitmq": "/var/lib/rabbitmq",
+    "redis": "/data",
+}
+
+
+def test_data_outlives_its_container() -> None:
+    for name, folder in DATA.items():
+        assert SERVICES[name]["volumes"] == [f"{name}-data:{folder}"]
+    assert set(load(BASE)["volumes"]) == {f"{name}-data" for name in DATA}
+
+
+def test_files_of_the_project_are_mounted_to_be_read() -> None:
+    for name in (BASE, TLS):
+        for container, service in load(name)["services"].items():
+            for volume in service.get("volumes", []):
+                if volume.startswith("./"):
+                    assert volume.endswith(":ro"), (container, volume)
+
+
+def test_nginx_reaches_the_api_alone() -> None:
+    networks = {name: {*each.get("networks", [])} for name, each in SERVICES.items()}
+    assert networks.pop("nginx") == {"gateway"}
+    assert networks.pop("api") == {"gateway", "network1"}
+    assert all(each == {"network1"} for each in networks.values()), networks
+
+
+def test_migrations_may_have_a_role_of_their_own() -> None:
+    """Other processes never see the password of the tables' owner."""
+    for name, service in SERVICES.items():
+        given = "MIGRATIONS_DATABASE_URL" in (service.get("environment") or {})
+        assert given == (name == "migrations"), name
+
+
 def test_mounted_files_exist() -> None:
     for name in FILES:
         for service in load(name)["services"].values():

@@ -1,5 +1,8 @@
 """Containers start in the order of their dependencies."""
 
+import re
+from typing import Any
+
 import yaml
 
 from local.apps import ROOT
@@ -17,6 +20,36 @@ def test_each_waits_until_what_it_needs_works() -> None:
         for other, given in service.get("depends_on", {}).items():
             expected = OTHERS.get(other, "service_healthy")
             assert given["condition"] == expected, f"{name} starts before {other}"
+            if expected == "service_healthy":
+                assert check_of(SERVICES[other]), f"nothing tells that {other} works"
+
+
+def check_of(service: dict[str, Any]) -> str:
+    """Its health check, or that of its image; nothing without one."""
+    own = service.get("healthcheck", {})
+    if own.get("disable") or "test" in own:
+        return " ".join(own.get("test", []))
+    if not (build := service.get("build")):
+        return ""
+    file = ROOT / build["context"] / build.get("dockerfile", "Dockerfile")
+    found = re.search(r"^HEALTHCHECK [^[]*CMD (.*)$", file.read_text(), re.M)
+    return found[1] if found else ""
+
+
+def test_checks_look_at_the_file_that_is_touched() -> None:
+    for name, service in SERVICES.items():
+        for variable, file in (service.get("environment") or {}).items():
+            if variable.endswith("HEARTBEAT_FILE"):
+                assert re.search(rf"{file}\b", check_of(service)), name
+
+
+def test_what_is_not_called_has_a_heartbeat() -> None:
+    """The check of the image asks for HTTP, which only the API answers."""
+    image = SERVICES["api"]["image"]
+    users = [name for name, each in SERVICES.items() if each.get("image") == image]
+    for name in users:
+        if name not in ("api", "migrations"):
+            assert "heartbeat" in check_of(SERVICES[name]), name
 
 
 def test_all_that_use_the_tables_wait_for_them() -> None:

@@ -1,5 +1,6 @@
 """Promises that the gateway's configuration keeps, whatever else changes in it."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -99,3 +100,49 @@ def test_limits_are_on_for_every_request() -> None:
     assert [*values("limit_conn_status")] == [*values("limit_req_status")] == ["429"]
     (requests,) = values("limit_req", server)
     assert requests.startswith("zone=requests ")
+
+
+def test_waiting_for_the_api_has_limits() -> None:
+    """nginx's own are a minute: an API that is away would hold as many connections."""
+    for name, longest in (("proxy_connect_timeout", 2), ("proxy_send_timeout", 10)):
+        (value,) = values(name)
+        assert 0 < int(value.removesuffix("s")) <= longest, name
+    assert [*values("proxy_read_timeout")][0] == "$NGINX_READ_TIMEOUT"
+
+
+def test_a_silent_stream_outlives_two_signs_of_life() -> None:
+    (stream,) = (each for each in LOCATION.findall(TEXT) if "proxy_buffering" in each)
+    (longest,) = values("proxy_read_timeout", stream)
+    streams = (ROOT / "backend/app/api/event_streams.py").read_text()
+    (ping,) = re.findall(r"^PING = ([\d.]+)$", streams, re.M)
+    assert int(longest.removesuffix("s")) > 2 * float(ping)
+
+
+def test_only_streams_of_events_leave_http() -> None:
+    (table,) = re.findall(r'map "\$uri\|\$http_upgrade" \S+ {(.*?)\n}', TEXT, re.S)
+    first, rest = table.strip().splitlines()
+    assert first.startswith('"~*^/api/v1/events/ws\\|websocket$"')
+    assert rest.split() == ["default", '"";']
+
+
+def test_errors_have_all_headers_too() -> None:
+    """Without `always`, nginx adds them to answers below 400 alone."""
+    added = [*values("add_header")]
+    assert len(added) > 10
+    assert [each for each in added if not each.endswith(" always")] == []
+
+
+def test_each_error_of_the_gateway_has_its_page() -> None:
+    pages = dict(
+        re.findall(r"location = /\.problem/(\d+) {\s*(.*?)\s*\n    }", TEXT, re.S)
+    )
+    used = {each.rpartition("/")[2] for each in values("error_page")}
+    assert used == set(pages)
+    for status, page in pages.items():
+        inside = re.fullmatch(rf"internal;\s*return {status} '(.*)';", page)
+        assert inside, status  # nobody may ask for it
+        problem = json.loads(inside[1])
+        assert problem["status"] == int(status)
+        assert problem["type"] == f"urn:problem:{problem['code']}"
+        assert problem["title"] and problem["detail"]
+        assert problem["request_id"] == "$request_name"

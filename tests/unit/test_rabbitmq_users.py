@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,37 @@ def test_a_missing_password_stops_the_start(tmp_path: Path, missing: str) -> Non
     result = write(tmp_path, given)
     assert result.returncode == 1 and missing in result.stderr
     assert not (tmp_path / "made.json").exists()
+
+
+def test_no_process_of_the_broker_inherits_a_password(tmp_path: Path) -> None:
+    """Plugins and diagnostics show the environment."""
+    image = tmp_path / "docker-entrypoint.sh"
+    image.write_text('#!/bin/sh\nexec "$@"\n')
+    image.chmod(0o755)
+    secrets = GIVEN | {
+        "RABBITMQ_MANAGEMENT_USER": "ada",
+        "RABBITMQ_MANAGEMENT_PASS": "of-ada",
+        "ERLANG_COOKIE": "of-nodes",
+    }
+    given = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "RABBITMQ_DEFINITIONS": str(FOLDER / "definitions.json"),
+        "KEPT": "1",
+    }
+    result = subprocess.run(
+        [str(FOLDER / "entrypoint.sh"), "printenv"],
+        env=given | secrets,
+        capture_output=True,
+        text=True,
+    )
+    inherited = {line.partition("=")[0] for line in result.stdout.splitlines()}
+    assert "KEPT" in inherited and not inherited & set(secrets)
+
+
+def test_the_broker_imports_what_is_written() -> None:
+    lines = (FOLDER / "rabbitmq.conf").read_text().splitlines()
+    (file,) = re.findall(
+        r"write_definitions (/\S+)$", (FOLDER / "entrypoint.sh").read_text(), re.M
+    )
+    assert f"load_definitions = {file}" in lines
+    assert "loopback_users = none" in lines

@@ -128,6 +128,7 @@ def test_a_conflict_is_resolved_by_hand(upstream: Path, way: str) -> None:
     release(upstream, LATER)
     sh(project, UPDATE.replace("v0.2.0", f"v{LATER}"))
     assert "# Of mine." in (project / SWEEP).read_text()
+    assert len(sh(project, "git worktree list").splitlines()) == 1
 
 
 def test_migrations_of_both_sides_are_joined(upstream: Path) -> None:

@@ -54,6 +54,18 @@ def test_a_taken_name_is_told(
     assert "another name" in explanation(capsys.readouterr().err)
 
 
+def test_a_service_never_joins_files_that_are_there(
+    generated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`remove-service` would take them along, or leave half of the folder."""
+    (generated / "services/gadget").mkdir()
+    (generated / "services/gadget/NOTES").write_text("mine\n")
+    before = snapshot(generated)
+    assert run(generated, "new-service", "gadget") == 1
+    assert "services/gadget already exists" in capsys.readouterr().err
+    assert snapshot(generated) == before
+
+
 @pytest.mark.parametrize(
     ("path", "place", "reason"),
     [

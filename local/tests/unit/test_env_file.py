@@ -3,7 +3,7 @@ variables are not."""
 
 import pytest
 
-from local.env_file import misspelled
+from local.env_file import misspelled, values
 from local.tests.troubleshooting import explanation
 
 
@@ -19,6 +19,12 @@ def test_a_slip_is_told(name: str, meant: str) -> None:
     (said,) = misspelled([name])
     assert said == f"nothing reads {name}: did you mean {meant}?"
     assert "correct the name" in explanation(said)
+
+
+@pytest.mark.parametrize("password", ["a$b", "a${HOME}b", "$HOME"])
+def test_a_value_is_read_as_it_stands(password: str) -> None:
+    """`make secrets` copies it to other lines, and must not expand what is there."""
+    assert values(f"PASSWORD={password}\n") == {"PASSWORD": password}
 
 
 @pytest.mark.parametrize("name", ["RPC_RETRIES", "rabbitmq_pool"])

@@ -16,6 +16,12 @@ def test_a_listening_port_is_not_free() -> None:
     assert not ports.accepts(port)
 
 
+def test_a_port_of_another_address_is_not_free() -> None:
+    """A server may listen on all of them."""
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        assert not ports.is_free(server.getsockname()[1])
+
+
 def test_a_port_is_claimed_once() -> None:
     chosen = [ports.free_port() for _ in range(50)]
     assert len(set(chosen)) == len(chosen)

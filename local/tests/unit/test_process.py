@@ -1,5 +1,6 @@
 """Remaining children are found, and no other processes."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -108,12 +109,36 @@ def test_an_end_is_told_by_what_was_logged_since_the_start(own: State) -> None:
 
 
 def test_a_folder_has_one_holder(own: State) -> None:
+    child = start(own, SLEEP)
     with pytest.raises(AlreadyRunning):
         State(own.path).acquire()
+    assert child.alive  # it is not a leftover
     own.release()
     again = State(own.path)
     again.acquire()
     again.release()
+
+
+def test_a_folder_is_held_until_its_processes_have_ended(
+    own: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next holder would end them, or meet their ports and files."""
+    held: list[bool] = []
+
+    def ends(path: Path) -> int:
+        held.append(State(path).is_held)
+        return 0
+
+    monkeypatch.setattr("local.state.end_leftovers", ends)
+    own.release()
+    assert held == [True] and not own.is_held
+
+
+def test_several_may_ask_at_once_whether_it_runs(own: State) -> None:
+    own.release()
+    with (own.path / "lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not own.is_held
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux has death signals")

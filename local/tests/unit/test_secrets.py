@@ -1,5 +1,7 @@
 """Fresh passwords; no value of the user is lost."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,17 @@ def test_servers_of_the_user_keep_their_urls(target: Path) -> None:
     found = written(target)
     assert urls.items() <= found.items()
     assert "MIGRATIONS_DATABASE_URL" not in found
+
+
+def test_a_full_disk_takes_no_password_away(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.write_text(OLD)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        secrets.write()
+    assert target.read_text() == OLD

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from local.caretaker import Caretaker
 from local.servers.base import Command, Server
 from local.state import State
 from local.supervisor import GaveUp, Supervisor
@@ -71,6 +72,25 @@ def test_a_server_that_keeps_dying_is_given_up(own: State) -> None:
     assert server.starts == 3
 
 
+def test_deaths_far_apart_do_not_add_up(
+    own: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stack that runs for days restarts what dies now and then."""
+    monkeypatch.setattr("local.supervisor.SOON", 0.0)
+    server = Sleeper(own, "raise SystemExit(4)")
+    server.launch()
+    supervisor = Supervisor([server], lambda _: None)
+    watching = threading.Thread(target=supervisor.watch, args=(own.cancelled,))
+    watching.start()
+    deadline = time.monotonic() + 10
+    while server.starts < 5 and watching.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    own.cancelled.set()
+    watching.join()
+    supervisor.close()
+    assert server.starts >= 5
+
+
 def test_changed_code_runs_after_a_reload(own: State) -> None:
     server = Sleeper(own, "import time; time.sleep(60)")
     server.start()
@@ -82,6 +102,40 @@ def test_changed_code_runs_after_a_reload(own: State) -> None:
     assert server.alive and server.pid != before
     server.kill()
     supervisor.close()
+
+
+class Once(threading.Event):
+    """Lets `watch` look once."""
+
+    looks = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+
+class Watched(Sleeper):
+    """Somebody looks at it while it restarts."""
+
+    supervisor: Supervisor
+
+    def restart(self) -> None:
+        self.kill()
+        self.supervisor.watch(Once())
+        self.start()
+
+
+def test_a_reload_is_no_death(own: State) -> None:
+    """Nor is the server started twice."""
+    server = Watched(own, "import time; time.sleep(60)")
+    server.start()
+    said: list[str] = []
+    server.supervisor = Supervisor([server], said.append, reloaded=[server])
+    server.supervisor.reload([server])
+    server.supervisor.close()
+    server.kill()
+    assert said == ["sleeper runs the changed code"]
+    assert server.starts == 2
 
 
 def test_broken_code_waits_for_the_next_change(own: State) -> None:
@@ -103,3 +157,18 @@ def test_broken_code_waits_for_the_next_change(own: State) -> None:
     watching.join()
     server.kill()
     supervisor.close()
+
+
+def test_what_is_broken_on_purpose_is_left_alone(own: State) -> None:
+    broken, other = (
+        Sleeper(own, "import time; time.sleep(60)") for _ in ("broken", "other")
+    )
+    caretaker = Caretaker(lambda: [broken, other])
+    caretaker.left_alone.add(broken)
+    caretaker.start()
+    deadline = time.monotonic() + 10
+    while not other.alive and time.monotonic() < deadline:
+        time.sleep(0.01)
+    caretaker.stop()
+    assert (broken.starts, other.starts) == (0, 1)
+    other.kill()

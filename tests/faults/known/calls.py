@@ -139,4 +139,40 @@ FAULTS = (
             "packages/chassis/tests/unit/test_attempts.py::test_pauses_double_with_jitter_up_to_the_longest",
         ),
     ),
+    Fault(
+        "rpc: a reply queue for all connections",
+        "packages/chassis/src/chassis/rpc/client.py",
+        '        self._reply_to = f"rpc.reply.{uuid4()}"\n',
+        '        self._reply_to = self._reply_to or f"rpc.reply.{uuid4()}"\n',
+        (
+            "packages/chassis/tests/unit/test_client.py::test_each_connection_has_a_reply_queue_of_its_own",
+        ),
+    ),
+    Fault(
+        "rpc: calls are sent before the thread can be woken",
+        "packages/chassis/src/chassis/rpc/client.py",
+        "            self._poller.arm()\n            if self._outbox:\n                with connection.one_write():\n                    self._send_all(connection)\n",
+        "            if self._outbox:\n                with connection.one_write():\n                    self._send_all(connection)\n            self._poller.arm()\n",
+        (
+            "packages/chassis/tests/unit/test_client.py::test_a_call_never_waits_for_the_next_tick",
+        ),
+    ),
+    Fault(
+        "rpc: an answer that comes while others are given out wakes nobody",
+        "packages/chassis/src/chassis/rpc/producers.py",
+        "        self._wake_pending = False  # first: a later answer wakes again\n        while self._done:\n            done = self._waiting.get(self._done.popleft().id)\n            if done is not None and not done.done():\n                done.set_result(None)\n",
+        "        while self._done:\n            done = self._waiting.get(self._done.popleft().id)\n            if done is not None and not done.done():\n                done.set_result(None)\n        self._wake_pending = False\n",
+        (
+            "packages/chassis/tests/unit/test_calls.py::test_an_answer_that_comes_meanwhile_wakes_the_loop_again",
+        ),
+    ),
+    Fault(
+        "rpc: what is done is done again after a stop",
+        "packages/chassis/src/chassis/rpc/intake.py",
+        "        self._on_request = lambda request: None\n        self.flush()\n",
+        "        self._on_request = lambda request: None\n",
+        (
+            "packages/chassis/tests/unit/test_intake.py::test_what_is_done_is_acknowledged_before_the_connection_closes",
+        ),
+    ),
 )

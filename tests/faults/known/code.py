@@ -99,4 +99,18 @@ FAULTS = (
         "dependencies=[requires(READ_RECORDS)]",
         (f"{TESTS}/unit/test_scopes.py",),
     ),
+    Fault(
+        "a limit of one transaction is the next user's of a pooler",
+        f"{CHASSIS}/events/inbox.py",
+        "SET LOCAL statement_timeout",
+        "SET statement_timeout",
+        (f"{CHASSIS_TESTS}/unit/test_inbox.py",),
+    ),
+    Fault(
+        "a second launcher kills the stack of the first",
+        "local/state.py",
+        '        lock = (self.path / "lock").open("a")\n',
+        '        end_leftovers(self.path)\n        lock = (self.path / "lock").open("a")\n',
+        ("local/tests/unit/test_process.py::test_a_folder_has_one_holder",),
+    ),
 )

@@ -118,4 +118,18 @@ FAULTS = (
         "permissions: write-all\n\nconcurrency",
         ("tests/unit/test_workflows.py",),
     ),
+    Fault(
+        "RabbitMQ's messages go with its container",
+        COMPOSE,
+        '    volumes: ["rabbitmq-data:/var/lib/rabbitmq"]\n',
+        "",
+        (f"{TESTS}::test_data_outlives_its_container",),
+    ),
+    Fault(
+        "the Collector gathers what it should refuse",
+        "observability/otel-collector-config.yaml",
+        "processors: [memory_limiter, resourcedetection, batch]",
+        "processors: [batch, resourcedetection, memory_limiter]",
+        ("tests/unit/test_collector.py",),
+    ),
 )

@@ -100,4 +100,11 @@ FAULTS = (
         '"" | ????????*) return 1 ;;',
         ("tests/unit/test_gateway_settings.py",),
     ),
+    Fault(
+        "headers of successes only",
+        FILE,
+        "add_header X-Request-ID $own_request_id always;",
+        "add_header X-Request-ID $own_request_id;",
+        ("tests/unit/test_gateway_rules.py",),
+    ),
 )

@@ -1,4 +1,4 @@
-"""Faults in manifests."""
+"""Faults in manifests, and in the scripts of a cluster."""
 
 from tests.faults.planted import Fault
 
@@ -164,5 +164,26 @@ FAULTS = (
         "LOG_FORMAT=json",
         "RABBITMQ_PASSWORD=welcome1\nLOG_FORMAT=json",
         (f"{TESTS}/test_agreement.py", f"{TESTS}/test_schemas.py"),
+    ),
+    Fault(
+        "everybody in a container reads its secrets",
+        "backend/backend-beat-pod.yaml",
+        "            defaultMode: 0440\n",
+        "",
+        (f"{WORKLOADS}::test_secrets_are_for_the_process_alone",),
+    ),
+    Fault(
+        "an old autoscaler pulls at the new workers",
+        "kubectl-setup.sh",
+        '    forget_alternatives | tee -a "$work/changes"\n    if [ -z "$no_migration" ]; then\n        roll_out_application\n        roll_out_entrance\n',
+        '    if [ -z "$no_migration" ]; then\n        roll_out_application\n        roll_out_entrance\n        forget_alternatives | tee -a "$work/changes"\n',
+        (f"{TESTS}/test_setup_managed.py::test_without_keda_cpu_decides",),
+    ),
+    Fault(
+        "the newest backups are deleted",
+        "deploy/components/backup/backup.sh",
+        'ls "$history/base" | sort -r | tail',
+        'ls "$history/base" | sort | tail',
+        ("tests/unit/test_backup_script.py",),
     ),
 )

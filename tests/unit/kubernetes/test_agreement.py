@@ -246,6 +246,11 @@ def test_probes_look_at_the_file_that_is_touched(name: str, variable: str) -> No
     for probe in ("startupProbe", "livenessProbe"):
         assert f" {file}" in found.main[probe]["exec"]["command"][-1]
     assert file.startswith("/tmp/")
+    # What the process makes: chassis.heartbeat.
+    made = {file, f"{file}.connected"}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        command = found.main[probe]["exec"]["command"][-1]
+        assert {*re.findall(r"/tmp/\S+", command)} <= made
 
 
 def test_the_gateway_is_the_one_of_the_root() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from local.state import LOCAL
-from tests.unit.kubernetes.manifests import ROOT, Object, build, kubectl
+from tests.unit.kubernetes.manifests import ROOT, Object, build, kubectl, selects
 from tests.unit.kubernetes.test_workloads import restricted_violations
 
 FOLDER = ROOT / "deploy/components/backup"
@@ -71,6 +71,35 @@ def test_postgresql_lets_them_in_and_bounds_what_it_keeps(
     (rule,) = objects["NetworkPolicy", "postgres"]["spec"]["ingress"]
     labels = [each["podSelector"]["matchLabels"] for each in rule["from"]]
     assert {"app.kubernetes.io/name": "postgres-backup"} in labels
+
+
+def test_one_writes_at_a_time_and_where_the_volume_is(
+    objects: dict[tuple[str, str], Object],
+) -> None:
+    receiver = objects["Deployment", "postgres-wal"]["spec"]
+    assert receiver["replicas"] == 1 and receiver["strategy"] == {"type": "Recreate"}
+    cron = objects["CronJob", "postgres-base-backup"]["spec"]
+    assert cron["concurrencyPolicy"] == "Forbid" and cron["startingDeadlineSeconds"]
+    (rule,) = cron["jobTemplate"]["spec"]["template"]["spec"]["affinity"][
+        "podAffinity"
+    ]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert rule["topologyKey"] == "kubernetes.io/hostname"
+    assert selects(rule["labelSelector"], receiver["template"]["metadata"]["labels"])
+
+
+def test_a_restore_that_failed_is_not_repeated() -> None:
+    """It would put aside what the first one restored."""
+    job = yaml.safe_load((FOLDER / "restore-job.yaml").read_text())["spec"]
+    assert job["backoffLimit"] == 0
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_secrets_are_for_the_process_alone(
+    objects: dict[tuple[str, str], Object],
+) -> None:
+    for pod in pods(objects):
+        for volume in pod["spec"]["volumes"]:
+            assert "secret" not in volume or volume["secret"]["defaultMode"] == 0o440
 
 
 def test_the_script_is_the_one_that_runs_on_this_machine(

@@ -54,6 +54,41 @@ def test_network_policies_open_what_is_needed_and_no_more() -> None:
             assert open_ports == expected, f"{source.name} to {target.name}"
 
 
+SERVERS = ("postgres", "redis", "redis-keys")
+
+
+def test_managed_servers_are_reached_by_those_that_reached_ours() -> None:
+    """In production they are outside of the cluster: policies name their addresses."""
+    outside = [
+        each["spec"]
+        for each in of_kind("production", "NetworkPolicy")
+        if each["metadata"]["name"].startswith("external-")
+    ]
+    for (source, target), ports in FLOWS.items():
+        if target in SERVERS:
+            reached = addresses(outside, workload(source).labels)
+            assert ports <= reached, f"{source} to {target}"
+    # Of services, those that receive events, by the label that opens our PostgreSQL.
+    (own,) = (
+        each["spec"]["podSelector"]["matchLabels"]
+        for each in of_kind("production", "NetworkPolicy")
+        if each["metadata"]["name"] == "services-database"
+    )
+    assert addresses(outside, own) == {5432}
+
+
+def addresses(policies: list[Object], labels: dict[str, str]) -> set[int]:
+    """The ports of addresses that pods with these labels may reach."""
+    return {
+        each["port"]
+        for policy in policies
+        if selects(policy["podSelector"], labels)
+        for rule in policy["egress"]
+        if all("ipBlock" in peer for peer in rule["to"])
+        for each in rule["ports"]
+    }
+
+
 # Who comes from outside of the namespace, and to which ports; DNS is for all.
 OUTSIDE = {
     ("nginx", "ingress", "anybody"): {8080},

@@ -33,3 +33,13 @@ def test_the_smaller_half_pauses_and_new_nodes_hold_the_queues(text: str) -> Non
     pairs = [line.partition("=")[::2] for line in lines]
     given = {name.strip(): value.strip() for name, value in pairs}
     assert EXPECTED.items() <= given.items()
+
+
+def test_nodes_find_each_other_before_they_are_ready() -> None:
+    """They are ready when they have: each would wait for the others for ever."""
+    manifest = yaml.safe_load_all((FOLDER / "rabbitmq-statefulset.yaml").read_text())
+    (own,) = (each["spec"] for each in manifest if each["kind"] == "StatefulSet")
+    services = yaml.safe_load_all((FOLDER / "rabbitmq-services.yaml").read_text())
+    (nodes,) = (e for e in services if e["metadata"]["name"] == own["serviceName"])
+    assert nodes["spec"]["clusterIP"] == "None"
+    assert nodes["spec"]["publishNotReadyAddresses"] is True

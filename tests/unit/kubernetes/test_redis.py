@@ -37,3 +37,16 @@ def test_it_keeps_what_it_is_for(name: str, expected: dict[str, str]) -> None:
 def test_both_ways_have_the_same_limit() -> None:
     for name in ("redis", "redis-keys"):
         assert len({given["--maxmemory"] for given in options(name)}) == 1
+
+
+@pytest.mark.parametrize("name", ["redis", "redis-keys"])
+def test_its_container_has_a_third_more_memory(name: str) -> None:
+    """Redis counts its data alone, not connections or what a rewrite of the log needs:
+    the kernel would kill it before it is full."""
+    pod = workload(name, "development").main["resources"]["limits"]["memory"]
+    limits = [pod.removesuffix("Mi")]
+    if COMPOSE.exists():
+        own = yaml.safe_load(COMPOSE.read_text())["services"][name]
+        limits.append(own["mem_limit"].removesuffix("m"))
+    for given, limit in zip(options(name), limits, strict=True):
+        assert 3 * int(limit) >= 4 * int(given["--maxmemory"].removesuffix("mb"))

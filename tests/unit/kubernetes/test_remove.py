@@ -36,6 +36,18 @@ def test_remove_stops_the_intake_first(cluster: Cluster) -> None:
     assert deletions == sorted(deletions)
 
 
+def test_each_step_waits_until_the_pods_of_the_last_are_gone(
+    cluster: Cluster,
+) -> None:
+    """Else servers would stop while workers still finish what they have."""
+    ok(cluster.setup())
+    ok(cluster.remove())
+    deletions = [call for call in cluster.said if call.startswith("delete ")]
+    assert len(deletions) > 5
+    for call in deletions:
+        assert " --cascade=foreground " in call and " --wait=false" not in call
+
+
 def test_remove_with_its_data(cluster: Cluster, urls: list[str]) -> None:
     cluster.crds = KEDA + GATEWAY
     ok(cluster.setup(*urls))

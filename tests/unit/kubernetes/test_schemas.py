@@ -217,6 +217,18 @@ def test_the_route_leads_to_a_port_of_a_service() -> None:
     assert not of_kind("gateway-api", "Ingress")
 
 
+@pytest.mark.parametrize("name", ["development", "production"])
+def test_the_ingress_leads_to_the_gateway(name: str) -> None:
+    """Which limits each client, and sets the headers that the API believes."""
+    for rule in one(name, "Ingress", "fastapi-api")["spec"]["rules"]:
+        (path,) = rule["http"]["paths"]
+        assert (path["path"], path["pathType"]) == ("/", "Prefix")
+        backend = path["backend"]["service"]
+        assert backend["name"] == "nginx"
+        ports = one(name, "Service", "nginx")["spec"]["ports"]
+        assert backend["port"] in [{"name": port["name"]} for port in ports]
+
+
 def test_the_operator_takes_the_place_of_the_stateful_set() -> None:
     spec = one("operator", "RabbitmqCluster", "rabbitmq")["spec"]
     own = one("production", "StatefulSet", "rabbitmq")["spec"]

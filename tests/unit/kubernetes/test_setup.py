@@ -159,6 +159,27 @@ def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> No
     ok(cluster.setup())
 
 
+def test_a_migration_that_takes_too_long_stops_before_the_application(
+    cluster: Cluster,
+) -> None:
+    """It may still run: nobody knows which schema there is."""
+    cluster.job = "Suspended"  # neither Complete nor Failed
+    result = cluster.setup("--timeout", "1")
+    assert result.returncode == 1
+    assert "the migration did not complete" in result.stderr
+    assert "deployment/fastapi-api" not in cluster.objects
+
+
+def test_the_user_of_an_older_release_goes_when_nobody_is_left_who_has_it(
+    cluster: Cluster,
+) -> None:
+    """It may do everything in RabbitMQ."""
+    ok(cluster.setup())
+    gone = cluster.place(r"^exec rabbitmq-0 .* delete_user app")
+    for name in (*WORKERS, "fastapi-api"):
+        assert cluster.place(f"^rollout status deployment/{name} ") < gone
+
+
 def test_back_to_an_older_version_without_its_migrations(cluster: Cluster) -> None:
     """The API goes first: older workers do not know a newer API's messages."""
     ok(cluster.setup("--tag", "1.5.0"))

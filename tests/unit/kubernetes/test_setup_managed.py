@@ -248,6 +248,19 @@ def test_production_needs_managed_servers(cluster: Cluster) -> None:
     assert not cluster.objects
 
 
+@pytest.mark.parametrize("server", ["database", "redis", "redis-keys"])
+def test_each_managed_server_must_be_named(
+    cluster: Cluster, urls: list[str], server: str
+) -> None:
+    """Before anything is changed: pods would wait for a secret that nobody makes."""
+    option = f"--{server}-url-file"
+    place = urls.index(option)
+    result = cluster.setup(*urls[:place], *urls[place + 2 :])
+    assert result.returncode == 1
+    assert f"name its URL with {option}" in result.stderr
+    assert not cluster.objects
+
+
 def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
     told = ok(cluster.setup(*urls))
     assert "KEDA is not installed" in told
@@ -255,6 +268,8 @@ def test_without_keda_cpu_decides(cluster: Cluster, urls: list[str]) -> None:
     # KEDA comes later: two autoscalers must not pull at one Deployment.
     cluster.crds = KEDA
     ok(cluster.setup(*urls))
+    removed = cluster.place("^delete horizontalpodautoscalers ")
+    assert removed < cluster.place(r"^apply .*-f .*/application\.yaml")
     assert not scalers("horizontalpodautoscaler") & set(cluster.objects)
     assert scalers("scaledobject") <= set(cluster.objects)
     # Nor does a smaller environment keep any.

@@ -217,6 +217,17 @@ def test_its_grace_is_longer_than_preStop_and_drain(workload: Workload) -> None:
         assert workload.pod["terminationGracePeriodSeconds"] > needed
 
 
+def test_secrets_are_for_the_process_alone(workload: Workload) -> None:
+    """Its group may read them: Kubernetes' default is everybody in the container."""
+    for volume in workload.pod.get("volumes", []):
+        if source := volume.get("secret") or volume.get("projected"):
+            assert source["defaultMode"] == 0o440, volume["name"]
+    for container in workload.containers:
+        for mount in container.get("volumeMounts", []):
+            if mount["mountPath"].startswith("/run/secrets"):
+                assert mount["readOnly"], container["name"]
+
+
 def test_replicas_are_spread(workload: Workload) -> None:
     if not workload.serves:
         return
@@ -238,6 +249,9 @@ def test_a_budget_bounds_what_maintenance_takes_away(workload: Workload) -> None
     for budget in budgets:
         # minAvailable would forbid to drain the node of a single replica.
         assert "minAvailable" not in budget and budget["maxUnavailable"] != 0
+        # A pod that is not ready must not hold up a drain. A server's may be the last.
+        if workload.kind == "Deployment":
+            assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_network_policies_deny_all_but_what_is_named(workload: Workload) -> None:
@@ -262,6 +276,10 @@ def test_a_rollout_takes_nothing_away_before_its_successor_is_ready(
         return
     strategy = workload.object["spec"]["strategy"]
     assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+    # One that fails after a moment must not have replaced the others by then. Beat's
+    # probe already looks at several seconds.
+    if workload.name != "fastapi-celery-beat":
+        assert workload.object["spec"]["minReadySeconds"] >= 5
     assert strategy["type"] == "RollingUpdate"
 
 

@@ -26,6 +26,8 @@ class FakeConnection:
         self.blocked: str | None = None
         self.events: dict[str, set[Any]] = defaultdict(set)
         self.confirms = False
+        self.declared: list[dict[str, Any]] = []
+        self.bound: list[dict[str, Any]] = []
         self.sent: list[str] = []
         self.properties: list[dict[str, Any]] = []
         self.on_reply: OnDelivery
@@ -71,7 +73,11 @@ class FakeConnection:
     def open(self, set_up: Callable[[Any], None]) -> None:
         set_up(self)
 
-    def queue_declare(self, **options: Any) -> None: ...
+    def queue_declare(self, **options: Any) -> None:
+        self.declared.append(options)
+
+    def queue_bind(self, **options: Any) -> None:
+        self.bound.append(options)
 
     def exchange_declare(self, **options: Any) -> None: ...
 

@@ -1,6 +1,8 @@
 """Calls before they reach a broker."""
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, cast
@@ -14,7 +16,7 @@ from chassis.errors import BrokerUnavailable, DeadlineExceeded
 from chassis.queues import PATTERN, get_service_name
 from chassis.rpc.call import Call
 from chassis.rpc.client import RpcClient
-from chassis.rpc.producers import EventProducer, LogEvent
+from chassis.rpc.producers import AsyncEventProducer, EventProducer, LogEvent
 from chassis.rpc.wire import Reply
 
 
@@ -34,6 +36,21 @@ class FakeClient:
 
     def submit(self, call: Call) -> None:
         self.calls.append(call)
+        call.reply = Reply(call.body.decode(), "echo")
+        call.on_done(call)
+
+
+class Slow(FakeClient):
+    """Answers when it is told to."""
+
+    reconnect_wait = 0.0
+    on_connected: Any = None
+
+    def submit(self, call: Call) -> None:
+        self.calls.append(call)
+
+    def answer(self, number: int) -> None:
+        call = self.calls[number]
         call.reply = Reply(call.body.decode(), "echo")
         call.on_done(call)
 
@@ -131,6 +148,37 @@ def test_nobody_guesses_the_id_of_a_call(
     # None follows from the one before.
     steps = {int(b, 16) - int(a, 16) for a, b in zip(parts, parts[1:], strict=False)}
     assert len(steps) == 49
+
+
+async def test_an_answer_that_comes_meanwhile_wakes_the_loop_again() -> None:
+    """The I/O thread wakes the loop once for all that the loop has not yet looked at:
+    the next answer has to wake it again."""
+
+    class Late(deque[Call]):
+        """Gets another answer when it is found to be empty."""
+
+        def __len__(self) -> int:
+            length = super().__len__()
+            if not length and slow.calls[1].reply is None:
+                slow.answer(1)
+            return length
+
+    slow = Slow()
+    producer = AsyncEventProducer(cast(RpcClient, slow), timeout=30)
+    inner: Any = producer
+    inner._done = Late()
+    calls = [
+        asyncio.create_task(
+            producer.call("q", {}, task_id=f"t-{number}", correlation_id="r")
+        )
+        for number in range(2)
+    ]
+    while len(slow.calls) < 2:
+        await asyncio.sleep(0)
+    slow.answer(0)
+    async with asyncio.timeout(10):
+        replies = await asyncio.gather(*calls)
+    assert [reply.task_type for reply in replies] == ["echo", "echo"]
 
 
 def test_start_and_end_are_reported(producer: EventProducer) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -95,6 +96,22 @@ def test_confirms_count_anew_on_each_connection(
     assert bench.error(other) is None and other.reply
 
 
+def test_each_connection_has_a_reply_queue_of_its_own(
+    bench: Bench, first: FakeConnection
+) -> None:
+    """The broker may keep the old one for a while, for the lost connection alone."""
+    bench.sent(first)
+    second = bench.reconnected()
+    bench.sent(second)
+    named = []
+    for connection in (first, second):
+        (queue,) = connection.declared
+        assert queue["exclusive"] and queue["auto_delete"]
+        assert connection.properties[-1]["reply_to"] == queue["queue"]
+        named.append(queue["queue"])
+    assert len(set(named)) == 2
+
+
 @pytest.mark.promise("docs/RPC.md", "the queue is full")
 def test_a_confirm_may_be_for_several_calls(
     bench: Bench, first: FakeConnection
@@ -180,6 +197,26 @@ def test_what_was_not_sent_is_not_sent_later(
     bench.wait(lambda: second.confirms and bench.client.connected)
     later = bench.sent(second)
     assert second.sent == [later.id]
+
+
+def test_a_call_never_waits_for_the_next_tick(
+    bench: Bench, first: FakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The I/O thread is awake when it looks for calls, and then waits: what comes in
+    between has to wake it."""
+    for tick in ("EXPIRY_CHECK", "HEARTBEAT_CHECK"):
+        monkeypatch.setattr(module, tick, 3 * WAIT)
+    between: list[Call] = []
+
+    @contextmanager
+    def one_write() -> Iterator[None]:
+        yield
+        if not between:
+            between.append(bench.submit())
+
+    monkeypatch.setattr(first, "one_write", one_write)
+    bench.submit()
+    bench.wait(lambda: len(first.sent) == 2)
 
 
 @pytest.mark.promise("docs/RPC.md", "the queue does not exist")

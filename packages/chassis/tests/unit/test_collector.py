@@ -40,6 +40,15 @@ def test_all_export_errors_are_one_outage(caplog: pytest.LogCaptureFixture) -> N
     assert last.startswith("Connected to the OpenTelemetry collector after 0.")
 
 
+def test_an_outage_does_not_hold_up_the_exit() -> None:
+    """Python waits for threads that are no daemons."""
+    exporter.warning(REFUSED)
+    timers = [
+        each for each in threading.enumerate() if isinstance(each, threading.Timer)
+    ]
+    assert timers and all(each.daemon for each in timers)
+
+
 def test_other_records_are_written(caplog: pytest.LogCaptureFixture) -> None:
     exporter.warning("Overriding of current TracerProvider")
     logging.getLogger("app.x").warning("Failed to export a report")

@@ -78,6 +78,9 @@ class FakeConnection:
     def basic_reject(self, tag: int, requeue: bool) -> None:
         self._write(f"{'requeue' if requeue else 'reject'} {tag}")
 
+    def close(self) -> None:
+        self._write("close")
+
 
 class Bench:
     """An intake with eight requests delivered."""
@@ -181,6 +184,17 @@ def test_a_late_result_of_an_old_connection_is_not_sent(bench: Bench) -> None:
     old = Bench(headers={"x-time-left": -1})
     bench.intake.send(old.outcomes(Settlement.ACK, 1, reply=b"1"))
     assert bench.connection.writes == []
+
+
+def test_what_is_done_is_acknowledged_before_the_connection_closes(
+    bench: Bench,
+) -> None:
+    """Otherwise the next process would do it again."""
+    bench.intake.send(bench.outcomes(Settlement.ACK, 1, 2))
+    assert bench.connection.writes == []  # it waits for others
+    bench.intake.cancel()
+    bench.intake.close()
+    assert bench.connection.writes == ["ack up to 2", "close"]
 
 
 def test_redis_gets_each_ack_separately() -> None:

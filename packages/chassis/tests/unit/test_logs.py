@@ -173,6 +173,18 @@ def test_lines_logged_together_are_one_write(configure: Configure) -> None:
     assert len(stream.pieces) == 3
 
 
+@pytest.mark.parametrize("client", ["httpx2", "amqp"])
+def test_libraries_of_connections_log_only_what_is_wrong(
+    configure: Configure, client: str
+) -> None:
+    """Their other lines have whole URLs, which may hold secrets, or are too many."""
+    logging.getLogger(client).setLevel(logging.NOTSET)
+    stream = configure("text")
+    logging.getLogger(client).info("POST https://example.org/?token=sesame")
+    logging.getLogger(client).warning("wrong")
+    assert "sesame" not in stream.getvalue() and "wrong" in stream.getvalue()
+
+
 def test_unconfigured_logging_gathers_no_lines() -> None:
     with together():
         logger.info("hello")

@@ -128,6 +128,20 @@ def test_words_of_a_url_replace_variables() -> None:
     assert full.mechanism == "EXTERNAL"
 
 
+def test_the_certificate_of_a_url_comes_with_its_own_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which may be in the same file; the other key would not fit."""
+    for check in ("check_certificates", "check_readable"):
+        for place in ("amqp_url", "settings"):
+            monkeypatch.setattr(f"chassis.{place}.{check}", lambda *_: None)
+    variables = {"ssl_cert_file": "own.crt", "ssl_key_file": "own.key"}
+    by_url = server("amqps://h?certfile=both.pem", **variables)
+    assert (by_url.cert_file, by_url.key_file) == ("both.pem", None)
+    by_variables = server("amqps://h", **variables)
+    assert (by_variables.cert_file, by_variables.key_file) == ("own.crt", "own.key")
+
+
 def test_several_nodes_get_less_time_each() -> None:
     assert server(host="a,b").connect_timeout == 1
 

@@ -1,5 +1,6 @@
 """How ``serve`` uses a class and the environment."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from chassis import calls, service
 from chassis.errors import BrokerUnavailable
 from chassis.queues import get_queue_name
+from chassis.rpc.producers import EventProducer
 from chassis.service import serve, service_name
 from chassis.settings import ServiceSettings
 
@@ -73,6 +75,27 @@ def test_serve(receiver: type[Recorder]) -> None:
     assert isinstance(receiver.arguments["service"](), PriceListService)
     with pytest.raises(RuntimeError):  # it has stopped
         calls.call_service("nobody", {})
+
+
+def test_telemetry_stops_after_everything_that_has_some(
+    receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the service fails: the last spans say why."""
+    order: list[str] = []
+
+    def fail(self: Recorder) -> None:
+        order.append("run")
+        raise RuntimeError("a bug")
+
+    def note(what: str) -> Callable[..., None]:
+        return lambda *_: order.append(what)
+
+    monkeypatch.setattr(Recorder, "run", fail)
+    monkeypatch.setattr(EventProducer, "close", note("close calls"))
+    monkeypatch.setattr(service, "stop_telemetry", note("stop telemetry"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        serve(PriceListService)
+    assert order == ["run", "close calls", "stop telemetry"]
 
 
 def test_arguments_replace_the_defaults(receiver: type[Recorder]) -> None:

@@ -84,6 +84,34 @@ def test_secrets_from_files(
     assert found and found.get_secret_value() == "redis://:secret@host"
 
 
+def test_only_line_ends_are_cut_off_a_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(" two words \r\n")
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(file))
+    assert RabbitMQSettings().password.get_secret_value() == " two words "
+
+
+def test_a_secret_is_read_again_and_the_rest_stays(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("first")
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(file))
+    first = RabbitMQSettings(host="given")
+    assert first.read_again() is first
+    file.write_text("second")
+    second = first.read_again()
+    assert (second.password.get_secret_value(), second.host) == ("second", "given")
+    file.unlink()  # as while it is replaced
+    assert second.read_again() is second
+    (said,) = caplog.messages
+    assert "RABBITMQ_PASSWORD_FILE" in said and "second" not in said
+
+
 def test_the_env_file_of_the_project_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("RABBITMQ_HOST=from-file\nUNKNOWN=1\n")
     assert load(ServiceSettings).rabbitmq.host == "from-file"

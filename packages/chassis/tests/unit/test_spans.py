@@ -241,6 +241,20 @@ def test_a_batch_is_linked_to_the_requests_of_its_events(spans: Spans) -> None:
     }
 
 
+def test_work_that_is_shared_shows_failures_without_their_texts(spans: Spans) -> None:
+    """A text may quote what a client sent."""
+    origins = [tracing.tracer.start_span(name) for name in ("first", "second")]
+    with pytest.raises(ValueError):
+        with tracing.shared_span("commit", origins, {"rows": 2}):
+            raise ValueError("sesame")
+    (span,) = spans()
+    assert span.parent == origins[0].get_span_context()
+    assert [link.context for link in span.links] == [origins[1].get_span_context()]
+    assert span.status.status_code is StatusCode.ERROR
+    assert dict(span.attributes or {}) == {"rows": 2, "error.type": "ValueError"}
+    assert not span.events and not span.status.description
+
+
 def test_links_are_bounded(spans: Spans) -> None:
     causes = [f"00-{TRACE}-{number:016x}-01" for number in range(1, MOST_LINKS + 9)]
     with batch_span("events", causes):

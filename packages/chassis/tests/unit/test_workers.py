@@ -61,6 +61,22 @@ def test_withdraws_only_requests_that_have_not_begun(bench: Bench) -> None:
     assert bench.pool.unfinished == 0
 
 
+def test_who_is_woken_finds_the_outcome() -> None:
+    """Nobody wakes the I/O thread a second time."""
+    found: list[list[Finished]] = []
+    woken = threading.Event()
+
+    def collect() -> None:
+        found.append(pool.collect())
+        woken.set()
+
+    pool = WorkerPool(lambda _: Outcome(Settlement.ACK), 1, collect)
+    pool.submit(make_request())
+    assert woken.wait(10)
+    pool.stop()
+    assert [len(each) for each in found] == [1]
+
+
 def test_stop_ends_the_threads() -> None:
     before = set(threading.enumerate())
     bench = Bench(size=3)

@@ -1,0 +1,112 @@
+"""How our processes stop together, and what they are told while they run."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from local.apps import App
+from local.process import Child
+from local.run import ENVIRONMENT_FILE, Launcher
+from local.servers.nginx import Nginx, gateway_settings
+from local.stack import Servers, Stack
+from local.state import State
+
+
+class Part:
+    """Notes that it stops, and what it is told."""
+
+    port = 1
+    cwd = Path("services/none")
+
+    def __init__(self, name: str, stopped: list[str]) -> None:
+        self.name, self._stopped = name, stopped
+        self.env: Any = {}
+        self.settings: Any = {}
+        self.reloads = 0
+
+    def stop(self) -> None:
+        self._stopped.append(self.name)
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+
+@pytest.fixture
+def stopped() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def stack(stopped: list[str]) -> Stack:
+    def part(name: str) -> App:
+        return cast(App, Part(name, stopped))
+
+    return Stack(
+        *({}, [part("service")], part("worker"), [part("api")]),
+        nginx=cast(Nginx, part("nginx")),
+        clock=[part("beat")],
+        relays=[part("relay")],
+    )
+
+
+def test_what_takes_requests_stops_first_and_what_answers_them_last(
+    stack: Stack, stopped: list[str]
+) -> None:
+    """A worker that finishes its tasks still calls services."""
+    stack.stop()
+    assert stopped[:2] == ["nginx", "api"]
+    assert stopped[-2:] == ["worker", "service"]
+    assert set(stopped[2:-2]) == {"beat", "relay"}
+
+
+def test_saved_settings_reach_every_part(stack: Stack) -> None:
+    env = {"NGINX_CONNECTIONS": "7", "LOG_LEVEL": "DEBUG"}
+    stack.set_environment(env)
+    for each in [*stack.apis, stack.worker, *stack.clock, *stack.relays]:
+        assert each.env["LOG_LEVEL"] == "DEBUG"
+    assert stack.services[0].env["LOG_LEVEL"] == "DEBUG"
+    nginx = cast(Any, stack.nginx)
+    assert nginx.settings == gateway_settings(env) and nginx.reloads == 1
+
+
+OFF = dict.fromkeys(("traces", "reload", "debug", "auth"), False)
+
+
+def test_passwords_of_a_running_stack_are_its_owners_alone(tmp_path: Path) -> None:
+    launcher = Launcher(State(tmp_path), **OFF)
+    told = {"ENVIRONMENT": "development", "RABBITMQ_PASSWORD": "sesame"}
+    servers = SimpleNamespace(environment=lambda: told)
+    launcher._necessary(cast(Servers, servers), [])
+    launcher.terminal.close()
+    file = tmp_path / ENVIRONMENT_FILE
+    assert "sesame" in file.read_text() and file.stat().st_mode & 0o077 == 0
+
+
+class Ended(Exception):
+    """Instead of the end of this process."""
+
+
+def test_a_second_signal_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(os, "_exit", end)
+    state = State(tmp_path / "run")
+    state.acquire()
+    child = Child("child", state)
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    child.start(sleep, cwd=tmp_path, env={"PATH": os.environ["PATH"]})
+    launcher = Launcher(state, **OFF)
+    launcher.on_signal(signal.SIGINT, None)
+    assert state.cancelled.is_set() and child.alive
+    with pytest.raises(Ended, match="130"):
+        launcher.on_signal(signal.SIGINT, None)
+    launcher.terminal.close()
+    assert child.wait() == -signal.SIGKILL and not state.is_held

@@ -1,0 +1,132 @@
+"""The transactions in which events are handled, without PostgreSQL."""
+
+import re
+from unittest.mock import MagicMock
+
+import psycopg2
+import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from pydantic import SecretStr
+
+from chassis.events.inbox import KEPT_DAYS, Inbox
+from chassis.rpc.topology import RequestQueue
+from chassis.settings import ReceivedEventSettings
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    url = SecretStr("postgresql://h/d")
+    return Inbox(ReceivedEventSettings(database_url=url), "shop")
+
+
+def error(code: str | None, kind: type = psycopg2.Error) -> BaseException:
+    found: BaseException = type("Raised", (kind,), {"pgcode": code})()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "is_away"),
+    [
+        *(("08006", True), ("25006", True), ("28P01", True), ("3D000", True)),
+        *(("40001", True), ("40P01", True), ("53300", True), ("55P03", True)),
+        *(("57P01", True), ("57P03", True), ("58000", True)),
+        # The handler's own: its slow statement, its rows, its SQL.
+        *(("57014", False), ("23505", False), ("22P02", False), ("42P01", False)),
+    ],
+)
+def test_who_is_the_reason_of_an_error(inbox: Inbox, code: str, is_away: bool) -> None:
+    """While PostgreSQL is, the event waits, and no attempt is lost: it is away or
+    starts, only reads after a failover, has no room, or another transaction won."""
+    assert inbox.is_away(error(code)) is is_away
+
+
+def test_an_error_without_a_code_is_of_the_connection_or_of_the_code(
+    inbox: Inbox,
+) -> None:
+    for kind in (psycopg2.OperationalError, psycopg2.InterfaceError):
+        assert inbox.is_away(error(None, kind))
+    assert not inbox.is_away(error(None, psycopg2.ProgrammingError))
+    assert not inbox.is_away(ValueError())
+
+
+class Database:
+    """Counts connections; `cursor` and `connection` are those of psycopg2."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.connection = MagicMock(closed=0)
+        self.connection.__exit__.return_value = None  # it passes on what is raised
+        made = self.connection.cursor.return_value
+        made.__exit__.return_value = None
+        self.cursor = made.__enter__.return_value
+        self.cursor.rowcount = 1
+
+    def connect(self, **_: object) -> MagicMock:
+        self.connections += 1
+        return self.connection
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Database:
+    database = Database()
+    monkeypatch.setattr(psycopg2, "connect", database.connect)
+    return database
+
+
+def test_an_event_that_was_received_has_no_cursor(
+    inbox: Inbox, database: Database
+) -> None:
+    with inbox.receiving("shop.events.record.*", "e-1") as cursor:
+        assert cursor is database.cursor
+    database.cursor.rowcount = 0
+    with inbox.receiving("shop.events.record.*", "e-1") as cursor:
+        assert cursor is None
+
+
+def test_a_statement_that_failed_is_a_failure_of_the_handler(
+    inbox: Inbox, database: Database
+) -> None:
+    """Who goes on after it: PostgreSQL rolls back, and says nothing."""
+    database.connection.info.transaction_status = TRANSACTION_STATUS_INERROR
+    with pytest.raises(RuntimeError, match="a statement failed"):
+        with inbox.receiving("shop.events.record.*", "e-1"):
+            pass
+
+
+def test_another_connection_follows_only_one_that_is_lost(
+    inbox: Inbox, database: Database
+) -> None:
+    def receive(raised: BaseException) -> None:
+        with pytest.raises(type(raised)):
+            with inbox.receiving("shop.events.record.*", "e-1"):
+                raise raised
+
+    receive(ValueError("of the handler"))
+    receive(error("57P01"))
+    assert database.connections == 1 and database.connection.close.called
+    receive(ValueError("of the handler"))
+    assert database.connections == 2
+    database.connection.closed = 2  # it breaks, while the handler does something else
+    receive(ValueError("of the handler"))
+    database.connection.closed = 0
+    receive(ValueError("of the handler"))
+    assert database.connections == 3
+
+
+def test_what_is_set_ends_with_its_transaction(
+    inbox: Inbox, database: Database
+) -> None:
+    """A pooler gives the connection to others afterwards."""
+    with inbox.receiving("shop.events.record.*", "e-1"):
+        pass
+    calls = database.cursor.execute.call_args_list
+    said = " ".join(str(each.args[0]) for each in calls)
+    settings = re.findall(r"SET (\w+) (\w+)", said)
+    assert settings == [("LOCAL", "search_path"), ("LOCAL", "statement_timeout")]
+
+
+def test_ids_are_kept_longer_than_what_may_come_back() -> None:
+    """From a queue of dead letters, by hand."""
+    arguments = RequestQueue("shop.events.record.*").dead_letter_arguments
+    kept = KEPT_DAYS * 24 * 60 * 60 * 1000
+    assert kept >= 2 * arguments["x-message-ttl"]

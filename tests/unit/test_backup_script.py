@@ -1,0 +1,79 @@
+"""deploy/components/backup/backup.sh keeps the newest backups, and the WAL of all that
+it keeps."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.apps import ROOT
+
+SCRIPT = ROOT / "deploy/components/backup/backup.sh"
+KEPT = 2
+
+# PostgreSQL's tools: a backup begins in the WAL file that is named after its number.
+TOOLS = {
+    "date": """
+number=$(($(cat "$TOOLS/moment" 2>/dev/null || echo 0) + 1))
+echo $number >"$TOOLS/moment"
+printf '20261127T0304%02dZ\\n' $number""",
+    "pg_basebackup": """
+for word in "$@"; do case $word in --pgdata=*) folder=${word#*=} ;; esac; done
+number=$(($(cat "$TOOLS/backups" 2>/dev/null || echo 0) + 1))
+echo $number >"$TOOLS/backups"
+mkdir "$folder"
+echo "START WAL LOCATION: 0/2 (file wal-$number)" >"$folder/backup_label\"""",
+    "pg_archivecleanup": 'echo "$2" >>"$TOOLS/cleaned"',
+    "pg_receivewal": "",
+    "psql": "",
+}
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name, code in TOOLS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{code}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def back_up(tools: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    env = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "TOOLS": str(tools),
+        "BACKUPS": str(tools.parent),
+        "SERVER": "",
+        "KEEP": str(KEPT),
+        "VERIFY": "true",
+        **more,
+    }
+    return subprocess.run(
+        ["sh", str(SCRIPT), "base"], env=env, capture_output=True, text=True
+    )
+
+
+def kept(tools: Path) -> list[str]:
+    """The first WAL file of each backup that is there, oldest first."""
+    labels = sorted(tools.parent.glob("*Z/base/*Z/backup_label"))
+    return [each.read_text().split("file ")[1].strip(" )\n") for each in labels]
+
+
+def test_old_backups_go_with_the_wal_that_only_they_need(tools: Path) -> None:
+    for number in range(1, 5):
+        done = back_up(tools)
+        assert done.returncode == 0, done.stderr
+        oldest = max(1, number - KEPT + 1)
+        assert kept(tools) == [f"wal-{each}" for each in range(oldest, number + 1)]
+        # Cleaned is what comes before this one.
+        assert (tools / "cleaned").read_text().split()[-1] == f"wal-{oldest}"
+
+
+def test_a_copy_that_is_damaged_takes_the_place_of_none(tools: Path) -> None:
+    for _ in range(KEPT):
+        assert back_up(tools).returncode == 0
+    before = kept(tools)
+    assert back_up(tools, VERIFY="false").returncode != 0
+    assert kept(tools) == before
