@@ -144,6 +144,8 @@ class WebhookSender:
         name = url.raw_host.decode("ascii")
         # The handshake asks for the name and verifies it, not the address.
         is_name = literal_address(name.rstrip(".")) is None
+        # A receiver's cookies mean nothing here; the request would take them over.
+        self._client.cookies.clear()
         request = self._client.build_request(
             "POST",
             url.copy_with(host=address),
@@ -156,8 +158,6 @@ class WebhookSender:
             },
             extensions={"sni_hostname": name} if is_name else {},
         )
-        # A receiver's cookies mean nothing here.
-        self._client.cookies.clear()
         answer = await self._client.send(request, stream=True)
         try:
             await _discard(answer)

@@ -91,7 +91,7 @@ def headers_of(
 def is_away(attempt: Attempt) -> bool:
     """Whether the receiver as a whole is away, so that other events would fail too."""
     return attempt.error is not None and (
-        attempt.status is None or attempt.status in AWAY or attempt.status == GONE
+        attempt.status is None or attempt.status in AWAY
     )
 
 

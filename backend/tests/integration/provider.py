@@ -80,8 +80,8 @@ class SigningKey:
 class FakeProvider:
     """``keys`` are those it lists; ``requests`` are the paths and times of requests.
 
-    ``answers`` replaces what a path answers: a status code, bytes, or a function that
-    returns bytes.
+    ``answers`` replaces what a path answers: a status code, bytes, a text to where it
+    redirects, or a function that returns bytes.
     """
 
     def __init__(self, port: int, scheme: str = "http") -> None:
@@ -106,8 +106,8 @@ class FakeProvider:
         """A token of alice, signed with the newest key."""
         return self.keys[-1].sign(self.claims(**changed))
 
-    def answer(self, path: str) -> int | bytes:
-        """A status code, or the body of a 200."""
+    def answer(self, path: str) -> int | bytes | str:
+        """A status code, the body of a 200, or the place of a 302."""
         self.requests.append((path, time.monotonic()))
         if path in self.answers:
             found = self.answers[path]
@@ -130,7 +130,11 @@ def running_provider(
         def do_GET(self) -> None:
             found = provider.answer(self.path)
             body = found if isinstance(found, bytes) else b""
-            self.send_response(found if isinstance(found, int) else 200)
+            if isinstance(found, str):
+                self.send_response(302)
+                self.send_header("Location", found)
+            else:
+                self.send_response(found if isinstance(found, int) else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from fastapi import APIRouter
-from httpx2 import ASGITransport, AsyncClient, Timeout
+from httpx2 import ASGITransport, AsyncClient, Limits, Timeout
 from opentelemetry import trace
 
 from app.api.dependencies import HttpClientDep
@@ -130,6 +130,17 @@ async def test_servers_that_fail(
                 await answer.aread()
         else:
             await client.get(url, timeout=0.3)
+
+
+async def test_a_failure_gives_its_connection_back(serve: Serve) -> None:
+    failure = b"HTTP/1.1 503 Away\r\nContent-Length: 2\r\n\r\nno"
+    url = await serve(answering(failure))
+    limits = Limits(max_connections=1)
+    async with HttpClient(timeout=Timeout(5, pool=0.1), limits=limits) as client:
+        for _ in range(2):
+            with pytest.raises(RemoteUnavailable, match="503"):
+                async with client.stream("GET", url):
+                    pass
 
 
 async def test_the_timeout_covers_the_whole_answer(

@@ -5,6 +5,7 @@ import base64
 import hmac
 import json
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -272,6 +273,58 @@ async def test_a_new_key_is_fetched_once_and_an_old_one_forgotten(
     assert "unknown key" in await known.refusal(old)
 
 
+async def test_a_caller_that_leaves_takes_no_keys_from_others(
+    fake: FakeProvider,
+) -> None:
+    """All wait for one request to the provider."""
+    free = threading.Event()
+
+    def wait() -> bytes:
+        free.wait(2)
+        return keys_of(fake)
+
+    fake.answers[KEYS] = wait
+    found = Verifier(fake.issuer)
+    leaves, stays = (
+        asyncio.create_task(found.verify(fake.token(sub=name))) for name in "ab"
+    )
+    async with asyncio.timeout(10):
+        while KEYS not in [path for path, _ in fake.requests]:
+            await asyncio.sleep(0.01)
+    leaves.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaves
+    free.set()
+    assert (await stays).subject == "b"
+    assert [path for path, _ in fake.requests] == [DISCOVERY, KEYS]
+    await found.provider.close()
+
+
+async def test_a_key_that_was_withdrawn_is_found_out(
+    fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch, no_pause: None
+) -> None:
+    """Tokens with keys that are known cause that: no other may ever come."""
+    old, generation = fake.keys[0], known.provider.generation
+    fake.keys = [SigningKey("two")]
+    monkeypatch.setattr(provider_module, "FRESH", 0.0)
+    await known.verify(old.sign(fake.claims(sub="still")))
+    async with asyncio.timeout(10):
+        while known.provider.generation == generation:
+            await asyncio.sleep(0.01)
+    assert "unknown key" in await known.refusal(old.sign(fake.claims(sub="still")))
+
+
+async def test_a_key_is_good_for_its_own_algorithm(
+    fake: FakeProvider, known: Verifier, no_pause: None
+) -> None:
+    key = fake.keys[0]
+    listed = {"keys": [{**key.public(), "kid": "own", "alg": "RS256"}]}
+    fake.answers[KEYS] = json.dumps(listed).encode()
+    await known.verify(key.sign(fake.claims(), kid="own"))
+    other = key.sign(fake.claims(), kid="own", alg="PS256")
+    assert "unknown key" in await known.refusal(other)
+
+
 @pytest.mark.promise(
     "docs/SECURITY.md",
     "It asks at most once in ten seconds, however many tokens arrive.",
@@ -360,6 +413,16 @@ async def test_a_provider_that_names_unsafe_keys(fake: FakeProvider, url: Any) -
     with pytest.raises(ProviderUnavailable):
         await found.verify(fake.token())
     assert "no safe jwks_uri" in str(found.provider.failure)
+    await found.provider.close()
+
+
+async def test_a_redirect_leads_to_no_keys(fake: FakeProvider) -> None:
+    """It could lead to http, where anybody on the way may answer."""
+    fake.answers = {KEYS: f"{fake.issuer}/theirs", "/theirs": lambda: keys_of(fake)}
+    found = Verifier(fake.issuer)
+    with pytest.raises(ProviderUnavailable):
+        await found.verify(fake.token())
+    assert [path for path, _ in fake.requests] == [DISCOVERY, KEYS]
     await found.provider.close()
 
 

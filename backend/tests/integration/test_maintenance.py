@@ -2,7 +2,9 @@
 
 import json
 from base64 import b64decode
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,7 @@ from app.repositories.data_repository import end_record, failure
 from app.tasks import maintenance
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
 from app.tasks.resources import get_worker_resources
+from chassis.telemetry import tracing
 from local.servers.redis import Redis
 from tests.integration.conftest import PUBLISH_LIMIT
 from tests.integration.records import add_record, find, its_queue, logs, run
@@ -72,6 +75,31 @@ def test_the_sweep_rests_while_many_tasks_wait(
         redis.flushall()
     for task_id in (lost, *waiting):
         end_record(get_worker_resources().engine, task_id, failure("x", "y"))
+
+
+def test_work_that_is_published_again_stays_in_its_trace(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = add_record(HOUR)
+    with Session(get_worker_resources().engine) as session:
+        session.execute(
+            update(DataProcessingRecord)
+            .where(col(DataProcessingRecord.task_id) == task_id)
+            .values(traceparent="its trace", updated_at=datetime.now(UTC) - HOUR)
+        )
+        session.commit()
+    seen: list[Any] = []
+
+    @contextmanager
+    def continued(parent: str | None) -> Iterator[None]:
+        seen.append((parent, published(redis_server)))
+        yield
+        seen.append(published(redis_server))
+
+    monkeypatch.setattr(tracing, "continued", continued)
+    sweep.apply(throw=True)
+    assert seen == [("its trace", []), [task_id]]
+    finish(task_id)
 
 
 @pytest.mark.promise(

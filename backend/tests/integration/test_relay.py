@@ -15,7 +15,7 @@ from app.core.database import create_sync_engine
 from app.core.database_settings import DatabaseSettings
 from app.core.exceptions import DatabaseUnavailable
 from app.repositories import relay_repository
-from app.repositories.relay_repository import relay_turn
+from app.repositories.relay_repository import Backlog, read_backlog, relay_turn
 from app.services.relay_service import MAX_EVENT_BYTES
 from chassis.settings import RabbitMQSettings
 from local.servers.postgres import PostgreSQL
@@ -224,6 +224,33 @@ def test_a_relay_that_hangs_loses_its_role(
         wait_until(is_active, TAKEOVER)
     for engine in (hanging, other):
         engine.dispose()
+
+
+def test_the_role_ends_with_the_turn(database_settings: DatabaseSettings) -> None:
+    """Behind a pooler, a lock of the session would stay with nobody's connection."""
+    first, other = (create_sync_engine(database_settings) for _ in range(2))
+    with first.connect() as kept:  # its session goes on
+        kept.commit()
+    for engine in (first, other, first):
+        with relay_turn(engine) as turn:
+            assert turn is not None
+    for engine in (first, other):
+        engine.dispose()
+
+
+def test_the_backlog_is_as_old_as_its_oldest_event(
+    log: Log, database_settings: DatabaseSettings
+) -> None:
+    engine = create_sync_engine(database_settings)
+    assert read_backlog(engine) == Backlog(0, 0.0)
+    log.run("""INSERT INTO record_events (type, subject, data, time)
+        VALUES ('record.tested', 'old', '1', now() - interval '1 hour')""")
+    log.add("new")
+    found = read_backlog(engine)
+    assert found.events == 2 and 3600 <= found.seconds < 3700
+    log.run(MOVE)
+    assert read_backlog(engine) == Backlog(0, 0.0)
+    engine.dispose()
 
 
 def test_a_broker_that_restarts_misses_nothing(

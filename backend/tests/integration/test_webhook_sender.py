@@ -131,6 +131,26 @@ async def test_another_address_serves_when_one_refuses(hook: Hook) -> None:
     assert await send(url, settings=settings, resolve=names) == Attempt(204)
 
 
+async def test_few_addresses_of_a_name_are_tried(hook: Hook) -> None:
+    """Whoever owns the name could have us knock on many doors."""
+    settings = WebhookSettings(allowed_networks="127.0.0.0/8", timeout_seconds=2)
+    closed = [f"127.0.0.{9 + n}" for n in range(webhook_sender.MAX_ADDRESSES)]
+    url = hook.url().replace("127.0.0.1", NAME)
+    names = Names([*closed[1:], "127.0.0.1"], [*closed, "127.0.0.1"])
+    assert await send(url, settings=settings, resolve=names) == Attempt(204)
+    found = await send(url, settings=settings, resolve=names)
+    assert "refuses connections" in str(found.error) and len(hook.requests) == 1
+
+
+async def test_cookies_are_not_sent_back(hook: Hook) -> None:
+    hook.answer = lambda _: (204, {"Set-Cookie": "a=b"})
+    async with WebhookSender(SETTINGS, allows_http=True) as sender:
+        for _ in range(2):
+            await sender.post(hook.url(), "{}", HEADERS)
+    assert len(hook.requests) == 2
+    assert not [each for each in hook.requests if "cookie" in each.headers]
+
+
 @pytest.mark.promise(
     "docs/WEBHOOKS.md", "Redirects are not followed, and proxies are not used."
 )

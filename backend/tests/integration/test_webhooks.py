@@ -18,6 +18,7 @@ from standardwebhooks import Webhook as Verifier
 
 from app.application import create_app
 from app.core.config import Settings
+from app.core.locks import WEBHOOKS as WEBHOOKS_LOCK
 from app.core.webhook_settings import WebhookSettings
 from app.repositories.webhook_repository import IS_ANY_DUE
 from app.services import webhook_rules
@@ -255,6 +256,22 @@ def test_an_event_that_fails_does_not_hold_up_others(
     assert hook.ids()[-1] == bad and webhook.statuses() == ["delivered"] * 3
 
 
+def test_an_event_that_is_sent_again_has_all_its_time(
+    client: TestClient, hook: Hook
+) -> None:
+    hook.answer = lambda _: (500, {})
+    webhook = create(client, hook)
+    webhook.happen()
+    run()
+    let_pass(hours=25)
+    sql("UPDATE webhooks SET failing_since = NULL")
+    run()
+    assert webhook.statuses() == ["failed"]
+    client.post(f"{webhook.path}/redeliver")
+    run()
+    assert webhook.statuses() == ["pending"] and len(hook.requests) == 3
+
+
 @pytest.mark.promise("docs/WEBHOOKS.md", "A disabled webhook loses nothing.")
 @pytest.mark.budget("WEBHOOKS_GIVE_UP_DAYS")
 def test_lasting_failure_disables_it_and_enabling_resumes(
@@ -304,6 +321,24 @@ def test_its_owner_pauses_it(client: TestClient, hook: Hook) -> None:
     webhook.change(enabled=True)
     run()
     assert hook.ids() == [missed]
+
+
+def test_a_pause_ends_the_run(client: TestClient, hook: Hook) -> None:
+    """Also what is due already waits."""
+    webhook = create(client, hook)
+    first, second = webhook.happen(), webhook.happen()
+
+    def pause(_: Any) -> Any:
+        sql("UPDATE webhooks SET disabled_at = now()")
+        return 204, {}
+
+    hook.answer = pause
+    run()
+    assert hook.ids() == [first]
+    assert webhook.statuses() == ["delivered", "pending"]
+    webhook.change(enabled=True)
+    run()
+    assert hook.ids() == [first, second]
 
 
 @pytest.mark.promise(
@@ -528,6 +563,67 @@ def test_a_worker_that_is_killed_sends_it_again(
     assert webhook.statuses() == ["delivered"]
 
 
+def test_what_another_run_has_done_stays(client: TestClient, hook: Hook) -> None:
+    """The lease has ended meanwhile, and another run has the webhook."""
+    webhook = create(client, hook)
+    webhook.happen()
+
+    def lose(_: Any) -> Any:
+        sql("UPDATE webhooks SET leased_by = gen_random_uuid()")
+        sql("""UPDATE webhook_deliveries
+            SET status = 'delivered', attempts = 1, next_attempt_at = NULL""")
+        return 500, {}
+
+    hook.answer = lose
+    run()
+    (delivery,) = webhook.deliveries()
+    assert (delivery["status"], delivery["attempts"]) == ("delivered", 1)
+    assert delivery["last_error"] is None and delivery["next_attempt_at"] is None
+    (row,) = sql("SELECT leased_by IS NOT NULL, leased_until > now() FROM webhooks")
+    assert tuple(row) == (True, True)
+
+
+def test_no_log_line_has_the_url(
+    client: TestClient, hook: Hook, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With some receivers, whoever knows it may send."""
+    caplog.set_level("INFO", "app.tasks.webhooks")
+    hook.answer = lambda _: (410, {})
+    webhook = create(client, hook, url=hook.url("/hook/secret"))
+    webhook.happen()
+    run()
+    text = f"Webhook {webhook.content['id']}, host 127.0.0.1"
+    assert f"{text}: event" in caplog.text and f"{text}, is disabled" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.budget("WEBHOOKS_MAX_PER_OWNER")
+def test_requests_of_one_owner_wait_for_each_other(
+    client: TestClient, hook: Hook
+) -> None:
+    """Otherwise two at a time could exceed the number."""
+    for _ in range(MOST - 1):
+        create(client, hook)
+    content = {"url": hook.url(), "types": ["a.b"]}
+    answers: list[int] = []
+
+    def send() -> None:
+        answers.append(client.post(WEBHOOKS, json=content).status_code)
+
+    waiting = """SELECT count(*) FROM pg_locks
+        WHERE locktype = 'advisory' AND NOT granted"""
+    with get_worker_resources().engine.begin() as first:
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended('', :lock))"
+        first.execute(text(lock), {"lock": WEBHOOKS_LOCK})
+        thread = Thread(target=send)
+        thread.start()
+        wait_until(lambda: bool(sql(waiting)[0][0] or answers))
+        first.execute(text("""INSERT INTO webhooks (url, host, types, secret, position)
+            SELECT url, host, types, secret, position FROM webhooks LIMIT 1"""))
+    thread.join()
+    assert answers == [409]
+
+
 @pytest.mark.budget("WEBHOOKS_MAX_PER_OWNER")
 def test_an_owner_has_a_number_of_webhooks(client: TestClient, hook: Hook) -> None:
     for _ in range(MOST):
@@ -564,6 +660,17 @@ def test_old_deliveries_are_deleted(client: TestClient, hook: Hook) -> None:
     sql(age, days=7.1)
     prune_deliveries.apply(throw=True)
     assert webhook.deliveries() == []
+
+
+def test_what_waits_is_not_too_old(client: TestClient, hook: Hook) -> None:
+    """A webhook may be disabled for longer, and loses nothing."""
+    hook.answer = lambda _: (500, {})
+    webhook = create(client, hook)
+    webhook.happen()
+    run()
+    sql("UPDATE webhook_deliveries SET created_at = now() - interval '30 days'")
+    prune_deliveries.apply(throw=True)
+    assert webhook.statuses() == ["pending"]
 
 
 @pytest.mark.promise(

@@ -1,11 +1,13 @@
 """One log line per request."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.types import Message, Scope
 
+from app.api.middleware import access_log
 from app.api.middleware.access_log import AccessLogMiddleware
 from chassis.logs import ACCESS
 
@@ -45,6 +47,22 @@ async def test_each_request_logs_one_line(
         "client.address": "10.0.0.1",
     }
     assert expected.items() <= vars(line).items()
+
+
+async def test_a_line_has_milliseconds_and_no_query(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query may hold what clients keep secret."""
+    clock = SimpleNamespace(perf_counter=iter((10.0, 11.2345)).__next__)
+    monkeypatch.setattr(access_log, "time", clock)
+    scope: Scope = {"type": "http", "method": "GET", "path": "/v1/items/7"}
+    scope["query_string"] = b"token=secret"
+    caplog.set_level(logging.INFO, ACCESS)
+    await AccessLogMiddleware(answer)(scope, None, ignore)  # type: ignore[arg-type]
+    (line,) = caplog.records
+    assert line.getMessage() == "GET /v1/items/7 404 1234.5 ms"
+    assert vars(line)["duration_ms"] == 1234.5
+    assert "secret" not in str(vars(line))
 
 
 async def test_probes_are_logged_at_debug(

@@ -196,6 +196,18 @@ def test_a_request_id_is_generated(client: TestClient) -> None:
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
 
 
+@pytest.mark.parametrize(("scheme", "is_told"), [("http", False), ("https", True)])
+def test_browsers_are_told_to_stay_with_tls_where_there_is_tls(
+    app: FastAPI, scheme: str, is_told: bool
+) -> None:
+    for path in ("/health/live", "/nowhere"):
+        answer = TestClient(app, f"{scheme}://testserver").get(path)
+        assert ("strict-transport-security" in answer.headers) is is_told
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+
+
 def test_live_but_not_ready(client: TestClient) -> None:
     assert client.get("/health/live").status_code == 200
     assert client.get("/health").status_code == 503

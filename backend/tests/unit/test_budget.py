@@ -59,6 +59,19 @@ async def test_a_turn_skips_a_cancelled_waiter() -> None:
     assert budget.work == 0
 
 
+async def test_a_turn_that_came_too_late_is_given_back() -> None:
+    budget = Budget(100)
+    await budget.begin(150)
+    leaves = asyncio.create_task(budget.begin(100))
+    await asyncio.sleep(0)
+    budget.end(150)  # its turn
+    assert budget.work == 100
+    leaves.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaves
+    assert budget.work == 0
+
+
 @pytest.mark.promise(
     "ARCHITECTURE.md",
     "Large bodies wait for their turn, and a request without room gets a 503.",
@@ -104,5 +117,10 @@ async def test_readers_wait_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(TooBusy):
             async with budget.reading():
                 pass
+    async with budget.reading():
+        pass
+    with pytest.raises(LookupError):
+        async with budget.reading():
+            raise LookupError
     async with budget.reading():
         pass

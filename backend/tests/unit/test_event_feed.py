@@ -6,15 +6,17 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from app.api.event_streams import server_sent
 from app.core.exceptions import DatabaseUnavailable, TooBusy, TooManyStreams
 from app.repositories.event_repository import EventFilter, StoredEvent
 from app.services import event_feed, event_stream
 from app.services.event_feed import EventFeed
-from app.services.event_stream import EventStream, FeedEvent
+from app.services.event_stream import Closing, EventStream, FeedEvent
 from chassis.events.published import PublishedEvent
 
 OWNERS = ("alice", "bob", None)
@@ -82,8 +84,9 @@ class Exchange:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._on_event: Callable[[PublishedEvent], None] | None = None
-        self.previous = -1
+        self.previous: int | None = -1
         self.position = -1
+        self.is_joined = False
 
     def __call__(self, on_event: Callable[[PublishedEvent], None]) -> "Exchange":
         self._on_event = on_event
@@ -96,7 +99,11 @@ class Exchange:
         self._on_event = None
 
     def join(self) -> None:
-        """It has no thread."""
+        self.is_joined = True
+
+    @property
+    def has_listener(self) -> bool:
+        return self._on_event is not None
 
     def publish(self, is_lost: Callable[[], bool] = lambda: False) -> None:
         for event in self._table.settled:
@@ -118,7 +125,7 @@ class Exchange:
             self.previous = self.position = again[-3]
 
 
-def new_feed(table: Table, exchange: Exchange | None = None, **more: int) -> EventFeed:
+def new_feed(table: Table, exchange: Exchange | None = None, **more: Any) -> EventFeed:
     limits = {"max_streams": 100, "max_of_caller": 100, "stream_seconds": 3600} | more
     return EventFeed(table, "/here", exchange, **limits)
 
@@ -190,6 +197,21 @@ async def test_what_the_exchange_tells_is_not_read_from_the_table(
         exchange.publish()
         assert await take(stream, 2) == [lost, last]
         assert table.reads
+
+
+async def test_an_event_that_names_no_earlier_one_proves_nothing(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may publish to the exchange, too: the table has what came before."""
+    monkeypatch.setattr(event_feed, "INTERVAL", 60)
+    exchange = Exchange(table)
+    async with opened(new_feed(table, exchange)) as stream:
+        added = [table.add()]
+        exchange.publish(lambda: True)
+        exchange.previous = None
+        added.append(table.add())
+        exchange.publish()
+        assert await take(stream, 2) == added
 
 
 async def test_a_stream_shows_what_it_asks_for(table: Table) -> None:
@@ -334,6 +356,32 @@ async def test_a_stream_has_a_longest_life(table: Table) -> None:
         assert stream.closing and stream.closing.code == "time_limit"
 
 
+async def test_a_stream_that_waits_ends_in_time(table: Table) -> None:
+    """Not only when it is asked for the next event."""
+    async with opened(new_feed(table, stream_seconds=0.05)) as stream:
+        async with asyncio.timeout(10):
+            assert await stream.next(60) is None
+        assert code_of_end(stream) == "time_limit"
+
+
+async def test_nothing_waits_for_a_stream_that_has_ended(table: Table) -> None:
+    feed = new_feed(table)
+    async with opened(feed) as stream, feed.open("other", EVERYTHING, None) as other:
+        stream.close(event_stream.time_limit())
+        added = [table.add()]
+        assert await take(other, 1) == added
+        assert not stream.waiting_bytes
+
+
+async def test_a_closed_stream_says_when_to_come_back(table: Table) -> None:
+    """In milliseconds, as browsers read it."""
+    async with opened(new_feed(table)) as stream:
+        stream.close(Closing("time_limit", "It is old.", 1.5))
+        first, last = [block.decode() async for block in server_sent(stream)]
+    assert f"id: {stream.position}\n" in first
+    assert "event: stream.closed\n" in last and "retry: 1500\n" in last
+
+
 async def test_a_stopping_process_ends_its_streams(table: Table) -> None:
     feed = new_feed(table)
     async with opened(feed) as stream:
@@ -362,6 +410,24 @@ async def test_the_feed_runs_while_streams_are_open(
                 reads = table.reads
                 await asyncio.sleep(0.05)
     await feed.close()
+
+
+async def test_a_feed_that_nobody_reads_listens_no_longer(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "LINGER", 0)
+    exchange = Exchange(table)
+    feed = new_feed(table, exchange)
+    for number in range(2):
+        async with feed.open(f"caller {number}", EventFilter(f"{number}"), None):
+            assert exchange.has_listener
+        async with asyncio.timeout(10):
+            while exchange.has_listener:
+                await asyncio.sleep(0.005)
+    # Callers and filters without a stream take no memory.
+    assert not feed._callers and not feed._streams
+    await feed.close()
+    assert exchange.is_joined
 
 
 async def test_no_first_stream_without_the_table(table: Table) -> None:

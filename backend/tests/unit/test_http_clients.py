@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.api.dependencies import get_record_service
+from app.api.middleware.request_id import RequestIdMiddleware
 from chassis.context import REQUEST_ID_PATTERN
 from tests.echo import PROCESS, create_echo_app, get_echo_service
 
@@ -171,6 +172,26 @@ def test_nginx_keeps_the_same_request_ids() -> None:
     assert f'"~^{REQUEST_ID_PATTERN.pattern}$" $http_x_request_id' in (
         gateway.read_text()
     )
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["http.response.start", "websocket.http.response.start", "websocket.accept"],
+)
+async def test_a_websocket_has_a_request_id_too(start: str) -> None:
+    """Whether it opens, or is refused."""
+    sent: list[Any] = []
+
+    async def app(_: Any, __: Any, send: Any) -> None:
+        await send({"type": start, "headers": []})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    receive: Any = None
+    scope = {"type": "websocket", "headers": [(b"x-request-id", b"mine")]}
+    await RequestIdMiddleware(app)(scope, receive, send)
+    assert sent == [{"type": start, "headers": [(b"x-request-id", b"mine")]}]
 
 
 def test_of_two_request_ids_none_is_taken(client: TestClient) -> None:

@@ -33,10 +33,10 @@ class Management:
 
 def service(management: Any) -> MetricsService:
     statistics = SimpleNamespace(
-        latency=lambda: SimpleNamespace(count=0, avg=None, p50=None, p95=None),
-        timeouts=0,
+        latency=lambda: SimpleNamespace(count=4, avg=0.3, p50=0.2, p95=0.5),
+        timeouts=1,
     )
-    rpc: Any = SimpleNamespace(statistics=statistics, in_flight=0)
+    rpc: Any = SimpleNamespace(statistics=statistics, in_flight=2)
     return MetricsService(rpc, cast(ManagementApi, management), SERVICES)
 
 
@@ -54,6 +54,16 @@ async def test_one_request_reads_the_depths_of_all_services() -> None:
         "echo_queue_dlq": dict.fromkeys(depth, 0),
         "trial_list_queue": None,
         "trial_list_queue_dlq": None,
+    }
+
+
+async def test_the_calls_of_this_process() -> None:
+    rpc = (await service(Management()).read()).rpc
+    latency = {"count": 4, "avg": 0.3, "p50": 0.2, "p95": 0.5}
+    assert rpc.model_dump() == {
+        "latency": latency,
+        "timeouts_total": 1,
+        "in_flight": 2,
     }
 
 

@@ -1,14 +1,15 @@
-"""The limits of a page that a request asks for."""
+"""The limits of a page that a request asks for, and the link to the next one."""
 
-from typing import Annotated
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.testclient import TestClient
 
-from app.api.v1.parameters import MAX_LIMIT, MAX_OFFSET, get_page
+from app.api.v1.parameters import MAX_LIMIT, MAX_OFFSET, get_page, link_next
 from app.core.config import Settings
-from app.repositories.pages import Page
+from app.repositories.pages import Page, Rows
 
 
 @pytest.fixture
@@ -31,3 +32,21 @@ def test_rows_and_skipped_rows_of_a_page_are_bounded(client: TestClient) -> None
         answer = client.get("/", params=most | {name: value + 1})
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["loc"] == ["query", name]
+
+
+@pytest.mark.parametrize("has_more", [True, False])
+def test_the_next_page_begins_where_this_one_ends(
+    client: TestClient, has_more: bool
+) -> None:
+    """With the same filters; rows that were skipped once are not skipped again."""
+    app = cast(FastAPI, client.app)
+
+    @app.get("/rows")
+    async def read(request: Request, response: Response) -> None:
+        rows: Rows[Any] = Rows(SimpleNamespace(id=number) for number in (9, 5))
+        rows.has_more = has_more
+        link_next(request, response, rows)
+
+    answer = client.get("/rows?status=Failure&offset=3&limit=2&before=12")
+    expected = '</rows?status=Failure&limit=2&before=5>; rel="next"'
+    assert answer.headers.get("Link") == (expected if has_more else None)

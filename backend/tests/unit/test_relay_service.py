@@ -20,9 +20,9 @@ from app.services.relay_service import EventRelayService, different_subjects
 from chassis.events.publisher import EventMessage, NotPublished
 
 
-def event(sequence: int, subject: str) -> StoredEvent:
+def event(sequence: int, subject: str, data: str = "1") -> StoredEvent:
     now, nobody = datetime.now(UTC), (None, None, None, None)
-    return StoredEvent(sequence, uuid4(), "record.tested", subject, *nobody, now, "1")
+    return StoredEvent(sequence, uuid4(), "record.tested", subject, *nobody, now, data)
 
 
 @pytest.mark.promise(
@@ -45,8 +45,8 @@ def test_no_two_events_of_a_subject_are_on_their_way_at_once(
 
 
 class World:
-    """Log, broker and clock of a relay. `turns` say what happens in each of its turns;
-    the relay stops when there are none left."""
+    """Log, broker, clock and heartbeat of a relay. `turns` say what happens in each of
+    its turns; the relay stops when there are none left."""
 
     exchange = "events"
 
@@ -54,13 +54,18 @@ class World:
         self.log = log
         self.stored = 0
         self.published: list[list[int]] = []
+        self.bodies: list[Any] = []
+        self.seconds = 0.0  # that one confirmation takes
+        self.limits: list[int] = []  # of events that it reads
         self.moments: list[float] = []  # when each turn began
+        self.touches: list[float] = []
+        self.connected: list[bool] = []
         self.refuse: Callable[[int], NotPublished | None] = lambda _: None
         self._now = 0.0
         clock = SimpleNamespace(monotonic=lambda: self._now)
         monkeypatch.setattr(relay_service, "time", clock)
-        publisher: Any = self
-        self._relay = EventRelayService(self._begin, publisher, "source", None)
+        own: Any = self
+        self._relay = EventRelayService(self._begin, own, "source", own)
         self._turns: list[str] = []
 
     def run(self, *turns: str) -> None:
@@ -81,6 +86,7 @@ class World:
         own = SimpleNamespace(position=self.stored)
 
         def next_events(limit: int) -> list[StoredEvent]:
+            self.limits.append(limit)
             return [e for e in self.log if e.sequence > own.position][:limit]
 
         own.next_events = next_events
@@ -97,13 +103,24 @@ class World:
     def interrupt(self) -> None: ...
 
     def publish(self, messages: list[EventMessage]) -> None:
-        numbers = [int(json.loads(each.body)["sequence"]) for each in messages]
+        bodies = [json.loads(each.body) for each in messages]
+        numbers = [int(body["sequence"]) for body in bodies]
         if error := self.refuse(numbers[0]):
             raise error
+        self._now += self.seconds
         self.published.append(numbers)
+        self.bodies += bodies
 
     def wait(self, seconds: float) -> None:
         self._now += seconds
+
+    # The heartbeat's.
+
+    def touch(self) -> None:
+        self.touches.append(self._now)
+
+    def set_connected(self, connected: bool) -> None:
+        self.connected.append(connected)
 
 
 LOG = [event(1, "a"), event(2, "b"), event(3, "a"), event(4, "c"), event(5, "a")]
@@ -177,3 +194,48 @@ def test_what_one_refuses_is_not_repeated_to_others(
     monkeypatch.setattr(world, "publish", count)
     world.run("good", "good", "good")
     assert tried == [8, 1, 1]
+
+
+@pytest.mark.parametrize(("most", "limits"), [(10_000, [16, 32]), (1000, [16, 16])])
+def test_pages_grow_unless_their_events_are_large(
+    monkeypatch: pytest.MonkeyPatch, most: int, limits: list[int]
+) -> None:
+    """PostgreSQL reads all of a page to know its size."""
+    monkeypatch.setattr(relay_service, "MAX_BYTES", most)
+    data = f'"{"x" * 98}"'
+    log = [event(number, str(number), data) for number in range(1, 50)]
+    world = World(monkeypatch, log)
+    world.run("good", "good")
+    assert world.limits == limits
+
+
+def test_the_limit_of_an_event_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ closes the connection for a longer message, again and again."""
+    narrow, wide = event(1, "a", f'"{"e" * 900}"'), event(2, "a", f'"{"é" * 900}"')
+    longest = len(narrow.to_json("source").encode())
+    monkeypatch.setattr(relay_service, "MAX_EVENT_BYTES", longest)
+    world = World(monkeypatch, [narrow, wide])
+    world.run("good")
+    assert [body["data"] for body in world.bodies] == ["e" * 900, None]
+
+
+def test_a_slow_broker_ends_no_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe sees that it works, and PostgreSQL ends no transaction that is old."""
+    world = World(monkeypatch, [event(number, "a") for number in range(1, 9)])
+    world.seconds = 3.0
+    world.run("good")
+    assert (world.published, world.stored) == ([[1], [2], [3], [4]], 4)
+    gaps = zip(world.touches, world.touches[1:], strict=False)
+    assert max(later - earlier for earlier, later in gaps) <= world.seconds
+
+
+def test_it_is_connected_while_both_servers_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, LOG[:1])
+    world.run("good", "begin", "good")
+    assert world.connected == [False, True, False, True, False]
+    world = World(monkeypatch, LOG[:1])
+    world.refuse = lambda first: NotPublished("lost", 0.0)
+    world.run("good", "begin")
+    assert world.connected == [False, True, False, True, False]

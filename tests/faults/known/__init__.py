@@ -11,6 +11,7 @@ from tests.faults.known import (
     defences,
     gateway,
     kubernetes,
+    limits,
     work,
 )
 from tests.faults.planted import Fault
@@ -20,6 +21,7 @@ FAULTS = (
     *work.FAULTS,
     *code.FAULTS,
     *defences.FAULTS,
+    *limits.FAULTS,
     *gateway.FAULTS,
     *containers.FAULTS,
     *kubernetes.FAULTS,

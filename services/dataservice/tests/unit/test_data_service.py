@@ -1,11 +1,13 @@
 import json
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import data_service
 from app.data_service import DataService
 from chassis.errors import ServiceError
 from tests.unit.strategies import floats, integers, text, values
@@ -77,6 +79,13 @@ def test_operations(
     assert 0 <= outcome["metadata"]["processing_time_ms"] < 1000
     processed_at = datetime.fromisoformat(outcome["processed_at"])
     assert processed_at.utcoffset() == timedelta(0)
+
+
+def test_the_time_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(perf_counter=iter((10.0, 10.0123456)).__next__)
+    monkeypatch.setattr(data_service, "time", clock)
+    outcome, _ = call("hello")
+    assert outcome["metadata"]["processing_time_ms"] == 12.346
 
 
 @pytest.mark.parametrize("description", ["UPPERCASE", " UpperCase\t", "uppercase"])

@@ -1,0 +1,35 @@
+"""How long a beat believes that it has the lease, with a Redis of the test's own."""
+
+from typing import Any
+
+import pytest
+
+from app.core.redis_settings import CelerySettings
+from app.infrastructure.redis import beat_lease
+from app.infrastructure.redis.beat_lease import BeatLease
+
+
+class Redis:
+    """Its lock, and the clock: an answer takes three seconds."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def reacquire(self) -> None:
+        self.now += 3
+
+
+def test_a_lease_counts_from_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis may have begun to count long before its answer arrives."""
+    redis: Any = Redis()
+    monkeypatch.setattr(beat_lease, "time", redis)
+    lease = BeatLease(CelerySettings(), 4.0)
+    lease._lock = redis
+    assert not lease.is_held()
+    assert lease.renew()
+    redis.now = 103.9
+    assert lease.is_held()
+    redis.now = 104.0
+    assert not lease.is_held()
