@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from tests.compose.containers import NEEDS_DATA, Compose, inspect, run
+from tests.compose.containers import NEEDS_DATA, Compose, healthy, inspect, run
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, Api, wait_for
 
 pytestmark = [NEEDS_DATA, pytest.mark.timeout(900)]
@@ -54,6 +54,8 @@ def test_without_one_of_a_kind_requests_succeed(
         assert api.wait_ended(before, within=300)["task_status"] == "Success"
     finally:
         run("docker", "start" if fault == "kill" else "unpause", victim)
+        # Compose starts nothing that depends on a container which is still unhealthy.
+        wait_for(lambda: healthy(victim), f"{victim} after the fault", AT_MOST)
         redundant.up("--no-recreate", within=300)
 
 
