@@ -44,6 +44,20 @@ def test_values_count() -> None:
         assert work_of(wide.encode(), 1) > 2 * narrow
 
 
+def test_the_prices_are_those_that_were_measured() -> None:
+    assert held_for(10, FEW + 2) == 10 + 2 * 100
+    assert work_of(b"x" * (SMALL + 1), 0) == 16 * (SMALL + 1)
+    assert work_of(b"", FEW + 1) == 400 * (FEW + 1)
+    assert work_of("é".encode() * SMALL, 3) == 40 * 2 * SMALL + 400 * 3
+
+
+async def test_no_work_needs_no_turn() -> None:
+    budget = Budget(100)
+    await budget.begin(150)
+    assert await budget.begin(0) == 0
+    assert budget.work == 150
+
+
 async def test_a_turn_skips_a_cancelled_waiter() -> None:
     """A waiter whose cancellation has begun is skipped, even before it has finished."""
     budget = Budget(100)

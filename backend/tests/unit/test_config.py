@@ -116,7 +116,9 @@ def test_the_api_listens_where_it_is_told(
     assert load_settings().api_host == taken
 
 
-@pytest.mark.parametrize("host", ["http://0.0.0.0", "0.0.0.0:8000", "[::]:80", "a b"])
+@pytest.mark.parametrize(
+    "host", ["http://0.0.0.0", "0.0.0.0:8000", "[::]:80", "a b", "[]"]
+)
 def test_an_address_with_more_is_refused(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
@@ -188,6 +190,36 @@ def test_production_reports_all_faults_at_once(monkeypatch: pytest.MonkeyPatch) 
     text = message()
     for name in ("RABBITMQ_PASSWORD", "DATABASE_URL", "CORS_ORIGINS"):
         assert f"  {name}: " in text
+
+
+@pytest.mark.parametrize(
+    ("environment", "variable", "expected"),
+    [
+        ("development", None, (True, True)),
+        ("production", None, (False, False)),
+        ("development", "false", (False, False)),
+        ("production", "true", (True, True)),
+    ],
+)
+def test_what_is_open_in_development_alone(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    variable: str | None,
+    expected: tuple[bool, bool],
+) -> None:
+    set_all(monkeypatch, {**PRODUCTION, "ENVIRONMENT": environment})
+    if variable:
+        choices = {"DOCS_ENABLED": variable, "WEBHOOKS_ALLOW_HTTP": variable}
+        set_all(monkeypatch, choices)
+    settings = load_settings()
+    assert (settings.serves_docs, settings.allows_http_webhooks) == expected
+
+
+def test_keys_may_have_a_redis_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://results/0")
+    assert load_settings().idempotency_redis_url == "redis://results/0"
+    monkeypatch.setenv("IDEMPOTENCY_REDIS_URL", "redis://keys/0")
+    assert load_settings().idempotency_redis_url == "redis://keys/0"
 
 
 @pytest.mark.promise(

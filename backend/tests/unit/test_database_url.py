@@ -68,6 +68,31 @@ def test_a_standby_is_looked_for_on_every_host_first() -> None:
     ]
 
 
+def test_asyncpg_gets_the_place_of_each_attempt() -> None:
+    at = {"target_session_attrs": "any"}
+    assert [*DatabaseUrl("postgres://a:1,b/d").attempts()] == [
+        {"host": "a", "port": 1, **at},
+        {"host": "b", "port": 5432, **at},
+    ]
+    assert [*DatabaseUrl("postgres:///d").attempts()] == [
+        {"host": None, "port": 5432, **at}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgres://u:p@a:1,b:2/d", "postgresql+asyncpg://u:p@a:1/d"),
+        ("postgres://h/d", "postgresql+asyncpg://h/d"),
+        ("postgres:///d", "postgresql+asyncpg:///d"),
+        ("postgres:///d?host=/run/pg", "postgresql+asyncpg:///d?host=%2Frun%2Fpg"),
+    ],
+)
+def test_sqlalchemy_names_the_database_by_its_first_host(url: str, named: str) -> None:
+    found = DatabaseUrl(url).for_sqlalchemy("asyncpg")
+    assert found.render_as_string(hide_password=False) == named
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

@@ -1,6 +1,9 @@
 """Health reports."""
 
 import asyncio
+from types import SimpleNamespace
+
+import pytest
 
 from app.core import health
 from app.core.exceptions import BrokerUnavailable
@@ -49,7 +52,9 @@ def test_degraded_without_an_optional_part() -> None:
 def test_a_check_that_hangs_is_down() -> None:
     original, health.CHECK_TIMEOUT = health.CHECK_TIMEOUT, 0.01
     try:
-        assert report(database=stuck).status == "unavailable"
+        found = report(database=stuck)
+        assert found.status == "unavailable"
+        assert found.parts["database"].detail == "no answer within 0.01 s"
     finally:
         health.CHECK_TIMEOUT = original
 
@@ -67,6 +72,21 @@ def test_probes_share_one_check() -> None:
 
     asyncio.run(run())
     assert calls == 1
+
+
+async def test_a_state_is_kept_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = SimpleNamespace(now=50.0), 0
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    async def count() -> None:
+        nonlocal calls
+        calls += 1
+
+    checks = HealthChecks({"database": count}, frozenset(), no_services)
+    assert not checks.is_draining
+    for clock.now, checked in [(50.0, 1), (50.9, 1), (51.0, 2), (51.9, 2), (52.5, 3)]:
+        await checks.report()
+        assert calls == checked
 
 
 def test_services_neither_affect_nor_delay_probes() -> None:
