@@ -43,7 +43,9 @@ class Supervisor:
         while not stopped.wait(0.2):
             if self._failure is not None:
                 raise self._failure
-            for server in self._servers:
+            settled = [each for each in self._servers if each not in self._restarting]
+            for server in settled:
+                # A restart may have begun since, or end between two questions.
                 if not server.alive and server not in self._restarting:
                     self._on_death(server)
 
