@@ -76,7 +76,6 @@ def create_sync_engine(
     engine = create_engine(settings.sync_url, **defaults | options)
     _watch_connections(
         engine,
-        is_async=False,
         read_login=lambda: settings.read_again().sync.login,
         patience=_failover_patience(settings, settings.sync),
     )
@@ -98,7 +97,6 @@ def _failover_patience(settings: DatabaseSettings, url: DatabaseUrl) -> float:
 def _watch_connections(
     engine: Engine,
     *,
-    is_async: bool,
     read_login: Callable[[], Login],
     attempts: Iterable[Mapping[str, Any]] = ({},),
     patience: float,
@@ -111,7 +109,7 @@ def _watch_connections(
     translate_failures_to_connect(
         engine, unavailable, read_changed_login, attempts, patience=patience
     )
-    check_idle_connections(engine, is_async=is_async)
+    check_idle_connections(engine)
 
     @event.listens_for(engine, "handle_error")
     def discard(context: ExceptionContext) -> None:
@@ -147,7 +145,6 @@ class Database:
         )
         _watch_connections(
             self.engine.sync_engine,
-            is_async=True,
             read_login=lambda: settings.read_again().asynchronous.login,
             attempts=url.attempts(),
             patience=_failover_patience(settings, url),

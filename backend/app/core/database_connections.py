@@ -108,7 +108,7 @@ def _pause(dialect: Any) -> None:
         time.sleep(PAUSE_SECONDS)
 
 
-def check_idle_connections(engine: Engine, *, is_async: bool) -> None:
+def check_idle_connections(engine: Engine) -> None:
     """Replace a connection that does not answer when it leaves the pool."""
 
     @event.listens_for(engine, "connect")
@@ -124,7 +124,7 @@ def check_idle_connections(engine: Engine, *, is_async: bool) -> None:
         if RETURNED not in record.info:  # it has just been opened
             return
         idle = time.monotonic() - record.info[RETURNED]
-        if is_async:
+        if engine.dialect.is_async:
             answers = connection.run_async(lambda driver: is_alive(driver, idle))
         else:
             answers = idle < SYNC_IDLE_SECONDS and _answers(connection, idle)

@@ -205,7 +205,8 @@ class Pool:
         self._engine = create_engine(
             "sqlite://", creator=Connection, poolclass=QueuePool, pool_size=1
         )
-        check_idle_connections(self._engine, is_async=is_async)
+        self._engine.dialect.is_async = is_async
+        check_idle_connections(self._engine)
         self.first = self.use()
         self.first.questions.clear()  # SQLAlchemy's own, when it connects
 
@@ -277,7 +278,6 @@ def test_no_connection_outlives_a_refused_write(
     clock: Clock, writes: Writes, is_async: bool
 ) -> None:
     pool = Pool(is_async)
-    clock.now += 0.1
     writes.refuse()
     clock.now += 0.1
     new = pool.use()

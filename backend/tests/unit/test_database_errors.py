@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core import database_errors as module
 from app.core.database_connections import Writes
-from app.core.database_errors import translate_errors
+from app.core.database_errors import translate_errors, unavailable
 from app.core.exceptions import (
     AlreadyStored,
     ApplicationError,
@@ -227,6 +227,15 @@ def test_the_log_says_what_to_do(
     assert advice in caplog.text
     # SQLAlchemy's text has the statement.
     assert "No connection to PostgreSQL" in caplog.text
+    assert "SELECT" not in caplog.text
+    assert type(error).__name__ in caplog.text
+
+
+def test_the_log_has_no_statement_wherever_the_error_is_from(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    unavailable(through_sqlalchemy(of_psycopg2("42501", "no right")), "Why.")
+    assert "Error: no right" in caplog.text
     assert "SELECT" not in caplog.text
 
 
