@@ -105,7 +105,7 @@ class RateLimits:
         return quota
 
     async def _reserve(self, policy: RatePolicy, quota: Quota) -> None:
-        wanted = max(1, quota.waiting, quota.left // SHARE)
+        wanted = max(quota.waiting, quota.left // SHARE)
         count = await self._add(quota.key, policy.seconds, wanted + quota.owed)
         if count is None:
             found = min(wanted, quota.left)

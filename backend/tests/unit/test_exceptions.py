@@ -1,26 +1,26 @@
 """What errors tell a client beside their text."""
 
+from typing import Any
+
 import pytest
 
 from app.core.exceptions import Forbidden, RateLimited, Unauthenticated
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "challenge"),
+    ("kind", "words", "code", "challenge"),
     [
-        (Unauthenticated("Why."), "unauthenticated", "Bearer"),
+        (Unauthenticated, {}, "unauthenticated", "Bearer"),
         (
-            Unauthenticated("Why.", is_token=True),
+            Unauthenticated,
+            {"is_token": True},
             "invalid_token",
             'Bearer error="invalid_token", error_description="Why."',
         ),
+        (Forbidden, {}, "insufficient_scope", 'Bearer error="insufficient_scope"'),
         (
-            Forbidden("Why."),
-            "insufficient_scope",
-            'Bearer error="insufficient_scope"',
-        ),
-        (
-            Forbidden("Why.", scope="read"),
+            Forbidden,
+            {"scope": "read"},
             "insufficient_scope",
             'Bearer error="insufficient_scope", scope="read"',
         ),
@@ -28,8 +28,12 @@ from app.core.exceptions import Forbidden, RateLimited, Unauthenticated
     ids=["no-token", "bad-token", "forbidden", "scope"],
 )
 def test_a_challenge_says_what_is_missing(
-    error: Unauthenticated | Forbidden, code: str, challenge: str
+    kind: type[Unauthenticated | Forbidden],
+    words: dict[str, Any],
+    code: str,
+    challenge: str,
 ) -> None:
+    error = kind("Why.", **words)
     assert (error.detail, error.code) == ("Why.", code)
     assert error.challenge == challenge
 

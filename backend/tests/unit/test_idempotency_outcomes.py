@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from app.core import idempotency
 from app.core.ids import repeat_with
 from app.core.keys import Answer, Claim, Held
+from chassis.context import current_principal
 from tests.unit.test_idempotency import (
     Endpoint,
     MemoryStore,
@@ -81,6 +82,19 @@ def test_a_repeated_request_gets_no_secret() -> None:
     assert post(client).content == b"secret"
     assert post(client).content == b"without the secret"
     assert client.post("/work").content == b"secret"  # no key, nothing to repeat
+
+
+def test_two_callers_with_one_key_never_meet() -> None:
+    store, endpoint = MemoryStore(), Endpoint()
+    client = client_of(endpoint, **collaborators(store))
+    for caller in ("alice", "bob", "alice"):
+        token = current_principal.set(caller)
+        try:
+            assert post(client).status_code == 200
+        finally:
+            current_principal.reset(token)
+    assert len(endpoint.bodies) == len(store.entries) == 2
+    assert not any("alice" in name for name in store.entries)
 
 
 async def test_after_its_body_a_request_hears_of_the_client() -> None:

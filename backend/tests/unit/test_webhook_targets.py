@@ -15,6 +15,8 @@ from app.core.webhook_targets import (
     why_refused,
 )
 
+LONGEST_HOST = ".".join(["a" * 63] * 3 + ["a" * 61])  # 253 characters
+
 
 @pytest.mark.parametrize(
     ("address", "kind"),
@@ -82,6 +84,10 @@ def test_the_operator_allows_networks() -> None:
         ("https://example.com", "example.com"),
         ("https://EXAMPLE.com.:8443/a?b=c@d", "example.com"),
         ("https://example.com:80/", "example.com"),
+        ("https://example.com:1024/", "example.com"),
+        ("https://example.com:65535/", "example.com"),
+        ("https://example.com/a@b/c", "example.com"),
+        (f"https://{LONGEST_HOST}/", LONGEST_HOST),
         ("https://xn--bcher-kva.example/", "xn--bcher-kva.example"),
         ("https://8.8.8.8/", "8.8.8.8"),
         ("https://[2606:4700:4700::1111]/", "2606:4700:4700::1111"),
@@ -103,12 +109,14 @@ def test_a_good_url(url: str, host: str) -> None:
         ("https://user@example.com/", "user"),
         ("https://user:word@example.com/", "user"),
         ("https://@example.com/", "user"),
+        ("https://@example.com/?next=https://a/", "user"),
         ("https://example.com/#part", "fragment"),
         ("https://example.com/#", "fragment"),
         ("https://example.com/a b", "visible"),
         ("https://example.com\\@127.0.0.1/", "visible"),
         ("https://bücher.example/", "xn--"),
         ("https://example.com:22/", "port"),
+        ("https://example.com:1023/", "port"),
         ("https://example.com:0/", "port"),
         ("https://example.com:99999/", "port"),
         ("https://example.com:x/", "no URL"),
