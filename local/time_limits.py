@@ -14,9 +14,8 @@ import pytest
 # A test that hangs may hang again while it ends, such as in the `__exit__` of a pool
 # whose thread waits. Then it is interrupted again, after so many seconds.
 AGAIN = 10.0
-# So long may the process wait for threads that tests have left. On a busy machine,
-# freeing the memory of a large suite alone takes 20 s.
-LEFT_THREADS = 60.0
+# So long may the process wait for threads that tests have left.
+LEFT_THREADS = 20.0
 
 # Of the process; pytest captures what is written to `sys.stderr`.
 ERRORS = os.dup(2)

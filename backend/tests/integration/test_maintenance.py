@@ -77,17 +77,22 @@ def test_the_sweep_rests_while_many_tasks_wait(
         end_record(get_worker_resources().engine, task_id, failure("x", "y"))
 
 
-def test_work_that_is_published_again_stays_in_its_trace(
-    redis_server: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task_id = add_record(HOUR)
+def change(task_id: str, **values: str) -> None:
+    """Change a record without making it newer."""
     with Session(get_worker_resources().engine) as session:
         session.execute(
             update(DataProcessingRecord)
             .where(col(DataProcessingRecord.task_id) == task_id)
-            .values(traceparent="its trace", updated_at=datetime.now(UTC) - HOUR)
+            .values(**values, updated_at=datetime.now(UTC) - HOUR)
         )
         session.commit()
+
+
+def test_work_that_is_published_again_stays_in_its_trace(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = add_record(HOUR)
+    change(task_id, traceparent="its trace")
     seen: list[Any] = []
 
     @contextmanager
@@ -107,13 +112,7 @@ def test_work_that_is_published_again_stays_in_its_trace(
 )
 def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
-    with Session(get_worker_resources().engine) as session:
-        session.execute(
-            update(DataProcessingRecord)
-            .where(col(DataProcessingRecord.task_id) == task_id)
-            .values(owner="alice", updated_at=datetime.now(UTC) - HOUR)
-        )
-        session.commit()
+    change(task_id, owner="alice")
     sweep.apply(throw=True)
     (message,) = [m for q in QUEUES for m in redis_server.connect().lrange(q, 0, -1)]
     _, arguments, _ = json.loads(b64decode(json.loads(message)["body"]))
