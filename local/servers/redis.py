@@ -3,6 +3,8 @@
 import importlib.util
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -134,6 +136,17 @@ class Redis(Server):
         except redis.RedisError:
             return 0
         return sum(c["cmd"] == "brpop" and c["db"] == "0" for c in clients)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """It has no room for another byte."""
+        with self.connect() as client:
+            room = client.config_get("maxmemory")["maxmemory"]
+            client.config_set("maxmemory", 1)
+            try:
+                yield
+            finally:
+                client.config_set("maxmemory", room)
 
 
 class KeysRedis(Redis):

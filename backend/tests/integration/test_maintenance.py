@@ -137,13 +137,9 @@ def test_the_sweep_fails_work_for_an_unknown_service(redis_server: Redis) -> Non
 
 def test_a_full_redis_does_not_count_as_an_attempt(redis_server: Redis) -> None:
     task_id = add_record(HOUR)
-    redis = redis_server.connect()
-    redis.config_set("maxmemory", "1")
-    try:
+    with redis_server.full():
         for _ in range(PUBLISH_LIMIT + 1):
             sweep.apply(throw=True)
-    finally:
-        redis.config_set("maxmemory", "0")
     assert (find(task_id).task_status, logs(task_id)) == ("Processing", [])
     sweep.apply(throw=True)
     assert published(redis_server) == [task_id]
