@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.database_connections import writes
 from app.core.exceptions import BrokerUnavailable
-from app.core.health import HealthChecks
+from app.core.health import Check, HealthChecks, ReadStates
 from app.core.rate_limits import RateLimits
 from app.infrastructure.http import HttpConnections
 from app.infrastructure.postgres.group_commit import GroupCommit
@@ -21,7 +21,7 @@ from app.infrastructure.postgres.pool_metrics import watch_pool
 from app.infrastructure.rabbitmq import AsyncEventProducer, EventProducer
 from app.infrastructure.rabbitmq_management import ManagementApi
 from app.infrastructure.redis.key_store import KeyStore
-from app.infrastructure.redis.login import file_login
+from app.infrastructure.redis.login import FileLogin, file_login
 from app.infrastructure.redis.request_counts import RequestCounts
 from app.infrastructure.redis.task_states import TaskStates
 from app.infrastructure.stream_metrics import watch_streams
@@ -96,43 +96,33 @@ def event_service(
     return EventService(log, feed, settings.events.source)
 
 
-@asynccontextmanager
-async def open_resources(
-    settings: Settings, budget: Budget
-) -> AsyncIterator[Resources]:
-    """No server is contacted here: the API starts without them, reports it in
-    ``/health``, and works as soon as they are up."""
-    warn_of_shared_redis(settings)
-    database = Database(settings.database)
-    commits = GroupCommit(database.engine)
-    rpc = RpcClient(settings.rabbitmq, settings.rpc)
-    producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
-    publisher = TaskPublisher(settings.celery)
-    states = TaskStates(settings.celery)
-    tasks = TaskService(database, states, budget)
-    login = (
-        file_login(settings.idempotency, "redis_url")
-        if settings.idempotency.redis_url
-        else file_login(settings.celery, "result_backend")
-    )
-    keys = KeyStore(
+def redis_login(settings: Settings) -> FileLogin | None:
+    """Reads the password of the Redis for keys again, if a file has it."""
+    if settings.idempotency.redis_url:
+        return file_login(settings.idempotency, "redis_url")
+    return file_login(settings.celery, "result_backend")
+
+
+def key_store(settings: Settings) -> KeyStore:
+    """Idempotency keys in Redis."""
+    return KeyStore(
         settings.idempotency_redis_url,
-        login=login,
+        login=redis_login(settings),
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
         key_prefix=settings.celery.key_prefix,
     )
-    counts = (
-        RequestCounts(settings.idempotency_redis_url, settings.celery.key_prefix, login)
-        if settings.rate_limits.policies
-        else None
-    )
-    http = HttpConnections()
-    events = event_service(settings, database, budget)
-    provider, identity = open_identity(settings.auth)
-    metrics_service = MetricsService(
-        rpc, ManagementApi(settings.rabbitmq, settings.rpc), settings.services
-    )
+
+
+def health_checks(
+    database: Database,
+    rpc: RpcClient,
+    states: TaskStates,
+    keys: KeyStore,
+    provider: "Provider | None",
+    services: ReadStates,
+) -> HealthChecks:
+    """The servers that ``/health`` asks, and those without which the API cannot work."""
 
     async def check_database() -> None:
         await database.check()
@@ -145,12 +135,64 @@ async def open_resources(
         if rpc.refusal is not None:
             raise BrokerUnavailable(rpc.refusal)
 
-    watch_pool(database.engine.sync_engine)
-    watch_streams(lambda: events.feed.open_streams)
-    rpc.start()
+    checks: dict[str, Check] = {
+        "postgresql": check_database,
+        "rabbitmq": check_rabbitmq,
+        "redis": states.check,
+        "redis-keys": keys.check,
+    }
     if provider is not None:
-        provider.refresh()
-    try:
+        checks["identity-provider"] = provider.check
+    required = frozenset({"postgresql", "rabbitmq"})
+    return HealthChecks(checks, required=required, read_services=services)
+
+
+@asynccontextmanager
+async def open_resources(
+    settings: Settings, budget: Budget
+) -> AsyncIterator[Resources]:
+    """No server is contacted here: the API starts without them, reports it in
+    ``/health``, and works as soon as they are up."""
+    warn_of_shared_redis(settings)
+    async with AsyncExitStack() as closing:
+        database = Database(settings.database)
+        closing.push_async_callback(database.close)
+        commits = GroupCommit(database.engine)
+        closing.push_async_callback(commits.close)
+        publisher = TaskPublisher(settings.celery)
+        closing.callback(publisher.close)
+        http = HttpConnections()
+        closing.push_async_callback(http.close)
+        keys = key_store(settings)
+        closing.push_async_callback(keys.close)
+        states = TaskStates(settings.celery)
+        closing.push_async_callback(states.close)
+        limits = None
+        if settings.rate_limits.policies:
+            counts = RequestCounts(
+                settings.idempotency_redis_url,
+                settings.celery.key_prefix,
+                redis_login(settings),
+            )
+            closing.push_async_callback(counts.close)
+            limits = RateLimits(settings.rate_limits.policies, counts.add)
+        provider, identity = open_identity(settings.auth)
+        if provider is not None:
+            closing.push_async_callback(provider.close)
+            provider.refresh()
+        rpc = RpcClient(settings.rabbitmq, settings.rpc)
+        producer = AsyncEventProducer(rpc, settings.rpc.timeout_seconds)
+        closing.push_async_callback(producer.close)
+        rpc.start()
+        events = event_service(settings, database, budget)
+        closing.push_async_callback(events.feed.close)
+
+        watch_pool(database.engine.sync_engine)
+        watch_streams(lambda: events.feed.open_streams)
+        tasks = TaskService(database, states, budget)
+        metrics = MetricsService(
+            rpc, ManagementApi(settings.rabbitmq, settings.rpc), settings.services
+        )
         yield Resources(
             settings=settings,
             database=database,
@@ -167,38 +209,13 @@ async def open_resources(
                 for service in settings.services
             },
             events=events,
-            metrics_service=metrics_service,
-            health=HealthChecks(
-                {
-                    "postgresql": check_database,
-                    "rabbitmq": check_rabbitmq,
-                    "redis": states.check,
-                    "redis-keys": keys.check,
-                    **({"identity-provider": provider.check} if provider else {}),
-                },
-                required=frozenset({"postgresql", "rabbitmq"}),
-                read_services=metrics_service.read_services,
+            metrics_service=metrics,
+            health=health_checks(
+                database, rpc, states, keys, provider, metrics.read_services
             ),
             keys=keys,
             http=http,
             publisher=publisher,
             identity=identity,
-            rate_limits=(
-                RateLimits(settings.rate_limits.policies, counts.add)
-                if counts
-                else None
-            ),
+            rate_limits=limits,
         )
-    finally:
-        await events.feed.close()
-        await producer.close()
-        await states.close()
-        await keys.close()
-        if counts is not None:
-            await counts.close()
-        await http.close()
-        if provider is not None:
-            await provider.close()
-        publisher.close()
-        await commits.close()
-        await database.close()
