@@ -95,6 +95,12 @@ def create_app(settings: Settings) -> FastAPI:
         docs.install_docs_pages(app, sign_in)
     errors.install_error_handlers(app)
     openapi.install_schema(app, sign_in)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The innermost first."""
     app.add_middleware(HeadMiddleware)
 
     async def read_answer(task_id: str) -> bytes:
@@ -134,7 +140,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware)
-    return app
 
 
 def _lifespan(settings: Settings) -> Any:
