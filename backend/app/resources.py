@@ -122,7 +122,7 @@ def health_checks(
     provider: "Provider | None",
     services: ReadStates,
 ) -> HealthChecks:
-    """The servers that ``/health`` asks, and which of them the API cannot do without."""
+    """What ``/health`` asks, and which of the servers the API cannot do without."""
 
     async def check_database() -> None:
         await database.check()
