@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Any
 
 import psycopg2
+import yaml
 from psycopg2 import sql
 
 from local import ports
@@ -28,27 +29,14 @@ from local.state import State
 PORT, REST = 5432, 8008
 REPLICATOR = "replicator"
 
-# See leased.py for the ttl.
-SETTINGS = {
-    "ttl": 20,
-    "loop_wait": 1,
-    "retry_timeout": 3,
-    "maximum_lag_on_failover": 1048576,
-    # One of two replicas is enough, and only one that has every commit is promoted.
-    "synchronous_mode": "quorum",
-    "synchronous_mode_strict": True,
-    "postgresql": {
-        "use_pg_rewind": True,
-        "parameters": {
-            "max_connections": 200,
-            "shared_buffers": "32MB",
-            "wal_sender_timeout": "5s",
-            "wal_receiver_timeout": "5s",
-            # Leave clients that are gone without a word.
-            "tcp_user_timeout": "10s",
-            "log_line_prefix": "%m [%p] ",
-        },
-    },
+# As in containers; see leased.py for the ttl.
+SETTINGS = yaml.safe_load(
+    (ROOT / "deploy" / "ha" / "patroni" / "patroni.yml").read_text()
+)["bootstrap"]["dcs"]
+SETTINGS["postgresql"]["parameters"] |= {
+    "max_connections": 200,
+    "shared_buffers": "32MB",
+    "log_line_prefix": "%m [%p] ",
 }
 # As the launcher's own PostgreSQL, see local/servers/postgres.py.
 INITDB = [

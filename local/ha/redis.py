@@ -9,6 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from local.apps import ROOT
 from local.ha.network import Host
 from local.ha.node import Node
 from local.process import ProcessFailed
@@ -21,20 +22,13 @@ REDIS, SENTINEL = 6379, 26379  # ports
 HANDOVER = 15.0  # seconds until another server is the primary
 Address = tuple[str, int]
 
-# A primary that nobody follows any more refuses writes: it has been cut off.
+# The rest is as in containers.
+_SETTINGS = ROOT / "deploy" / "ha" / "redis"
 _SERVER = """\
 bind {host}
 port {port}
 protected-mode no
-appendonly yes
-save ""
 maxmemory-policy noeviction
-min-replicas-to-write 1
-min-replicas-max-lag 3
-repl-diskless-sync yes
-repl-diskless-sync-delay 0
-repl-ping-replica-period 1
-repl-timeout 5
 {replica}
 """
 _SENTINEL = """\
@@ -44,8 +38,6 @@ protected-mode no
 dir .
 sentinel myid {identity}
 sentinel monitor {master} {primary} {primary_port} 2
-sentinel down-after-milliseconds {master} 1500
-sentinel failover-timeout {master} 5000
 """
 
 
@@ -110,6 +102,9 @@ class Sentinel(_Redis):
             primary=primary,
             primary_port=port,
         )
+        configuration += (
+            (_SETTINGS / "master.conf").read_text().replace("MASTER", MASTER)
+        )
         return self._run("sentinel.conf", configuration, "--sentinel")
 
     def primary(self) -> Address | None:
@@ -149,9 +144,9 @@ class ReplicatedRedis(_Redis):
         primary = primary_of(self.sentinels) or self.first
         host, port = self.place
         replica = "replicaof {} {}".format(*primary) if primary != self.place else ""
-        return self._run(
-            "redis.conf", _SERVER.format(host=host, port=port, replica=replica)
-        )
+        configuration = _SERVER.format(host=host, port=port, replica=replica)
+        configuration += (_SETTINGS / "redis.conf").read_text()
+        return self._run("redis.conf", configuration)
 
     def step_down(self) -> None:
         until = time.monotonic() + HANDOVER
