@@ -103,11 +103,11 @@ def redis_login(settings: Settings) -> FileLogin | None:
     return file_login(settings.celery, "result_backend")
 
 
-def key_store(settings: Settings) -> KeyStore:
+def key_store(settings: Settings, login: FileLogin | None) -> KeyStore:
     """Idempotency keys in Redis."""
     return KeyStore(
         settings.idempotency_redis_url,
-        login=redis_login(settings),
+        login=login,
         lease=settings.idempotency.lease_seconds,
         keep=settings.idempotency.ttl_seconds,
         key_prefix=settings.celery.key_prefix,
@@ -163,7 +163,8 @@ async def open_resources(
         closing.callback(publisher.close)
         http = HttpConnections()
         closing.push_async_callback(http.close)
-        keys = key_store(settings)
+        login = redis_login(settings)
+        keys = key_store(settings, login)
         closing.push_async_callback(keys.close)
         states = TaskStates(settings.celery)
         closing.push_async_callback(states.close)
@@ -172,7 +173,7 @@ async def open_resources(
             counts = RequestCounts(
                 settings.idempotency_redis_url,
                 settings.celery.key_prefix,
-                redis_login(settings),
+                login,
             )
             closing.push_async_callback(counts.close)
             limits = RateLimits(settings.rate_limits.policies, counts.add)
