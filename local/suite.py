@@ -29,12 +29,13 @@ LONGEST = "faulthandler_timeout=3600"  # for tests that tell a story of many ste
 
 # The parts that take about a minute or more, the longest first.
 LONG = (
-    "tests root integration",
     "tests backend integration 1",
     "tests backend integration 2",
     "tests root e2e",
     "tests chassis integration",
+    "tests local integration",
     "tests root unit",
+    "tests root integration",
     "tests kit unit",
 )
 
@@ -227,25 +228,28 @@ def _hadolint() -> list[str]:
 
 def _tests(kind: str, arguments: list[str]) -> list[Part]:
     groups = [
-        ("root", ROOT, ["tests", "local/tests"]),
-        # Tests with servers start their own in copies, which takes long.
-        ("kit", ROOT, ["kit/tests"]),
-        *((folder.name, folder, ["tests"]) for folder in components()[:-1]),
+        ("root", ROOT, "tests"),
+        ("local", ROOT, "local/tests"),
+        ("kit", ROOT, "kit/tests"),
+        *((folder.name, folder, "tests") for folder in components()[:-1]),
     ]
     parts = []
-    for label, folder, places in groups:
-        paths = [f"{place}/{kind}" for place in places]
-        found = [path for path in paths if (folder / path).is_dir()]
-        name = f"tests {label} {kind}"
+    for label, folder, place in groups:
+        path, name = f"{place}/{kind}", f"tests {label} {kind}"
         if name == HALVED:
-            # Ignored, not named: pytest would collect a named file in any case.
-            files = sorted(folder.glob(f"{found[0]}/test_*.py"))
+            # The time that a file takes is about as its size. Ignored, not named:
+            # pytest would collect a named file in any case.
+            files = sorted(folder.glob(f"{path}/test_*.py"), key=_size)
             for number, others in enumerate((files[1::2], files[::2]), start=1):
-                words = [*found, *(f"--ignore={file}" for file in others), *arguments]
+                words = [path, *(f"--ignore={file}" for file in others), *arguments]
                 parts.append(_pytest(f"{name} {number}", words, folder))
-        elif found:
-            parts.append(_pytest(name, [*found, *arguments], folder))
+        elif (folder / path).is_dir():
+            parts.append(_pytest(name, [path, *arguments], folder))
     return parts
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
 
 
 def _pytest(name: str, arguments: list[str], folder: Path = ROOT) -> Part:
