@@ -14,6 +14,7 @@ TESTS = {
     "deploy": (
         "backend/tests/integration/test_redis_rights.py",
         "local/tests/integration/test_backup.py",
+        "local/tests/unit/test_ha.py",  # the lab has the servers' settings from there
         "tests/compose",
         "tests/e2e/data/test_backup.py",
         "tests/unit/kubernetes",

@@ -29,15 +29,6 @@ from local.state import State
 PORT, REST = 5432, 8008
 REPLICATOR = "replicator"
 
-# As in containers; see leased.py for the ttl.
-SETTINGS = yaml.safe_load(
-    (ROOT / "deploy" / "ha" / "patroni" / "patroni.yml").read_text()
-)["bootstrap"]["dcs"]
-SETTINGS["postgresql"]["parameters"] |= {
-    "max_connections": 200,
-    "shared_buffers": "32MB",
-    "log_line_prefix": "%m [%p] ",
-}
 # As the launcher's own PostgreSQL, see local/servers/postgres.py.
 INITDB = [
     {"auth": "scram-sha-256"},
@@ -46,6 +37,18 @@ INITDB = [
     {"locale-provider": "builtin"},
     {"builtin-locale": "C.UTF-8"},
 ]
+
+
+def cluster_settings() -> Any:
+    """As in containers, for a smaller machine; see leased.py for the ttl."""
+    file = ROOT / "deploy" / "ha" / "patroni" / "patroni.yml"
+    settings = yaml.safe_load(file.read_text())["bootstrap"]["dcs"]
+    settings["postgresql"]["parameters"] |= {
+        "max_connections": 200,
+        "shared_buffers": "32MB",
+        "log_line_prefix": "%m [%p] ",
+    }
+    return settings
 
 
 class Member(Node):
@@ -85,7 +88,7 @@ class Member(Node):
             "name": self.name,
             "restapi": rest,
             "etcd3": {"hosts": [each.at for each in self.etcd]},
-            "bootstrap": {"dcs": SETTINGS, "initdb": INITDB},
+            "bootstrap": {"dcs": cluster_settings(), "initdb": INITDB},
             "postgresql": {
                 "listen": self.at,
                 "connect_address": self.at,

@@ -9,7 +9,7 @@ from chassis.redis_url import RedisUrl
 from local.ha.leased import LEASE
 from local.ha.network import KINDS, ZONES, Loopback, Namespaces, free_network
 from local.ha.node import Node
-from local.ha.postgres import SETTINGS
+from local.ha.postgres import cluster_settings
 from local.ha.rabbitmq import ClusterNode
 from local.ha.servers import Clusters
 from local.state import State
@@ -49,14 +49,16 @@ def test_our_processes_are_told_about_every_node(clusters: Clusters) -> None:
 
 
 def test_the_primary_stops_before_its_lease_ends() -> None:
-    wait, retry = SETTINGS["loop_wait"], SETTINGS["retry_timeout"]
+    settings = cluster_settings()
+    wait, retry = settings["loop_wait"], settings["retry_timeout"]
     assert isinstance(wait, int) and isinstance(retry, int)
     assert wait + 2 * retry <= LEASE
 
 
 def test_no_commit_without_a_second_copy() -> None:
-    assert SETTINGS["synchronous_mode"] == "quorum"
-    assert SETTINGS["synchronous_mode_strict"] is True
+    settings = cluster_settings()
+    assert settings["synchronous_mode"] == "quorum"
+    assert settings["synchronous_mode_strict"] is True
 
 
 def test_a_minority_of_rabbitmq_pauses(
