@@ -30,6 +30,10 @@ class FakeConnection:
         self.bound: list[dict[str, Any]] = []
         self.sent: list[str] = []
         self.properties: list[dict[str, Any]] = []
+        self.headers: list[dict[str, Any]] = []
+        self.places: list[dict[str, Any]] = []
+        self.consumed: list[dict[str, Any]] = []
+        self.beats = self.closed = self.dropped = 0
         self.on_reply: OnDelivery
         self.on_publish: Callable[[], None] = lambda: None
         self._happening: deque[Callable[[], None]] = deque()
@@ -86,6 +90,7 @@ class FakeConnection:
 
     def consume(self, queue: str, on_delivery: OnDelivery, **options: Any) -> None:
         self.on_reply = on_delivery
+        self.consumed.append({"queue": queue, **options})
 
     def one_write(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -93,12 +98,15 @@ class FakeConnection:
     def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
         self.sent.append(properties["correlation_id"])
         self.properties.append(properties)
+        self.headers.append(headers)
 
     def prepare_message(self, body: bytes, **options: Any) -> dict[str, Any]:
+        self.headers.append(options["headers"])
         properties: dict[str, Any] = options["properties"]
-        return properties
+        return {**properties, "body": body, "content_type": options["content_type"]}
 
-    def basic_publish(self, message: dict[str, Any], **_: Any) -> None:
+    def basic_publish(self, message: dict[str, Any], **place: Any) -> None:
+        self.places.append(place)
         self.sent.append(message["message_id"])
         self.properties.append(message)
         self.on_publish()
@@ -107,13 +115,16 @@ class FakeConnection:
         os.read(self._read_fd, 1)
         self._happening.popleft()()
 
-    def heartbeat(self) -> None: ...
+    def heartbeat(self) -> None:
+        self.beats += 1
 
     def now(self) -> float:
         return time.time()
 
     def advice(self, error: Exception) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.closed += 1
 
-    def drop(self) -> None: ...
+    def drop(self) -> None:
+        self.dropped += 1
