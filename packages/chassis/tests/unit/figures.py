@@ -37,13 +37,17 @@ class Figures:
         monkeypatch.setattr(tracing, "meter", meter)
         monkeypatch.setattr(tracing, "is_enabled", lambda: True)
 
-    def read(self) -> dict[str, tuple[Any, str | None, dict[str, Any]]]:
-        """Value, unit and attributes, by name."""
+    def points(self) -> dict[str, Any]:
+        """The metrics by name."""
         data = self._reader.get_metrics_data()
         assert data
-        found: Any = data.resource_metrics[0].scope_metrics[0].metrics
+        found = data.resource_metrics[0].scope_metrics[0].metrics
+        return {each.name: each for each in found}
+
+    def read(self) -> dict[str, tuple[Any, str | None, dict[str, Any]]]:
+        """Value, unit and attributes, by name."""
         return {
-            each.name: (point.value, each.unit, dict(point.attributes))
-            for each in found
+            name: (point.value, each.unit, dict(point.attributes))
+            for name, each in self.points().items()
             for point in each.data.data_points
         }

@@ -62,3 +62,17 @@ def test_memory_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     process.watch_process()
     memory, _, _ = figures.read()["process.memory.usage"]
     assert memory == 7 * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_durations_are_in_seconds_and_in_buckets_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The defaults of OpenTelemetry are for milliseconds."""
+    figures = Figures(monkeypatch)
+    tracing.histogram("one", "For people.").record(0.02)
+    tracing.histogram("two", "x", unit="By", bounds=(1, 10)).record(2)
+    points = figures.points()
+    one, two = points["one"], points["two"]
+    assert (one.unit, one.description, two.unit) == ("s", "For people.", "By")
+    assert one.data.data_points[0].explicit_bounds == tracing.DURATIONS
+    assert two.data.data_points[0].explicit_bounds == (1, 10)
