@@ -8,10 +8,31 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import pytest
+
 from chassis.rpc.call import Call
 from chassis.rpc.connection import Delivery, OnDelivery
 
 WAIT = 10
+
+
+def replace_connections(
+    monkeypatch: pytest.MonkeyPatch, module: Any, connections: "list[FakeConnection]"
+) -> list[Any]:
+    """Give a module these, one after another; returns what it asks for them with."""
+    asked: list[Any] = []
+
+    def following(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return iter(connections)
+
+    def first(*arguments: Any) -> FakeConnection:
+        asked.append(arguments)
+        return connections[0]
+
+    monkeypatch.setattr(module, "connections", following)
+    monkeypatch.setattr(module, "new_connection", first)
+    return asked
 
 
 class FakeConnection:
@@ -61,9 +82,9 @@ class FakeConnection:
         listeners = self.events[f"basic_{kind}"]
         self.happen(lambda: [f(tag, multiple) for f in listeners], waits=waits)
 
-    def lose(self, *, waits: bool = True) -> None:
+    def lose(self, error: Exception | None = None, *, waits: bool = True) -> None:
         def fail() -> None:
-            raise ConnectionResetError("lost")
+            raise error or ConnectionResetError("lost")
 
         self.happen(fail, waits=waits)
 
@@ -121,7 +142,12 @@ class FakeConnection:
     def now(self) -> float:
         return time.time()
 
-    def advice(self, error: Exception) -> None: ...
+    def advice(self, error: Exception) -> str | None:
+        """What to do about a bug of the broker's."""
+        return "ask its author" if str(error) == "a bug" else None
+
+    def __str__(self) -> str:
+        return "a broker"
 
     def close(self) -> None:
         self.closed += 1

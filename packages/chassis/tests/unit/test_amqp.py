@@ -108,18 +108,17 @@ def test_an_error_is_explained() -> None:
 
 
 def test_frames_are_read_ahead_over_tcp() -> None:
-    connection = ReadAheadTransport.Connection("h:1")
-    transport: Any = connection.Transport(
-        "h:1", 2.5, False, 3, 4, {socket.TCP_USER_TIMEOUT: 5}
-    )
+    connection: Any = ReadAheadTransport.Connection("h:1")
+    settings = {socket.TCP_USER_TIMEOUT: 5}
+    transport = connection.Transport("h:1", 2.5, False, 3, 4, settings)
     assert isinstance(transport, TCPTransport) and isinstance(transport, ReadAhead)
     assert (transport.host, transport.port, transport.connect_timeout) == ("h", 1, 2.5)
     assert (transport.read_timeout, transport.write_timeout) == (3, 4)
-    assert transport.socket_settings == {socket.TCP_USER_TIMEOUT: 5}
+    assert transport.socket_settings == settings
 
 
 def test_frames_are_read_ahead_over_tls() -> None:
-    connection = ReadAheadTransport.Connection("h:1")
+    connection: Any = ReadAheadTransport.Connection("h:1")
     tls = {"server_hostname": "h"}
     transport: Any = connection.Transport("h:1", 2.5, tls)
     assert isinstance(transport, SSLTransport) and isinstance(transport, ReadAhead)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.client import RpcClient
 from chassis.rpc.connection import Delivery
 from chassis.settings import RabbitMQSettings, RpcSettings
-from tests.unit.broker import WAIT, FakeConnection
+from tests.unit.broker import WAIT, FakeConnection, replace_connections
 
 
 class Bench:
@@ -32,10 +31,10 @@ class Bench:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.connections = [FakeConnection() for _ in range(3)]
-        following: Any = iter(self.connections)
-        monkeypatch.setattr(module, "connections", lambda *_: following)
-        monkeypatch.setattr(module, "new_connection", lambda *_: self.connections[0])
-        self.client = RpcClient(RabbitMQSettings(), RpcSettings())
+        asked = replace_connections(monkeypatch, module, self.connections)
+        rabbitmq, rpc = RabbitMQSettings(host="h"), RpcSettings()
+        self.client = RpcClient(rabbitmq, rpc)
+        assert asked == [(rabbitmq, rpc, "rpc")] * 2
         self.client.start()
         assert self.client.wait_connected(WAIT)
         self.ended: list[Call] = []
@@ -355,3 +354,16 @@ def test_a_closed_client_waits_for_nothing(bench: Bench, first: FakeConnection) 
     assert bench.client.reconnect_wait == 0 and not bench.client.connected
     bench.client.start()  # nor does it start again
     assert not bench.client.connected and first.beats
+
+
+@pytest.mark.parametrize(("text", "is_bug"), [("lost", False), ("a bug", True)])
+def test_a_loss_is_told_with_what_to_do(
+    bench: Bench, caplog: pytest.LogCaptureFixture, text: str, is_bug: bool
+) -> None:
+    error = LookupError(text) if is_bug else ConnectionResetError(text)
+    bench.connections[0].lose(error)
+    bench.wait(lambda: bench.connections[1].confirms and bench.client.connected)
+    (warning,) = [each for each in caplog.records if each.message.startswith("Lost")]
+    assert warning.message.startswith(f"Lost a broker: {type(error).__name__}")
+    assert warning.message.endswith("ask its author" if is_bug else "lost")
+    assert bool(warning.exc_info) is is_bug

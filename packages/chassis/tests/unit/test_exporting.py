@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,8 +38,8 @@ class Sdk:
         self.reader = InMemoryMetricReader()
         self.meters: Any = MeterProvider([self.reader], shutdown_on_exit=False)
         self.tracers: Any = TracerProvider(shutdown_on_exit=False)
-        self.tracers.shutdown = lambda: self.stopped.append("traces")
-        self.meters.shutdown = lambda: self.stopped.append("metrics")
+        setattr(self.tracers, "shutdown", partial(self.stopped.append, "traces"))
+        setattr(self.meters, "shutdown", partial(self.stopped.append, "metrics"))
 
     def configure(self, **options: Any) -> None:
         self.asked |= options

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from chassis.events import publisher as module
 from chassis.events.publisher import EventMessage, EventPublisher, NotPublished
 from chassis.settings import RabbitMQSettings, RpcSettings
-from tests.unit.broker import WAIT, FakeConnection
+from tests.unit.broker import WAIT, FakeConnection, replace_connections
 
 Answer = Callable[[FakeConnection], None]
 
@@ -19,12 +18,10 @@ class Bench:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.connections = [FakeConnection() for _ in range(3)]
-        following: Any = iter(self.connections)
-        monkeypatch.setattr(module, "connections", lambda *_: following)
-        monkeypatch.setattr(module, "new_connection", lambda *_: self.connections[0])
-        self.publisher = EventPublisher(
-            RabbitMQSettings(), RpcSettings(), "events", "test"
-        )
+        asked = replace_connections(monkeypatch, module, self.connections)
+        rabbitmq, rpc = RabbitMQSettings(host="h"), RpcSettings()
+        self.publisher = EventPublisher(rabbitmq, rpc, "events", "test")
+        assert asked == [(rabbitmq, rpc, "test")] * 2
 
     def publish(self, *ids: str, answer: Answer, connection: int = 0) -> None:
         """Publish; the broker answers when it has all of them."""
@@ -195,3 +192,18 @@ def test_it_says_once_that_events_are_refused_and_once_that_they_are_not(
     said = [each for each in caplog.messages if "event" in each]
     assert len(said) == 2
     assert "refuses" in said[0] and "again" in said[1]
+
+
+@pytest.mark.parametrize(("text", "is_bug"), [("lost", False), ("a bug", True)])
+def test_a_loss_is_told_with_what_to_do(
+    bench: Bench, caplog: pytest.LogCaptureFixture, text: str, is_bug: bool
+) -> None:
+    error = LookupError(text) if is_bug else ConnectionResetError(text)
+    bench.publisher.open()
+    bench.connections[0].lose(error, waits=False)
+    with pytest.raises(NotPublished):
+        bench.publisher.wait(WAIT)
+    (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert warning.getMessage().startswith(f"Lost a broker: {type(error).__name__}")
+    assert warning.getMessage().endswith("ask its author" if is_bug else "lost")
+    assert bool(warning.exc_info) is is_bug
