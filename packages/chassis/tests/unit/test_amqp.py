@@ -109,7 +109,7 @@ def test_an_error_is_explained() -> None:
 
 def test_frames_are_read_ahead_over_tcp() -> None:
     connection: Any = ReadAheadTransport.Connection("h:1")
-    settings = {socket.TCP_USER_TIMEOUT: 5}
+    settings: Any = {socket.TCP_USER_TIMEOUT: 5}
     transport = connection.Transport("h:1", 2.5, False, 3, 4, settings)
     assert isinstance(transport, TCPTransport) and isinstance(transport, ReadAhead)
     assert (transport.host, transport.port, transport.connect_timeout) == ("h", 1, 2.5)

@@ -150,7 +150,7 @@ def test_the_broker_says_when_it_accepts_no_messages(
 ) -> None:
     assert opened.blocked is None
     driver.on_blocked("low on memory")
-    said = opened.blocked
+    said: Any = opened.blocked
     driver.on_unblocked()
     assert (said, opened.blocked) == ("low on memory", None)
     # Else py-amqp reads before each publish, to look for these notices.
