@@ -10,6 +10,7 @@ import pytest
 from amqp import AccessRefused
 from amqp.transport import SSLTransport, TCPTransport
 from kombu import Connection
+from kombu.transport import pyamqp
 from pydantic import SecretStr
 
 from chassis.rabbitmq import rabbitmq_server
@@ -125,3 +126,16 @@ def test_frames_are_read_ahead_over_tls() -> None:
     assert transport.sslopts == tls
     plain = connection.Transport("h:1", 2.5)
     assert isinstance(plain, TCPTransport)
+
+
+def test_a_channel_that_the_broker_closed_stays_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """py-amqp would open it again, and nothing would be consumed on it."""
+    opened: list[object] = []
+    monkeypatch.setattr(pyamqp.Channel, "open", lambda own: opened.append(own))
+    kind = ReadAheadTransport.Connection.Channel
+    channel = kind.__new__(kind)
+    for _ in range(2):
+        channel.open()
+    assert opened == [channel]

@@ -224,15 +224,20 @@ class Inner(StaticSampler):
 
 
 @pytest.mark.parametrize(
-    ("is_edge", "trusts", "keeps"),
-    [(False, True, True), (True, True, True), (True, False, False)],
+    ("options", "keeps"),
+    [
+        ({}, True),
+        ({"trusts_callers": False}, True),
+        ({"is_edge": True}, True),
+        ({"is_edge": True, "trusts_callers": False}, False),
+    ],
 )
 def test_an_edge_decides_for_itself_what_to_keep(
-    sdk: Sdk, monkeypatch: pytest.MonkeyPatch, is_edge: bool, trusts: bool, keeps: bool
+    sdk: Sdk, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool], keeps: bool
 ) -> None:
     monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")
     inner = sdk.tracers.sampler = Inner()
-    start_telemetry("api", "test", is_edge=is_edge, trusts_callers=trusts)
+    start_telemetry("api", "test", **options)
     carrier = {"traceparent": f"00-{1:032x}-{2:016x}-01"}
     parent = tracing.parent_of(carrier)
     sdk.tracers.sampler.should_sample(parent, 1, "x", SpanKind.SERVER)
