@@ -1,82 +1,21 @@
 """What a caller's I/O thread keeps in mind, without a broker."""
 
-import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 
 from chassis.errors import (
     BrokerUnavailable,
-    DeadlineExceeded,
     NoConsumer,
     OutcomeUnknown,
     QueueFull,
-    ServiceError,
-    TooManyInFlight,
 )
 from chassis.rpc import client as module
 from chassis.rpc.call import Call
-from chassis.rpc.client import RpcClient
-from chassis.rpc.connection import Delivery
-from chassis.settings import RabbitMQSettings, RpcSettings
-from tests.unit.broker import WAIT, FakeConnection, replace_connections
-
-
-class Bench:
-    """A client and its connections, one after another."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.connections = [FakeConnection() for _ in range(3)]
-        asked = replace_connections(monkeypatch, module, self.connections)
-        rabbitmq, rpc = RabbitMQSettings(host="h"), RpcSettings()
-        self.client = RpcClient(rabbitmq, rpc)
-        assert asked == [(rabbitmq, rpc, "rpc")] * 2
-        self.client.start()
-        assert self.client.wait_connected(WAIT)
-        self.ended: list[Call] = []
-        self._calls = 0
-        self._done: dict[str, threading.Event] = {}
-
-    def submit(self, *, timeout: float = 30) -> Call:
-        self._calls += 1
-        done = threading.Event()
-        name = f"call-{self._calls}"
-
-        def on_done(call: Call) -> None:
-            self.ended.append(call)
-            done.set()
-
-        call = Call(name, "work", b"{}", {}, timeout, on_done)
-        self._done[name] = done
-        self.client.submit(call)
-        return call
-
-    def sent(self, connection: FakeConnection) -> Call:
-        """A new call, which has left."""
-        call = self.submit()
-        self.wait(lambda: call.id in connection.sent)
-        return call
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + WAIT
-        while not condition():
-            assert time.monotonic() < until
-            time.sleep(0.001)
-
-    def error(self, call: Call) -> Exception | None:
-        """How it ended; waits for that."""
-        assert self._done[call.id].wait(WAIT), f"{call.id} does not end"
-        return call.error
-
-    def reconnected(self) -> FakeConnection:
-        """The second connection, after the loss of the first."""
-        self.connections[0].lose()
-        self.wait(lambda: self.connections[1].confirms and self.client.connected)
-        return self.connections[1]
+from tests.unit.broker import WAIT, FakeConnection
+from tests.unit.callers import Bench
 
 
 @pytest.fixture
@@ -252,118 +191,3 @@ def test_a_queue_that_does_not_exist(bench: Bench, first: FakeConnection) -> Non
         lambda: [f(None, "", "work", message) for f in first.events["basic_return"]]
     )
     assert isinstance(bench.error(call), NoConsumer)
-
-
-def reply(call_id: str, *, error: str | None = None) -> Delivery:
-    """The service's, an answer or an error."""
-    properties = {"correlation_id": call_id}
-    if error is None:
-        return Delivery(b"1", {"x-status": "ok", "x-task-type": "t"}, properties, 1)
-    body = json.dumps({"code": error, "message": "no"}).encode()
-    return Delivery(body, {"x-status": "error"}, properties, 1)
-
-
-def test_a_refusal_is_the_error_of_its_call(
-    bench: Bench, first: FakeConnection
-) -> None:
-    for _ in range(2):
-        call = bench.sent(first)
-        first.happen(partial(first.on_reply, reply(call.id, error="too_large")))
-        error = bench.error(call)
-        assert isinstance(error, ServiceError) and error.code == "too_large"
-        assert bench.ended[-1] is call
-    assert bench.client.statistics.failures == {"too_large": 2}
-    latency = bench.client.statistics.latency()
-    assert latency.count == 2 and latency.avg is not None and latency.avg < WAIT
-    assert bench.client.in_flight == 0
-
-
-def test_replies_to_nobody_are_counted(bench: Bench, first: FakeConnection) -> None:
-    call = bench.sent(first)
-    for delivery in (reply("of-another"), Delivery(b"1", {}, {}, 1)):
-        first.happen(partial(first.on_reply, delivery))
-    assert bench.client.statistics.dropped_replies == 2
-    bench.client.forget(call)
-    bench.client.forget(call)  # the answer came meanwhile
-    assert bench.client.in_flight == 0
-
-
-def test_a_process_has_only_so_many_calls(
-    bench: Bench, first: FakeConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench.client, "_rpc", RpcSettings(max_in_flight=2))
-    call, _ = bench.sent(first), bench.sent(first)
-    with pytest.raises(TooManyInFlight):
-        bench.submit()
-    assert bench.client.in_flight == 2
-    first.answer(call)
-    assert bench.sent(first)
-
-
-@pytest.mark.promise("docs/RPC.md", "the queue is full")
-def test_errors_say_which_queue(bench: Bench, first: FakeConnection) -> None:
-    call = bench.sent(first)
-    first.confirm("nack", 1)
-    assert str(bench.error(call)) == "The queue work is full."
-
-
-def test_a_call_without_an_answer_ends_by_its_deadline(
-    bench: Bench, first: FakeConnection
-) -> None:
-    call = bench.submit(timeout=0.2)
-    error = bench.error(call)
-    assert isinstance(error, DeadlineExceeded) and time.monotonic() >= call.deadline
-    assert str(error) == "No answer from work within 0.2 s."
-    assert bench.client.statistics.timeouts == 1
-    assert first.sent == [call.id] and bench.client.in_flight == 0
-    assert bench.client.statistics.failures == {DeadlineExceeded.code: 1}
-
-
-def test_what_a_request_tells_its_service(bench: Bench, first: FakeConnection) -> None:
-    call = bench.sent(first)
-    (headers,), (properties,) = first.headers, first.properties
-    assert 29_000 < headers["x-time-left"] <= 30_000
-    assert properties["expiration"] == str(headers["x-time-left"])
-    assert headers["x-sent-at"] == pytest.approx(time.time() * 1000, abs=10_000)
-    assert properties["correlation_id"] == call.id
-
-
-def test_calls_wait_a_moment_after_a_loss_only(
-    bench: Bench, first: FakeConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert bench.client.reconnect_wait == 0  # connected
-    go_on = threading.Event()
-    second = bench.connections[1]
-    monkeypatch.setattr(second, "open", lambda _: go_on.wait(WAIT))
-    first.lose()
-    bench.wait(lambda: not bench.client.connected)
-    assert 0 < bench.client.reconnect_wait <= module.RECONNECT_WAIT
-    with pytest.raises(BrokerUnavailable):
-        bench.submit()
-    assert bench.client.refusal == "There is no connection to RabbitMQ."
-    monkeypatch.setattr(module, "RECONNECT_WAIT", 0)
-    assert bench.client.reconnect_wait == 0
-    go_on.set()
-
-
-def test_a_closed_client_waits_for_nothing(bench: Bench, first: FakeConnection) -> None:
-    call = bench.sent(first)
-    bench.client.close()
-    assert isinstance(bench.error(call), OutcomeUnknown)
-    assert (first.closed, first.dropped) == (1, 1)
-    assert bench.client.reconnect_wait == 0 and not bench.client.connected
-    bench.client.start()  # nor does it start again
-    assert not bench.client.connected and first.beats
-
-
-@pytest.mark.parametrize(("text", "is_bug"), [("lost", False), ("a bug", True)])
-def test_a_loss_is_told_with_what_to_do(
-    bench: Bench, caplog: pytest.LogCaptureFixture, text: str, is_bug: bool
-) -> None:
-    error = LookupError(text) if is_bug else ConnectionResetError(text)
-    bench.connections[0].lose(error)
-    bench.wait(lambda: bench.connections[1].confirms and bench.client.connected)
-    (warning,) = [each for each in caplog.records if each.message.startswith("Lost")]
-    assert warning.message.startswith(f"Lost a broker: {type(error).__name__}")
-    assert warning.message.endswith("ask its author" if is_bug else "lost")
-    assert bool(warning.exc_info) is is_bug
