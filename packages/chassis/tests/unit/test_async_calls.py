@@ -113,6 +113,26 @@ async def test_answers_come_to_their_callers(
     assert [each.outcome for each in replies] == [f'{{"n":{n}}}' for n in range(5)]
 
 
+async def test_answers_that_come_together_wake_the_loop_once(
+    client: Client, producer: AsyncEventProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wake-up is a system call."""
+    loop, wakes = asyncio.get_running_loop(), []
+    wake = loop.call_soon_threadsafe
+
+    def count(callback: Any, *arguments: Any, **options: Any) -> Any:
+        wakes.append(callback)
+        return wake(callback, *arguments, **options)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+    tasks = [asyncio.create_task(producer.call("work", {}, **IDS)) for _ in range(5)]
+    for call in await client.arrived(5):  # while the loop is busy with this
+        call.reply = Reply(1, "echo")
+        call.on_done(call)
+    await asyncio.gather(*tasks)
+    assert len(wakes) == 1
+
+
 async def test_an_error_is_raised_and_reported(
     client: Client, producer: AsyncEventProducer
 ) -> None:

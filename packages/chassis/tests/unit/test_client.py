@@ -122,7 +122,8 @@ def test_a_broker_that_accepts_no_messages(bench: Bench, first: FakeConnection) 
     accepted, unknown = bench.sent(first), bench.sent(first)
     first.confirm("ack", 1)
     first.happen(lambda: setattr(first, "blocked", "low on memory"))
-    assert isinstance(bench.error(unknown), OutcomeUnknown)
+    error = bench.error(unknown)
+    assert isinstance(error, OutcomeUnknown) and "low on memory" in str(error)
     later = bench.submit()
     error = bench.error(later)
     assert isinstance(error, BrokerUnavailable) and "low on memory" in str(error)
@@ -190,4 +191,6 @@ def test_a_queue_that_does_not_exist(bench: Bench, first: FakeConnection) -> Non
     first.happen(
         lambda: [f(None, "", "work", message) for f in first.events["basic_return"]]
     )
-    assert isinstance(bench.error(call), NoConsumer)
+    error = bench.error(call)
+    assert isinstance(error, NoConsumer)
+    assert str(error) == "The queue work does not exist: its service has never run."

@@ -398,3 +398,13 @@ def test_the_time_in_a_queue_of_redis_counts() -> None:
         bench.connection.deliver(Delivery(b"{}", headers, properties, tag))
     assert bench.requests[9].arrived == pytest.approx(before - 2, abs=1)
     assert bench.requests[10].arrived == pytest.approx(before, abs=0.9)
+
+
+def test_an_intake_is_full_by_what_is_not_settled() -> None:
+    intake, arrived = bounded(11)
+    assert len(arrived) == 3
+    for each in arrived[:2]:
+        intake.send([(each, Outcome.answer("1", "kind"))])
+    assert not intake.is_full
+    intake.receive()  # the fourth
+    assert len(arrived) == 4 and not intake.is_full
