@@ -193,7 +193,9 @@ def test_a_signal_lets_it_finish(bench: Bench) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_it_waits_no_longer_than_its_grace(bench: Bench) -> None:
+def test_it_waits_no_longer_than_its_grace(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     go_on, began = threading.Event(), threading.Event()
 
     class Endless:
@@ -214,6 +216,7 @@ def test_it_waits_no_longer_than_its_grace(bench: Bench) -> None:
     receiver.stop()
     thread.join(5)
     assert not thread.is_alive() and not bench.outcomes
+    assert "1 requests still run after 0 s" in caplog.text
     go_on.set()
 
 
