@@ -18,7 +18,7 @@ from chassis.events.topology import Subscription
 from chassis.heartbeat import JointHeartbeat
 from chassis.rpc.wire import Outcome, Request, Settlement
 from chassis.settings import RabbitMQSettings, RpcSettings, ServiceSettings
-from tests.unit.broker import WAIT, FakeConnection
+from tests.unit.broker import WAIT, FakeConnection, replace_connections
 from tests.unit.deliveries import make_request
 
 EVENT = event_json(
@@ -168,26 +168,22 @@ def run(own: EventSubscriber, until: Callable[[], Any]) -> None:
 def test_it_subscribes_with_the_settings_of_its_service(
     outcomes: list[Settlement], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Any] = []
-
-    def connections(*arguments: Any) -> Any:
-        asked.append(arguments)
-        return iter([None])
+    asked = replace_connections(monkeypatch, module, [FakeConnection()])
 
     class Asking(Intake):
         def __init__(self, connection: Any, subscription: Any, on_request: Any) -> None:
             super().__init__(connection, subscription, on_request)
             asked.append(subscription)
 
-    monkeypatch.setattr(module, "connections", connections)
     monkeypatch.setattr(module, "EventIntake", Asking)
     seen, heart = [], Heart()
     given = {"events": {"exchange": "facts"}, "rabbitmq": {"host": "h"}}
     own = subscriber(lambda event: seen.append(event.id), heart, **given)
     run(own, lambda: outcomes)
     assert seen == ["1"] and outcomes == [Settlement.ACK]
-    (rabbitmq, _, shown), subscription = asked
-    assert (rabbitmq.host, shown) == ("h", "shown")
+    *connections, subscription = asked
+    settings = ServiceSettings.model_validate(given)
+    assert connections == [(settings.rabbitmq, settings.rpc, "shown")] * 2
     assert subscription == Subscription("shop", "record.*", "facts")
     assert heart.connected == [False, True, False]
 
