@@ -72,7 +72,7 @@ def run_together(parts: Sequence[Part]) -> None:
 
     def stop() -> None:
         for part, thread in zip(parts, threads, strict=True):
-            if thread.is_alive():
+            if thread.ident is None or thread.is_alive():  # not begun, or it runs
                 part.stop()
 
     with stopped_by_signals(stop):

@@ -8,10 +8,31 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import pytest
+
 from chassis.rpc.call import Call
 from chassis.rpc.connection import Delivery, OnDelivery
 
 WAIT = 10
+
+
+def replace_connections(
+    monkeypatch: pytest.MonkeyPatch, module: Any, connections: "list[FakeConnection]"
+) -> list[Any]:
+    """Give a module these, one after another; returns what it asks for them with."""
+    asked: list[Any] = []
+
+    def following(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return iter(connections)
+
+    def first(*arguments: Any) -> FakeConnection:
+        asked.append(arguments)
+        return connections[0]
+
+    monkeypatch.setattr(module, "connections", following)
+    monkeypatch.setattr(module, "new_connection", first)
+    return asked
 
 
 class FakeConnection:
@@ -30,6 +51,10 @@ class FakeConnection:
         self.bound: list[dict[str, Any]] = []
         self.sent: list[str] = []
         self.properties: list[dict[str, Any]] = []
+        self.headers: list[dict[str, Any]] = []
+        self.places: list[dict[str, Any]] = []
+        self.consumed: list[dict[str, Any]] = []
+        self.beats = self.closed = self.dropped = 0
         self.on_reply: OnDelivery
         self.on_publish: Callable[[], None] = lambda: None
         self._happening: deque[Callable[[], None]] = deque()
@@ -57,9 +82,9 @@ class FakeConnection:
         listeners = self.events[f"basic_{kind}"]
         self.happen(lambda: [f(tag, multiple) for f in listeners], waits=waits)
 
-    def lose(self, *, waits: bool = True) -> None:
+    def lose(self, error: Exception | None = None, *, waits: bool = True) -> None:
         def fail() -> None:
-            raise ConnectionResetError("lost")
+            raise error or ConnectionResetError("lost")
 
         self.happen(fail, waits=waits)
 
@@ -86,6 +111,7 @@ class FakeConnection:
 
     def consume(self, queue: str, on_delivery: OnDelivery, **options: Any) -> None:
         self.on_reply = on_delivery
+        self.consumed.append({"queue": queue, **options})
 
     def one_write(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -93,12 +119,15 @@ class FakeConnection:
     def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
         self.sent.append(properties["correlation_id"])
         self.properties.append(properties)
+        self.headers.append(headers)
 
     def prepare_message(self, body: bytes, **options: Any) -> dict[str, Any]:
+        self.headers.append(options["headers"])
         properties: dict[str, Any] = options["properties"]
-        return properties
+        return {**properties, "body": body, "content_type": options["content_type"]}
 
-    def basic_publish(self, message: dict[str, Any], **_: Any) -> None:
+    def basic_publish(self, message: dict[str, Any], **place: Any) -> None:
+        self.places.append(place)
         self.sent.append(message["message_id"])
         self.properties.append(message)
         self.on_publish()
@@ -107,13 +136,21 @@ class FakeConnection:
         os.read(self._read_fd, 1)
         self._happening.popleft()()
 
-    def heartbeat(self) -> None: ...
+    def heartbeat(self) -> None:
+        self.beats += 1
 
     def now(self) -> float:
         return time.time()
 
-    def advice(self, error: Exception) -> None: ...
+    def advice(self, error: Exception) -> str | None:
+        """What to do about a bug of the broker's."""
+        return "ask its author" if str(error) == "a bug" else None
 
-    def close(self) -> None: ...
+    def __str__(self) -> str:
+        return "a broker"
 
-    def drop(self) -> None: ...
+    def close(self) -> None:
+        self.closed += 1
+
+    def drop(self) -> None:
+        self.dropped += 1

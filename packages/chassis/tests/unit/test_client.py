@@ -1,66 +1,21 @@
 """What a caller's I/O thread keeps in mind, without a broker."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from chassis.errors import BrokerUnavailable, NoConsumer, OutcomeUnknown, QueueFull
+from chassis.errors import (
+    BrokerUnavailable,
+    NoConsumer,
+    OutcomeUnknown,
+    QueueFull,
+)
 from chassis.rpc import client as module
 from chassis.rpc.call import Call
-from chassis.rpc.client import RpcClient
-from chassis.settings import RabbitMQSettings, RpcSettings
 from tests.unit.broker import WAIT, FakeConnection
-
-
-class Bench:
-    """A client and its connections, one after another."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.connections = [FakeConnection() for _ in range(3)]
-        following: Any = iter(self.connections)
-        monkeypatch.setattr(module, "connections", lambda *_: following)
-        monkeypatch.setattr(module, "new_connection", lambda *_: self.connections[0])
-        self.client = RpcClient(RabbitMQSettings(), RpcSettings())
-        self.client.start()
-        assert self.client.wait_connected(WAIT)
-        self._calls = 0
-        self._done: dict[str, threading.Event] = {}
-
-    def submit(self, *, timeout: float = 30) -> Call:
-        self._calls += 1
-        done = threading.Event()
-        name = f"call-{self._calls}"
-        call = Call(name, "work", b"{}", {}, timeout, lambda _: done.set())
-        self._done[name] = done
-        self.client.submit(call)
-        return call
-
-    def sent(self, connection: FakeConnection) -> Call:
-        """A new call, which has left."""
-        call = self.submit()
-        self.wait(lambda: call.id in connection.sent)
-        return call
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + WAIT
-        while not condition():
-            assert time.monotonic() < until
-            time.sleep(0.001)
-
-    def error(self, call: Call) -> Exception | None:
-        """How it ended; waits for that."""
-        assert self._done[call.id].wait(WAIT), f"{call.id} does not end"
-        return call.error
-
-    def reconnected(self) -> FakeConnection:
-        """The second connection, after the loss of the first."""
-        self.connections[0].lose()
-        self.wait(lambda: self.connections[1].confirms and self.client.connected)
-        return self.connections[1]
+from tests.unit.callers import Bench
 
 
 @pytest.fixture
@@ -106,7 +61,9 @@ def test_each_connection_has_a_reply_queue_of_its_own(
     named = []
     for connection in (first, second):
         (queue,) = connection.declared
-        assert queue["exclusive"] and queue["auto_delete"]
+        assert queue["exclusive"] and queue["auto_delete"] and not queue["durable"]
+        (consumed,) = connection.consumed
+        assert consumed["queue"] == queue["queue"] and consumed["no_ack"]
         assert connection.properties[-1]["reply_to"] == queue["queue"]
         named.append(queue["queue"])
     assert len(set(named)) == 2
@@ -165,7 +122,8 @@ def test_a_broker_that_accepts_no_messages(bench: Bench, first: FakeConnection) 
     accepted, unknown = bench.sent(first), bench.sent(first)
     first.confirm("ack", 1)
     first.happen(lambda: setattr(first, "blocked", "low on memory"))
-    assert isinstance(bench.error(unknown), OutcomeUnknown)
+    error = bench.error(unknown)
+    assert isinstance(error, OutcomeUnknown) and "low on memory" in str(error)
     later = bench.submit()
     error = bench.error(later)
     assert isinstance(error, BrokerUnavailable) and "low on memory" in str(error)
@@ -233,4 +191,6 @@ def test_a_queue_that_does_not_exist(bench: Bench, first: FakeConnection) -> Non
     first.happen(
         lambda: [f(None, "", "work", message) for f in first.events["basic_return"]]
     )
-    assert isinstance(bench.error(call), NoConsumer)
+    error = bench.error(call)
+    assert isinstance(error, NoConsumer)
+    assert str(error) == "The queue work does not exist: its service has never run."

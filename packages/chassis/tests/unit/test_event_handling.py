@@ -1,9 +1,11 @@
 """One event, from its delivery to its outcome, without servers."""
 
 import json
+import logging
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +23,9 @@ from chassis.errors import (
 from chassis.events import Event
 from chassis.events.event import event_json
 from chassis.events.handlers import Handler
-from chassis.events.handling import TRIED, EventHandler
+from chassis.events.handling import TRIED, EventHandler, report_events
+from chassis.events.inbox import Inbox
+from chassis.logs import ACCESS
 from chassis.rpc.wire import Outcome, Request, Settlement
 from tests.unit.deliveries import make_request
 
@@ -111,3 +115,88 @@ def test_it_waits_for_a_dependency_until_it_stops(error: Exception) -> None:
     handler.stop()
     thread.join(10)
     assert outcomes == [Outcome(Settlement.REQUEUE, error="stopped")]
+
+
+class FakeInbox:
+    """Its dependency is away for `losses`, and it knows the events of `known`."""
+
+    def __init__(self, *losses: Exception) -> None:
+        self.losses = [*losses]
+        self.known: list[str] = []
+        self.told: list[str] = []
+
+    def prune(self) -> None:
+        self.told.append("prune")
+
+    @contextmanager
+    def receiving(self, subscription: str, event_id: str) -> Iterator[Any]:
+        assert subscription == "queue"
+        if self.losses:
+            raise self.losses.pop(0)
+        yield None if event_id in self.known else self
+        self.known.append(event_id)
+
+    def is_away(self, error: BaseException) -> bool:
+        return isinstance(error, ConnectionError)
+
+    def lost(self, error: BaseException) -> None:
+        self.told.append(f"lost {error}")
+
+    def restored(self) -> None:
+        self.told.append("restored")
+
+
+def test_an_event_has_its_effect_once() -> None:
+    inbox, seen = FakeInbox(), []
+
+    def own(event: Event, cursor: Any) -> None:
+        assert cursor is inbox
+        seen.append(event.id)
+
+    handler = EventHandler("queue", Handler("record.*", own), cast(Inbox, inbox))
+    for _ in range(2):  # it was delivered again
+        assert handler(make_request(event())) == Outcome(Settlement.ACK)
+    assert seen == ["e-1"]
+    assert inbox.told == ["prune", "restored"] * 2
+
+
+def test_it_waits_for_its_database() -> None:
+    """No attempt is lost."""
+    inbox = FakeInbox(ConnectionResetError("1"), ConnectionResetError("2"))
+    handler = EventHandler(
+        "queue", Handler("record.*", lambda event, cursor: None), cast(Inbox, inbox)
+    )
+    request = make_request(event(), {TRIED: 9})
+    assert handler(request) == Outcome(Settlement.ACK)
+    assert inbox.told == ["prune", "lost 1", "prune", "lost 2", "prune", "restored"]
+    assert 0 < request.seconds < 10
+
+
+def test_an_error_of_its_own_is_not_the_databases() -> None:
+    inbox = FakeInbox(LookupError())
+    handler = EventHandler(
+        "queue", Handler("record.*", lambda event, cursor: None), cast(Inbox, inbox)
+    )
+    outcome = handler(make_request(event()))
+    assert outcome == Outcome(Settlement.RETRY, error="handler_failed")
+    assert inbox.told == ["prune"]
+
+
+def test_each_event_has_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, ACCESS)
+    handled = []
+    for own in (lambda _: None, raising(ValueError("x"))):
+        request = make_request(event())
+        handled.append((request, handle(own, request)))
+        request.seconds = 0.25
+    caplog.clear()
+    untouched = make_request(event()), Outcome(Settlement.REQUEUE)
+    report_events("queue", [*handled, untouched])
+    assert [each.getMessage() for each in caplog.records] == [
+        "Handled an event: queue ok 250.0 ms task t-1",
+        "Handled an event: queue handler_failed 250.0 ms task t-1",
+    ]
+    caplog.clear()
+    caplog.set_level(logging.WARNING, ACCESS)
+    report_events("queue", handled)
+    assert not caplog.records

@@ -288,6 +288,7 @@ def test_a_result_that_is_not_json_is_refused(result: str) -> None:
     outcome = handle((result, "kind"))
     assert outcome.settlement is Settlement.ACK
     assert outcome.error == reply(outcome)["code"] == "result_not_json"
+    assert reply(outcome)["message"].startswith("the result cannot be sent: ")
 
 
 @pytest.mark.parametrize("result", ['"NaN"', '{"Infinity":1}', "1e308", "null"])
@@ -306,3 +307,6 @@ def test_a_result_above_the_limit_is_refused() -> None:
             make_request()
         )
         assert (outcome.settlement, outcome.error) == (Settlement.ACK, error)
+        if error:
+            said = reply(outcome)["message"]
+            assert said == "the result is larger than 10 bytes"

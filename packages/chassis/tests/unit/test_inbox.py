@@ -1,14 +1,17 @@
 """The transactions in which events are handled, without PostgreSQL."""
 
 import re
-from unittest.mock import MagicMock
+import time
+from types import SimpleNamespace
+from unittest.mock import MagicMock, PropertyMock
 
 import psycopg2
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from pydantic import SecretStr
 
-from chassis.events.inbox import KEPT_DAYS, Inbox
+from chassis.events import inbox as module
+from chassis.events.inbox import KEPT_DAYS, PRUNE_SECONDS, PRUNED_AT_ONCE, Inbox
 from chassis.rpc.topology import RequestQueue
 from chassis.settings import ReceivedEventSettings
 
@@ -64,6 +67,12 @@ class Database:
     def connect(self, **_: object) -> MagicMock:
         self.connections += 1
         return self.connection
+
+    def said(self) -> list[str]:
+        """The statements, without those that begin each transaction."""
+        calls = self.cursor.execute.call_args_list
+        found = [str(getattr(each.args[0], "seq", each.args[0])) for each in calls]
+        return [each for each in found if "SET LOCAL" not in each]
 
 
 @pytest.fixture
@@ -130,3 +139,81 @@ def test_ids_are_kept_longer_than_what_may_come_back() -> None:
     arguments = RequestQueue("shop.events.record.*").dead_letter_arguments
     kept = KEPT_DAYS * 24 * 60 * 60 * 1000
     assert kept >= 2 * arguments["x-message-ttl"]
+
+
+def test_a_first_start_creates_what_is_missing(database: Database) -> None:
+    """One process at a time: several may start together."""
+    settings = ReceivedEventSettings(database_url=SecretStr("postgresql://h/d"))
+    inbox = Inbox(settings, "shop", "CREATE TABLE IF NOT EXISTS prices ()")
+    database.cursor.rowcount = 0
+    database.cursor.fetchone.return_value = (True,)
+    inbox.prepare()
+    lock, schema, create, exists, table, own = database.said()
+    assert "pg_advisory_xact_lock" in lock
+    assert "pg_namespace" in schema and "to_regclass('received_events')" in exists
+    assert "CREATE SCHEMA" in create and "'shop'" in create
+    assert "CREATE TABLE IF NOT EXISTS received_events" in table
+    assert own == "CREATE TABLE IF NOT EXISTS prices ()"
+    parameters = [c.args[1:] for c in database.cursor.execute.call_args_list]
+    assert (["shop"],) in parameters and database.connections == 1
+
+
+def test_a_later_start_creates_nothing(inbox: Inbox, database: Database) -> None:
+    """Its role may have no right to."""
+    database.cursor.fetchone.return_value = (False,)
+    inbox.prepare()
+    assert not any("CREATE" in each for each in database.said())
+
+
+def test_old_ids_are_forgotten_in_portions(
+    inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the start: what came back during a long pause is handled first."""
+    now = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(module, "time", clock)
+    inbox.prune()
+    assert not database.said()
+    counts = [PRUNED_AT_ONCE, PRUNED_AT_ONCE, 3]
+    type(database.cursor).rowcount = PropertyMock(side_effect=counts)
+    now += PRUNE_SECONDS + 1
+    inbox.prune()
+    inbox.prune()
+    assert len(database.said()) == 3
+    assert all("DELETE FROM received_events" in each for each in database.said())
+    call = database.cursor.execute.call_args
+    assert call.args[1] == [KEPT_DAYS, PRUNED_AT_ONCE]
+    type(database.cursor).rowcount = PropertyMock(return_value=0)
+    now += PRUNE_SECONDS
+    inbox.prune()
+    assert len(database.said()) == 4
+
+
+def test_who_may_not_create_the_schema_reads_what_to_do(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox.lost(psycopg2.errors.InsufficientPrivilege("permission denied"))
+    inbox.restored()
+    warning, *_ = caplog.records
+    assert "CREATE SCHEMA shop AUTHORIZATION" in warning.getMessage()
+    assert not warning.exc_info
+
+
+@pytest.mark.parametrize(("code", "is_bug"), [("57P01", False), ("42P01", True)])
+def test_only_a_bug_has_its_traceback(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture, code: str, is_bug: bool
+) -> None:
+    inbox.lost(error(code))
+    (warning,) = caplog.records
+    assert "PostgreSQL of EVENTS_DATABASE_URL" in warning.getMessage()
+    assert bool(warning.exc_info) is is_bug
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [(None, "set the URL"), ("mysql://h/d", "EVENTS_DATABASE_URL: write it as")],
+)
+def test_a_url_that_cannot_be_used_ends_the_start(url: str | None, words: str) -> None:
+    given = SecretStr(url) if url else None
+    with pytest.raises(ValueError, match=words):
+        Inbox(ReceivedEventSettings(database_url=given), "shop")

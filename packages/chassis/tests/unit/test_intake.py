@@ -8,7 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from chassis.rpc.connection import BrokerConnection, Delivery, OnDelivery
+from chassis.rpc.connection import (
+    IO_TIMEOUT,
+    BrokerConnection,
+    Delivery,
+    OnDelivery,
+)
 from chassis.rpc.intake import ACK_DELAY, Intake
 from chassis.rpc.topology import RequestQueue
 from chassis.rpc.wire import Outcome, Request, Settlement
@@ -23,6 +28,7 @@ class FakeConnection:
         self.is_reliable = is_reliable
         self.channel = self
         self.writes: list[str] = []
+        self.replies: list[Any] = []
         self.now = time.time
         self.deliver: OnDelivery
         self.consumer: str | None = None
@@ -39,6 +45,7 @@ class FakeConnection:
         return options["queue"], 0, 0
 
     def basic_qos(self, size: int, count: int, a_global: bool) -> None:
+        assert (size, a_global) == (0, False)  # RabbitMQ knows no others
         self.size = count
 
     def consume(self, queue: str, on_delivery: OnDelivery, *, tag: str) -> None:
@@ -50,6 +57,7 @@ class FakeConnection:
         self.consumer = None
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
+        assert seconds == IO_TIMEOUT
         return nullcontext()
 
     def receive(self, is_enough: Callable[[], bool]) -> None: ...
@@ -71,6 +79,7 @@ class FakeConnection:
 
     def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
         self._write(f"reply {properties['correlation_id']} to {queue}")
+        self.replies.append((body, headers))
 
     def basic_ack(self, tag: int, multiple: bool = False) -> None:
         self._write(f"ack {'up to ' if multiple else ''}{tag}")
@@ -269,13 +278,14 @@ class Socket(FakeConnection):
 class Crashed:
     """An intake after a crash, or before one; `running` are the tags that run."""
 
-    def __init__(self) -> None:
+    def __init__(self, **limits: int) -> None:
         self.connection = FakeConnection()
         self.intake = Intake(
             cast(BrokerConnection, self.connection),
             RequestQueue("work"),
             PREFETCH,
             self._run,
+            **limits,
         )
         self.running: dict[int, Request] = {}
         self.intake.open()
@@ -346,3 +356,55 @@ def test_a_stopping_service_begins_no_suspect() -> None:
     service.intake.cancel()
     service.finish(1)
     assert (service.running, service.connection.consumer) == ({}, None)
+
+
+def test_an_answer_is_sent_as_it_is(bench: Bench) -> None:
+    outcome = Outcome.answer("1", "kind")
+    bench.intake.send([(bench.requests[1], outcome)])
+    assert bench.connection.replies == [(b"1", outcome.reply_headers)]
+
+
+def test_what_arrives_while_it_closes_is_not_begun(bench: Bench) -> None:
+    """It returns to the queue."""
+    bench.requests.clear()
+    bench.intake.close()
+    bench.connection.deliver(Delivery(b"{}", {}, {}, 9))
+    assert not bench.requests and bench.connection.writes == ["close"]
+
+
+def test_a_new_consumer_reads_what_came_with_the_brokers_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless it is full: then it is behind."""
+    for size, is_full in ((2, False), (5, True)):
+        intake = Crashed(max_bytes=5)
+        read: list[bool] = []
+        monkeypatch.setattr(
+            intake.connection, "receive", lambda is_enough: read.append(is_enough())
+        )
+        intake.connection.deliver(Delivery(b"1" * size, {}, {}, 1))
+        read.clear()
+        intake.intake.receive()
+        assert read == [is_full] + [False] * (not is_full)
+        assert intake.intake.is_behind is is_full
+
+
+def test_the_time_in_a_queue_of_redis_counts() -> None:
+    bench = Bench(is_reliable=False, headers={"x-sent-at": 5_000})
+    bench.connection.now = lambda: 7.0
+    before = time.monotonic()
+    properties = {"reply_to": "replies", "correlation_id": "call-9"}
+    for tag, headers in ((9, {"x-sent-at": 5_000}), (10, {})):
+        bench.connection.deliver(Delivery(b"{}", headers, properties, tag))
+    assert bench.requests[9].arrived == pytest.approx(before - 2, abs=1)
+    assert bench.requests[10].arrived == pytest.approx(before, abs=0.9)
+
+
+def test_an_intake_is_full_by_what_is_not_settled() -> None:
+    intake, arrived = bounded(11)
+    assert len(arrived) == 3
+    for each in arrived[:2]:
+        intake.send([(each, Outcome.answer("1", "kind"))])
+    assert not intake.is_full
+    intake.receive()  # the fourth
+    assert len(arrived) == 4 and not intake.is_full

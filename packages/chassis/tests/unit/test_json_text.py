@@ -142,3 +142,19 @@ def test_counting_takes_linear_time(unit: str) -> None:
     with suppress(json_text.TooManyValues):
         json_text.check_values(text, 50_000)
     assert time.process_time() - began < 1  # quadratic time would be hours
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[" * 100_000, "the JSON is nested too deeply"),
+        (r'"\ud800"', "the JSON contains a lone surrogate"),
+        ("{", "malformed JSON: Expecting property name"),
+        ("9" * 5000, "the JSON contains a number out of range: Exceeds the limit"),
+        ("[-Infinity]", "-Infinity is not JSON"),
+    ],
+)
+def test_a_caller_reads_what_is_wrong(text: str, fault: str) -> None:
+    with pytest.raises(json_text.NotJson) as refused:
+        json_text.loads(text)
+    assert fault in str(refused.value)

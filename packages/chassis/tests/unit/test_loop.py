@@ -1,6 +1,7 @@
 """The loop with a scripted intake: order of events, losses, and late results."""
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -12,7 +13,7 @@ from chassis.rpc.intake import Intake
 from chassis.rpc.loop import ReceiverLoop
 from chassis.rpc.poller import Poller
 from chassis.rpc.wire import Outcome, Request
-from chassis.rpc.workers import WorkerPool
+from chassis.rpc.workers import Finished, WorkerPool
 from tests.unit.deliveries import make_request
 
 
@@ -21,15 +22,15 @@ class FakeIntake:
     `failure` at the next heartbeat."""
 
     errors = (ConnectionError,)
-    descriptors: Collection[int] = ()
     flush_at = math.inf
     queue_name = "queue"
-    is_full = is_behind = False
 
     def __init__(self, on_request: Callable[[Request], None], world: "World") -> None:
         self._on_request = on_request
         self._world = world
         self.connection = self
+        self.is_full, self.is_behind = world.is_full, world.is_behind
+        self.descriptors = world.descriptors
 
     def advice(self, error: BaseException) -> None: ...
 
@@ -41,16 +42,23 @@ class FakeIntake:
             self._on_request(make_request(tag=tag, intake=self))
         self._world.inbox = []
 
-    def receive(self) -> None: ...
+    def receive(self) -> None:
+        self._world.receives += 1
+        self.is_behind = self.is_behind and self._world.receives < 4
 
     def send(self, outcomes: list[tuple[Request, Outcome]]) -> None:
         for request, outcome in outcomes:
             old = "" if request.intake is self else " of an old one"
             tag = request.delivery.tag
             self._world.log.append(f"{outcome.settlement.name} {tag}{old}")
+        self.flush_at = time.monotonic() + self._world.delay
         self._world.sent.set()
+        if self._world.broken:
+            raise self._world.broken.pop()
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        self.flush_at = math.inf
+        self._world.flushed.set()
 
     def heartbeat(self) -> None:
         if failure := self._world.failure:
@@ -78,7 +86,14 @@ class World:
         self.sent = threading.Event()
         self.gate = threading.Event()
         self.began = threading.Semaphore(0)
-        self.ticks = 0
+        self.flushed = threading.Event()
+        self.delay = math.inf
+        self.broken: list[Exception] = []
+        self.is_full = self.is_behind = False
+        self.descriptors: Collection[int] = ()
+        self.receives = self.ticks = 0
+        self.connected: list[bool] = []
+        self.reported: list[tuple[str, int]] = []
         self.poller = Poller()
         self.pool = WorkerPool(self._handle, 2, self.poller.wake)
         self.loop = ReceiverLoop(
@@ -87,6 +102,8 @@ class World:
             self.poller,
             grace_seconds=1,
             on_tick=self._tick,
+            on_connected=self.connected.append,
+            report=self._report,
         )
         self.thread = threading.Thread(target=self.loop.run)
 
@@ -95,12 +112,21 @@ class World:
         self.gate.wait(10)
         return Outcome.answer("1", "kind")
 
+    def _report(self, queue: str, handled: list[Finished]) -> None:
+        self.reported += [(queue, request.delivery.tag) for request, _ in handled]
+
     def _tick(self) -> None:
         self.ticks += 1
 
     def start(self, *inbox: int) -> None:
         self.inbox = list(inbox)
         self.thread.start()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < until
+            time.sleep(0.001)
 
     def stop(self) -> float:
         """Stop the loop; returns how long that took."""
@@ -148,11 +174,17 @@ def test_stopping_returns_waiting_requests_and_awaits_running_ones(
     assert world.log[6:] == ["close"]
 
 
-def test_stopping_gives_up_after_the_grace_period(world: World) -> None:
+def test_stopping_gives_up_after_the_grace_period(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "chassis.rpc.loop")
     world.start(1)
     assert world.began.acquire(timeout=10)
     assert 1 <= world.stop() < 3
     assert world.log == ["open", "cancel", "close"]
+    first, second, last = caplog.messages[-3:]
+    assert "1 requests running, 0 returned to the queue" in first
+    assert "1 requests still run after 1 s" in second and last == "Stopped"
 
 
 def test_connects_until_it_succeeds(world: World, caplog: Any) -> None:
@@ -229,3 +261,70 @@ def test_ticks_go_on_without_a_broker(world: World) -> None:
     while world.ticks < 2 and time.monotonic() < until:
         time.sleep(0.01)
     assert world.ticks >= 2 and world.refusals
+
+
+def test_acknowledgements_do_not_wait_for_the_next_tick(world: World) -> None:
+    world.delay = 0.02
+    world.gate.set()
+    world.start(1)
+    assert world.sent.wait(10)
+    began = time.monotonic()
+    assert world.flushed.wait(10)
+    assert time.monotonic() - began < 0.5
+
+
+def test_what_was_read_already_is_not_waited_for(world: World) -> None:
+    """No descriptor reports it."""
+    world.is_behind = True
+    began = time.monotonic()
+    world.start()
+    world.wait(lambda: world.receives >= 4)
+    assert time.monotonic() - began < 0.5
+
+
+@pytest.mark.budget("MAX_UNSETTLED_BYTES")
+def test_what_is_full_reads_one_step_at_each_tick(world: World) -> None:
+    """It includes the broker's heartbeats."""
+    read, write = os.pipe()
+    os.write(write, b"x")
+    world.is_full = world.is_behind = True
+    world.descriptors = (read,)
+    world.start()
+    world.wait(lambda: world.ticks == 1)
+    time.sleep(0.1)  # while there is much to read
+    assert world.receives == 1
+    world.stop()
+    os.close(read)
+    os.close(write)
+
+
+def test_what_is_readable_is_read(world: World) -> None:
+    read, write = os.pipe()
+    world.descriptors = (read,)
+    world.start()
+    world.wait(lambda: world.ticks == 1)
+    assert world.receives == 0
+    os.write(write, b"x")
+    world.wait(lambda: world.receives > 1)
+    world.stop()
+    os.close(read)
+    os.close(write)
+
+
+def test_a_probe_learns_of_connections_and_losses(world: World) -> None:
+    world.refusals = [ConnectionRefusedError("no")]
+    world.gate.set()
+    world.start(1)
+    assert world.sent.wait(10)
+    world.stop()
+    assert world.connected == [False, False, True, False]
+
+
+def test_what_was_handled_is_logged_even_if_it_cannot_be_sent(world: World) -> None:
+    world.broken = [ConnectionResetError("gone")]
+    world.gate.set()
+    world.start(1)
+    world.wait(lambda: world.log.count("open") == 2)
+    world.stop()
+    assert world.reported == [("queue", 1)]
+    assert world.log[:4] == ["open", "ACK 1", "drop", "open"]

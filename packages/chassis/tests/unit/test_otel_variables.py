@@ -39,7 +39,13 @@ OTLP = "OTEL_EXPORTER_OTLP"
         ("OTEL_TRACES_EXPORTER", "oltp"),
         ("OTEL_METRICS_EXPORTER", "otlp,zipkin"),
         ("OTEL_PROPAGATORS", "tracecontext,foo"),
+        (f"{OTLP}_ENDPOINT", "http://h:0"),
+        (f"{OTLP}_ENDPOINT", "http://h/a b"),
         ("OTEL_RESOURCE_ATTRIBUTES", "team"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "team=a,zone"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "=a"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "team=a%0Ab"),
+        (f"{OTLP}_HEADERS", "key=a,b c=sesame"),
         ("OTEL_METRICS_EXEMPLAR_FILTER", "all"),
         ("OTEL_BSP_SCHEDULE_DELAY", "5s"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
@@ -85,7 +91,9 @@ def test_good_values(tmp_path: Path) -> None:
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_METRICS_EXPORTER": "otlp,console",
         "OTEL_PROPAGATORS": "tracecontext, baggage",
-        "OTEL_RESOURCE_ATTRIBUTES": "team=a,zone=b%2Cc",
+        "OTEL_RESOURCE_ATTRIBUTES": "team=a,zone=b%2Cc,query=a=b",
+        "OTEL_METRIC_EXPORT_TIMEOUT": "86400000",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1",
         "OTEL_BSP_MAX_QUEUE_SIZE": "8192",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4096",
         "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "0",
@@ -104,8 +112,10 @@ def test_propagators_are_read_even_without_an_sdk() -> None:
     (fault,) = propagator_faults({"OTEL_PROPAGATORS": "foo"})
     assert "must be one of " in fault and "tracecontext" in fault
     assert not propagator_faults({"OTEL_PROPAGATORS": "none"})
+    assert not propagator_faults({})
 
 
 def test_empty_variables_count_as_unset() -> None:
     given = {"OTEL_BSP_SCHEDULE_DELAY": " ", f"{OTLP}_COMPRESSION": "none", "HOME": ""}
+    given |= {"OTEL_TRACES_EXPORTER": "none", f"{OTLP}_TRACES_COMPRESSION": "gzip"}
     assert set(superfluous(given)) == {"OTEL_BSP_SCHEDULE_DELAY", f"{OTLP}_COMPRESSION"}

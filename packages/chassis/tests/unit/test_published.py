@@ -1,5 +1,7 @@
 """Reading published events: little of them, and only what is one."""
 
+import json
+
 import pytest
 
 from chassis.events.event import Event, InvalidEvent, event_json
@@ -42,3 +44,19 @@ def test_other_messages_are_none(body: bytes) -> None:
 def test_nor_is_one_after_something_invalid() -> None:
     with pytest.raises(InvalidEvent):
         PublishedEvent.read(text("1").encode(), {PREVIOUS: "x"})
+
+
+def test_an_event_is_a_cloud_event() -> None:
+    event = json.loads(text('{"a":1}', owner="alice"))
+    assert event.pop("time") == "2026-01-01"
+    assert event == {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/x",
+        "type": "a.b",
+        "subject": "s",
+        "owner": "alice",
+        "sequence": str(2**60),
+        "datacontenttype": "application/json",
+        "data": {"a": 1},
+    }

@@ -94,6 +94,14 @@ def test_urls(
         ("amqp://h?verify=verify_none", "verify needs amqps"),
         ("amqps://h?verify=maybe", "verify must be verify_peer or verify_none"),
         ("amqps://h?cacertfile=/gone.pem", "/gone.pem cannot be read"),
+        ("amqp://h?cacertfile=/gone.pem", "cacertfile needs amqps"),
+        ("amqp://h?certfile=/gone.pem", "certfile needs amqps"),
+        ("amqp://h?keyfile=/gone.pem", "keyfile needs amqps"),
+        ("amqps://h?certfile=/gone.pem", "/gone.pem cannot be read"),
+        ("amqps://h?keyfile=/gone.pem", "/gone.pem cannot be read"),
+        ("amqp://h?auth_mechanism=external", "auth_mechanism=external needs amqps"),
+        ("amqp://h?heartbeat=", "heartbeat must be seconds"),
+        ("amqp://u:sesame@h/a/", "%2F"),
         ("amqps://h?cacertfile=" + __file__, "no certificate"),
         ("amqps://h?auth_mechanism=gssapi", "auth_mechanism must be plain or external"),
         ("sqs://u:sesame@h", "must begin with amqp://"),
@@ -182,3 +190,28 @@ def test_certificates_are_checked_at_start(tmp_path: Path) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "sesame" not in repr(server("amqp://u:sesame@h"))
+
+
+def test_messages_name_the_variables_that_count() -> None:
+    own, by_url = server(vhost=""), server("amqp://h")
+    login = "RABBITMQ_USER, RABBITMQ_PASSWORD"
+    assert (own.credentials_from, own.monitoring_from) == (login, login)
+    assert (own.vhost, own.vhost_from) == ("/", "RABBITMQ_VHOST")
+    found = {by_url.credentials_from, by_url.monitoring_from, by_url.vhost_from}
+    assert found == {"RPC_BROKER_URL"}
+    watched = server("amqp://h", monitoring_user="m")
+    names = "RABBITMQ_MONITORING_USER, RABBITMQ_MONITORING_PASSWORD"
+    assert (watched.monitoring_from, watched.credentials_from) == (
+        names,
+        "RPC_BROKER_URL",
+    )
+
+
+def test_a_key_of_a_url_comes_without_the_variables_certificate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for check in ("check_certificates", "check_readable"):
+        for place in ("amqp_url", "settings"):
+            monkeypatch.setattr(f"chassis.{place}.{check}", lambda *_: None)
+    found = server("amqps://h?keyfile=url.key", ssl_cert_file="own.crt")
+    assert (found.cert_file, found.key_file) == (None, "url.key")

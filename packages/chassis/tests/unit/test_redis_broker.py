@@ -56,3 +56,14 @@ def test_the_authority_of_the_url_counts_more_than_rabbitmqs(
     assert asked("rediss://h", "rabbit.crt")["ssl"]["ssl_ca_certs"] == "rabbit.crt"
     own = asked("rediss://h?ssl_ca_certs=own.crt", "rabbit.crt")["ssl"]
     assert own["ssl_ca_certs"] == "own.crt" and own["ssl_cert_reqs"] == "required"
+
+
+def test_sentinels_are_asked_for_the_primary_once_each(asked: Asked) -> None:
+    """There are others to ask."""
+    url = "sentinel://one,two?master_name=m&sentinel_username=u&sentinel_password=p"
+    options = asked(url)["transport_options"]
+    assert options["master_name"] == "m"
+    own = options["sentinel_kwargs"]
+    assert (own["username"], own["password"]) == ("u", "p")
+    assert own["retry"].get_retries() == 0
+    assert "sentinel_kwargs" not in asked("redis://h")["transport_options"]

@@ -168,3 +168,22 @@ def test_sockets_and_sentinels_are_distinguished(
 def test_no_secret_is_shown() -> None:
     url = "sentinel://:sesame@a?master_name=m&sentinel_password=sesame"
     assert "sesame" not in repr(RedisUrl.read(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "login"),
+    [
+        ("redis://cache/3", {"db": 3}),
+        ("redis://:pw@cache", {"db": 0, "password": "pw"}),
+        ("redis://u:p%40@cache", {"db": 0, "username": "u", "password": "p@"}),
+    ],
+)
+def test_the_login_of_a_client(url: str, login: dict[str, Any]) -> None:
+    assert RedisUrl.read(url).login == login
+
+
+def test_sentinels_have_the_tls_of_the_primary() -> None:
+    url = "sentinel://a?master_name=m&sentinel_password=p"
+    assert RedisUrl.read(url).sentinel_options == {"password": "p"}
+    tls = {"ssl": True, **VERIFIED, "password": "p"}
+    assert RedisUrl.read(f"{url}&ssl=true").sentinel_options == tls

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chassis import calls, service
 from chassis.errors import BrokerUnavailable
+from chassis.events import Event, on
 from chassis.queues import get_queue_name
 from chassis.rpc.producers import EventProducer
 from chassis.service import serve, service_name
@@ -122,3 +124,118 @@ def test_settings_of_its_own(receiver: type[Recorder]) -> None:
 
     serve(PriceListService, settings=Settings)
     assert receiver.arguments["concurrency"] == 4
+
+
+def test_every_setting_reaches_the_receiver(
+    receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = {
+        "CONCURRENCY": 3,
+        "MAX_UNSETTLED_BYTES": 4,
+        "MAX_JSON_VALUES": 5,
+        "MAX_RESULT_BYTES": 6,
+        "SHUTDOWN_GRACE_SECONDS": 7,
+        "HEARTBEAT_FILE": tmp_path / "beat",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, str(value))
+    serve(PriceListService)
+    found = {
+        "concurrency": 3,
+        "max_unsettled_bytes": 4,
+        "max_values": 5,
+        "max_result_bytes": 6,
+        "shutdown_grace_seconds": 7,
+    }
+    assert {name: receiver.arguments[name] for name in found} == found
+    assert receiver.arguments["rabbitmq"].port == 1
+    assert receiver.arguments["rpc"].timeout_seconds == 0.001
+    receiver.arguments["heartbeat"].touch()
+    assert (tmp_path / "beat").exists()
+
+
+def test_the_process_is_set_up_under_its_name(
+    receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    monkeypatch.setenv("LOG_FORMAT", "text")
+    monkeypatch.setenv("ENVIRONMENT", "test")
+    for name in ("configure_logging", "start_telemetry"):
+        monkeypatch.setattr(service, name, lambda *given: told.append(given))
+    serve(PriceListService)
+    assert told == [("price_list", "WARNING", "text"), ("price_list", "test")]
+
+
+class Subscriber:
+    """Replaces EventSubscriber."""
+
+    def __init__(self, name: str, runs: list[str]) -> None:
+        self.name, self.runs = name, runs
+
+    def run(self) -> None:
+        self.runs.append(self.name)
+
+    def stop(self) -> None: ...
+
+
+class Shop:
+    """Handles events, and answers nothing."""
+
+    TABLES = "CREATE TABLE prices ()"
+
+    @on("order.placed")
+    def placed(self, event: Event) -> None: ...
+
+
+@on("record.#")
+def counted(event: Event) -> None: ...
+
+
+@pytest.fixture
+def subscribed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What subscribers were made of; then their names as they run."""
+    found: list[Any] = []
+
+    def new_subscriber(handler: Any, own: Any, heartbeat: Any, **more: Any) -> Any:
+        found.append((handler.pattern, heartbeat, more))
+        return Subscriber(handler.pattern, found)
+
+    monkeypatch.setattr(service, "new_subscriber", new_subscriber)
+    return found
+
+
+def test_events_have_subscribers(
+    subscribed: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SERVICE_NAME", "shown")
+    monkeypatch.setenv("HEARTBEAT_FILE", str(tmp_path / "beat"))
+    serve(Shop, handlers=[counted])
+    first, second, *runs = subscribed
+    assert {first[0], second[0]} == set(runs) == {"order.placed", "record.#"}
+    tables = Shop.TABLES
+    assert first[2] == {"name": "shop", "shown": "shown", "tables": tables}
+    first[1].touch()
+    assert not (tmp_path / "beat").exists()
+    second[1].touch()  # all of them work
+    assert (tmp_path / "beat").exists()
+
+
+def test_one_service_may_answer_and_handle_events(
+    receiver: type[Recorder], subscribed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_: Recorder) -> None:
+        subscribed.append("requests")
+
+    monkeypatch.setattr(Recorder, "run", run)
+    serve(PriceListService, handlers=[counted])
+    made, *runs = subscribed
+    assert set(runs) == {"requests", "record.#"}
+    assert made[2]["tables"] == ""
+    beats = {made[1].number, receiver.arguments["heartbeat"].number}
+    assert beats == {0, 1}
+
+
+def test_a_class_that_does_nothing_is_refused(subscribed: list[Any]) -> None:
+    with pytest.raises(ValueError, match="idle: neither `call` nor a handler"):
+        serve(type("Idle", (), {}))

@@ -221,3 +221,26 @@ def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RPC_BROKER_URL", "amqp://guest:sesame@host")
     shown = f"{RabbitMQSettings()!r} {RpcSettings()!r} {RpcSettings()}"
     assert "sesame" not in shown
+
+
+class Lists(Group):
+    names: list[str] = Field([])
+    number: int = Field(1)
+    other: int = Field(1)
+
+
+def test_each_invalid_variable_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBER", "sesame")
+    monkeypatch.setenv("OTHER", "sesame")
+    with pytest.raises(SystemExit) as ended:
+        load(Lists)
+    first, number, other, last = str(ended.value).splitlines()
+    assert first == "The settings are invalid:"
+    assert number.startswith("  NUMBER: ") and other.startswith("  OTHER: ")
+    assert last == ".env.example describes every variable."
+
+
+def test_a_list_has_to_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAMES", "sesame, other")
+    with pytest.raises(SystemExit, match=r'  NAMES: must be JSON, such as \["a"'):
+        load(Lists)

@@ -266,3 +266,23 @@ def test_links_are_bounded(spans: Spans) -> None:
 def test_without_telemetry_there_is_no_batch() -> None:
     with batch_span("events", [KEPT]):
         assert not trace.get_current_span().is_recording()
+
+
+def test_a_trace_is_written_down_and_continued(spans: Spans) -> None:
+    """By a task that runs later, for example."""
+    assert tracing.traceparent() is None
+    with tracing.tracer.start_as_current_span("first"):
+        parent = tracing.traceparent()
+    with tracing.continued(parent), tracing.tracer.start_as_current_span("second"):
+        pass
+    with tracing.continued(None), tracing.tracer.start_as_current_span("alone"):
+        pass
+    first, second, alone = spans()
+    assert parent == traceparent(first)
+    assert second.parent and second.parent.span_id == first.context.span_id
+    assert alone.parent is None
+    tracing.set_enabled(False)
+    with trace.use_span(NonRecordingSpan(SpanContext(1, 2, is_remote=False))):
+        assert tracing.traceparent() is None
+    with tracing.continued(parent):
+        assert not trace.get_current_span().get_span_context().is_valid

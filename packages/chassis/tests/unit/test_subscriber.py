@@ -2,7 +2,9 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,12 +13,12 @@ from chassis.errors import NoConsumer
 from chassis.events import subscriber as module
 from chassis.events.event import event_json
 from chassis.events.handlers import Handler
-from chassis.events.subscriber import EventSubscriber
+from chassis.events.subscriber import EventSubscriber, new_subscriber
 from chassis.events.topology import Subscription
 from chassis.heartbeat import JointHeartbeat
 from chassis.rpc.wire import Outcome, Request, Settlement
-from chassis.settings import RabbitMQSettings, RpcSettings
-from tests.unit.broker import FakeConnection
+from chassis.settings import RabbitMQSettings, RpcSettings, ServiceSettings
+from tests.unit.broker import WAIT, FakeConnection, replace_connections
 from tests.unit.deliveries import make_request
 
 EVENT = event_json(
@@ -93,3 +95,145 @@ def test_stopping_ends_the_wait_for_what_a_handler_calls(
     thread.join(10)
     assert not thread.is_alive()
     assert outcomes == [Settlement.REQUEUE]
+
+
+class Heart:
+    def __init__(self) -> None:
+        self.beats = 0
+        self.connected: list[bool] = []
+
+    def touch(self) -> None:
+        self.beats += 1
+
+    def set_connected(self, connected: bool) -> None:
+        self.connected.append(connected)
+
+
+class FakeInbox:
+    """Its schema cannot be prepared at once."""
+
+    def __init__(self, settings: Any, schema: str, tables: str) -> None:
+        if settings.database_url is None:
+            raise ValueError("EVENTS_DATABASE_URL: set the URL")
+        self.asked = schema, tables
+        self.told: list[str] = []
+        self.fails = 2
+        made.append(self)
+
+    def prepare(self) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise ConnectionRefusedError("no")
+
+    def lost(self, error: BaseException) -> None:
+        self.told.append("lost")
+
+    def restored(self) -> None:
+        self.told.append("restored")
+
+    def is_away(self, error: BaseException) -> bool:
+        return False
+
+    def prune(self) -> None: ...
+
+    @contextmanager
+    def receiving(self, subscription: str, event_id: str) -> Iterator[Any]:
+        self.told.append(subscription)
+        yield None
+
+
+made: list[FakeInbox] = []
+
+
+def subscriber(handle: Any, heart: Heart, **settings: Any) -> EventSubscriber:
+    own = ServiceSettings.model_validate(settings)
+    handler = Handler("record.*", handle)
+    return new_subscriber(
+        handler, own, heart, name="shop", shown="shown", tables="CREATE"
+    )
+
+
+def run(own: EventSubscriber, until: Callable[[], Any]) -> None:
+    """Run it until that is so."""
+    thread = threading.Thread(target=own.run, daemon=True)
+    thread.start()
+    ends = time.monotonic() + WAIT
+    while not until() and time.monotonic() < ends:
+        time.sleep(0.001)
+    own.stop()
+    thread.join(WAIT)
+    assert not thread.is_alive() and time.monotonic() < ends
+
+
+def test_it_subscribes_with_the_settings_of_its_service(
+    outcomes: list[Settlement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = replace_connections(monkeypatch, module, [FakeConnection()])
+
+    class Asking(Intake):
+        def __init__(self, connection: Any, subscription: Any, on_request: Any) -> None:
+            super().__init__(connection, subscription, on_request)
+            asked.append(subscription)
+
+    monkeypatch.setattr(module, "EventIntake", Asking)
+    seen, heart = [], Heart()
+    given = {"events": {"exchange": "facts"}, "rabbitmq": {"host": "h"}}
+    own = subscriber(lambda event: seen.append(event.id), heart, **given)
+    run(own, lambda: outcomes)
+    assert seen == ["1"] and outcomes == [Settlement.ACK]
+    *connections, subscription = asked
+    settings = ServiceSettings.model_validate(given)
+    assert connections == [(settings.rabbitmq, settings.rpc, "shown")] * 2
+    assert subscription == Subscription("shop", "record.*", "facts")
+    assert heart.connected == [False, True, False]
+
+
+def test_a_handler_with_a_cursor_waits_for_its_schema(
+    outcomes: list[Settlement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.events.inbox.Inbox", FakeInbox)
+    heart = Heart()
+    given = {"events": {"database_url": "postgresql://h/d"}}
+    own = subscriber(lambda event, cursor: None, heart, **given)
+    run(own, lambda: outcomes)
+    inbox = made.pop()
+    assert inbox.asked == ("shop", "CREATE") and heart.beats >= 3
+    name = "shop.events.record.*"
+    assert inbox.told == ["lost", "lost", "restored", name, "restored"]
+
+
+def test_a_stop_ends_the_wait_for_the_schema(
+    outcomes: list[Settlement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.events.inbox.Inbox", FakeInbox)
+    given = {"events": {"database_url": "postgresql://h/d"}}
+    own = subscriber(lambda event, cursor: None, Heart(), **given)
+    inbox = made.pop()
+    inbox.fails = 1000
+    run(own, lambda: inbox.told)
+    assert set(inbox.told) == {"lost"} and not outcomes
+
+
+def test_a_handler_with_a_cursor_needs_a_database(
+    outcomes: list[Settlement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.events.inbox.Inbox", FakeInbox)
+    monkeypatch.delenv("EVENTS_DATABASE_URL", raising=False)
+    with pytest.raises(SystemExit, match="EVENTS_DATABASE_URL: set the URL"):
+        subscriber(lambda event, cursor: None, Heart())
+
+
+def test_over_redis_it_waits_and_says_that_none_come(
+    outcomes: list[Settlement],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its probes must not restart it."""
+    redis = FakeConnection()
+    redis.is_reliable = False
+    monkeypatch.setattr(module, "new_connection", lambda *_: redis)
+    heart = Heart()
+    own = subscriber(lambda event: None, heart)
+    run(own, lambda: heart.beats >= 2)
+    assert heart.connected == [True] and not outcomes
+    assert caplog.messages == [module.NO_EVENTS % "record.*"]

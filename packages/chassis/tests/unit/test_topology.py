@@ -1,11 +1,17 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from amqp import PreconditionFailed
 
-from chassis.events.topology import API_PERMISSIONS, EXCHANGE, events_exchange
+from chassis.events.topology import (
+    API_PERMISSIONS,
+    EXCHANGE,
+    events_exchange,
+    service_permissions,
+)
 from chassis.rpc.topology import QueueMismatch, RequestQueue
 from chassis.settings import EventSettings
 
@@ -68,3 +74,24 @@ def test_the_definitions_file_declares_the_exchange_of_events() -> None:
 def test_a_queue_with_other_arguments_is_named(name: str) -> None:
     with pytest.raises(QueueMismatch, match=f"'{name}' exists with other arguments"):
         RequestQueue("work").declare(Channel(refused=name))
+
+
+@pytest.mark.parametrize(
+    ("name", "rights"),
+    [
+        ("shop_queue", {"configure", "read"}),
+        ("shop_queue_dlq", {"configure"}),
+        ("rpc.reply.1", {"configure", "read"}),
+        ("shop.events.record.*.retry", {"configure", "write", "read"}),
+        ("events", {"configure", "read"}),
+        ("amq.default", {"write"}),
+        # Of others.
+        *(("data_queue", set()), ("data.events.record.*", set())),
+        *(("my_shop_queue", set()), ("shop_queue_2", set()), ("shopxevents.a", set())),
+    ],
+)
+def test_a_service_may_use_only_what_is_its_own(name: str, rights: set[str]) -> None:
+    permissions = service_permissions("shop", "shop_queue")
+    # RabbitMQ searches, it does not match.
+    found = {right for right, text in permissions.items() if re.search(text, name)}
+    assert found == rights

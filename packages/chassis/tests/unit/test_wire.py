@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from chassis.errors import ServiceError, ServiceFailed, ServiceUnavailable
+from chassis.errors import (
+    ApplicationError,
+    ServiceError,
+    ServiceFailed,
+    ServiceUnavailable,
+)
 from chassis.rpc import wire
 from tests.unit.deliveries import make_request
 
@@ -164,3 +169,26 @@ def test_another_release_may_send_less(missing: str) -> None:
     assert not request.is_late()
     assert request.request_id
     request.waited()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (ServiceFailed.code, ServiceFailed),
+        (ServiceUnavailable.code, ServiceUnavailable),
+        ("too_large", ServiceError),
+    ],
+)
+def test_a_caller_reads_what_the_service_said(
+    code: str, kind: type[ApplicationError]
+) -> None:
+    sent = wire.Outcome.error_reply(code, "it has 7 rows")
+    with pytest.raises(kind) as refused:
+        wire.decode_reply(sent.reply or b"", sent.reply_headers)
+    assert (refused.value.code, refused.value.detail) == (code, "it has 7 rows")
+
+
+def test_an_unreadable_reply_is_the_services_failure() -> None:
+    with pytest.raises(ServiceFailed) as failed:
+        wire.decode_reply(b"{", {wire.STATUS: wire.OK})
+    assert failed.value.detail == "The service sent an unreadable reply."

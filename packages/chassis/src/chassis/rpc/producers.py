@@ -61,7 +61,6 @@ class _Arguments:
     """The arguments of a call, the same for both faces."""
 
     queue_name: str
-    payload: dict[str, Any]
     task_id: str
     correlation_id: str
     on_log_event: OnLogEvent | None
@@ -159,7 +158,7 @@ class EventProducer:
             current = current_request_id.get()
             correlation_id = new_id if current == "-" else current
         arguments = _Arguments(
-            queue_name, payload, task_id or new_id, correlation_id, on_log_event
+            queue_name, task_id or new_id, correlation_id, on_log_event
         )
         done = threading.Event()
         limit = self._timeout if timeout is None else timeout
@@ -209,9 +208,7 @@ class AsyncEventProducer:
     ) -> Reply:
         """As :meth:`EventProducer.call`, but waits for a connection only if it was lost
         a moment ago, and fails at once in a lasting outage."""
-        arguments = _Arguments(
-            queue_name, payload, task_id, correlation_id, on_log_event
-        )
+        arguments = _Arguments(queue_name, task_id, correlation_id, on_log_event)
         limit = self._timeout if timeout is None else timeout
         text = await json_aside.write(payload)
         call = arguments.call(text, limit, self._on_done)
