@@ -18,6 +18,7 @@ from tests.unit.kubernetes.manifests import (
     ROOT,
     SERVICES,
     Object,
+    of_kind,
     one,
     selects,
     workload,
@@ -294,15 +295,35 @@ def test_ports_agree() -> None:
         (ROOT / "observability/otel-collector-config.yaml").read_text()
     )
     protocols = collector["receivers"]["otlp"]["protocols"]
-    assert protocols["grpc"]["endpoint"].endswith(":4317")
+    for name in ("grpc", "http"):  # for all addresses of the pod
+        listens = f"0.0.0.0:{_port('otel-collector', f'otlp-{name}')}"
+        assert protocols[name]["endpoint"] == listens
     ports = {each["name"]: each for each in workload("otel-collector").main["ports"]}
     health = collector["extensions"]["health_check"]["endpoint"]
-    assert health.endswith(f":{ports['health']['containerPort']}")
+    assert health == f"0.0.0.0:{ports['health']['containerPort']}"
     template = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
     ports = {each["name"]: each for each in workload("nginx").main["ports"]}
     assert "listen ${NGINX_PROBES_PORT};" in template
     settings = (ROOT / "deploy/nginx/nginx-config.env").read_text()
     assert f"\nNGINX_PROBES_PORT={ports['probes']['containerPort']}\n" in settings
+
+
+@pytest.mark.parametrize("overlay", ["development", "production", "servers"])
+def test_every_service_leads_to_ports_of_its_pods(overlay: str) -> None:
+    for service in of_kind(overlay, "Service"):
+        selector = {"matchLabels": service["spec"]["selector"]}
+        (target,) = (
+            each
+            for each in workloads()
+            if each.overlay == overlay and selects(selector, each.labels)
+        )
+        ports = {
+            port["name"]: port["containerPort"]
+            for container in target.containers
+            for port in container.get("ports", [])
+        }
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]] == port["port"], target.name
 
 
 def _port(service: str, name: str) -> int:
@@ -338,6 +359,12 @@ def test_rabbitmq_agrees_with_itself() -> None:
     assert int(size) == found.object["spec"]["replicas"]
     limit = found.main["resources"]["limits"]["memory"]
     assert lines["total_memory_available_override_value"] == f"{limit}B" == "2GiB"
+    assert 0.4 <= float(lines["vm_memory_high_watermark.relative"]) <= 0.7
+    (claim,) = found.object["spec"]["volumeClaimTemplates"]
+    storage = claim["spec"]["resources"]["requests"]["storage"]
+    # As much as its memory, which it may have to write to the disk.
+    free = int(lines["disk_free_limit.absolute"].removesuffix("GB"))
+    assert int(limit.removesuffix("Gi")) <= free < int(storage.removesuffix("Gi")) / 2
     assert env["RABBITMQ_DEFAULT_USER"] == (
         workload("fastapi-api").environment()["RABBITMQ_USER"]
     )
