@@ -49,6 +49,13 @@ def test_the_shell_of_the_database_knows_its_login() -> None:
     assert f"compose exec postgres {login}" in said("psql")
 
 
+def test_backups_are_their_owners_alone() -> None:
+    """They hold hashes of passwords, and all data."""
+    before, _, after = said("up-backup").partition("compose exec -T rabbitmq")
+    assert "mkdir -p -m 700 backups/containers\n" in before
+    assert before.endswith("umask 077; ") and "> backups/containers/" in after
+
+
 def test_ci_runs_all_that_make_test_runs() -> None:
     file = ROOT / ".ci/run"
     lines = file.read_text().splitlines()
