@@ -112,3 +112,30 @@ def test_the_broker_imports_what_is_written() -> None:
     )
     assert f"load_definitions = {file}" in lines
     assert "loopback_users = none" in lines
+
+
+def test_nodes_of_a_cluster_share_a_cookie_that_nobody_else_reads(
+    tmp_path: Path,
+) -> None:
+    """It is the one of this start, though Erlang made another before."""
+    image = tmp_path / "docker-entrypoint.sh"
+    image.write_text("#!/bin/sh\n")
+    image.chmod(0o755)
+    script = (FOLDER / "entrypoint.sh").read_text()
+    own = script.replace("/tmp/definitions.json", str(tmp_path / "made.json"))
+    for cookie in ("of-nodes", "of-later"):
+        subprocess.run(
+            ["bash", "-c", own, "entrypoint.sh", "rabbitmq-server"],
+            env=GIVEN
+            | {
+                "PATH": f"{tmp_path}:{os.environ['PATH']}",
+                "HOME": str(tmp_path),
+                "RABBITMQ_DEFINITIONS": str(FOLDER / "definitions.json"),
+                "ERLANG_COOKIE": cookie,
+            },
+            check=True,
+        )
+        file = tmp_path / ".erlang.cookie"
+        assert file.read_text() == cookie
+        assert file.stat().st_mode & 0o777 == 0o400
+    assert (tmp_path / "made.json").exists()
