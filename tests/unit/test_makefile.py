@@ -67,7 +67,11 @@ def test_ci_runs_all_that_make_test_runs() -> None:
     kinds = ("check", "unit", "integration", "e2e", "kit")
     assert {f"make {kind}" for kind in kinds} <= {*test}
     assert min(jobs["test"]["strategy"]["matrix"]["python"]) == "3.11"
-    assert {*yaml.safe_load(workflow)[True]} == {"push", "pull_request", "workflow_call"}
+    assert {*yaml.safe_load(workflow)[True]} == {
+        "push",
+        "pull_request",
+        "workflow_call",
+    }
     # Nothing may fail unseen, or be left out.
     assert not re.search(r"continue-on-error|\|\| true|--exit-zero|set \+e", workflow)
     for step in jobs["images"]["steps"]:

@@ -51,6 +51,23 @@ def test_each_role_has_a_user(tmp_path: Path) -> None:
     assert found["queues"] == own["queues"]
 
 
+def test_who_reads_figures_reads_no_message() -> None:
+    found = json.loads((FOLDER / "definitions.json").read_text())["permissions"]
+    (own,) = (each for each in found if each["user"] == "monitoring")
+    assert {own["configure"], own["write"], own["read"]} == {"^$"}
+
+
+@pytest.mark.parametrize("name", ["enabled_plugins", "rabbitmq-cluster-plugins"])
+def test_its_figures_can_be_read(name: str) -> None:
+    """At the ports that our services and manifests name."""
+    plugins = (FOLDER / name).read_text().strip("[].\n").split(",")
+    assert {"rabbitmq_management", "rabbitmq_prometheus"} <= {*plugins}
+    # Each is one more way in.
+    assert {*plugins} <= {
+        *("rabbitmq_management", "rabbitmq_prometheus", "rabbitmq_peer_discovery_k8s")
+    }
+
+
 def test_an_administrator_is_added_for_people(tmp_path: Path) -> None:
     admin = {"RABBITMQ_MANAGEMENT_USER": "ada", "RABBITMQ_MANAGEMENT_PASS": "p"}
     found = made(tmp_path, GIVEN | admin)

@@ -203,4 +203,6 @@ def test_two_commands_install_one_after_the_other(
 def test_what_tests_or_checks_has_its_tools() -> None:
     needed = {"format", "lock", "audit", "debug", "install-dev"}
     needed |= {name for name, command in bootstrap.COMMANDS.items() if command.isolated}
-    assert {name for name, command in bootstrap.COMMANDS.items() if command.tools} == needed
+    assert {
+        name for name, command in bootstrap.COMMANDS.items() if command.tools
+    } == needed

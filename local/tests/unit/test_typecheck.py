@@ -18,6 +18,7 @@ def count(x: list) -> int:
     print(x)
 """
 
+
 def test_each_component_is_checked_though_all_share_a_cache(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
