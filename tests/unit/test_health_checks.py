@@ -1,7 +1,10 @@
 """The commands by which Docker tells a server that serves from one that does not."""
 
+import json
 import os
+import re
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -48,11 +51,13 @@ def test_postgresql_is_asked_where_clients_connect() -> None:
 
 
 class Page(BaseHTTPRequestHandler):
-    """RabbitMQ's first page."""
+    """Answers with a status."""
 
     status = 200
+    asked = ""
 
     def do_GET(self) -> None:
+        type(self).asked = self.path
         self.send_response(self.status)
         self.end_headers()
 
@@ -75,3 +80,21 @@ def test_rabbitmq_is_healthy_when_its_http_server_answers(
             code = subprocess.run(["bash", "-c", text], capture_output=True).returncode
             assert (code == 0) == is_well
         server.shutdown()
+
+
+@pytest.mark.parametrize("status", [200, 500, 503])
+def test_the_api_is_healthy_when_its_event_loop_answers(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the port of its setting; and without a question to its servers."""
+    monkeypatch.setattr(Page, "status", status)
+    text = (ROOT / "backend/Dockerfile").read_text()
+    (found,) = re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", text, re.MULTILINE)
+    python, *arguments = json.loads(found)
+    assert python == "python"
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        env = {"API_PORT": str(server.server_port)}
+        code = subprocess.run([sys.executable, *arguments], env=env).returncode
+        server.shutdown()
+    assert (code == 0) == (status == 200) and Page.asked == "/health/live"

@@ -1,5 +1,5 @@
-"""deploy/compose/rolling-restart.sh takes one API after the other out, with a Docker that
-only notes what it is asked."""
+"""deploy/compose/rolling-restart.sh takes one API after the other out, with a Docker
+that only notes what it is asked."""
 
 import os
 import subprocess
@@ -17,7 +17,8 @@ inspect*) echo "shop_gateway 10.0.0.${2#api}"; exit ;;
 "exec sh") shift 4 ;;
 "exec python")
     # Not ready at once.
-    if [ -e "$FOLDER/asked-$2" ]; then set -- ready "$2"; else touch "$FOLDER/asked-$2"; exit 1; fi ;;
+    [ -e "$FOLDER/asked-$2" ] || { touch "$FOLDER/asked-$2"; exit 1; }
+    set -- ready "$2" ;;
 rm*) echo "$(sed "s/$2/api9/" "$FOLDER/running")" >"$FOLDER/running" ;;
 esac
 echo "$@" >>"$FOLDER/log"

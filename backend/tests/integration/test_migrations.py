@@ -98,8 +98,8 @@ def test_a_migration_waits_for_another(postgres: PostgreSQL) -> None:
         postgres.drop_database("migrated_at_once")
 
 
-# Prints all that each revision has made: on the way up, then on the way down. Before the
-# first steps up, it leaves what an interrupted run leaves.
+# Prints all that each revision has made: on the way up, then on the way down. Before
+# two steps up, it leaves what an interrupted run leaves.
 WALK = """
 import json, os
 import psycopg2

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,33 @@ def test_variables_are_documented(name: str) -> None:
             f"{name} is given {variable}, which .env.example does not have: remove "
             "it, or declare it as a setting and run `make docs`"
         )
+
+
+# Each with its reason in the file itself, or in a test here.
+OTHER_IN_PODS = {
+    *("ENVIRONMENT", "FORWARDED_ALLOW_IPS", "RABBITMQ_USER", "QUEUE_NAME"),
+    *("DB_POOL_SIZE", "DB_MAX_OVERFLOW", "CELERY_WORKER_CONCURRENCY", "CONCURRENCY"),
+    *("HEARTBEAT_FILE", "CELERY_HEARTBEAT_FILE", "EVENTS_RELAY_HEARTBEAT_FILE"),
+    *("OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
+    "API_HOST",
+}
+
+
+@pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", *SERVICES])
+def test_pods_have_the_defaults_unless_there_is_a_reason(name: str) -> None:
+    defaults = dotenv_values(ROOT / ".env.example")
+    given = workload(name).environment()
+    assert given["ENVIRONMENT"] == "production"
+    for variable, value in given.items():
+        if variable not in OTHER_IN_PODS and value:
+            assert value == defaults.get(variable, value), variable
+
+
+def test_the_api_believes_addresses_of_the_cluster_alone() -> None:
+    given = workload("fastapi-api").environment()["FORWARDED_ALLOW_IPS"]
+    shared = ip_network("100.64.0.0/10")  # of providers, for pods
+    for network in map(ip_network, given.split(",")):
+        assert network.is_private or network == shared, network
 
 
 def test_every_secret_file_is_mounted_and_made() -> None:
