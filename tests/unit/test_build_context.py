@@ -15,7 +15,7 @@ RULES = [
     if line and not line.startswith("#")
 ]
 DOCKERFILES = [ROOT / "backend/Dockerfile", *ROOT.glob("services/*/Dockerfile")]
-PRIVATE = [".env", "backend/.env", "services/dataservice/.env", ".local/tls/ca.key"]
+PRIVATE = [".env", "backend/.env", "services/shop/.env", ".local/tls/ca.key"]
 PRIVATE += [".git/config", "backups/20261127T030405Z/base"]
 
 

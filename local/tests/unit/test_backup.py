@@ -18,9 +18,7 @@ def test_hashes_of_passwords_are_their_owners_alone(
     done: list[str] = []
     monkeypatch.setattr(State, "is_held", True)
     monkeypatch.setattr(backup, "_definitions", lambda *_: b"{}")
-    monkeypatch.setattr(
-        backup, "_script", lambda *words: done.append(str(words[3])) or ""
-    )
+    monkeypatch.setattr(backup, "_script", lambda *words: done.append(str(words[3])))
     assert backup.backup(["--follow"], tmp_path, tmp_path) == 0
     assert (tmp_path / backup.DEFINITIONS).stat().st_mode & 0o777 == 0o600
     assert done == ["base", "wal-so-far", "wal"]
