@@ -32,8 +32,10 @@ UPWARD = [
     *(("core", "app.models"), ("core", "app.infrastructure"), ("tasks", "app.worker")),
     *(("api", "app.tasks"), ("api", "app.resources"), ("resources", "app.relay")),
 ]
-VENDORS = ("kombu", "amqp", "redis", "celery", "sqlalchemy", "fastapi", "starlette")
-VENDORS += ("httpx2",)
+VENDORS = [
+    *("kombu", "amqp", "redis", "celery"),
+    *("sqlalchemy", "fastapi", "starlette", "httpx2"),
+]
 
 
 def run(part: str, folder: Path) -> subprocess.CompletedProcess[str]:
