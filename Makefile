@@ -203,10 +203,10 @@ up-tls: .docker certs  ## Start the containers with TLS on every connection
 	@$(ENCRYPTED) up -d $(ARGS)
 
 up-backup: .docker  ## Back up the containers' PostgreSQL into backups/containers, from now on
-	@mkdir -p backups/containers
+	@mkdir -p -m 700 backups/containers
 	@$(BACKED) up -d postgres-wal
 	@$(BACKED) exec -T postgres-wal sh /backup.sh base
-	@$(COMPOSE) exec -T rabbitmq rabbitmqctl -q export_definitions - > backups/containers/rabbitmq-definitions.json
+	@umask 077; $(COMPOSE) exec -T rabbitmq rabbitmqctl -q export_definitions - > backups/containers/rabbitmq-definitions.json
 
 up-restore: .docker  ## Restore it into a new volume, after make down (UNTIL=2026-11-27T03:04:05Z)
 	@$(BACKED) run --rm -e UNTIL="$(UNTIL)" postgres-restore

@@ -45,6 +45,7 @@ def backup(arguments: list[str], run: Path = LOCAL / "run", to: Path = FOLDER) -
     server = PostgreSQL(State(run, tls), 0)
     print("Base backup:", _script(server, to, url, "base"), flush=True)
     if "RABBITMQ_MANAGEMENT_URL" in env:
+        (to / DEFINITIONS).touch(mode=0o600)  # it holds hashes of passwords
         (to / DEFINITIONS).write_bytes(_definitions(env, tls))
     _script(server, to, url, "wal-so-far")
     if "--follow" in arguments:

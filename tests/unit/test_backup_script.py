@@ -67,6 +67,8 @@ def test_old_backups_go_with_the_wal_that_only_they_need(tools: Path) -> None:
         assert done.returncode == 0, done.stderr
         oldest = max(1, number - KEPT + 1)
         assert kept(tools) == [f"wal-{each}" for each in range(oldest, number + 1)]
+        for folder in tools.parent.glob("**/*Z"):
+            assert folder.stat().st_mode & 0o77 == 0, "all data of everybody"
         # Cleaned is what comes before this one.
         assert (tools / "cleaned").read_text().split()[-1] == f"wal-{oldest}"
 

@@ -196,7 +196,11 @@ STANDARD = """
 
 @pytest.mark.parametrize("name", [*BACKEND, *OWN])
 def test_every_process_is_given_the_variables_of_opentelemetry(name: str) -> None:
-    assert set(STANDARD) <= SERVICES[name]["environment"].keys()
+    environment = SERVICES[name]["environment"]
+    assert set(STANDARD) <= environment.keys()
+    assert plain(environment["OTEL_SERVICE_NAME"]) == plain(
+        SERVICES[name]["container_name"]
+    )
 
 
 def test_the_gateway_is_given_every_variable() -> None:
@@ -204,7 +208,8 @@ def test_the_gateway_is_given_every_variable() -> None:
     for variable, value in section("nginx").items():
         assert default(environment[variable]) == value
     template = (ROOT / "nginx_config.conf").read_text()
-    used = set(re.findall(r"\$\{(NGINX_\w+)}", template))
+    # gateway.sh finds the addresses of the APIs.
+    used = {*re.findall(r"\$\{(\w+)}", template)} - {"API_UPSTREAM"}
     assert used <= set(environment)
 
 
@@ -263,6 +268,16 @@ def test_every_variable_of_the_files_is_documented() -> None:
             assert value == documented[name], name
 
 
+def test_processes_wait_for_the_servers_that_they_are_given() -> None:
+    for name in [*BACKEND, *OWN]:
+        text = " ".join(filter(None, SERVICES[name]["environment"].values()))
+        hosts = {*re.findall(r"(?<=[@/])[a-z-]+(?=:\d)|(?<=:-)rabbitmq(?=})", text)}
+        needed = hosts & SERVICES.keys()
+        assert len(needed) > 1
+        if name != "migrations":  # they ask PostgreSQL alone
+            assert needed <= SERVICES[name]["depends_on"].keys(), name
+
+
 def test_each_process_has_longer_to_stop_than_it_takes() -> None:
     values = dict(re.findall(r"^([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     takes = {
@@ -291,7 +306,75 @@ def test_our_containers_have_no_privileges() -> None:
     for name in [*BACKEND, *OWN, "rabbitmq", "nginx"]:
         service = SERVICES[name]
         assert service["read_only"] and service["cap_drop"] == ["ALL"], name
-        assert "no-new-privileges:true" in service["security_opt"]
+    for name, service in SERVICES.items():
+        assert "no-new-privileges:true" in service["security_opt"], name
+    # Images that are not ours start as root.
+    assert int(SERVICES["nginx"]["user"]) > 0
+
+
+@pytest.mark.promise(
+    "docs/CONTAINERS.md",
+    "Our containers have two minutes for their first start, because all of them start "
+    "at once on a busy machine.",
+)
+def test_a_first_start_may_take_two_minutes() -> None:
+    for name in [*BACKEND, *OWN]:
+        service = SERVICES[name]
+        check = service.get("healthcheck", {})
+        if "build" in service and not check:
+            file = ROOT / service["build"]["dockerfile"]
+            (said,) = re.findall(
+                r"^HEALTHCHECK .*?--start-period=(\w+)", file.read_text(), re.M
+            )
+            assert seconds(said) >= 120, name
+        assert check.get("disable") or seconds(check.get("start_period", "120s")) >= 120
+
+
+def test_a_backup_that_nobody_continues_fills_no_disk() -> None:
+    command = SERVICES["postgres"]["command"]
+    assert any(word.startswith("max_slot_wal_keep_size=") for word in command)
+
+
+# What a container may share with others, or have of the host's; each with its reason.
+SHARED = {
+    # Backups go through the local connections of PostgreSQL, and need no network.
+    ("postgres-wal", "network_mode"): "service:postgres",
+    ("postgres-restore", "network_mode"): "none",
+    # Reads the keys that are their owner's alone.
+    ("certificates", "network_mode"): "none",
+    ("certificates", "user"): "0",
+    ("certificates", "cap_add"): ["DAC_OVERRIDE"],
+    ("nginx", "user"): "101",
+}
+OF_THE_HOST = {
+    *("privileged", "network_mode", "pid", "ipc", "userns_mode", "cgroup", "devices"),
+    *("user", "cap_add", "sysctls", "uts", "group_add", "device_cgroup_rules"),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_container_has_more_of_the_host_than_it_needs(file: str) -> None:
+    for name, service in load(file)["services"].items():
+        for key in OF_THE_HOST & service.keys():
+            assert SHARED.get((name, key)) == service[key], (name, key)
+        for volume in service.get("volumes", []):
+            assert "docker.sock" not in volume and volume[0] not in "/~", name
+        for port in service.get("ports", []):
+            assert port.startswith(("127.0.0.1:", "${GATEWAY_ADDRESS:-127.0.0.1}:"))
+        for folder in service.get("tmpfs", []):
+            assert re.search(r"\bsize=\d+m$", folder), f"{name}: {folder} fills memory"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_checks_of_health_end_and_give_up(file: str) -> None:
+    for name, service in load(file)["services"].items():
+        check = service.get("healthcheck", {})
+        if not {"timeout", "retries"} & check.keys() and file != BASE or not check:
+            continue  # it completes that of another file
+        if check.get("disable"):
+            continue
+        assert 0 < seconds(check["timeout"]) <= seconds(check["interval"]) <= 10, name
+        assert 2 <= check["retries"] <= 10, name
 
 
 def test_only_postgresql_writes_outside_of_volumes() -> None:
@@ -320,10 +403,10 @@ def test_data_outlives_its_container() -> None:
 
 
 def test_files_of_the_project_are_mounted_to_be_read() -> None:
-    for name in (BASE, TLS):
+    for name in FILES:
         for container, service in load(name)["services"].items():
             for volume in service.get("volumes", []):
-                if volume.startswith("./"):
+                if volume.startswith("./") and not volume.startswith("./backups"):
                     assert volume.endswith(":ro"), (container, volume)
 
 
@@ -546,8 +629,12 @@ def test_of_several_nodes_all_have_the_same_settings() -> None:
         for number in (2, 3):
             node = SEVERAL[f"{server}-{number}"]
             assert node["environment"].keys() >= own.keys() - DEFAULT_USER, server
-            for name in ("mem_limit", "restart", "ulimits", "logging"):
-                assert node[name] == first.get(name, node[name]), (server, name)
+            for name in ("mem_limit", "restart", "ulimits", "logging", "cap_drop"):
+                expected = SEVERAL[server].get(name, first.get(name, node.get(name)))
+                assert node.get(name) == expected, (server, name)
+            shortest = SEVERAL[server].get("stop_grace_period")
+            shortest = shortest or first["stop_grace_period"]
+            assert seconds(node["stop_grace_period"]) >= seconds(shortest)
             assert "ports" not in node and node["mem_limit"] and node["logging"]
             assert (
                 "no-new-privileges:true" in node["security_opt"] and node["read_only"]
@@ -557,6 +644,30 @@ def test_of_several_nodes_all_have_the_same_settings() -> None:
         rights = command[command.index("--maxmemory") :]
         assert SEVERAL[name]["command"] == ["sh", "/ha/node.sh", "server", *rights]
         assert SEVERAL[f"{name}-2"]["command"] == SEVERAL[name]["command"]
+
+
+def test_each_node_has_a_name_and_data_of_its_own() -> None:
+    """Under another name, RabbitMQ would begin with nothing."""
+    places: list[str] = []
+    for kind in (*SERVERS, "etcd", "sentinel"):
+        for number in (1, 2, 3):
+            is_first = number == 1 and kind in SERVERS
+            node = SEVERAL[kind if is_first else f"{kind}-{number}"]
+            own = [v for v in node["volumes"] if not v.startswith("./")]
+            assert [v.partition(":")[0] for v in own] == [f"{kind}-{number}"]
+            places += [f"{kind}:{v.partition(':')[2]}" for v in own]
+            if kind == "rabbitmq":
+                assert node["hostname"] == f"rabbitmq-{number}"
+                assert own[0].endswith(DATA["rabbitmq"])
+            assert is_first or node["restart"] == "unless-stopped"
+            assert is_first or node["logging"]["options"] and node["mem_limit"]
+    assert len({*places}) == 6  # in the same folder on each node
+    assert {*load(HA)["volumes"]} == {
+        f"{kind}-{number}"
+        for kind in (*SERVERS, "etcd", "sentinel")
+        for number in (1, 2, 3)
+    }
+    assert SERVICES["rabbitmq"]["hostname"] == "rabbitmq-service"
 
 
 # What the image of PostgreSQL makes itself, and create-database.sh here.
@@ -576,6 +687,10 @@ def test_every_node_that_a_client_names_is_there() -> None:
         environment = SEVERAL[name]["environment"]
         assert environment["RABBITMQ_HOST"] == "rabbitmq-1,rabbitmq-2,rabbitmq-3"
         assert name == "migrations" or SEVERAL[name]["scale"] == 2
+        if "DATABASE_URL" in environment:  # a replica would take no writes
+            url = environment["DATABASE_URL"]
+            assert url.count("postgres-") == 3
+            assert "target_session_attrs=read-write" in url
         for variable in set(environment) & {*REDIS_URLS}:
             assert environment[variable].count("sentinel-") == 3
     peers = (ROOT / "deploy/ha/rabbitmq/cluster.conf").read_text()

@@ -19,6 +19,7 @@ TEMPLATE = "server ${API_UPSTREAM}; listen ${NGINX_PORT}; set $a ${OTHER};"
 def run(folder: Path, words: str, **env: str) -> str:
     """The output of a script that has the functions of this one."""
     text = FUNCTIONS.replace("/tmp/", f"{folder}/").replace("/gateway/", f"{folder}/")
+    text = text.replace("/proc/$worker", f"{folder}/proc/$worker")
     (folder / "nginx_config.conf").write_text(TEMPLATE)
     (folder / "left").touch()
     environment = {"PATH": os.environ["PATH"], "API_PORT": "8000", **env}
@@ -92,3 +93,58 @@ def test_the_main_file_has_the_directives_of_the_script(tmp_path: Path) -> None:
     assert "set_real_ip_from 192.0.2.7;" in said
     with pytest.raises(subprocess.CalledProcessError):
         run(tmp_path, "write_main ''", NGINX_TRUSTED_PROXIES="*")
+
+
+WORLD = """
+addresses() { printf '%s' "$NOW"; }
+nginx() { return "${BAD:-0}"; }
+kill() { echo "$@"; }
+echo 10.0.0.2 >"$APPLIED"
+apply || true
+"""
+
+
+@pytest.mark.skipif(not shutil.which("envsubst"), reason="no envsubst")
+@pytest.mark.parametrize(
+    ("now", "bad", "reloads"),
+    [
+        ("10.0.0.2", "0", False),
+        ("10.0.0.3", "0", True),
+        ("10.0.0.3", "1", False),  # nginx goes on with what works
+        ("", "0", False),  # DNS is down, or all APIs
+    ],
+)
+def test_nginx_reloads_for_new_addresses_that_it_can_use(
+    tmp_path: Path, now: str, bad: str, reloads: bool
+) -> None:
+    said = run(tmp_path, WORLD, NOW=now, BAD=bad, NGINX_PORT="8080")
+    assert ("-HUP 1" in said) == reloads
+    if not now:
+        assert (tmp_path / "applied").read_text() == "10.0.0.2\n"
+
+
+def test_an_api_has_left_when_no_worker_sends_to_it(tmp_path: Path) -> None:
+    """The last one may not leave; one that joins leaves the others as they are."""
+    words = f"""
+getent() {{ for ip in 10.0.0.2 10.0.0.3; do echo "$ip STREAM"; done; }}
+workers() {{ echo 7; }}
+mkdir -p {tmp_path}/proc/7
+printf '10.0.0.2\\n10.0.0.3\\n' >"$APPLIED"
+(
+    until grep -q 10.0.0.2 "$LEFT"; do :; done
+    echo 10.0.0.3 >"$APPLIED"
+    sleep 0.1
+    rmdir {tmp_path}/proc/7
+) &
+leave 10.0.0.2
+[ ! -e {tmp_path}/proc/7 ] && cat "$APPLIED" && addresses
+(leave 10.0.0.3) || echo refused
+addresses
+echo 10.0.0.9 >>"$LEFT"
+join 10.0.0.2
+addresses
+cat "$LEFT"
+"""
+    said = run(tmp_path, words, API_HOST="api")
+    one, two = "10.0.0.2", "10.0.0.3"
+    assert said.split() == [two, two, "refused", two, one, two, "10.0.0.9"]

@@ -51,6 +51,23 @@ def test_each_role_has_a_user(tmp_path: Path) -> None:
     assert found["queues"] == own["queues"]
 
 
+def test_who_reads_figures_reads_no_message() -> None:
+    found = json.loads((FOLDER / "definitions.json").read_text())["permissions"]
+    (own,) = (each for each in found if each["user"] == "monitoring")
+    assert {own["configure"], own["write"], own["read"]} == {"^$"}
+
+
+@pytest.mark.parametrize("name", ["enabled_plugins", "rabbitmq-cluster-plugins"])
+def test_its_figures_can_be_read(name: str) -> None:
+    """At the ports that our services and manifests name."""
+    plugins = (FOLDER / name).read_text().strip("[].\n").split(",")
+    assert {"rabbitmq_management", "rabbitmq_prometheus"} <= {*plugins}
+    # Each is one more way in.
+    assert {*plugins} <= {
+        *("rabbitmq_management", "rabbitmq_prometheus", "rabbitmq_peer_discovery_k8s")
+    }
+
+
 def test_an_administrator_is_added_for_people(tmp_path: Path) -> None:
     admin = {"RABBITMQ_MANAGEMENT_USER": "ada", "RABBITMQ_MANAGEMENT_PASS": "p"}
     found = made(tmp_path, GIVEN | admin)
@@ -112,3 +129,30 @@ def test_the_broker_imports_what_is_written() -> None:
     )
     assert f"load_definitions = {file}" in lines
     assert "loopback_users = none" in lines
+
+
+def test_nodes_of_a_cluster_share_a_cookie_that_nobody_else_reads(
+    tmp_path: Path,
+) -> None:
+    """It is the one of this start, though Erlang made another before."""
+    image = tmp_path / "docker-entrypoint.sh"
+    image.write_text("#!/bin/sh\n")
+    image.chmod(0o755)
+    script = (FOLDER / "entrypoint.sh").read_text()
+    own = script.replace("/tmp/definitions.json", str(tmp_path / "made.json"))
+    for cookie in ("of-nodes", "of-later"):
+        subprocess.run(
+            ["bash", "-c", own, "entrypoint.sh", "rabbitmq-server"],
+            env=GIVEN
+            | {
+                "PATH": f"{tmp_path}:{os.environ['PATH']}",
+                "HOME": str(tmp_path),
+                "RABBITMQ_DEFINITIONS": str(FOLDER / "definitions.json"),
+                "ERLANG_COOKIE": cookie,
+            },
+            check=True,
+        )
+        file = tmp_path / ".erlang.cookie"
+        assert file.read_text() == cookie
+        assert file.stat().st_mode & 0o777 == 0o400
+    assert (tmp_path / "made.json").exists()

@@ -128,3 +128,21 @@ def test_a_sentinel_keeps_what_it_learned(tmp_path: Path) -> None:
     assert len(of(lines, "sentinel auth-pass")) == 2 and "sentinel-pass new" in str(
         lines
     )
+
+
+def test_no_task_goes_with_a_node_and_another_takes_over_soon() -> None:
+    folder = SCRIPT.parent
+    words = [line.split() for line in (folder / "redis.conf").read_text().splitlines()]
+    given = {each[0]: each[1] for each in words if len(each) == 2}
+    assert given["appendonly"] == "yes"
+    # One that is cut off refuses what it would lose.
+    assert given["min-replicas-to-write"] == "1"
+    assert 1 <= int(given["min-replicas-max-lag"]) <= 10
+    watched = (folder / "master.conf").read_text()
+    milliseconds = {
+        line.split()[1]: int(line.split()[3])
+        for line in watched.splitlines()
+        if not line.startswith("#")
+    }
+    assert 1000 <= milliseconds["down-after-milliseconds"] <= 5000
+    assert milliseconds["failover-timeout"] <= 30_000

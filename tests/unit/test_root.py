@@ -1,5 +1,10 @@
 """The project's root: a reader sees on one screen what there is."""
 
+import subprocess
+
+import pytest
+
+from local.apps import ROOT
 from tests.unit.documents import tracked
 
 MOST = 25
@@ -10,3 +15,11 @@ def test_the_root_is_small() -> None:
     entries = {name.split("/")[0] for name in tracked()}
     seen = sorted(name for name in entries if not name.startswith("."))
     assert len(seen) <= MOST, seen
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no clone")
+def test_no_commit_takes_a_secret_or_data() -> None:
+    private = [".env", "backend/.env", ".local/tls/ca.key", "backups/x/base", ".venv/x"]
+    command = ["git", "check-ignore", "--no-index", *private]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == private

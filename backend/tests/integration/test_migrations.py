@@ -1,5 +1,6 @@
 """Migrations and models agree, and replicas that migrate together do not collide."""
 
+import json
 import os
 import subprocess
 import sys
@@ -95,3 +96,75 @@ def test_a_migration_waits_for_another(postgres: PostgreSQL) -> None:
     finally:
         engine.dispose()
         postgres.drop_database("migrated_at_once")
+
+
+# Prints all that each revision has made: on the way up, then on the way down. Before
+# two steps up, it leaves what an interrupted run leaves.
+WALK = """
+import json, os
+import psycopg2
+from alembic import command, config, script
+
+HELD = '''
+SELECT table_name, column_name, data_type, is_nullable, column_default
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT tablename, indexname, indexdef, '', '' FROM pg_indexes
+WHERE schemaname = 'public'
+UNION ALL SELECT 'function', proname, prosrc, '', '' FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid), '', '' FROM pg_trigger
+WHERE NOT tgisinternal
+UNION ALL SELECT 'sequence', relname, '', '', '' FROM pg_class WHERE relkind = 'S'
+UNION ALL SELECT 'statistics', stxname, '', '', '' FROM pg_statistic_ext
+UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', ''
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+'''
+LEFT = {
+    '0004': 'CREATE INDEX ix_records_task_status ON data_processing_records (id)',
+    '0005': 'ALTER TABLE task_logs ADD owner varchar(255);'
+            'CREATE INDEX ix_task_logs_owner ON task_logs (id)',
+}
+settings = config.Config('alembic.ini')
+revisions = [each.revision for each in script.ScriptDirectory.from_config(settings)
+             .walk_revisions()][::-1]
+url = os.environ['DATABASE_URL'].replace('+psycopg2', '')
+
+def held():
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(HELD)
+        return sorted(list(row) for row in cursor if row[0] != 'alembic_version')
+
+up, down = [held()], []
+for each in revisions:
+    if each in LEFT:
+        with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute(LEFT[each])
+    command.upgrade(settings, each)
+    up.append(held())
+for each in [*revisions[-2::-1], 'base']:
+    command.downgrade(settings, each)
+    down.append(held())
+print(json.dumps([revisions, up, down]))
+"""
+
+
+def test_each_step_down_undoes_its_step_up(postgres: PostgreSQL) -> None:
+    url = postgres.create_database("up_and_down")
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", WALK],
+            cwd=BACKEND,
+            env={**os.environ, "DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        postgres.drop_database("up_and_down")
+    assert run.returncode == 0, run.stderr
+    revisions, up, down = json.loads(run.stdout.splitlines()[-1])
+    for number, revision in enumerate(reversed(revisions), start=1):
+        assert down[number - 1] == up[-number - 1], revision
+    # What an interrupted run had left is not taken for what it should have made.
+    held = {row[1]: row[2] for row in up[-1]}
+    for name in ("ix_records_task_status", "ix_task_logs_owner"):
+        assert "status" in held[name] or "owner" in held[name].partition("(")[2]

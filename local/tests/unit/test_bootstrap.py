@@ -1,5 +1,6 @@
 """When requirements are installed, and when that is skipped."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -187,3 +188,21 @@ def test_every_command_is_implemented() -> None:
 def test_commands_without_make_are_told() -> None:
     (do,) = (do for message, do in rows() if message == "make: command not found")
     assert "python3 -m local run" in do
+
+
+def test_two_commands_install_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    with bootstrap._lock():
+        with (tmp_path / ".local/setup.lock").open("w") as other:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_what_tests_or_checks_has_its_tools() -> None:
+    needed = {"format", "lock", "audit", "debug", "install-dev"}
+    needed |= {name for name, command in bootstrap.COMMANDS.items() if command.isolated}
+    assert {
+        name for name, command in bootstrap.COMMANDS.items() if command.tools
+    } == needed

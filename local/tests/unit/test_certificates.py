@@ -55,12 +55,16 @@ def test_each_server_is_verified_by_its_names_and_no_other(
             handshake(tls.client(), tls.server(server), other)
 
 
-def test_keys_are_their_owners_alone(folder: Path) -> None:
+def test_keys_are_their_owners_alone(folder: Path, tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     keys = list(folder.glob("*.key"))
     assert len(keys) == len(SERVERS) + 1
     assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
     assert not list(folder.glob("*.partial"))
+    Tls(folder).place("nginx", tmp_path / "nginx")
+    copies = {path.name: path for path in (tmp_path / "nginx").iterdir()}
+    assert copies["server.key"].read_bytes() == (folder / "nginx.key").read_bytes()
+    assert copies["server.key"].stat().st_mode & 0o777 == 0o600
 
 
 def test_openssl_finds_no_fault(folder: Path) -> None:

@@ -134,6 +134,20 @@ def test_a_folder_is_held_until_its_processes_have_ended(
     assert held == [True] and not own.is_held
 
 
+def test_the_next_holder_ends_what_the_last_one_left(own: State) -> None:
+    """Such as daemons of a launcher that was killed."""
+    child = start(own, DAEMON)
+    deadline = time.monotonic() + 10
+    while "away" not in child.tail() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert own._lock is not None
+    own._lock.close()  # as at the end of its process
+    again = State(own.path)
+    again.acquire()
+    assert leftovers(own.path) == []
+    again.release()
+
+
 def test_several_may_ask_at_once_whether_it_runs(own: State) -> None:
     own.release()
     with (own.path / "lock").open() as other:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.unit.kubernetes.manifests import (
     ROOT,
     SERVICES,
     Object,
+    of_kind,
     one,
     selects,
     workload,
@@ -190,6 +192,33 @@ def test_variables_are_documented(name: str) -> None:
         )
 
 
+# Each with its reason in the file itself, or in a test here.
+OTHER_IN_PODS = {
+    *("ENVIRONMENT", "FORWARDED_ALLOW_IPS", "RABBITMQ_USER", "QUEUE_NAME"),
+    *("DB_POOL_SIZE", "DB_MAX_OVERFLOW", "CELERY_WORKER_CONCURRENCY", "CONCURRENCY"),
+    *("HEARTBEAT_FILE", "CELERY_HEARTBEAT_FILE", "EVENTS_RELAY_HEARTBEAT_FILE"),
+    *("OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
+    "API_HOST",
+}
+
+
+@pytest.mark.parametrize("name", [*BACKEND, "fastapi-migrations", *SERVICES])
+def test_pods_have_the_defaults_unless_there_is_a_reason(name: str) -> None:
+    defaults = dotenv_values(ROOT / ".env.example")
+    given = workload(name).environment()
+    assert given["ENVIRONMENT"] == "production"
+    for variable, value in given.items():
+        if variable not in OTHER_IN_PODS and value:
+            assert value == defaults.get(variable, value), variable
+
+
+def test_the_api_believes_addresses_of_the_cluster_alone() -> None:
+    given = workload("fastapi-api").environment()["FORWARDED_ALLOW_IPS"]
+    shared = ip_network("100.64.0.0/10")  # of providers, for pods
+    for network in map(ip_network, given.split(",")):
+        assert network.is_private or network == shared, network
+
+
 def test_every_secret_file_is_mounted_and_made() -> None:
     script = (ROOT / "deploy/secrets.sh").read_text()
     for each in workloads():
@@ -294,15 +323,35 @@ def test_ports_agree() -> None:
         (ROOT / "observability/otel-collector-config.yaml").read_text()
     )
     protocols = collector["receivers"]["otlp"]["protocols"]
-    assert protocols["grpc"]["endpoint"].endswith(":4317")
+    for name in ("grpc", "http"):  # for all addresses of the pod
+        listens = f"0.0.0.0:{_port('otel-collector', f'otlp-{name}')}"
+        assert protocols[name]["endpoint"] == listens
     ports = {each["name"]: each for each in workload("otel-collector").main["ports"]}
     health = collector["extensions"]["health_check"]["endpoint"]
-    assert health.endswith(f":{ports['health']['containerPort']}")
+    assert health == f"0.0.0.0:{ports['health']['containerPort']}"
     template = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
     ports = {each["name"]: each for each in workload("nginx").main["ports"]}
     assert "listen ${NGINX_PROBES_PORT};" in template
     settings = (ROOT / "deploy/nginx/nginx-config.env").read_text()
     assert f"\nNGINX_PROBES_PORT={ports['probes']['containerPort']}\n" in settings
+
+
+@pytest.mark.parametrize("overlay", ["development", "production", "servers"])
+def test_every_service_leads_to_ports_of_its_pods(overlay: str) -> None:
+    for service in of_kind(overlay, "Service"):
+        selector = {"matchLabels": service["spec"]["selector"]}
+        (target,) = (
+            each
+            for each in workloads()
+            if each.overlay == overlay and selects(selector, each.labels)
+        )
+        ports = {
+            port["name"]: port["containerPort"]
+            for container in target.containers
+            for port in container.get("ports", [])
+        }
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]] == port["port"], target.name
 
 
 def _port(service: str, name: str) -> int:
@@ -338,6 +387,12 @@ def test_rabbitmq_agrees_with_itself() -> None:
     assert int(size) == found.object["spec"]["replicas"]
     limit = found.main["resources"]["limits"]["memory"]
     assert lines["total_memory_available_override_value"] == f"{limit}B" == "2GiB"
+    assert 0.4 <= float(lines["vm_memory_high_watermark.relative"]) <= 0.7
+    (claim,) = found.object["spec"]["volumeClaimTemplates"]
+    storage = claim["spec"]["resources"]["requests"]["storage"]
+    # As much as its memory, which it may have to write to the disk.
+    free = int(lines["disk_free_limit.absolute"].removesuffix("GB"))
+    assert int(limit.removesuffix("Gi")) <= free < int(storage.removesuffix("Gi")) / 2
     assert env["RABBITMQ_DEFAULT_USER"] == (
         workload("fastapi-api").environment()["RABBITMQ_USER"]
     )

@@ -1,5 +1,6 @@
 """The backups of the PostgreSQL in the cluster: deploy/components/backup."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_one_writes_at_a_time_and_where_the_volume_is(
     assert receiver["replicas"] == 1 and receiver["strategy"] == {"type": "Recreate"}
     cron = objects["CronJob", "postgres-base-backup"]["spec"]
     assert cron["concurrencyPolicy"] == "Forbid" and cron["startingDeadlineSeconds"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", cron["schedule"])  # each day
     (rule,) = cron["jobTemplate"]["spec"]["template"]["spec"]["affinity"][
         "podAffinity"
     ]["requiredDuringSchedulingIgnoredDuringExecution"]

@@ -46,6 +46,9 @@ def test_compose_runs_the_same() -> None:
         # Ours have a version of their own, that the tag tells.
         ours, tag = own.main["image"].rpartition("/")[2].split(":")
         assert _image(service).partition(":")[0] == ours
+        if name not in (*FOREIGN, "rabbitmq"):
+            command = service.get("command", ["python", "main.py"])
+            assert _words(own.main["args"]) == _words(command), name
         if name in FOREIGN:
             assert _image(service) == f"{ours}:{tag}"
         theirs, given = _compose_environment(service), own.environment()
@@ -53,6 +56,11 @@ def test_compose_runs_the_same() -> None:
             said = re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", theirs.get(variable, ""))
             if said and variable in given:
                 assert said == given[variable], (container, variable)
+
+
+def _words(command: list[str]) -> list[str]:
+    """`--level=INFO` and `--level INFO` mean the same; so does any order of options."""
+    return sorted(" ".join(command).replace("=", " ").split())
 
 
 def _plain(name: str) -> str:

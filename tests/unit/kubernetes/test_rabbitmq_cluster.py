@@ -1,5 +1,5 @@
-"""Both ways to run RabbitMQ in a cluster, ours and the operator's, lose no message when
-the network splits or a node is new."""
+"""All ways to run RabbitMQ in a cluster lose no message when the network splits or a
+node is new."""
 
 import pytest
 import yaml
@@ -27,12 +27,22 @@ def operators() -> str:
     raise LookupError("RabbitmqCluster")
 
 
-@pytest.mark.parametrize("text", [ours(), operators()], ids=["ours", "operator's"])
+def of_containers() -> str:
+    return (ROOT / "deploy/ha/rabbitmq/cluster.conf").read_text()
+
+
+WAYS = {"ours": ours(), "operator's": operators(), "containers'": of_containers()}
+
+
+@pytest.mark.parametrize("text", WAYS.values(), ids=WAYS)
 def test_the_smaller_half_pauses_and_new_nodes_hold_the_queues(text: str) -> None:
     lines = [line.partition("#")[0] for line in text.splitlines() if "=" in line]
     pairs = [line.partition("=")[::2] for line in lines]
     given = {name.strip(): value.strip() for name, value in pairs}
     assert EXPECTED.items() <= given.items()
+    assert not [name for name in given if name.endswith("auto_remove")]  # it comes back
+    assert 16 <= int(given.get("channel_max", 64))  # a few for each process
+    assert 5 <= int(given.get("net_ticktime", 8)) <= 15
 
 
 def test_nodes_find_each_other_before_they_are_ready() -> None:

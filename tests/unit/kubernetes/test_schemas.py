@@ -165,6 +165,7 @@ def check_behavior(behavior: Object) -> None:
         for policy in direction["policies"]:
             assert set(policy) == {"type", "value", "periodSeconds"}
             assert policy["type"] in ("Percent", "Pods")
+            assert policy["value"] > 0 and 0 < policy["periodSeconds"] <= 60
 
 
 @pytest.mark.parametrize("name", ["production", "production-cpu"])
@@ -175,6 +176,11 @@ def test_every_horizontal_autoscaler_is_bounded(name: str) -> None:
         spec = each["spec"]
         assert 2 <= spec["minReplicas"] < spec["maxReplicas"]
         check_behavior(spec["behavior"])
+        for metric in spec["metrics"]:
+            target = metric["resource"]["target"]
+            # Kubernetes refuses the one without the other.
+            assert target["type"] == "Utilization"
+            assert 50 <= target["averageUtilization"] <= 200
     targets = [each["spec"]["scaleTargetRef"]["name"] for each in scaled]
     targets += [
         each["spec"]["scaleTargetRef"]["name"] for each in of_kind(name, "ScaledObject")

@@ -1,5 +1,6 @@
 """kubectl-setup.sh, against a kubectl that records its calls."""
 
+import os
 import platform
 import re
 import shutil
@@ -254,3 +255,23 @@ def test_an_old_cluster_is_refused(cluster: Cluster) -> None:
     result = cluster.setup()
     assert "Kubernetes 1.30: 1.31 or newer is needed" in result.stderr
     assert not cluster.objects
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), [("", False), ("n", False), ("y", True)])
+def test_only_yes_means_yes(tmp_path: Path, answer: str, goes_on: bool) -> None:
+    (tmp_path / "kubectl").write_text("#!/bin/sh\necho the-context\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    terminal, theirs = os.openpty()
+    os.write(terminal, f"{answer}\n".encode())
+    lines = 'source "$0/deploy/lib.sh"; context="" yes="" dry_run=""; choose_context x'
+    done = subprocess.run(
+        ["bash", "-c", lines, str(ROOT)],
+        stdin=theirs,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    os.close(terminal)
+    os.close(theirs)
+    assert "Context: the-context" in done.stderr
+    assert (done.returncode == 0) == goes_on

@@ -40,6 +40,8 @@ def test_certificates_have_the_documented_fields_and_one_authority() -> None:
     for spec in found.values():
         assert spec["issuerRef"]["name"] == "local-ca"
         assert "isCA" not in spec and spec["usages"][-1] == "server auth"
+        assert hours(spec["duration"]) <= 90 * 24
+        assert spec["privateKey"]["rotationPolicy"] == "Always"
     assert one("tls", "Issuer", "local-ca")["spec"]["ca"]["secretName"] == "local-ca"
 
 

@@ -107,8 +107,19 @@ def test_it_goes_beyond_the_restricted_level(workload: Workload) -> None:
         assert not ids
     else:
         assert len(ids) == 3 and min(ids) > 0
+        users = re.findall(r"^USER (\d+):(\d+)$", dockerfile(workload), re.MULTILINE)
+        assert not users or [*map(str, ids[:2])] == [*users[-1]]
     has_own_users = workload.overlay == "user-namespaces"
     assert workload.pod.get("hostUsers") is (False if has_own_users else None)
+
+
+def dockerfile(workload: Workload) -> str:
+    """Of an image of ours."""
+    image = workload.main["image"].partition(":")[0]
+    if image not in {"fastapi-starter-api", *SERVICES}:
+        return ""
+    folder = SERVICES.get(image, ROOT / "backend")
+    return (folder / "Dockerfile").read_text()
 
 
 def test_it_has_a_service_account_of_its_own_without_token(workload: Workload) -> None:
@@ -141,9 +152,51 @@ def test_its_resources_are_bounded(workload: Workload) -> None:
         # A limit of CPU would throttle, and add latency only.
         assert set(resources["limits"]) >= {"memory"}
         assert "cpu" not in resources["limits"]
+        asked, most = (mebibytes(resources[k]) for k in ("requests", "limits"))
+        assert asked <= most <= 5 * asked, container["name"]
+        if workload.kind != "StatefulSet":  # what it writes would fill its node
+            assert {"ephemeral-storage"} <= {*resources["requests"]}
+            assert {"ephemeral-storage"} <= {*resources["limits"]}
     for volume in workload.pod.get("volumes", []):
         if "emptyDir" in volume:
-            assert volume["emptyDir"]["sizeLimit"]
+            size = mebibytes({"memory": volume["emptyDir"]["sizeLimit"]})
+            # Otherwise the limit evicts the pod before the folder is full.
+            most = workload.main["resources"]["limits"].get("ephemeral-storage")
+            assert most is None or size < mebibytes({"memory": most})
+
+
+def mebibytes(resources: dict[str, str]) -> int:
+    """Of memory."""
+    number, unit = resources["memory"][:-2], resources["memory"][-2:]
+    return int(number) * {"Mi": 1, "Gi": 1024}[unit]
+
+
+# Where images keep what a new pod must find again.
+DATA = {
+    "redis": "/data",
+    "redis-nodes": "/data",
+    "postgres": "/var/lib/postgresql/data",
+    "rabbitmq": "/var/lib/rabbitmq",
+}
+
+
+def test_data_outlives_its_pod(workload: Workload) -> None:
+    kept = workload.object["spec"].get("persistentVolumeClaimRetentionPolicy", {})
+    assert {*kept.values()} <= {"Retain"}
+    claims = workload.object["spec"].get("volumeClaimTemplates", [])
+    names = {claim["metadata"]["name"] for claim in claims}
+    assert not names & {volume["name"] for volume in workload.pod.get("volumes", [])}
+    mounts = {m["mountPath"]: m["name"] for m in workload.main.get("volumeMounts", [])}
+    assert names <= {*mounts.values()}
+    assert workload.name not in DATA or mounts[DATA[workload.name]] in names
+
+
+def test_it_changes_no_file_that_others_made(workload: Workload) -> None:
+    made = {"secret", "projected", "configMap"}
+    given = {v["name"] for v in workload.pod.get("volumes", []) if made & v.keys()}
+    for container in workload.containers:
+        for mount in container.get("volumeMounts", []):
+            assert mount["name"] not in given or mount["readOnly"] is True, mount
 
 
 def test_it_has_three_probes_that_differ_from_each_other(workload: Workload) -> None:
@@ -154,6 +207,9 @@ def test_it_has_three_probes_that_differ_from_each_other(workload: Workload) -> 
     for probe in probes:
         assert {"periodSeconds", "timeoutSeconds", "failureThreshold"} <= set(probe)
         assert len({"httpGet", "exec", "tcpSocket"} & set(probe)) == 1
+        assert 1 <= probe["timeoutSeconds"] <= max(5, probe["periodSeconds"] / 2)
+        assert 1 <= probe["failureThreshold"] and 1 <= probe["periodSeconds"] <= 60
+        assert probe.get("httpGet", {"path": "/"})["path"]
     startup, readiness, liveness = probes
     # Killing is the last resort: later than taking it out, and after a long start.
     assert patience(liveness) > patience(readiness)
@@ -237,6 +293,8 @@ def test_replicas_are_spread(workload: Workload) -> None:
         assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
     for each in constraints:
         assert selects(each["labelSelector"], workload.labels)
+        # With one zone, or one node, pods must start all the same.
+        assert (each["maxSkew"], each["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
 
 
 def test_a_budget_bounds_what_maintenance_takes_away(workload: Workload) -> None:
@@ -248,7 +306,7 @@ def test_a_budget_bounds_what_maintenance_takes_away(workload: Workload) -> None
     assert len(budgets) == (1 if workload.serves else 0)
     for budget in budgets:
         # minAvailable would forbid to drain the node of a single replica.
-        assert "minAvailable" not in budget and budget["maxUnavailable"] != 0
+        assert "minAvailable" not in budget and budget["maxUnavailable"] in (1, "25%")
         # A pod that is not ready must not hold up a drain. A server's may be the last.
         if workload.kind == "Deployment":
             assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
@@ -276,6 +334,7 @@ def test_a_rollout_takes_nothing_away_before_its_successor_is_ready(
         return
     strategy = workload.object["spec"]["strategy"]
     assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+    assert strategy["rollingUpdate"]["maxSurge"] in (1, "25%")  # not none of both
     # One that fails after a moment must not have replaced the others by then. Beat's
     # probe already looks at several seconds.
     if workload.name != "fastapi-celery-beat":
@@ -339,6 +398,13 @@ def test_nginx_believes_nobody_unless_told() -> None:
     template = (ROOT / "deploy/nginx/cluster.conf.template").read_text()
     assert template.count("${NGINX_TRUSTED}") == 1
     assert "real_ip" not in template
+
+
+def test_nginx_may_write_what_its_start_writes() -> None:
+    nginx = next(each for each in workloads() if each.name == "nginx")
+    mounts = nginx.main["volumeMounts"]
+    written = {m["mountPath"] for m in mounts if not m.get("readOnly")}
+    assert written == {"/tmp", "/etc/nginx/conf.d"}
 
 
 def test_nginx_listens_on_both_families() -> None:

@@ -1,0 +1,59 @@
+"""deploy/image.sh, in a folder that stands for the file system of an image."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from local.apps import ROOT
+
+PROGRAM = '#!/bin/sh\necho "${0##*/} $*" >>"$LOG"\n[ "${0##*/}" != "$FAILS" ]\n'
+
+
+def run(folder: Path, *words: str, **env: str) -> tuple[int, str]:
+    """Its exit code, and the programs that it ran."""
+    text = (ROOT / "deploy/image.sh").read_text()
+    for place in ("/app", "/opt/venv"):
+        text = text.replace(f" {place}", f" {folder}{place}")
+    programs = folder / "programs"
+    packages = folder / "opt/venv/lib/python3.12/site-packages"
+    for made in (programs, folder / "opt/venv/bin", packages):
+        made.mkdir(parents=True, exist_ok=True)
+    for name in ("programs/python3", "programs/groupadd", "programs/useradd"):
+        (folder / name).write_text(PROGRAM)
+        (folder / name).chmod(0o755)
+    python = folder / "opt/venv/bin/python"
+    python.write_text(PROGRAM)
+    python.chmod(0o755)
+    (folder / "packages/one/src/one").mkdir(parents=True, exist_ok=True)
+    (folder / "packages/one/src/one/__init__.py").touch()
+    (folder / "shop").mkdir(exist_ok=True)
+    (folder / "shop/requirements.txt").write_text("")
+    (folder / "shop/main.py").write_text("")
+    path = f"{programs}:{os.environ['PATH']}"
+    result = subprocess.run(
+        ["sh", "-c", text, "image.sh", *words],
+        cwd=folder,
+        env={"PATH": path, "LOG": str(folder / "log"), "FAILS": "", **env},
+    )
+    return result.returncode, (folder / "log").read_text()
+
+
+def test_an_image_has_the_code_the_packages_and_their_bytecode(tmp_path: Path) -> None:
+    code, ran = run(tmp_path, "finish", "shop")
+    packages = tmp_path / "opt/venv/lib/python3.12/site-packages"
+    assert code == 0 and (packages / "one/__init__.py").exists()
+    assert [path.name for path in (tmp_path / "app").iterdir()] == ["main.py"]
+    # The file system is read-only later.
+    assert f"python -m compileall -q {tmp_path}/app {packages}\n" in ran
+
+
+def test_packages_are_pinned_wheels_and_a_failure_ends_the_build(
+    tmp_path: Path,
+) -> None:
+    code, ran = run(tmp_path, "install", "shop")
+    assert code == 0
+    for word in ("--require-hashes", "--only-binary :all:", "--no-deps"):
+        assert word in ran
+    assert ran.endswith("-r shop/requirements.txt\n")
+    for word, program in (("install", "python3"), ("finish", "groupadd")):
+        assert run(tmp_path, word, "shop", FAILS=program)[0] == 1
