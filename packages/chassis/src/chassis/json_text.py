@@ -69,6 +69,8 @@ def loads(text: str) -> Any:
         value = _decoder.decode(text)
         if "\\u" in text:
             _encoder.encode(value).encode()
+    except NotJson:
+        raise
     except RecursionError:
         raise NotJson("the JSON is nested too deeply") from None
     except UnicodeEncodeError:

@@ -157,4 +157,4 @@ def test_counting_takes_linear_time(unit: str) -> None:
 def test_a_caller_reads_what_is_wrong(text: str, fault: str) -> None:
     with pytest.raises(json_text.NotJson) as refused:
         json_text.loads(text)
-    assert fault in str(refused.value)
+    assert str(refused.value).startswith(fault)
