@@ -20,6 +20,7 @@ from app.application import create_app
 from app.core.config import Settings
 from app.core.locks import WEBHOOKS as WEBHOOKS_LOCK
 from app.core.webhook_settings import WebhookSettings
+from app.repositories import delivery_repository
 from app.repositories.webhook_repository import IS_ANY_DUE
 from app.services import webhook_rules
 from app.tasks import webhooks
@@ -27,6 +28,7 @@ from app.tasks.resources import get_worker_resources
 from app.tasks.webhooks import prune_deliveries, send_webhooks
 from chassis.events.event import CONTENT_TYPE
 from chassis.events.event import Event as CloudEvent
+from tests.counted import Counted
 from tests.integration.conftest import Start
 from tests.integration.hooks import Hook
 from tests.integration.responder import wait_until
@@ -235,8 +237,10 @@ def test_a_receiver_that_is_down_loses_nothing(client: TestClient) -> None:
 
 @pytest.mark.promise("docs/WEBHOOKS.md", "only this event waits")
 def test_an_event_that_fails_does_not_hold_up_others(
-    client: TestClient, hook: Hook
+    client: TestClient, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    counted = Counted()
+    monkeypatch.setattr(webhooks, "_attempts", counted)
     webhook = create(client, hook)
     bad, good = webhook.happen(), webhook.happen()
     hook.answer = lambda request: (500 if request.id == bad else 200, {})
@@ -254,6 +258,11 @@ def test_an_event_that_fails_does_not_hold_up_others(
     assert answer.json() == {"deliveries": 1}
     run()
     assert hook.ids()[-1] == bad and webhook.statuses() == ["delivered"] * 3
+    assert counted.numbers == {
+        "app.webhooks.outcome=retried": 1,
+        "app.webhooks.outcome=failed": 1,
+        "app.webhooks.outcome=delivered": 3,
+    }
 
 
 def test_an_event_that_is_sent_again_has_all_its_time(
@@ -272,11 +281,31 @@ def test_an_event_that_is_sent_again_has_all_its_time(
     assert webhook.statuses() == ["pending"] and len(hook.requests) == 3
 
 
+def test_the_oldest_are_sent_again_first(
+    client: TestClient, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_repository, "REDELIVER_AT_ONCE", 1)
+    hook.answer = lambda _: (500, {})
+    webhook = create(client, hook)
+    webhook.happen()
+    webhook.happen()
+    run()
+    sql("UPDATE webhook_deliveries SET status = 'failed'")
+    answer = client.post(f"{webhook.path}/redeliver")
+    assert answer.json() == {"deliveries": 1}
+    assert webhook.statuses() == ["pending", "failed"]
+
+
 @pytest.mark.promise("docs/WEBHOOKS.md", "A disabled webhook loses nothing.")
 @pytest.mark.budget("WEBHOOKS_GIVE_UP_DAYS")
 def test_lasting_failure_disables_it_and_enabling_resumes(
-    client: TestClient, hook: Hook, caplog: pytest.LogCaptureFixture
+    client: TestClient,
+    hook: Hook,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    disabled = Counted()
+    monkeypatch.setattr(webhooks, "_disabled", disabled)
     hook.answer = lambda _: (500, {})
     webhook = create(client, hook)
     expected = webhook.happen()
@@ -299,6 +328,7 @@ def test_lasting_failure_disables_it_and_enabling_resumes(
     run()
     assert hook.ids()[3:] == [expected, later]
     assert webhook.read()["disabled_reason"] is None
+    assert disabled.numbers.total() == 1
 
 
 @pytest.mark.promise("docs/WEBHOOKS.md", "410 disables it at once.")
