@@ -76,6 +76,8 @@ async def test_each_part_has_its_settings(
 
     fields: list[str] = []
     fetches: list[Provider] = []
+    warned: list[Settings] = []
+    monkeypatch.setattr(module, "warn_of_shared_redis", warned.append)
     monkeypatch.setattr(module, "file_login", lambda _, field: fields.append(field))
     monkeypatch.setattr(Provider, "refresh", lambda own: fetches.append(own))
     for name in ("KeyStore", "RequestCounts", "EventFeed", "EventListener"):
@@ -83,7 +85,8 @@ async def test_each_part_has_its_settings(
     async with open_resources(settings, Budget(1)):
         listener = made["EventFeed"][2]
         listener(lambda _: None)
-    assert fields == ["result_backend"] and len(fetches) == 1
+    assert fields == ["result_backend"] and warned == [settings]
+    assert len(fetches) == 1
     url, keys = made["KeyStore"]
     assert url == f"redis://{NOBODY}/1"
     assert (keys["lease"], keys["keep"], keys["key_prefix"]) == (60, 70, "shop:")
