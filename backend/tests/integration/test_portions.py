@@ -111,7 +111,9 @@ def test_the_sweep_looks_at_the_oldest_first(
         assert data_repository.find_stale(session, HOUR) == [ids[1], ids[2]]
 
 
-def test_the_sweep_waits_for_no_record_and_takes_only_a_stale_one(connection: Connection) -> None:
+def test_the_sweep_waits_for_no_record_and_takes_only_a_stale_one(
+    connection: Connection,
+) -> None:
     task_id = add_record(2 * HOUR)
     with Session(get_worker_resources().engine) as session:
         locked: Any = data_repository.lock_stale(session, task_id, HOUR)

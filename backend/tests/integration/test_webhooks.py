@@ -357,9 +357,7 @@ def test_its_owner_pauses_it(client: TestClient, hook: Hook) -> None:
 @pytest.mark.parametrize(
     "change", ["disabled_at", "leased_until", "leased_by = gen_random_uuid(), host"]
 )
-def test_a_run_ends_with_its_claim(
-    client: TestClient, hook: Hook, change: str
-) -> None:
+def test_a_run_ends_with_its_claim(client: TestClient, hook: Hook, change: str) -> None:
     """Also what is due already waits, and it reads no more of the log."""
     webhook = create(client, hook)
     first, second = webhook.happen(), webhook.happen()

@@ -1,12 +1,17 @@
 """What an API process opens gets its settings, and is closed; no server is there."""
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from app import application
 from app import resources as module
+from app.application import COLLECTOR, create_app
 from app.core.budget import Budget
 from app.core.config import Settings
+from app.core.idempotency import IdempotencyMiddleware
 from app.infrastructure.identity.provider import Provider
 from app.resources import open_resources
 
@@ -26,10 +31,12 @@ ENVIRONMENT = {
     "EVENTS_MAX_STREAMS_OF_CALLER": "3",
     "EVENTS_STREAM_MAX_SECONDS": "11",
     "IDEMPOTENCY_LEASE_SECONDS": "60",
+    "IDEMPOTENCY_MAX_STORED_BYTES": "99",
     "IDEMPOTENCY_TTL_SECONDS": "70",
     "RABBITMQ_HOST": "127.0.0.1",
     "RABBITMQ_PORT": "1",
     "RATE_LIMIT_READ": "9/minute",
+    "TRUST_SAMPLED_FLAG": "false",
 }
 
 
@@ -95,3 +102,36 @@ async def test_each_part_has_its_settings(
     assert (streams["max_streams"], streams["max_of_caller"]) == (7, 3)
     assert streams["stream_seconds"] == 11
     assert made["EventListener"][2] == "facts"
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+async def test_an_application_begins_and_ends_its_process(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, collector: None
+) -> None:
+    done: list[Any] = []
+    names = "give_back_memory", "configure_logging", "instrument_api", "start_telemetry"
+    for name in (*names, "stop_telemetry", "set_event_producer", "drain_on_signals"):
+
+        def note(*_: Any, name: str = name, **options: Any) -> bool:
+            done.append((name, options) if options else name)
+            return True
+
+        monkeypatch.setattr(application, name, note)
+    app = create_app(settings)
+    (kept,) = [m for m in app.user_middleware if m.cls is IdempotencyMiddleware]
+    assert kept.kwargs["max_stored_bytes"] == 99
+    async with app.router.lifespan_context(app):
+        edge = {"is_edge": True, "trusts_callers": False}
+        telemetry = [("start_telemetry", edge), "instrument_api"]
+        assert done[:2] == ["give_back_memory", "configure_logging"]
+        assert done[2:] == [*telemetry, "set_event_producer", "drain_on_signals"]
+        assert gc.get_threshold() == COLLECTOR
+        done.clear()
+    assert done == ["set_event_producer", "stop_telemetry"]
