@@ -44,6 +44,8 @@ class FakeIntake:
     def receive(self) -> None: ...
 
     def send(self, outcomes: list[tuple[Request, Outcome]]) -> None:
+        if self._world.cannot_send:
+            raise self._world.cannot_send.pop()
         for request, outcome in outcomes:
             old = "" if request.intake is self else " of an old one"
             tag = request.delivery.tag
@@ -75,10 +77,13 @@ class World:
         self.inbox: list[int] = []
         self.refusals: list[Exception] = []
         self.failure: Exception | None = None
+        self.cannot_send: list[Exception] = []
         self.sent = threading.Event()
         self.gate = threading.Event()
         self.began = threading.Semaphore(0)
         self.ticks = 0
+        self.connected: list[tuple[bool, str | None]] = []  # and what was just done
+        self.reported: list[Any] = []
         self.poller = Poller()
         self.pool = WorkerPool(self._handle, 2, self.poller.wake)
         self.loop = ReceiverLoop(
@@ -87,6 +92,8 @@ class World:
             self.poller,
             grace_seconds=1,
             on_tick=self._tick,
+            on_connected=self._on_connected,
+            report=lambda _, handled: self.reported.extend(handled),
         )
         self.thread = threading.Thread(target=self.loop.run)
 
@@ -94,6 +101,9 @@ class World:
         self.began.release()
         self.gate.wait(10)
         return Outcome.answer("1", "kind")
+
+    def _on_connected(self, connected: bool) -> None:
+        self.connected.append((connected, self.log[-1] if self.log else None))
 
     def _tick(self) -> None:
         self.ticks += 1
@@ -202,6 +212,35 @@ def test_results_of_a_lost_connection_go_to_the_next(world: World) -> None:
         "ACK 2 of an old one",
         "ACK 4",
     ]
+
+
+def test_it_counts_as_connected_while_it_consumes(world: World) -> None:
+    """Readiness probes see it: not what a crashed process left, nor while it drains."""
+    world.gate.set()
+    world.start(1)
+    assert world.sent.wait(10)
+    world.failure = ConnectionResetError("gone")
+    until = time.monotonic() + 10
+    while world.log.count("open") < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    world.stop()
+    assert world.connected == [
+        (False, None),
+        (True, "open"),
+        (False, "ACK 1"),
+        (True, "open"),
+        (False, "cancel"),
+    ]
+
+
+def test_what_was_handled_is_logged_although_it_cannot_be_sent(world: World) -> None:
+    world.cannot_send = [ConnectionResetError("gone")]
+    world.gate.set()
+    world.start(1)
+    until = time.monotonic() + 10
+    while world.log.count("open") < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [request.delivery.tag for request, _ in world.reported] == [1]
 
 
 def test_stopping_between_attempts_is_immediate(world: World) -> None:
