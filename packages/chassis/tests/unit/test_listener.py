@@ -1,5 +1,7 @@
 """The queue of a process that listens, without a broker."""
 
+import os
+import threading
 import time
 from typing import Any
 
@@ -41,3 +43,21 @@ def test_its_queue_is_bounded_and_goes_with_the_connection(
         assert binding["routing_key"] == "#" and binding["exchange"] == "facts"
         names.add(queue["queue"])
     assert len(names) == 2
+
+
+def test_it_answers_heartbeats_and_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection, beats = FakeConnection(), threading.Semaphore(0)
+    monkeypatch.setattr(connection, "heartbeat", beats.release)
+    monkeypatch.setattr(module, "HEARTBEAT_CHECK", 0.01)
+    monkeypatch.setattr(module, "connections", lambda *_: iter([connection]))
+    monkeypatch.setattr(module, "new_connection", lambda *_: connection)
+    files = len(os.listdir("/proc/self/fd"))
+    listener = EventListener(RabbitMQSettings(), RpcSettings(), "facts", print)
+    listener.start()
+    for _ in range(2):
+        assert beats.acquire(timeout=WAIT)
+    listener.stop()
+    listener.join()
+    assert len(os.listdir("/proc/self/fd")) <= files
