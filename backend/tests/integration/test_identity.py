@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from app.core.auth_settings import AuthSettings
@@ -22,6 +23,7 @@ from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
 from local.certificates import ensure
 from local.tls import Tls
+from tests.counted import Counted
 from tests.integration.provider import (
     AUDIENCE,
     FakeProvider,
@@ -249,6 +251,41 @@ async def test_an_altered_token(fake: FakeProvider, known: Verifier) -> None:
 )
 async def test_what_is_no_token(known: Verifier, token: str) -> None:
     assert await known.refusal(token)
+
+
+@pytest.mark.promise(
+    "docs/SECURITY.md", "A process remembers 5,000 verified tokens until they expire."
+)
+async def test_few_tokens_are_remembered_and_those_verified_once(
+    fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tokens.MAX_REMEMBERED == 5_000
+    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 2)
+    verified: list[str] = []
+    decode = jwt.decode
+
+    def count(token: str, *values: Any, **options: Any) -> Any:
+        verified.append(token)
+        return decode(token, *values, **options)
+
+    monkeypatch.setattr(jwt, "decode", count)
+    first, second, third = (fake.token(sub=name) for name in "abc")
+    for token in (first, second, second, third, third, first):
+        await known.verify(token)
+    assert verified == [first, second, third, first]
+
+
+async def test_refused_tokens_are_counted_by_reason(
+    fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Counted()
+    monkeypatch.setattr(tokens, "_refused", refused)
+    await known.refusal(fake.token(exp=1))
+    await known.refusal(fake.token(aud="other"))
+    assert refused.numbers == {
+        "app.auth.reason=The token has expired.": 1,
+        "app.auth.reason=The token is for another audience.": 1,
+    }
 
 
 async def test_a_new_key_is_fetched_once_and_an_old_one_forgotten(
