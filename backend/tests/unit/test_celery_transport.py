@@ -39,8 +39,7 @@ def test_a_connection_to_a_replica_is_lost(monkeypatch: pytest.MonkeyPatch) -> N
 
     ended: list[object] = []
     monkeypatch.setattr(Connection, "read_response", refuse)
-    monkeypatch.setattr(Connection, "disconnect", ended.append)
-    connection = PrimaryConnection()
+    connection: Any = object.__new__(PrimaryConnection)
     monkeypatch.setattr(connection, "disconnect", lambda: ended.append(connection))
     with pytest.raises(ConnectionLost):
         connection.read_response()

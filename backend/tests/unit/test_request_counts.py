@@ -15,9 +15,7 @@ class Clock:
         return self.now
 
 
-@pytest.mark.promise(
-    "docs/BUDGETS.md", "after a failure nobody asks for one second"
-)
+@pytest.mark.promise("docs/BUDGETS.md", "after a failure nobody asks for one second")
 async def test_after_a_failure_nobody_asks_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -125,7 +125,8 @@ async def test_an_application_begins_and_ends_its_process(
 
         monkeypatch.setattr(application, name, note)
     app = create_app(settings)
-    (kept,) = [m for m in app.user_middleware if m.cls is IdempotencyMiddleware]
+    layers: list[Any] = app.user_middleware
+    (kept,) = [each for each in layers if each.cls is IdempotencyMiddleware]
     assert kept.kwargs["max_stored_bytes"] == 99
     async with app.router.lifespan_context(app):
         edge = {"is_edge": True, "trusts_callers": False}

@@ -28,7 +28,12 @@ def test_everything_that_was_opened_is_closed(monkeypatch: pytest.MonkeyPatch) -
     assert pool.size() == 0, "it has a connection for each task that runs"
     closed: list[Any] = []
     close = EventProducer.close
-    monkeypatch.setattr(EventProducer, "close", lambda o: (closed.append(o), close(o)))
+
+    def close_noted(producer: EventProducer) -> None:
+        closed.append(producer)
+        close(producer)
+
+    monkeypatch.setattr(EventProducer, "close", close_noted)
     monkeypatch.setattr(Engine, "dispose", lambda engine: closed.append(engine))
     close_worker_resources()
     close_worker_resources()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app import data_service
 from app.data_service import DataService
+from chassis import json_text
 from chassis.errors import ServiceError
 from tests.unit.strategies import floats, integers, text, values
 
@@ -189,7 +190,7 @@ def test_what_can_be_read_may_be_too_deep_to_be_written(
     def fail(_: Any) -> str:
         raise RecursionError
 
-    monkeypatch.setattr(data_service.json_text, "dumps", fail)
+    monkeypatch.setattr(json_text, "dumps", fail)
     assert refusal('{"payload": [[]]}') == "invalid_request"
 
 
