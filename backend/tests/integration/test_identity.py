@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 
 from app.core.auth_settings import AuthSettings
@@ -253,28 +252,6 @@ async def test_what_is_no_token(known: Verifier, token: str) -> None:
     assert await known.refusal(token)
 
 
-@pytest.mark.promise(
-    "docs/SECURITY.md", "A process remembers 5,000 verified tokens until they expire."
-)
-async def test_few_tokens_are_remembered_and_those_verified_once(
-    fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert tokens.MAX_REMEMBERED == 5_000
-    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 2)
-    verified: list[str] = []
-    decode = jwt.decode
-
-    def count(token: str, *values: Any, **options: Any) -> Any:
-        verified.append(token)
-        return decode(token, *values, **options)
-
-    monkeypatch.setattr(jwt, "decode", count)
-    first, second, third = (fake.token(sub=name) for name in "abc")
-    for token in (first, second, second, third, third, first):
-        await known.verify(token)
-    assert verified == [first, second, third, first]
-
-
 async def test_refused_tokens_are_counted_by_reason(
     fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,6 +464,17 @@ async def test_remembered_tokens_are_bounded_and_expire(
     while time.time() < ends + 30:
         await asyncio.sleep(0.1)
     assert "expired" in await known.refusal(soon)
+
+
+async def test_closing_ends_an_attempt_under_way(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Verifier(fake.issuer)
+    monkeypatch.setattr(found.provider, "_discover", asyncio.Event().wait)
+    attempt = found.provider.refresh()
+    await asyncio.sleep(0)
+    await found.provider.close()
+    assert attempt and attempt.cancelled()
 
 
 async def test_a_provider_with_a_private_authority(tmp_path: Path) -> None:
