@@ -40,13 +40,15 @@ WHERE EXISTS (
 )
 AND NOT EXISTS (SELECT FROM rebuilt WHERE rebuilt.task_id = records.task_id)"""
 
+DELETE_AT_ONCE = 10_000
+
 # Those of a record that exists stay: the log can always rebuild the records.
 DELETE_OLD = """
 DELETE FROM record_events WHERE sequence IN (
     SELECT sequence FROM record_events
     WHERE time < now() - :age AND sequence <= (SELECT position FROM event_relay)
     AND NOT EXISTS (SELECT FROM data_processing_records WHERE task_id = subject)
-    ORDER BY sequence LIMIT 10000
+    ORDER BY sequence LIMIT :most
 )"""
 
 
@@ -92,4 +94,5 @@ def delete_old_events(connection: Connection, age: timedelta) -> int:
     """Delete some published events of that age whose record is gone; returns how many.
     The caller commits."""
     connection.exec_driver_sql("SET LOCAL events.maintenance = 'on'")
-    return connection.execute(text(DELETE_OLD), {"age": age}).rowcount
+    given = {"age": age, "most": DELETE_AT_ONCE}
+    return connection.execute(text(DELETE_OLD), given).rowcount

@@ -17,6 +17,7 @@ from httpx2 import AsyncClient, Response
 from pydantic import SecretStr
 
 from app.core.config import Settings
+from app.core.database_connections import writes
 from app.core.database_settings import DatabaseSettings
 from app.resources import open_resources
 from chassis.settings import RpcSettings
@@ -180,6 +181,7 @@ async def test_requests_on_a_full_disk(
 async def test_not_ready_while_only_small_rows_fit(
     http: AsyncClient, own: PostgreSQL
 ) -> None:
+    await http.post(PROCESS, json={"payload": "first"})  # its page has space for more
     filler = await asyncio.to_thread(fill, own.folder)
     os.truncate(filler, filler.stat().st_size - 96 * 1024)
     statuses = []
@@ -187,7 +189,8 @@ async def test_not_ready_while_only_small_rows_fit(
         answer = await http.post(PROCESS, json={"payload": payload})
         statuses.append(answer.status_code)
     assert statuses == [200, 503]
-    assert not await is_ready(http)
+    assert not await is_ready(http) and writes.are_refused
     filler.unlink()
     async with asyncio.timeout(10):
         await becomes_ready(http, True)
+    assert not writes.are_refused  # probes write no more

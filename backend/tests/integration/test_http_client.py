@@ -16,7 +16,7 @@ from app.core.exceptions import (
     RemoteUnavailable,
     TooManyInFlight,
 )
-from app.infrastructure.http import LIMITS, HttpClient, HttpConnections
+from app.infrastructure.http import LIMITS, TIMEOUT, HttpClient, HttpConnections
 from chassis.telemetry import tracing
 from local.ports import free_port
 from tests.echo import create_echo_app
@@ -160,7 +160,7 @@ async def test_the_number_of_connections_is_bounded(
     client: HttpClient, serve: Serve
 ) -> None:
     url = await serve(answering(b"", then=5))
-    assert LIMITS.max_connections
+    assert LIMITS.max_connections and TIMEOUT.pool == 1
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_outcome(client, url))

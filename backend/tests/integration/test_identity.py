@@ -22,6 +22,7 @@ from app.infrastructure.identity.provider import Provider
 from app.infrastructure.identity.tokens import TokenVerifier
 from local.certificates import ensure
 from local.tls import Tls
+from tests.counted import Counted
 from tests.integration.provider import (
     AUDIENCE,
     FakeProvider,
@@ -251,6 +252,19 @@ async def test_what_is_no_token(known: Verifier, token: str) -> None:
     assert await known.refusal(token)
 
 
+async def test_refused_tokens_are_counted_by_reason(
+    fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Counted()
+    monkeypatch.setattr(tokens, "_refused", refused)
+    await known.refusal(fake.token(exp=1))
+    await known.refusal(fake.token(aud="other"))
+    assert refused.numbers == {
+        "app.auth.reason=The token has expired.": 1,
+        "app.auth.reason=The token is for another audience.": 1,
+    }
+
+
 async def test_a_new_key_is_fetched_once_and_an_old_one_forgotten(
     fake: FakeProvider, known: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,6 +464,17 @@ async def test_remembered_tokens_are_bounded_and_expire(
     while time.time() < ends + 30:
         await asyncio.sleep(0.1)
     assert "expired" in await known.refusal(soon)
+
+
+async def test_closing_ends_an_attempt_under_way(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Verifier(fake.issuer)
+    monkeypatch.setattr(found.provider, "_discover", asyncio.Event().wait)
+    attempt = found.provider.refresh()
+    await asyncio.sleep(0)
+    await found.provider.close()
+    assert attempt and attempt.cancelled()
 
 
 async def test_a_provider_with_a_private_authority(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sqlmodel import Session, col, select
 
 from app.core.config import Settings
 from app.infrastructure.celery import QUEUES, create_celery
+from app.infrastructure.task_lists import MESSAGES_AT_ONCE, TaskLists
 from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord, TaskLog
 from app.repositories.data_repository import end_record, failure
@@ -27,8 +28,10 @@ from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
 from app.tasks.resources import get_worker_resources
 from chassis.telemetry import tracing
 from local.servers.redis import Redis
+from tests.counted import Counted
 from tests.integration.conftest import PUBLISH_LIMIT
 from tests.integration.records import add_record, find, its_queue, logs, run
+from tests.integration.responder import wait_until
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -118,8 +121,9 @@ def test_work_that_is_published_again_keeps_its_owner(redis_server: Redis) -> No
     _, arguments, _ = json.loads(b64decode(json.loads(message)["body"]))
     assert arguments["principal"] == "alice"
     with Session(get_worker_resources().engine) as session:
-        query = select(TaskLog.owner).where(col(TaskLog.task_id) == task_id)
-        assert session.exec(query).all() == ["alice"]
+        columns = select(TaskLog.owner, TaskLog.description)
+        query = columns.where(col(TaskLog.task_id) == task_id)
+        assert session.exec(query).all() == [("alice", "reverse")]
     finish(task_id)
 
 
@@ -231,12 +235,34 @@ def test_the_sweep_ignores_tasks_that_a_worker_is_taking(
     finish(task_id)
 
 
+def test_every_task_in_redis_is_read(settings: Settings, redis_server: Redis) -> None:
+    """However many pages that takes; then the connection ends."""
+    redis: Any = redis_server.connect()
+    more = MESSAGES_AT_ONCE + 1
+    waiting, held = [f"w{n}" for n in range(more)], [f"h{n}" for n in range(more)]
+    for task_id in waiting:
+        redis.lpush("low", json.dumps({"headers": {"id": task_id}}))
+    for task_id in held:
+        message = json.dumps([{"headers": {"id": task_id}}, "", "low"])
+        redis.hset("unacked", task_id, message)
+    others = len(redis.client_list())
+    with TaskLists(settings.celery) as lists:
+        found = [message["headers"]["id"] for message in lists.read_messages()]
+        assert len(redis.client_list()) == others + 1
+    assert sorted(found) == sorted([*waiting, *held])
+    wait_until(lambda: len(redis.client_list()) == others)
+
+
 @pytest.mark.promise(
     "ARCHITECTURE.md",
     "After a limited number of attempts, the record ends as `Failure` with code "
     "`lost`.",
 )
-def test_a_task_that_is_lost_too_often_fails(redis_server: Redis) -> None:
+def test_a_task_that_is_lost_too_often_fails(
+    redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted()
+    monkeypatch.setattr(maintenance, "_lost", counted)
     task_id = add_record(HOUR)
     for _ in range(PUBLISH_LIMIT + 1):
         sweep.apply(throw=True)
@@ -251,6 +277,10 @@ def test_a_task_that_is_lost_too_often_fails(redis_server: Redis) -> None:
             session.commit()
     assert find(task_id).outcome["code"] == "lost"
     assert logs(task_id) == ["republished"] * PUBLISH_LIMIT
+    assert counted.numbers == {
+        "app.sweep.outcome=republished": PUBLISH_LIMIT,
+        "app.sweep.outcome=given_up": 1,
+    }
 
 
 @pytest.mark.promise("docs/TASKS.md", "Concurrent sweeps take different rows.")

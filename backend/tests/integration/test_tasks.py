@@ -3,17 +3,23 @@
 import json
 import logging
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from celery.exceptions import Retry
 from kombu.message import Message
+from sqlmodel import Session, select
 
 from app.core.config import Settings
 from app.core.services import Service, ServiceRegistry
+from app.models.database import TaskLog
+from app.repositories import data_repository
+from app.tasks.resources import get_worker_resources
 from chassis.logs import ACCESS
 from local.servers.redis import Redis
+from tests.counted import Counted
 from tests.integration.conftest import RETRIES
 from tests.integration.records import add_record, attempt, find, logs, run
 from tests.integration.responder import Responder, wait_until
@@ -32,17 +38,31 @@ def test_the_outcome_is_stored_with_the_log_of_the_call() -> None:
 
 
 @pytest.mark.promise(
+    "docs/SECURITY.md", "The worker's log rows have the owner of the record."
+)
+def test_log_rows_have_the_owner_and_the_description_of_the_work() -> None:
+    task_id, content = add_record(), {"payload": 1, "description": "reverse"}
+    copy_context().run(run, task_id, content, principal="alice")
+    query = select(TaskLog.owner, TaskLog.description).where(TaskLog.task_id == task_id)
+    with Session(get_worker_resources().engine) as session:
+        assert session.exec(query).all() == [("alice", "reverse")] * 2
+
+
+@pytest.mark.promise(
     "docs/adr/0004-record-before-task.md",
     "The worker completes a record only if it has not ended.",
 )
 @pytest.mark.promise("docs/TASKS.md", "Running a task twice changes nothing.")
-def test_a_second_run_changes_nothing() -> None:
+def test_a_second_run_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = Counted()
+    monkeypatch.setattr(data_repository, "_ended", ended)
     task_id = add_record()
     run(task_id)
     before = find(task_id)
     run(task_id, {"payload": "other", "description": None})
     assert find(task_id) == before
     assert logs(task_id) == ["end", "start"]
+    assert ended.numbers == {"app.task.status=Success": 1}
 
 
 def test_a_deleted_record_stays_deleted() -> None:

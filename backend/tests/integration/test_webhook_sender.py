@@ -69,6 +69,13 @@ async def test_a_request_arrives_as_it_is(hook: Hook) -> None:
     assert "traceparent" not in request.headers
 
 
+async def test_it_leaves_no_connection_open(hook: Hook) -> None:
+    async with WebhookSender(SETTINGS, allows_http=True) as sender:
+        await sender.post(hook.url(), "{}", HEADERS)
+    with pytest.raises(RuntimeError, match="closed"):
+        await sender.post(hook.url(), "{}", HEADERS)
+
+
 @pytest.mark.promise("docs/WEBHOOKS.md", "The certificate must be valid for the name.")
 async def test_tls_verifies_the_name_and_not_the_address(authority: Tls) -> None:
     with Hook().running(authority.server("nginx")) as hook:

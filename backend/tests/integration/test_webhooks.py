@@ -14,19 +14,22 @@ import pytest
 from celery import Celery
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from sqlmodel import Session
 from standardwebhooks import Webhook as Verifier
 
 from app.application import create_app
 from app.core.config import Settings
 from app.core.locks import WEBHOOKS as WEBHOOKS_LOCK
 from app.core.webhook_settings import WebhookSettings
-from app.repositories.webhook_repository import IS_ANY_DUE
+from app.repositories import delivery_repository
+from app.repositories.webhook_repository import IS_ANY_DUE, claim_webhooks
 from app.services import webhook_rules
 from app.tasks import webhooks
 from app.tasks.resources import get_worker_resources
 from app.tasks.webhooks import prune_deliveries, send_webhooks
 from chassis.events.event import CONTENT_TYPE
 from chassis.events.event import Event as CloudEvent
+from tests.counted import Counted
 from tests.integration.conftest import Start
 from tests.integration.hooks import Hook
 from tests.integration.responder import wait_until
@@ -235,8 +238,10 @@ def test_a_receiver_that_is_down_loses_nothing(client: TestClient) -> None:
 
 @pytest.mark.promise("docs/WEBHOOKS.md", "only this event waits")
 def test_an_event_that_fails_does_not_hold_up_others(
-    client: TestClient, hook: Hook
+    client: TestClient, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    counted = Counted()
+    monkeypatch.setattr(webhooks, "_attempts", counted)
     webhook = create(client, hook)
     bad, good = webhook.happen(), webhook.happen()
     hook.answer = lambda request: (500 if request.id == bad else 200, {})
@@ -254,6 +259,11 @@ def test_an_event_that_fails_does_not_hold_up_others(
     assert answer.json() == {"deliveries": 1}
     run()
     assert hook.ids()[-1] == bad and webhook.statuses() == ["delivered"] * 3
+    assert counted.numbers == {
+        "app.webhooks.outcome=retried": 1,
+        "app.webhooks.outcome=failed": 1,
+        "app.webhooks.outcome=delivered": 3,
+    }
 
 
 def test_an_event_that_is_sent_again_has_all_its_time(
@@ -272,11 +282,31 @@ def test_an_event_that_is_sent_again_has_all_its_time(
     assert webhook.statuses() == ["pending"] and len(hook.requests) == 3
 
 
+def test_the_oldest_are_sent_again_first(
+    client: TestClient, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_repository, "REDELIVER_AT_ONCE", 1)
+    hook.answer = lambda _: (500, {})
+    webhook = create(client, hook)
+    webhook.happen()
+    webhook.happen()
+    run()
+    sql("UPDATE webhook_deliveries SET status = 'failed'")
+    answer = client.post(f"{webhook.path}/redeliver")
+    assert answer.json() == {"deliveries": 1}
+    assert webhook.statuses() == ["pending", "failed"]
+
+
 @pytest.mark.promise("docs/WEBHOOKS.md", "A disabled webhook loses nothing.")
 @pytest.mark.budget("WEBHOOKS_GIVE_UP_DAYS")
 def test_lasting_failure_disables_it_and_enabling_resumes(
-    client: TestClient, hook: Hook, caplog: pytest.LogCaptureFixture
+    client: TestClient,
+    hook: Hook,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    disabled = Counted()
+    monkeypatch.setattr(webhooks, "_disabled", disabled)
     hook.answer = lambda _: (500, {})
     webhook = create(client, hook)
     expected = webhook.happen()
@@ -299,6 +329,7 @@ def test_lasting_failure_disables_it_and_enabling_resumes(
     run()
     assert hook.ids()[3:] == [expected, later]
     assert webhook.read()["disabled_reason"] is None
+    assert disabled.numbers.total() == 1
 
 
 @pytest.mark.promise("docs/WEBHOOKS.md", "410 disables it at once.")
@@ -323,22 +354,51 @@ def test_its_owner_pauses_it(client: TestClient, hook: Hook) -> None:
     assert hook.ids() == [missed]
 
 
-def test_a_pause_ends_the_run(client: TestClient, hook: Hook) -> None:
-    """Also what is due already waits."""
+@pytest.mark.parametrize(
+    "change", ["disabled_at", "leased_until", "leased_by = gen_random_uuid(), host"]
+)
+def test_a_run_ends_with_its_claim(client: TestClient, hook: Hook, change: str) -> None:
+    """Also what is due already waits, and it reads no more of the log."""
     webhook = create(client, hook)
     first, second = webhook.happen(), webhook.happen()
+    others: list[str] = []
 
-    def pause(_: Any) -> Any:
-        sql("UPDATE webhooks SET disabled_at = now()")
+    def end(_: Any) -> Any:
+        value = "'other'" if change.endswith("host") else "now()"
+        sql(f"UPDATE webhooks SET {change} = {value}")
+        others.append(webhook.happen())
         return 204, {}
 
-    hook.answer = pause
+    hook.answer = end
     run()
     assert hook.ids() == [first]
     assert webhook.statuses() == ["delivered", "pending"]
+    hook.answer = lambda _: (204, {})
+    sql("UPDATE webhooks SET leased_until = now()")
     webhook.change(enabled=True)
     run()
-    assert hook.ids() == [first, second]
+    assert hook.ids() == [first, second, *others]
+
+
+def test_a_bug_with_one_webhook_stops_no_other(
+    client: TestClient, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = create(client, hook), create(client, hook)
+    bad.happen()
+    expected = good.happen()
+    headers_of, failed = webhook_rules.headers_of, Event()
+    hook.answer = lambda _: (204 if failed.wait(10) else 500, {})
+
+    def fail(webhook: Any, *values: Any) -> Any:
+        if webhook.id == bad.content["id"]:
+            failed.set()
+            raise LookupError("a bug")
+        return headers_of(webhook, *values)
+
+    monkeypatch.setattr(webhook_rules, "headers_of", fail)
+    with pytest.raises(LookupError):
+        run()
+    assert hook.ids() == [expected] and good.statuses() == ["delivered"]
 
 
 @pytest.mark.promise(
@@ -507,6 +567,54 @@ def test_claims_are_bounded(
         free.set()
         for each in runs:
             each.join()
+
+
+def claim(**limits: int) -> list[int]:
+    """Webhooks for a run of its own."""
+    most = dict.fromkeys(("senders", "at_once", "per_host", "pending"), 9) | limits
+    with Session(get_worker_resources().engine) as session:
+        found = claim_webhooks(session, uuid4(), timedelta(minutes=1), **most)
+        session.commit()
+    return found
+
+
+def test_those_that_have_waited_longest_come_first(
+    client: TestClient, hook: Hook
+) -> None:
+    waiting = [create(client, hook) for _ in range(3)]
+    for minutes, webhook in enumerate(waiting[:2], 1):
+        sql(
+            "UPDATE webhooks SET leased_until = now() - :age WHERE id = :id",
+            age=timedelta(minutes=minutes),
+            id=webhook.content["id"],
+        )
+    for webhook in waiting:
+        webhook.happen()
+    claimed = [claim(at_once=1) for _ in waiting]
+    assert claimed == [[webhook.content["id"]] for webhook in waiting[::-1]]
+
+
+@pytest.mark.budget("webhooks.PER_HOST")
+def test_a_host_has_its_share_of_all_runs(client: TestClient, hook: Hook) -> None:
+    for _ in range(3):
+        create(client, hook).happen()
+    assert len(claim(per_host=2)) == 2
+    assert claim(per_host=2) == []
+    assert len(claim(per_host=3)) == 1
+
+
+def test_an_attempt_is_noted_by_one_process_at_a_time(
+    client: TestClient, hook: Hook
+) -> None:
+    webhook = create(client, hook)
+    hook.answer = lambda _: (500, {})
+    webhook.happen()
+    run()
+    (delivery,) = webhook.deliveries()
+    with Session(get_worker_resources().engine) as session:
+        assert delivery_repository.lock_delivery(session, delivery["id"])
+        for table in ("webhooks", "webhook_deliveries"):
+            assert sql(f"SELECT FROM {table} FOR UPDATE SKIP LOCKED") == []
 
 
 def test_no_more_runs_than_senders(client: TestClient, hook: Hook) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from redis.exceptions import LockNotOwnedError
 
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.redis import beat_lease
@@ -17,8 +18,15 @@ class Redis:
     def monotonic(self) -> float:
         return self.now
 
+    is_lost = False
+
     def reacquire(self) -> None:
         self.now += 3
+        if self.is_lost:
+            raise LockNotOwnedError("lost")
+
+    def acquire(self) -> bool:
+        return False
 
 
 def test_a_lease_counts_from_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +41,15 @@ def test_a_lease_counts_from_the_question(monkeypatch: pytest.MonkeyPatch) -> No
     assert lease.is_held()
     redis.now = 104.0
     assert not lease.is_held()
+
+
+def test_a_lease_that_another_one_has_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    redis: Any = Redis()
+    monkeypatch.setattr(beat_lease, "time", redis)
+    lease = BeatLease(CelerySettings(), 60.0)
+    lease._lock = redis
+    assert lease.renew()
+    redis.is_lost = True
+    assert not lease.renew() and not lease.is_held()

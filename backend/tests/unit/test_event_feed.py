@@ -321,14 +321,27 @@ async def test_what_arrives_while_the_loop_is_busy_is_limited(
     exchange.publish()
     feed = new_feed(table, exchange)
     async with opened(feed) as stream:
-        added = [table.add() for _ in range(10)]
-        exchange.publish()
-        assert await take(stream, 10) == added
+        for number in (6, 6, 10):  # what was handed on does not count
+            added = [table.add() for _ in range(number)]
+            exchange.publish()
+            assert await take(stream, number) == added
         assert not table.reads
         added = [table.add() for _ in range(11)]
         exchange.publish()
         assert await take(stream, 11) == added
         assert table.reads
+
+
+async def test_a_stream_that_has_ended_leaves_nothing(table: Table) -> None:
+    """Callers and what they want come and go; the listener's thread ends at last."""
+    exchange = Exchange(table)
+    feed = new_feed(table, exchange)
+    async with feed.open("me", EventFilter("alice"), None):
+        assert feed._callers and feed._streams
+    assert not feed._callers and not feed._streams
+    async with opened(feed):
+        assert exchange.has_listener
+    assert exchange.is_joined and not feed._callers
 
 
 @pytest.mark.budget("EVENTS_MAX_STREAMS", "EVENTS_MAX_STREAMS_OF_CALLER")

@@ -1,10 +1,15 @@
 """Which node is asked for the figures of queues, and by which way."""
 
+from email.message import Message
+from io import BytesIO
+from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler
 
 import pytest
 
+from app.core.exceptions import BrokerUnavailable
 from app.infrastructure.rabbitmq_management import ManagementApi
 from chassis.settings import RabbitMQSettings
 
@@ -26,6 +31,44 @@ def test_the_node_that_answered_is_asked_first(
     for _ in range(2):
         assert management.read_queues() == {}
     assert [("//one" in base) for base in asked] == [True, False, False]
+
+
+def test_a_refused_password_is_read_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("old")
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(file))
+    used: list[str] = []
+
+    def read(server: Any, base: str) -> list[Any]:
+        used.append(server.monitoring_password)
+        if used[-1] == "old":
+            raise HTTPError(base, 401, "Unauthorized", Message(), None)
+        return []
+
+    management = ManagementApi(RabbitMQSettings())
+    monkeypatch.setattr(management, "_read", read)
+    file.write_text("new")
+    with pytest.raises(BrokerUnavailable):
+        management.read_queues()
+    assert management.read_queues() == {} and used == ["old", "new"]
+
+
+def test_the_name_of_a_virtual_host_is_one_part_of_the_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    management = ManagementApi(RabbitMQSettings(vhost="/a b"))
+    asked: list[Any] = []
+
+    def open_url(_: Any, request: Any, **options: Any) -> BytesIO:
+        asked.append((request.full_url, options))
+        return BytesIO(b"[]")
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", open_url)
+    assert management.read_queues() == {}
+    ((url, options),) = asked
+    assert "/api/queues/%2Fa%20b?" in url and 0 < options["timeout"] <= 2
 
 
 def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,4 +93,65 @@ FAULTS = (
             "backend/tests/unit/test_beat_lease.py::test_a_lease_counts_from_the_question",
         ),
     ),
+    Fault(
+        "webhooks: a run goes on when another has its claim",
+        "backend/app/repositories/delivery_repository.py",
+        "            col(Webhook.leased_by) == run,\n",
+        "",
+        ("backend/tests/integration/test_webhooks.py::test_a_run_ends_with_its_claim",),
+    ),
+    Fault(
+        "webhooks: a delivery is not locked",
+        "backend/app/repositories/delivery_repository.py",
+        '            col(WebhookDelivery.status) == "pending",\n        )\n        .with_for_update()',
+        '            col(WebhookDelivery.status) == "pending",\n        )',
+        (
+            "backend/tests/integration/test_webhooks.py::test_an_attempt_is_noted_by_one_process_at_a_time",
+        ),
+    ),
+    Fault(
+        "sweep: waits for records of another",
+        "backend/app/repositories/data_repository.py",
+        ".with_for_update(skip_locked=True)",
+        ".with_for_update()",
+        (
+            "backend/tests/integration/test_portions.py::test_the_sweep_waits_for_no_record_and_takes_only_a_stale_one",
+        ),
+    ),
+    Fault(
+        "events: a subject ends before its last event is settled",
+        "backend/app/repositories/event_repository.py",
+        "        col(RecordEvent.type).in_(final),\n        col(RecordEvent.sequence) < settled,\n",
+        "        col(RecordEvent.type).in_(final),\n",
+        (
+            "backend/tests/integration/test_event_log.py::test_a_subject_ends_when_its_last_event_is_settled",
+        ),
+    ),
+    Fault(
+        "events: the cause of a change is the next caller's",
+        "backend/app/repositories/event_repository.py",
+        "func.set_config(*each, True)",
+        "func.set_config(*each, False)",
+        (
+            "backend/tests/integration/test_event_log.py::test_a_cause_ends_with_its_transaction",
+        ),
+    ),
+    Fault(
+        "service: ready after the loss of its connection",
+        "packages/chassis/src/chassis/rpc/loop.py",
+        "            except Exception as error:\n                self._on_connected(False)\n",
+        "            except Exception as error:\n",
+        (
+            "packages/chassis/tests/unit/test_loop.py::test_it_counts_as_connected_while_it_consumes",
+        ),
+    ),
+    Fault(
+        "resources: the database closes before its users",
+        "backend/app/resources.py",
+        "        await commits.close()\n        await database.close()",
+        "        await database.close()\n        await commits.close()",
+        (
+            "backend/tests/unit/test_resources.py::test_everything_that_was_opened_is_closed",
+        ),
+    ),
 )

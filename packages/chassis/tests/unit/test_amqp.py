@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -46,6 +47,15 @@ def test_waiting_has_limits(asked: dict[str, Any]) -> None:
 def test_rabbitmq_shows_who_is_connected(asked: dict[str, Any]) -> None:
     name = asked["transport_options"]["client_properties"]["connection_name"]
     assert name.startswith("test@")
+
+
+def test_a_certificate_may_be_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = SecretStr("amqps://broker/?auth_mechanism=external")
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr("chassis.rpc.amqp.Connection", lambda **o: asked.update(o))
+    with suppress(AttributeError):  # it is no connection
+        new_connection(RabbitMQSettings(), RpcSettings(broker_url=url), "test")
+    assert asked["login_method"] == "EXTERNAL"
 
 
 @pytest.mark.promise("docs/adr/0003-one-io-thread.md", "Heartbeats are on time")

@@ -1,10 +1,12 @@
 """Which broker a process talks to."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
 from chassis.rpc.amqp import AmqpConnection
-from chassis.rpc.brokers import new_connection
+from chassis.rpc.brokers import connections, new_connection
 from chassis.rpc.redis import RedisConnection
 from chassis.settings import RabbitMQSettings, RpcSettings
 
@@ -28,3 +30,23 @@ def test_the_url_replaces_the_variables(
     connection = new_connection(RABBITMQ, rpc, "test")
     assert isinstance(connection, kind)
     assert str(connection) == shown  # without a password
+
+
+def test_each_attempt_goes_to_the_next_node_with_the_password_of_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[tuple[str, str]] = []
+
+    def open_one(server: object, host: tuple[str, int], _: str) -> None:
+        opened.append((host[0], getattr(server, "password")))
+
+    monkeypatch.setattr("chassis.rpc.brokers.AmqpConnection", open_one)
+    file = tmp_path / "password"
+    file.write_text("old")
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(file))
+    attempts = connections(RabbitMQSettings(host="a,b"), RpcSettings(), "test")
+    next(attempts)
+    file.write_text("new")
+    next(attempts)
+    next(attempts)
+    assert opened == [("a", "old"), ("b", "new"), ("a", "new")]

@@ -11,7 +11,11 @@ import pytest
 from pydantic import BaseModel
 
 from chassis.calls import call_service, get_queue_name, set_event_producer
-from chassis.context import current_deadline, current_request_id
+from chassis.context import (
+    current_deadline,
+    current_principal,
+    current_request_id,
+)
 from chassis.errors import BrokerUnavailable, DeadlineExceeded
 from chassis.queues import PATTERN, get_service_name
 from chassis.rpc.call import Call
@@ -184,10 +188,12 @@ async def test_an_answer_that_comes_meanwhile_wakes_the_loop_again() -> None:
 def test_start_and_end_are_reported(producer: EventProducer) -> None:
     events: list[LogEvent] = []
     arguments: dict[str, Any] = {"task_id": "t", "correlation_id": "r"}
+    token = current_principal.set("alice")
     producer.call("q", {}, **arguments, on_log_event=events.append)
+    current_principal.reset(token)
     assert events == [
-        LogEvent("start", "q", "t", "r"),
-        LogEvent("end", "q", "t", "r", "echo"),
+        LogEvent("start", "q", "t", "r", principal="alice"),
+        LogEvent("end", "q", "t", "r", "echo", principal="alice"),
     ]
 
 
@@ -205,6 +211,7 @@ def test_without_a_connection_no_request_is_sent(
     [
         {"queue_name": "q" * 256},
         {"queue_name": "q", "correlation_id": "x" * 300},
+        {"queue_name": "ü" * 128},  # the limit is in bytes
         {"queue_name": "q", "payload": {"n": float("nan")}},
     ],
 )

@@ -157,6 +157,11 @@ def test_what_was_not_sent_is_not_sent_later(
     assert second.sent == [later.id]
 
 
+def test_nobody_waits_for_the_next_connection_of_a_closed_client(bench: Bench) -> None:
+    bench.client.close()
+    assert not bench.client.connected and bench.client.reconnect_wait == 0
+
+
 def test_a_call_never_waits_for_the_next_tick(
     bench: Bench, first: FakeConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

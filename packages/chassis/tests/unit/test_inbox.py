@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock, PropertyMock
 
@@ -57,6 +58,7 @@ class Database:
 
     def __init__(self) -> None:
         self.connections = 0
+        self.asked: dict[str, object] = {}
         self.connection = MagicMock(closed=0)
         self.connection.__exit__.return_value = None  # it passes on what is raised
         made = self.connection.cursor.return_value
@@ -64,8 +66,9 @@ class Database:
         self.cursor = made.__enter__.return_value
         self.cursor.rowcount = 1
 
-    def connect(self, **_: object) -> MagicMock:
+    def connect(self, **options: object) -> MagicMock:
         self.connections += 1
+        self.asked = options
         return self.connection
 
     def said(self) -> list[str]:
@@ -132,6 +135,47 @@ def test_what_is_set_ends_with_its_transaction(
     said = " ".join(str(each.args[0]) for each in calls)
     settings = re.findall(r"SET (\w+) (\w+)", said)
     assert settings == [("LOCAL", "search_path"), ("LOCAL", "statement_timeout")]
+
+
+def test_one_process_at_a_time_makes_what_is_missing(
+    inbox: Inbox, database: Database
+) -> None:
+    database.cursor.rowcount = 0
+    inbox.prepare()
+    said = [str(each.args[0]) for each in database.cursor.execute.call_args_list]
+    assert "pg_advisory_xact_lock" in said[1]
+    assert [n for n, each in enumerate(said) if "CREATE SCHEMA" in each] == [3]
+
+
+def test_old_ids_go_some_at_a_time_and_now_and_then(
+    inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted = PropertyMock(side_effect=[PRUNED_AT_ONCE, PRUNED_AT_ONCE, 3])
+    monkeypatch.setattr(type(database.cursor), "rowcount", deleted, raising=False)
+    now = time.monotonic()
+    monkeypatch.setattr("chassis.events.inbox.time.monotonic", lambda: now)
+    inbox.prune()
+    assert not deleted.called, "what came back before the start is still known"
+    now += PRUNE_SECONDS
+    inbox.prune()
+    inbox.prune()
+    assert deleted.call_count == 3
+
+
+def test_each_connection_has_the_password_of_now(
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "url"
+    monkeypatch.setenv("EVENTS_DATABASE_URL_FILE", str(file))
+    file.write_text("postgresql://u:old@h/d")
+    inbox = Inbox(ReceivedEventSettings(), "shop")
+    for password in ("old", "new"):
+        file.write_text(f"postgresql://u:{password}@h/d")
+        with inbox.receiving("shop.events.record.*", "e-1"):
+            pass
+        assert password in str(database.asked)
+        inbox.close()
+    assert database.asked["fallback_application_name"] == "shop.events"
 
 
 def test_ids_are_kept_longer_than_what_may_come_back() -> None:

@@ -1,5 +1,7 @@
 """The queue of a process that listens, without a broker."""
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -95,3 +97,21 @@ def test_a_loss_is_told_with_what_to_do(
     assert warning.message.startswith("Lost the events of a broker: ")
     assert warning.message.endswith("ask its author" if is_bug else "lost")
     assert bool(warning.exc_info) is is_bug
+
+
+def test_it_answers_heartbeats_and_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection, beats = FakeConnection(), threading.Semaphore(0)
+    monkeypatch.setattr(connection, "heartbeat", beats.release)
+    monkeypatch.setattr(module, "HEARTBEAT_CHECK", 0.01)
+    monkeypatch.setattr(module, "connections", lambda *_: iter([connection]))
+    monkeypatch.setattr(module, "new_connection", lambda *_: connection)
+    files = len(os.listdir("/proc/self/fd"))
+    listener = EventListener(RabbitMQSettings(), RpcSettings(), "facts", print)
+    listener.start()
+    for _ in range(2):
+        assert beats.acquire(timeout=WAIT)
+    listener.stop()
+    listener.join()
+    assert len(os.listdir("/proc/self/fd")) <= files

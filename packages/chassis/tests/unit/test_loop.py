@@ -47,6 +47,8 @@ class FakeIntake:
         self.is_behind = self.is_behind and self._world.receives < 4
 
     def send(self, outcomes: list[tuple[Request, Outcome]]) -> None:
+        if self._world.cannot_send:
+            raise self._world.cannot_send.pop()
         for request, outcome in outcomes:
             old = "" if request.intake is self else " of an old one"
             tag = request.delivery.tag
@@ -83,6 +85,7 @@ class World:
         self.inbox: list[int] = []
         self.refusals: list[Exception] = []
         self.failure: Exception | None = None
+        self.cannot_send: list[Exception] = []
         self.sent = threading.Event()
         self.gate = threading.Event()
         self.began = threading.Semaphore(0)
@@ -92,7 +95,7 @@ class World:
         self.is_full = self.is_behind = False
         self.descriptors: Collection[int] = ()
         self.receives = self.ticks = 0
-        self.connected: list[bool] = []
+        self.connected: list[tuple[bool, str | None]] = []  # and what was just done
         self.reported: list[tuple[str, int]] = []
         self.poller = Poller()
         self.pool = WorkerPool(self._handle, 2, self.poller.wake)
@@ -102,7 +105,7 @@ class World:
             self.poller,
             grace_seconds=1,
             on_tick=self._tick,
-            on_connected=self.connected.append,
+            on_connected=self._on_connected,
             report=self._report,
         )
         self.thread = threading.Thread(target=self.loop.run)
@@ -114,6 +117,9 @@ class World:
 
     def _report(self, queue: str, handled: list[Finished]) -> None:
         self.reported += [(queue, request.delivery.tag) for request, _ in handled]
+
+    def _on_connected(self, connected: bool) -> None:
+        self.connected.append((connected, self.log[-1] if self.log else None))
 
     def _tick(self) -> None:
         self.ticks += 1
@@ -236,6 +242,35 @@ def test_results_of_a_lost_connection_go_to_the_next(world: World) -> None:
     ]
 
 
+def test_it_counts_as_connected_while_it_consumes(world: World) -> None:
+    """Readiness probes see it: not what a crashed process left, nor while it drains."""
+    world.gate.set()
+    world.start(1)
+    assert world.sent.wait(10)
+    world.failure = ConnectionResetError("gone")
+    until = time.monotonic() + 10
+    while world.log.count("open") < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    world.stop()
+    assert world.connected == [
+        (False, None),
+        (True, "open"),
+        (False, "ACK 1"),
+        (True, "open"),
+        (False, "cancel"),
+    ]
+
+
+def test_what_was_handled_is_logged_although_it_cannot_be_sent(world: World) -> None:
+    world.cannot_send = [ConnectionResetError("gone")]
+    world.gate.set()
+    world.start(1)
+    until = time.monotonic() + 10
+    while world.log.count("open") < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [tag for _, tag in world.reported] == [1]
+
+
 def test_stopping_between_attempts_is_immediate(world: World) -> None:
     world.refusals = [ConnectionRefusedError(str(n)) for n in range(100)]
     world.start()
@@ -317,7 +352,7 @@ def test_a_probe_learns_of_connections_and_losses(world: World) -> None:
     world.start(1)
     assert world.sent.wait(10)
     world.stop()
-    assert world.connected == [False, False, True, False]
+    assert [each for each, _ in world.connected] == [False, False, True, False]
 
 
 def test_what_was_handled_is_logged_even_if_it_cannot_be_sent(world: World) -> None:

@@ -118,6 +118,25 @@ def test_the_environment_replaces_the_defaults(
     assert served(receiver) == ("shown", "told")
 
 
+def test_its_receiver_has_its_settings(
+    receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {
+        "concurrency": 3,
+        "max_unsettled_bytes": 5,
+        "max_result_bytes": 7,
+        "shutdown_grace_seconds": 11.0,
+    }
+    for name, value in own.items():
+        monkeypatch.setenv(name.upper(), str(value))
+    monkeypatch.setenv("MAX_JSON_VALUES", "13")
+    gave: list[bool] = []
+    monkeypatch.setattr(service, "give_back_memory", lambda: gave.append(True))
+    serve(PriceListService)
+    assert {**own, "max_values": 13}.items() <= receiver.arguments.items()
+    assert gave
+
+
 def test_settings_of_its_own(receiver: type[Recorder]) -> None:
     class Settings(ServiceSettings):
         concurrency: int = 4

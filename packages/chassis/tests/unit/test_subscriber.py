@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -65,6 +65,55 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settlement]]:
     found: list[Settlement] = []
     monkeypatch.setattr(Intake, "outcomes", found)
     yield found
+
+
+class Heartbeat:
+    """Stops its subscriber after some signs of life."""
+
+    def __init__(self, enough: int) -> None:
+        self.enough = enough
+        self.connected: list[bool] = []
+        self.subscriber: EventSubscriber
+
+    def touch(self) -> None:
+        self.enough -= 1
+        if not self.enough:
+            self.subscriber.stop()
+
+    def set_connected(self, connected: bool) -> None:
+        self.connected.append(connected)
+
+
+class Away:
+    """An inbox whose PostgreSQL is away."""
+
+    def prepare(self) -> None:
+        raise ConnectionError
+
+    def lost(self, error: BaseException) -> None: ...
+
+
+@pytest.mark.parametrize("has_broker", [True, False])
+def test_a_service_that_waits_lives(
+    outcomes: list[Settlement], monkeypatch: pytest.MonkeyPatch, has_broker: bool
+) -> None:
+    """For PostgreSQL, or for ever: Redis has no events. Then it is ready all the
+    same, for its requests."""
+    monkeypatch.setattr(FakeConnection, "is_reliable", has_broker)
+    heartbeat, inbox = Heartbeat(3), Away()
+    heartbeat.subscriber = EventSubscriber(
+        Subscription("shop", "record.*"),
+        Handler("record.*", print),
+        cast(Any, inbox),
+        service_name="shop",
+        rabbitmq=RabbitMQSettings(),
+        rpc=RpcSettings(),
+        shutdown_grace_seconds=60,
+        heartbeat=heartbeat,
+    )
+    heartbeat.subscriber.run()
+    assert heartbeat.enough == 0
+    assert heartbeat.connected == ([] if has_broker else [True])
 
 
 def test_stopping_ends_the_wait_for_what_a_handler_calls(

@@ -1,14 +1,21 @@
 """Telemetry that is off costs nothing; when on, it identifies the process and stops in
 time."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from opentelemetry import context
+
+from chassis.events import publish_tracing
+from chassis.telemetry import tracing
+from chassis.telemetry.process import watched_loop
 
 CHASSIS = Path(__file__).parents[2]
 
@@ -170,3 +177,26 @@ def test_the_environment_overrides_attributes() -> None:
     assert attributes["deployment.environment"] == "blue"
     assert attributes["deployment.environment.name"] == "test"
     assert attributes["service.instance.id"] != "1"  # each process is one instance
+
+
+async def test_the_watch_of_a_loop_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "is_enabled", lambda: True)
+    before = asyncio.all_tasks()
+    async with watched_loop():
+        assert len(asyncio.all_tasks() - before) == 1
+    assert asyncio.all_tasks() == before
+
+
+def test_what_comes_after_a_trace_does_not_belong_to_it() -> None:
+    before = context.get_current()
+    with tracing.within(context.set_value("baggage", 1)):
+        assert context.get_value("baggage") == 1
+    assert context.get_current() == before
+
+
+def test_published_events_are_counted_by_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[object] = []
+    counter = SimpleNamespace(add=lambda *values: counted.append(values))
+    monkeypatch.setattr(publish_tracing, "_published", counter)
+    publish_tracing.count_published(["a.b", "c.d", "a.b"])
+    assert counted == [(2, {"app.event.type": "a.b"}), (1, {"app.event.type": "c.d"})]

@@ -235,7 +235,6 @@ class RpcClient:
             call.reply = wire.decode_reply(delivery.body, delivery.headers)
         except ApplicationError as error:
             call.error = error
-            self.statistics.failures[error.code] += 1
         call.on_done(call)
 
     def _on_return(self, _error: Any, _exchange: str, queue: str, message: Any) -> None:
@@ -291,6 +290,5 @@ class RpcClient:
 
     def _fail(self, call: Call, error: ApplicationError) -> None:
         if self._pending.pop(call.id, None) is not None:
-            self.statistics.failures[error.code] += 1
             call.error = error
             call.on_done(call)

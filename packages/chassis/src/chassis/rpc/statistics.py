@@ -1,7 +1,7 @@
 """Metrics of one process's calls, for their owner to report."""
 
 import math
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 
 WINDOW = 1024
@@ -24,7 +24,6 @@ class RpcStatistics:
         self.answered = 0
         self.timeouts = 0
         self.dropped_replies = 0
-        self.failures: Counter[str] = Counter()
         self._latest: deque[float] = deque(maxlen=WINDOW)
 
     def answer(self, seconds: float) -> None:
