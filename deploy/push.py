@@ -99,8 +99,8 @@ def push(registry: str, revision: Revision, platforms: str, root: Path = ROOT) -
     has_buildx = _succeeds("docker", "buildx", "version")
     if not has_buildx:
         _say(
-            "docker buildx is missing: Docker 23 and newer cannot build without it, older "
-            "ones build for this machine's platform only"
+            "docker buildx is missing: Docker 23 and newer cannot build without it, "
+            "older ones build for this machine's platform only"
         )
     elif not _succeeds("docker", "buildx", "inspect", BUILDER):
         _docker("buildx", "create", "--name", BUILDER, "--driver", "docker-container")
