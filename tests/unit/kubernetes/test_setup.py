@@ -257,7 +257,9 @@ def test_an_old_cluster_is_refused(cluster: Cluster) -> None:
     assert not cluster.objects
 
 
-@pytest.mark.parametrize(("answer", "goes_on"), [("", False), ("n", False), ("y", True)])
+@pytest.mark.parametrize(
+    ("answer", "goes_on"), [("", False), ("n", False), ("y", True)]
+)
 def test_only_yes_means_yes(tmp_path: Path, answer: str, goes_on: bool) -> None:
     (tmp_path / "kubectl").write_text("#!/bin/sh\necho the-context\n")
     (tmp_path / "kubectl").chmod(0o755)
