@@ -71,7 +71,8 @@ def test_rabbitmq_is_healthy_when_its_http_server_answers(
 ) -> None:
     monkeypatch.setattr(Page, "status", status)
     with HTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        serve = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        serve.start()
         own, script = server.server_port, (ROOT / "rabbitmq/healthcheck.sh").read_text()
         # Both ports are open; then that of AMQP is not.
         for amqp, is_well in ((own, status == 200), (1, False)):
@@ -93,7 +94,8 @@ def test_the_api_is_healthy_when_its_event_loop_answers(
     python, *arguments = json.loads(found)
     assert python == "python"
     with HTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        serve = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        serve.start()
         env = {"API_PORT": str(server.server_port)}
         code = subprocess.run([sys.executable, *arguments], env=env).returncode
         server.shutdown()

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from local.apps import ROOT
-from local.lock import GROUPS
+from local.lock import COMPILE, GROUPS
 from tests.unit.private_names import read
 
 CHASSIS = ROOT / "packages" / "chassis"
@@ -179,6 +179,13 @@ def test_all_files_pin_the_same_version() -> None:
     for file in PINS:
         for name, version in pins(file).items():
             assert known.setdefault(name, version) == version, f"{name}: {file}"
+
+
+def test_pins_are_for_the_oldest_python_that_we_support() -> None:
+    given = COMPILE[COMPILE.index("--python-version") + 1]
+    for folder in [ROOT, *FOLDERS]:
+        text = (folder / "pyproject.toml").read_text()
+        assert tomllib.loads(text)["project"]["requires-python"] == f">={given}"
 
 
 def dependabot() -> dict[str, Any]:

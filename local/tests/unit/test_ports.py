@@ -2,7 +2,7 @@
 
 import socket
 
-from local import ports
+from local import apps, ports
 from local.stack import announced
 from local.tests.troubleshooting import explanation
 
@@ -52,3 +52,9 @@ def test_an_address_with_its_port_is_written_as_urls_need_it() -> None:
     assert ports.at(80, "127.0.0.1") == "127.0.0.1:80"
     assert ports.at(80, "::1") == "[::1]:80"
     assert ports.at(80, "mq.example.org") == "mq.example.org:80"
+
+
+def test_no_client_takes_the_port_of_a_server_that_is_down() -> None:
+    """32768 is where Linux begins to choose ports for clients."""
+    assert 1024 < ports._RANGE.start and ports._RANGE.stop <= 32768
+    assert apps.api_environment({}, 1)["API_HOST"] == ports.LOOPBACK

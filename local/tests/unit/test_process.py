@@ -87,6 +87,16 @@ def test_stop_kills_a_process_that_ignores_the_signal(own: State) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
+def test_a_kill_reaches_those_in_groups_of_their_own(own: State) -> None:
+    """As those of PostgreSQL are."""
+    code = f"import subprocess; subprocess.Popen({SLEEP!r}, start_new_session=True)\n"
+    code += "print(1, flush=True)\nimport time; time.sleep(60)"
+    child = start(own, [sys.executable, "-c", code])
+    child.wait_until(lambda: "1" in child.tail(), 10, "print")
+    child.kill()
+    assert leftovers(own.path) == []
+
+
 def test_a_failed_wait_explains_itself(own: State) -> None:
     child = start(own, [sys.executable, "-c", "print('such a pity'); exit(3)"])
     with pytest.raises(ProcessFailed, match="(?s)ended with code 3.*such a pity"):
