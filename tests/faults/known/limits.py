@@ -148,8 +148,12 @@ FAULTS = (
     Fault(
         "resources: the database closes before its users",
         "backend/app/resources.py",
-        "        await commits.close()\n        await database.close()",
-        "        await database.close()\n        await commits.close()",
+        "        closing.push_async_callback(database.close)\n"
+        "        commits = GroupCommit(database.engine)\n"
+        "        closing.push_async_callback(commits.close)\n",
+        "        commits = GroupCommit(database.engine)\n"
+        "        closing.push_async_callback(commits.close)\n"
+        "        closing.push_async_callback(database.close)\n",
         (
             "backend/tests/unit/test_resources.py::test_everything_that_was_opened_is_closed",
         ),
