@@ -179,10 +179,17 @@ def test_a_broker_that_accepts_nothing_is_waited_for(
     monkeypatch.setattr(module, "CONFIRM_SECONDS", 1.0)
     publisher = new_publisher()
     queue = Bound(channel, exchange)
-    rabbitmq.set_alarm(is_full=True)
-    try:
-        with pytest.raises(NotPublished, match="accepts no events: connection blocked"):
+
+    def refusal() -> str:
+        with pytest.raises(NotPublished) as refused:
             publisher.publish(messages("a"))
+        return str(refused.value)
+
+    # It takes seconds, in which the connection may miss its heartbeats.
+    rabbitmq.set_alarm(is_full=True)
+    blocked = "accepts no events: connection blocked"
+    try:
+        wait_until(lambda: blocked in refusal(), "it refuses messages")
     finally:
         rabbitmq.set_alarm(is_full=False)
 
