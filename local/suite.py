@@ -222,7 +222,10 @@ def _checks() -> list[Part]:
 
 def _hadolint() -> list[str]:
     program = Path(sys.executable).with_name("hadolint")
-    dockerfiles = [*ROOT.glob("*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]
+    places = ("*", "services/*", "deploy/*/*", "kit/templates/*/services/*")
+    dockerfiles = [
+        file for place in places for file in ROOT.glob(f"{place}/Dockerfile")
+    ]
     return [str(program), *(str(file) for file in sorted(dockerfiles))]
 
 

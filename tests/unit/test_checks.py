@@ -125,3 +125,13 @@ def test_a_commit_is_checked_as_everywhere() -> None:
     assert entries == {f"{python} check", f"{python}.prose"}
     for hook in repository["hooks"]:
         assert hook["language"] == "system" and hook["pass_filenames"] is False
+
+
+def test_every_dockerfile_is_looked_at() -> None:
+    """Those of git: the tools keep copies in folders of their own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "*Dockerfile"], cwd=ROOT, capture_output=True, text=True
+    )
+    files = {ROOT / file for file in listed.stdout.split()}
+    taken = {ROOT / word for word in PARTS["hadolint"].arguments}
+    assert {file for file in files if file.exists()} <= taken
