@@ -10,10 +10,10 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import closing
+from importlib import import_module
 from typing import Any
 
 import psycopg2
-import yaml
 from psycopg2 import sql
 
 from local import ports
@@ -42,6 +42,7 @@ INITDB = [
 def cluster_settings() -> Any:
     """As in containers, for a smaller machine; see leased.py for the ttl."""
     file = ROOT / "deploy" / "ha" / "patroni" / "patroni.yml"
+    yaml: Any = import_module("yaml")  # Patroni brings it, which only the lab installs
     settings = yaml.safe_load(file.read_text())["bootstrap"]["dcs"]
     settings["postgresql"]["parameters"] |= {
         "max_connections": 200,

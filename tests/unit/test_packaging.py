@@ -3,7 +3,10 @@ fits: `pyproject.toml`, `requirements.txt` and Dependabot's groups agree."""
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from functools import cache
 from importlib.metadata import distributions
@@ -18,6 +21,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from local.apps import ROOT
+from local.bootstrap import requirement_files
 from local.lock import COMPILE, GROUPS
 from tests.unit.private_names import read
 
@@ -117,19 +121,48 @@ def owner(name: str) -> str:
     return owners().get(name, "")
 
 
-@EACH
-def test_imported_packages_are_declared(folder: Path) -> None:
-    files = read(folder, "app/**/*.py", "src/**/*.py", "alembic/**/*.py", "*.py")
+def imported(texts: Iterable[str]) -> set[str]:
+    """The packages that these modules import, ours and Python's own left out."""
     names: set[str] = set()
-    for node in chain.from_iterable(ast.walk(ast.parse(t)) for t in files.values()):
+    for node in chain.from_iterable(ast.walk(ast.parse(text)) for text in texts):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return set(map(owner, names)) - {""}
+
+
+@EACH
+def test_imported_packages_are_declared(folder: Path) -> None:
+    files = read(folder, "app/**/*.py", "src/**/*.py", "alembic/**/*.py", "*.py")
     # Who builds on the chassis has what the chassis names.
     named = [*dependencies(folder), *dependencies(CHASSIS)]
     known = {canonicalize_name(each.requirement.name) for each in named}
-    assert set(map(owner, names)) - {""} <= known
+    assert imported(files.values()) <= known
+
+
+LOADED = """
+import sys, {module}
+for name, module in sys.modules.items():
+    if name.partition(".")[0] == "{folder}" and module.__file__:
+        print(module.__file__)
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["local.commands", *(["bench.cli"] if (ROOT / "bench").exists() else [])]
+)
+def test_commands_need_only_what_the_first_of_them_installs(module: str) -> None:
+    """`make run` in a fresh clone installs no tools of development."""
+    code = LOADED.format(module=module, folder=module.partition(".")[0])
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert run.returncode == 0
+    pinned = {n for file in requirement_files(development=False) for n in pins(file)}
+    assert (
+        imported(Path(file).read_text() for file in run.stdout.splitlines()) <= pinned
+    )
 
 
 def test_owners_of_modules_are_known() -> None:
