@@ -154,3 +154,17 @@ class FakeConnection:
 
     def drop(self) -> None:
         self.dropped += 1
+
+
+class Heart:
+    """Counts the signs of life, and notes when there is a connection."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.connected: list[bool] = []
+
+    def touch(self) -> None:
+        self.beats += 1
+
+    def set_connected(self, connected: bool) -> None:
+        self.connected.append(connected)

@@ -19,7 +19,7 @@ from chassis.rpc.receiver import EventReceiver
 from chassis.rpc.wire import Outcome, Request, Settlement
 from chassis.settings import RabbitMQSettings, RpcSettings
 from chassis.telemetry import tracing
-from tests.unit.broker import FakeConnection
+from tests.unit.broker import FakeConnection, Heart
 from tests.unit.deliveries import make_request
 
 REDIS = RpcSettings(broker_url=SecretStr("redis://h"))
@@ -132,18 +132,6 @@ def test_limits_of_requests_and_answers(
     assert bench.serve(max_values=2).error == "too_many_values"
     bench.outcomes.clear()
     assert bench.serve(max_values=12).error is None
-
-
-class Heart:
-    def __init__(self) -> None:
-        self.beats = 0
-        self.connected: list[bool] = []
-
-    def touch(self) -> None:
-        self.beats += 1
-
-    def set_connected(self, connected: bool) -> None:
-        self.connected.append(connected)
 
 
 def test_probes_see_that_it_works(bench: Bench, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from chassis.events.topology import Subscription
 from chassis.heartbeat import JointHeartbeat
 from chassis.rpc.wire import Outcome, Request, Settlement
 from chassis.settings import RabbitMQSettings, RpcSettings, ServiceSettings
-from tests.unit.broker import WAIT, FakeConnection, replace_connections
+from tests.unit.broker import WAIT, FakeConnection, Heart, replace_connections
 from tests.unit.deliveries import make_request
 
 EVENT = event_json(
@@ -144,18 +144,6 @@ def test_stopping_ends_the_wait_for_what_a_handler_calls(
     thread.join(10)
     assert not thread.is_alive()
     assert outcomes == [Settlement.REQUEUE]
-
-
-class Heart:
-    def __init__(self) -> None:
-        self.beats = 0
-        self.connected: list[bool] = []
-
-    def touch(self) -> None:
-        self.beats += 1
-
-    def set_connected(self, connected: bool) -> None:
-        self.connected.append(connected)
 
 
 class FakeInbox:
