@@ -122,8 +122,8 @@ docs:  ## Write the documents that are generated from code
 lock:  ## Compile every requirements.txt with hashes (ARGS=--upgrade for newer versions)
 	@$(PYTHON) -m local lock $(ARGS)
 
-pin-images:  ## Pin the images of others by the digests of their tags (needs Docker, the internet)
-	@$(PYTHON) -m deploy.images
+pin-images:  ## Renew the digests of images of others (needs Docker, the internet)
+	@$(PYTHON) -m deploy.images refresh
 
 audit:  ## Check pinned packages for known vulnerabilities (needs the internet)
 	@$(PYTHON) -m local audit

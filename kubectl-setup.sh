@@ -29,6 +29,7 @@ Usage: ./kubectl-setup.sh [options]
   --registry HOST/PATH      registry of these images; default: already on the nodes
   --images FILE             images by digest, as `make push` writes them, in place of the
                             two options above
+  --digests                 images of others by digest, too: deploy/digests has them
   --database-url-file FILE  DATABASE_URL of a managed PostgreSQL (production)
   --migrations-database-url-file FILE  the same of the role that owns the tables; without
                             it, DATABASE_URL's role runs the migrations
@@ -59,7 +60,7 @@ environment=development namespace=fastapi-starter tag=0.1.0 registry="" host=""
 tls="" gateway="" components="" context="" timeout=600 dry_run="" yes="" no_migration=""
 database_url="" migrations_url="" redis_url="" monitoring_url="" redis_keys_url=""
 listener=https trusted_proxies="" redis=() monitoring=() redis_ports="" keda="" routes="" unused=()
-check="" check_token="" images=""
+check="" check_token="" images="" digests=""
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -69,6 +70,7 @@ parse() {
         --tls) tls=1 && shift && continue ;;
         --no-migration) no_migration=1 && shift && continue ;;
         --check) check=1 && shift && continue ;;
+        --digests) digests=1 && shift && continue ;;
         -h | --help) usage && exit 0 ;;
         --*) [ $# -ge 2 ] || fail "$1 needs a value" ;;
         *) fail "unknown argument $1; --help lists the options" ;;

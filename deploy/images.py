@@ -1,44 +1,39 @@
-"""Pins the images of others by digest: `make pin-images`.
+"""The images of others by digest: a tag can move to other content, a digest cannot.
 
-    python3 -m deploy.images
+    python3 -m deploy.images kustomize      for `images:` of a kustomization
+    docker compose config --format json | python3 -m deploy.images compose > pinned.yml
+    python3 -m deploy.images refresh        asks the registries again: `make pin-images`
 
-Asks the registries for the digest behind each tag and writes it after the tag, in
-Dockerfiles, compose files and manifests. A tag can be moved to other content, a digest
-cannot. Dependabot then updates both.
+`deploy/digests/Dockerfile` has the digests. The other files name tags, so an image that
+is on a machine without a registry can be used.
 """
 
+import argparse
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-LIST = "deploy/images-without-digest.txt"
+DIGESTS = "deploy/digests/Dockerfile"
 
 PLACES = (
-    *(
-        "docker-compose*.yml",
-        "deploy/compose/*.yml",
-        "kit/templates/**/docker-compose.yml",
-    ),
+    *("docker-compose*.yml", "deploy/compose/*.yml"),
+    *("kit/templates/**/docker-compose.yml", "kit/templates/**/*.yaml"),
     *("**/Dockerfile", "**/*.Dockerfile", ".devcontainer/devcontainer.json"),
-    *(
-        "backend/*.yaml",
-        "deploy/**/*.yaml",
-        "observability/*.yaml",
-        "rabbitmq/**/*.yaml",
-    ),
-    *("services/**/*.yaml", "kit/templates/**/*.yaml"),
+    *("backend/*.yaml", "deploy/**/*.yaml", "observability/*.yaml"),
+    *("rabbitmq/**/*.yaml", "services/**/*.yaml"),
 )
 SKIPPED = {".git", ".local", ".venv", "node_modules"}
 IMAGE = re.compile(
-    r"^(?P<before>FROM +(?:--\S+ +)?|[ -]*image: +| *\"image\": +\")"
-    r"(?P<name>[^\s@:]+(?::\d+/[^\s@:]+)?):(?P<tag>[\w.-]+)"
-    r"(?:@(?P<digest>[\w:]+))?(?=[\s\"]|$)",
+    r"^(?:FROM +(?:--\S+ +)?|[ -]*image: +| *\"image\": +\")"
+    r"(?P<name>[^\s@:]+(?::\d+/[^\s@:]+)?):(?P<tag>[\w.-]+)(?=[\s\"]|$)",
     re.MULTILINE,
 )
+PINNED = re.compile(r"^FROM (?P<image>\S+:[\w.-]+)@(?P<digest>\S+)$", re.MULTILINE)
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -46,8 +41,11 @@ class Image(NamedTuple):
     """A mention of an image of others."""
 
     file: str
-    name: str  # with its tag
-    digest: str | None
+    name: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.tag}"
 
 
 def images(root: Path = ROOT) -> Iterator[Image]:
@@ -59,35 +57,52 @@ def images(root: Path = ROOT) -> Iterator[Image]:
         for found in IMAGE.finditer(text):
             if found["name"] not in ours:
                 place = file.relative_to(root).as_posix()
-                yield Image(place, f"{found['name']}:{found['tag']}", found["digest"])
+                yield Image(place, found["name"], found["tag"])
 
 
-def listed(root: Path = ROOT) -> dict[str, str]:
-    """The images without a digest, and the reason for each."""
-    lines = (root / LIST).read_text().splitlines()
-    pairs = [line.partition(" ") for line in lines if line and line[0] != "#"]
-    return {name: reason.strip() for name, _, reason in pairs}
+def digests(root: Path = ROOT) -> dict[str, str]:
+    """Image with its tag, and the digest of each."""
+    text = (root / DIGESTS).read_text()
+    return {found["image"]: found["digest"] for found in PINNED.finditer(text)}
 
 
-def pin(digest_of: Callable[[str], str], root: Path = ROOT) -> list[str]:
-    """Write the digests; returns the images. Changes no file if one has no digest."""
-    names = sorted({image.name for image in images(root)})
-    digests = {name: digest_of(name) for name in names}
+def build_contexts(root: Path = ROOT) -> dict[str, str]:
+    """What `docker buildx build --build-context` takes for the base images."""
+    pinned = digests(root).items()
+    return {image: f"docker-image://{image}@{digest}" for image, digest in pinned}
 
-    def with_digest(found: re.Match[str]) -> str:
-        name = f"{found['name']}:{found['tag']}"
-        if name not in digests:
-            return found[0]
-        return f"{found['before']}{name}@{digests[name]}"
 
-    for file in _files(root):
-        text = file.read_text()
-        if (pinned := IMAGE.sub(with_digest, text)) != text:
-            file.write_text(pinned)
-    lines = (root / LIST).read_text().splitlines(keepends=True)
-    kept = [line for line in lines if line.partition(" ")[0] not in digests]
-    (root / LIST).write_text("".join(kept))
-    return names
+def override(project: Mapping[str, Any], root: Path = ROOT) -> dict[str, Any]:
+    """A second compose file for `project`, which `docker compose config` printed."""
+    pinned = digests(root)
+    services: dict[str, Any] = {}
+    for name, service in project["services"].items():
+        if "build" in service:
+            contexts = {"additional_contexts": build_contexts(root)}
+            services[name] = {"build": contexts}
+        elif digest := pinned.get(service["image"]):
+            services[name] = {"image": f"{service['image']}@{digest}"}
+    return {"services": services}
+
+
+def for_kustomize(root: Path = ROOT) -> str:
+    """The lines of `images:` for what the manifests run."""
+    pinned = digests(root)
+    run = {i.name: str(i) for i in images(root) if i.file.endswith(".yaml")}
+    return "".join(
+        f"  - {{name: {name}, digest: {pinned[image]}}}\n"
+        for name, image in sorted(run.items())
+    )
+
+
+def refresh(digest_of: Callable[[str], str], root: Path = ROOT) -> list[str]:
+    """Write the digests of all images; returns them. Writes none if one is missing."""
+    named = sorted({str(i) for i in images(root) if i.file != DIGESTS})
+    lines = [f"FROM {image}@{digest_of(image)}\n" for image in named]
+    file = root / DIGESTS
+    head = [line for line in file.read_text().splitlines(True) if line[0] == "#"]
+    file.write_text("".join([*head, *lines]))
+    return named
 
 
 def ask_registry(name: str) -> str:
@@ -126,6 +141,19 @@ def _files(root: Path) -> list[Path]:
     )
 
 
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="deploy.images")
+    parser.add_argument("command", choices=("kustomize", "compose", "refresh"))
+    match parser.parse_args(arguments).command:
+        case "kustomize":
+            print(for_kustomize(), end="")
+        case "compose":
+            print(json.dumps(override(json.load(sys.stdin)), indent=2))
+        case "refresh":
+            for image in refresh(ask_registry):
+                print(f"pinned {image}")
+
+
 if __name__ == "__main__":
-    for each in pin(ask_registry):
-        print(f"pinned {each}")
+    main()

@@ -68,6 +68,7 @@ render() {
                 echo "  - {name: $image, newName: ${registry:+$registry/}$image, newTag: \"$tag\"}"
             done
         fi
+        [ -z "$digests" ] || (cd "$root" && python3 -m deploy.images kustomize)
         settings
         patches
     } >"$work/kustomization.yaml"

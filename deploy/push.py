@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.images import build_contexts
+
 ROOT = Path(__file__).resolve().parents[1]
 PUSHED = "deploy/pushed/kustomization.yaml"
 PLATFORMS = "linux/amd64,linux/arm64"
@@ -109,8 +111,11 @@ def push(registry: str, revision: Revision, platforms: str, root: Path = ROOT) -
         image.name: _options(image, registry, revision)
         for image in images_to_build(root)
     }
-    several = ["buildx", "build", "--builder", BUILDER, "--platform", platforms]
-    build = several if has_buildx else ["build"]
+    build = ["build"]
+    if has_buildx:
+        build = ["buildx", "build", "--builder", BUILDER, "--platform", platforms]
+        for image, context in build_contexts(root).items():
+            build += ["--build-context", f"{image}={context}"]
     # All are built before the first one is pushed: a failure leaves no half release.
     for own in options.values():
         _docker(*build, *own)

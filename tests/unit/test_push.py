@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from deploy import push
+from deploy.images import DIGESTS, digests
 from local.apps import ROOT
 from local.registry import registered
 
@@ -42,10 +43,11 @@ def git(root: Path, *words: str) -> None:
 def project(tmp_path: Path) -> Path:
     """A clone that has the Dockerfiles alone."""
     root = tmp_path / "project"
-    for image in push.images_to_build():
-        target = root / image.dockerfile.relative_to(ROOT)
+    files = [image.dockerfile for image in push.images_to_build()]
+    for file in (*files, ROOT / DIGESTS):
+        target = root / file.relative_to(ROOT)
         target.parent.mkdir(parents=True)
-        target.write_text(image.dockerfile.read_text())
+        target.write_text(file.read_text())
     (root / "pyproject.toml").write_text('version = "1.4.0"\n')
     git(tmp_path, "init", "--quiet", str(root))
     git(root, "add", "--all")
@@ -121,6 +123,9 @@ def test_images_for_several_platforms_and_their_digests(
         assert f"--tag {REGISTRY}/{name}:1.4.0-{commit} " in call
         assert f"--tag {REGISTRY}/{name}:1.4.0 " in call
         assert f"--build-arg REVISION={commit}" in call
+        for image, digest in digests(project).items():
+            pinned = f"--build-context {image}=docker-image://{image}@{digest} "
+            assert pinned in call
         context = project / "rabbitmq" if name == "rabbitmq-service" else project
         assert call.endswith(f" {context}")
     said = capsys.readouterr().out

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.images import digests
 from tests.unit.kubernetes.cluster import (
     GATEWAY,
     KEDA,
@@ -62,6 +63,16 @@ def test_images_by_digest_take_the_place_of_tags(
     assert "has no digest of fastapi-starter-api" in result.stderr
     refused = cluster.setup("--images", str(tmp_path / "nothing"))
     assert "cannot be read, or names no images" in refused.stderr
+
+
+def test_images_of_others_by_digest_too(cluster: Cluster) -> None:
+    ok(cluster.setup("--digests"))
+    text = json.dumps([value.get("object") for value in cluster.objects.values()])
+    for image in ("nginxinc/nginx-unprivileged:1.29", "postgres:17-alpine"):
+        name, _, _ = image.partition(":")
+        assert f'"{name}@{digests()[image]}"' in text
+        assert f'"{image}"' not in text
+    assert '"fastapi-starter-api:0.1.0"' in text
 
 
 def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:
