@@ -468,6 +468,15 @@ def test_old_and_new_compose_read_the_files() -> None:
         assert not re.search(r"start_interval|develop:|!reset|!override", text)
 
 
+@pytest.mark.parametrize("file", (SCALE, DEV, TLS, HA, BACKUP))
+def test_no_second_file_repeats_what_compose_would_add(file: str) -> None:
+    """Compose appends these lists, and 2.26 refused one with two equal items."""
+    for name, service in load(file)["services"].items():
+        for key in ("cap_add", "cap_drop", "security_opt"):
+            both = {*service.get(key, ())} & {*SERVICES.get(name, {}).get(key, ())}
+            assert not both, f"{name}: {key}"
+
+
 def test_what_is_scaled_loses_its_name() -> None:
     for name, service in load(SCALE)["services"].items():
         assert service["scale"] > 1 and service["container_name"] == "", name
