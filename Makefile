@@ -216,8 +216,8 @@ up-restore: .docker  ## Restore it into a new volume, after make down (UNTIL=202
 up-ha: .docker  ## Start three nodes of each server and two of each process
 	@API_HOST_PORT= $(AVAILABLE) up -d $(ARGS)
 
-down: .docker  ## Stop the containers; data stays (ARGS=-v removes it too)
-	@$(COMPOSE) down $(ARGS)
+down: .docker  ## Stop the containers, of all files; data stays (ARGS=-v removes it too)
+	@$(COMPOSE) down --remove-orphans $(ARGS)
 
 logs: .docker  ## Follow the containers' logs (ARGS=api for one)
 	@$(COMPOSE) logs -f --tail=100 $(ARGS)

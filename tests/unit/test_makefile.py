@@ -39,8 +39,13 @@ def test_a_target_runs_the_command_of_its_name(name: str) -> None:
 def test_data_goes_only_if_somebody_says_so() -> None:
     commands = {name: said(name) for name in RECIPES}
     assert [name for name, text in commands.items() if " -v" in text] == []
-    assert "compose down -v\n" in said("down", "ARGS=-v")
+    assert said("down", "ARGS=-v").endswith(" -v\n")
     assert "compose up -d --build\n" in said("up", "ARGS=--build")
+
+
+def test_the_containers_of_every_file_are_stopped() -> None:
+    """Of `make up-ha` and `make up-backup` too: what still runs keeps its volume."""
+    assert "compose down --remove-orphans " in said("down")
 
 
 def test_the_shell_of_the_database_knows_its_login() -> None:
