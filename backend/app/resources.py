@@ -132,7 +132,8 @@ def health_checks(
             writes.accept()
 
     async def check_rabbitmq() -> None:
-        if rpc.refusal is not None:
+        # While calls wait for the next connection, none has failed.
+        if rpc.refusal is not None and not rpc.reconnect_wait:
             raise BrokerUnavailable(rpc.refusal)
 
     checks: dict[str, Check] = {

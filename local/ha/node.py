@@ -58,7 +58,7 @@ class Node(Server):
         self.is_replacement = False
 
     def step_down(self) -> None:
-        """Before a planned stop: leave it to another node to be the first."""
+        """Before a planned stop: leave the work to other nodes."""
 
     def is_whole(self) -> bool:
         """Whether the cluster has it as a full member again."""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import amqp
 
 from local import ports
+from local.apps import ROOT
 from local.ha.network import Host
 from local.ha.node import Node
 from local.process import ProcessFailed
@@ -18,6 +20,8 @@ from local.servers.base import Command, Server, plain_environment
 from local.servers.broker import PASSWORD, USER, Broker
 from local.servers.rabbitmq import find_script, node_variables
 from local.state import State
+
+LEAVE = ROOT / "rabbitmq" / "leave.sh"
 
 AMQP, MANAGEMENT, MAPPER, DISTRIBUTION = 5672, 15672, 4369, 25672
 
@@ -141,6 +145,19 @@ class ClusterNode(Broker, Node):
         super().wait_ready()
         if self.is_replacement:  # every quorum queue gets a copy here
             self.control("rabbitmq-queues", "grow", self.node, "all")
+
+    def step_down(self) -> None:
+        folder = Path(find_script() or "").parent
+        environment = self._environment() | {"PATH": f"{folder}:{os.environ['PATH']}"}
+        # Fails for a node that stands still, which has no clients.
+        subprocess.run(
+            [*self.machine.prefix, str(LEAVE), str(self.amqp_port)],
+            cwd=self.folder,
+            env=plain_environment(**environment),
+            check=False,
+            capture_output=True,
+            timeout=60,
+        )
 
     def is_whole(self) -> bool:
         """Whether it sees the other nodes."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def test_rabbitmq(rabbitmq: RabbitMQ) -> None:
     script = find_script()
     assert script is not None
     env = {**rabbitmq.command().env, "QUORUM_WAIT_SECONDS": "60"}
-    env["PATH"] = f"{Path(script).parent}:{os.environ['PATH']}"
+    env["PATH"] = f"{Path(script).parent}:{ROOT / 'rabbitmq'}:{os.environ['PATH']}"
     spec = container("rabbitmq/rabbitmq-statefulset.yaml")
     # Kubernetes checks whether the port is open, at the start and afterwards.
     assert spec["startupProbe"]["tcpSocket"] == {"port": "amqp"}
@@ -58,6 +59,7 @@ def test_rabbitmq(rabbitmq: RabbitMQ) -> None:
         connection.channel().queue_declare(
             "q", durable=True, auto_delete=False, arguments=arguments
         )
+    clients_leave(rabbitmq, env)
     # A lone node waits for no other node, and then serves no more clients.
     assert run(spec["lifecycle"]["preStop"], env, rabbitmq.folder) == 0
     assert not accepts(rabbitmq.port)
@@ -70,6 +72,23 @@ def test_rabbitmq(rabbitmq: RabbitMQ) -> None:
     revive = ["rabbitmq-upgrade", "revive"]
     subprocess.run(revive, env=env, cwd=rabbitmq.folder, check=True)
     wait_for(rabbitmq.ready, "it serves clients again")
+
+
+def clients_leave(rabbitmq: RabbitMQ, env: Mapping[str, str]) -> None:
+    """The node closes its port, and waits for the end of open connections."""
+    with rabbitmq.connect() as connection:
+        leave = threading.Thread(
+            target=subprocess.run,
+            args=(["leave.sh", str(rabbitmq.port)],),
+            kwargs={"env": env, "cwd": rabbitmq.folder, "check": True},
+        )
+        leave.start()
+        wait_for(lambda: not accepts(rabbitmq.port), "it closes its port")
+        connection.channel().queue_declare("q", passive=True)
+        leave.join(0.5)
+        assert leave.is_alive()
+    leave.join(2)
+    assert not leave.is_alive()
 
 
 def test_redis(state: State, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from app import resources as module
 from app.application import COLLECTOR, create_app
 from app.core.budget import Budget
 from app.core.config import Settings
+from app.core.exceptions import DatabaseUnavailable
 from app.core.idempotency import IdempotencyMiddleware
 from app.infrastructure.identity.provider import Provider
-from app.resources import open_resources
+from app.resources import health_checks, open_resources
 
 # As they are closed.
 PARTS = [
@@ -136,3 +138,22 @@ async def test_an_application_begins_and_ends_its_process(
         assert gc.get_threshold() == COLLECTOR
         done.clear()
     assert done == ["set_event_producer", "stop_telemetry"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "wait", "is_up"),
+    [(None, 0.0, True), ("lost", 1.5, True), ("lost", 0.0, False)],
+)
+async def test_an_api_whose_calls_wait_for_the_next_connection_is_ready(
+    refusal: str | None, wait: float, is_up: bool
+) -> None:
+    """When its node of RabbitMQ stops, no request fails."""
+
+    async def check() -> None:
+        raise DatabaseUnavailable("nobody is there")
+
+    part: Any = SimpleNamespace(check=check)
+    rpc: Any = SimpleNamespace(refusal=refusal, reconnect_wait=wait)
+    report = await health_checks(part, rpc, part, part, None, part).report()
+    assert report.parts["rabbitmq"].is_up is is_up
+    assert not report.parts["postgresql"].is_up

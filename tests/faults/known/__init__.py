@@ -11,6 +11,7 @@ from tests.faults.known import (
     defences,
     gateway,
     kubernetes,
+    leaving,
     limits,
     work,
 )
@@ -18,6 +19,7 @@ from tests.faults.planted import Fault
 
 FAULTS = (
     *calls.FAULTS,
+    *leaving.FAULTS,
     *work.FAULTS,
     *code.FAULTS,
     *defences.FAULTS,

@@ -261,8 +261,12 @@ def pre_stop_seconds(workload: Workload) -> float:
     if workload.name == "rabbitmq":
         wait = float(workload.environment()["QUORUM_WAIT_SECONDS"])
         drain = re.search(r"drain -t (\d+)", hook["exec"]["command"][-1])
-        assert drain
-        return wait + float(drain[1])
+        script = (ROOT / "rabbitmq/leave.sh").read_text()
+        leave = re.search(
+            r"SECONDS_TO_LEAVE=(\d+)\n.*\ntimeout (\d+) ", script, re.DOTALL
+        )
+        assert drain and leave
+        return wait + sum(map(float, [*leave.groups(), drain[1]]))
     assert hook["exec"]["command"][-1] == "CHECKPOINT"
     return 30
 
@@ -368,7 +372,12 @@ def test_rabbitmq_keeps_its_quorum() -> None:
     assert rule["topologyKey"] == "kubernetes.io/hostname"
     assert selects(rule["labelSelector"], found.labels)
     hook = found.main["lifecycle"]["preStop"]["exec"]["command"][-1]
-    assert hook.index("await_online_quorum_plus_one") < hook.index("drain")
+    # Clients leave before `drain`, which closes their connections. Not at the stop of
+    # all nodes: they would have nowhere to go.
+    hand_over = "{ rabbitmq-upgrade await_online_quorum_plus_one "
+    assert f"test -e /tmp/stop-all || {hand_over}" in hook
+    _, first, then = hook.partition("leave.sh; }; ")
+    assert first and then.startswith("rabbitmq-upgrade drain ")
     budgets = of_kind("production", "PodDisruptionBudget")
     (budget,) = (each for each in budgets if each["metadata"]["name"] == "rabbitmq")
     assert budget["spec"]["maxUnavailable"] == 1

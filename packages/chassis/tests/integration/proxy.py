@@ -26,6 +26,7 @@ class Proxy:
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
+        self._pumps: list[threading.Thread] = []
         self.accepted = 0
         #: Whether to send the broker's bytes to the client one at a time.
         self.trickle = False
@@ -49,11 +50,20 @@ class Proxy:
 
     def close(self) -> None:
         """Break all connections, and accept no more."""
+        self.suspend()
+        self.flowing.set()
+        self.cut()
+
+    def suspend(self) -> None:
+        """Accept no more; connections go on, as before a planned stop."""
         # Closing alone would not wake a thread that waits in accept().
         self._shut(self._listener)
         self._listener.close()
-        self.flowing.set()
-        self.cut()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether all clients have closed their connections."""
+        return not any(pump.is_alive() for pump in self._pumps)
 
     def cut(self) -> None:
         """Break all connections; new ones are accepted."""
@@ -85,7 +95,9 @@ class Proxy:
                 continue
             self._open += client, broker
             for pump in (self._to_broker, self._to_client):
-                threading.Thread(target=pump, args=(client, broker)).start()
+                thread = threading.Thread(target=pump, args=(client, broker))
+                thread.start()
+                self._pumps.append(thread)
 
     def _to_broker(self, client: socket.socket, broker: socket.socket) -> None:
         try:

@@ -45,6 +45,7 @@ class FakeConnection:
     def __init__(self) -> None:
         self.channel = self
         self.blocked: str | None = None
+        self.is_leaving = False
         self.events: dict[str, set[Any]] = defaultdict(set)
         self.confirms = False
         self.declared: list[dict[str, Any]] = []
@@ -87,6 +88,10 @@ class FakeConnection:
             raise error or ConnectionResetError("lost")
 
         self.happen(fail, waits=waits)
+
+    def leave(self) -> None:
+        """The node is about to stop."""
+        self.happen(lambda: setattr(self, "is_leaving", True))
 
     def answer(self, call: Call) -> None:
         headers = {"x-status": "ok", "x-task-type": "t"}

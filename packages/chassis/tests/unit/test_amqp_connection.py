@@ -9,8 +9,9 @@ import pytest
 
 from chassis.rpc import amqp as module
 from chassis.rpc.amqp import AmqpConnection
-from chassis.rpc.brokers import new_connection
+from chassis.rpc.brokers import connections, new_connection
 from chassis.rpc.connection import CLOSE_TIMEOUT, IO_TIMEOUT, Delivery
+from chassis.rpc.probe import Probe
 from chassis.settings import RabbitMQSettings, RpcSettings
 
 
@@ -19,6 +20,7 @@ class Driver:
     channel, in one."""
 
     connection_errors = channel_errors = ()
+    hostname = "a"
 
     def __init__(self) -> None:
         self.sock, self.far = socket.socketpair()
@@ -212,6 +214,67 @@ def test_it_writes_once_and_checks_heartbeats(
         driver.told.append("inside")
     opened.heartbeat()
     assert driver.told == ["begin", "inside", "write", "heartbeat"]
+
+
+class Refusal:
+    """A probe that was refused, or not."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver, self.asked, self.refused, self.ended = driver, 0, False, False
+
+    def is_refused(self, sock: socket.socket) -> bool:
+        assert sock is self.driver.sock
+        self.asked += 1
+        return self.refused
+
+    def close(self) -> None:
+        self.ended = True
+
+
+@pytest.mark.promise(
+    "docs/RPC.md",
+    "With several nodes, each connection asks about once a second whether its node "
+    "still accepts others.",
+)
+def test_a_node_that_is_about_to_stop_is_left_for_another_one(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", module.__name__)
+    others: list[Any] = []
+    is_there = [False, True]
+
+    def is_any_open(hosts: Any) -> bool:
+        others.append(hosts)
+        return is_there.pop(0)
+
+    probe = Refusal(driver)
+    monkeypatch.setattr(module, "Connection", lambda **_: driver)
+    monkeypatch.setattr(module, "Probe", lambda: probe)
+    monkeypatch.setattr(module, "is_any_open", is_any_open)
+    settings = RabbitMQSettings(host="a,b:5673,c")
+    found = next(connections(settings, RpcSettings(), "test"))
+    found.open(lambda channel: None)
+    found.heartbeat()
+    assert (probe.asked, others) == (1, [])
+    probe.refused = True
+    found.heartbeat()
+    states = [found.is_leaving]  # there is no other node
+    found.heartbeat()
+    found.heartbeat()
+    assert [*states, found.is_leaving] == [False, True]
+    assert len(caplog.messages) == 1
+    assert others == [[("b", 5673), ("c", 5672)]] * 2
+    found.drop()
+    assert probe.ended
+
+
+def test_the_only_node_is_not_asked(
+    opened: AmqpConnection, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(Probe, "is_refused", lambda *each: asked.append(each))
+    opened.heartbeat()
+    assert not asked and not opened.is_leaving and driver.told == ["heartbeat"]
 
 
 def test_closing_leaves_nothing_open(opened: AmqpConnection, driver: Driver) -> None:

@@ -34,6 +34,11 @@ class FakeIntake:
 
     def advice(self, error: BaseException) -> None: ...
 
+    @property
+    def is_leaving(self) -> bool:
+        """The first one alone."""
+        return self._world.is_leaving and self._world.log.count("open") == 1
+
     def open(self) -> None:
         self._world.log.append("open")
         if self._world.refusals:
@@ -92,7 +97,7 @@ class World:
         self.flushed = threading.Event()
         self.delay = math.inf
         self.broken: list[Exception] = []
-        self.is_full = self.is_behind = False
+        self.is_full = self.is_behind = self.is_leaving = False
         self.descriptors: Collection[int] = ()
         self.receives = self.ticks = 0
         self.connected: list[tuple[bool, str | None]] = []  # and what was just done

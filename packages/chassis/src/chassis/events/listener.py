@@ -105,7 +105,7 @@ class EventListener:
 
     def _serve(self, connection: BrokerConnection) -> None:
         next_heartbeat = 0.0
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or connection.is_leaving):
             self._poller.watch(connection.descriptors)
             if self._poller.wait(HEARTBEAT_CHECK):
                 connection.receive()

@@ -77,11 +77,13 @@ class EventPublisher:
         return str(self._exchange.name)
 
     def open(self) -> None:
-        """Connect, unless it is connected.
+        """Connect, unless it is connected to a node that stays.
 
         Raises:
             NotPublished: it cannot connect now.
         """
+        if self._connection is not None and self._connection.is_leaving:
+            self._close_connection()
         if self._connection is None:
             connection = next(self._connections)
             with self._translated(connection):
@@ -132,13 +134,17 @@ class EventPublisher:
 
     def close(self) -> None:
         """Close the connection. Nothing may be called after this."""
+        self._close_connection()
+        self._poller.close()
+
+    def _close_connection(self) -> None:
         connection, self._connection = self._connection, None
+        self._poller.watch(())
         if connection is not None:
             try:
                 connection.close()
             except Exception as error:
                 logger.info("The connection was not closed in order: %r", error)
-        self._poller.close()
 
     @contextmanager
     def _translated(self, connection: BrokerConnection) -> Iterator[None]:

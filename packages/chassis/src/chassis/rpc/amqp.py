@@ -1,5 +1,6 @@
 """The connection to RabbitMQ, over kombu and py-amqp."""
 
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Collection
@@ -19,7 +20,10 @@ from chassis.rpc.connection import (
     Delivery,
     OnDelivery,
 )
+from chassis.rpc.probe import Probe, is_any_open
 from chassis.rpc.transport import ReadAheadTransport
+
+logger = logging.getLogger(__name__)
 
 
 class AmqpConnection(BrokerConnection):
@@ -31,6 +35,8 @@ class AmqpConnection(BrokerConnection):
     def __init__(self, server: RabbitMQServer, host: Host, name: str) -> None:
         super().__init__(_connection(server, host, name))
         self._server = server
+        self._others = [other for other in server.hosts if other != host]
+        self._probe = Probe()
 
     def __str__(self) -> str:
         return f"{self.system} at {self._server}"
@@ -78,6 +84,10 @@ class AmqpConnection(BrokerConnection):
 
     def heartbeat(self) -> None:
         self._transport.heartbeat_check(self._driver)
+        if self._others and self._probe.is_refused(self._driver.sock):
+            if not self.is_leaving and is_any_open(self._others):
+                logger.info("%s stops: going to another node", self._kombu.hostname)
+                self.is_leaving = True
 
     def close(self) -> None:
         try:
@@ -87,6 +97,7 @@ class AmqpConnection(BrokerConnection):
             self.drop()
 
     def drop(self) -> None:
+        self._probe.close()
         if self._driver is None:
             return
         with suppress(Exception):

@@ -4,6 +4,7 @@ Callers, in any thread or event loop, submit a :class:`Call` and are notified wh
 done; none of them touches the connection. ``docs/RPC.md`` has a diagram.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -26,7 +27,7 @@ from chassis.rpc import wire
 from chassis.rpc.attempts import Attempts
 from chassis.rpc.brokers import connections, new_connection
 from chassis.rpc.call import Call
-from chassis.rpc.connection import BrokerConnection, Delivery
+from chassis.rpc.connection import LEAVE_SECONDS, BrokerConnection, Delivery
 from chassis.rpc.poller import Poller
 from chassis.rpc.statistics import RpcStatistics
 from chassis.rpc.tracing import watch_calls
@@ -178,6 +179,7 @@ class RpcClient:
 
     def _serve(self, connection: BrokerConnection) -> None:
         next_heartbeat = next_expiry = 0.0
+        leave_by = math.inf
         while not self._closing.is_set():
             self._poller.watch(connection.descriptors)
             self._poller.arm()
@@ -195,6 +197,17 @@ class RpcClient:
             if self._pending and now >= next_expiry:
                 self._expire(now)
                 next_expiry = now + EXPIRY_CHECK
+            if connection.is_leaving:
+                leave_by = min(leave_by, now + LEAVE_SECONDS)
+                self._hold_new_calls(now)
+                if not self._pending or now >= leave_by:
+                    return
+
+    def _hold_new_calls(self, now: float) -> None:
+        """They wait for the next connection, as after a loss."""
+        with self._lock:
+            self._connected.clear()
+            self._lost = now
 
     def _send_all(self, connection: BrokerConnection) -> None:
         while self._outbox:
@@ -240,12 +253,8 @@ class RpcClient:
     def _on_return(self, _error: Any, _exchange: str, queue: str, message: Any) -> None:
         call = self._pending.get(message.properties["correlation_id"])
         if call is not None:
-            self._fail(
-                call,
-                NoConsumer(
-                    f"The queue {queue} does not exist: its " "service has never run."
-                ),
-            )
+            detail = f"The queue {queue} does not exist: its service has never run."
+            self._fail(call, NoConsumer(detail))
 
     def _on_confirm(self, accepted: bool, tag: int, multiple: bool) -> None:
         """The broker accepted or refused the ``tag``-th request, or all up to it."""
@@ -260,11 +269,8 @@ class RpcClient:
     def _expire(self, now: float) -> None:
         for call in [c for c in self._pending.copy().values() if c.deadline <= now]:
             self.statistics.timeouts += 1
-            seconds = f"{call.timeout:g} s"
-            self._fail(
-                call,
-                DeadlineExceeded(f"No answer from {call.queue} within {seconds}."),
-            )
+            detail = f"No answer from {call.queue} within {call.timeout:g} s."
+            self._fail(call, DeadlineExceeded(detail))
 
     def _fail_unconfirmed(self) -> None:
         """The broker may accept these when its alarm ends, or may just have done so."""

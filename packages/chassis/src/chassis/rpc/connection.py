@@ -17,6 +17,8 @@ from kombu import Connection
 CONNECT_TIMEOUT = 3.0
 IO_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
+#: Seconds that work in progress has to end before a node is left.
+LEAVE_SECONDS = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +40,8 @@ class BrokerConnection(ABC):
     ``system`` is the broker's name in OpenTelemetry's conventions. ``is_reliable`` says
     whether it confirms publishes, returns unroutable messages, drops expired ones and
     counts deliveries. ``blocked`` is the reason why it accepts no messages now, or
-    None.
+    None. ``is_leaving`` says that the node is about to stop, and that another one is
+    there: end the work in progress, close, and open the next connection.
     """
 
     system: str
@@ -50,6 +53,7 @@ class BrokerConnection(ABC):
         self._driver: Any = None  # py-amqp's connection, or kombu's virtual one
         self.channel: Any = None
         self.blocked: str | None = None
+        self.is_leaving = False
 
     def __str__(self) -> str:
         return f"{self.system} at {self._kombu.hostname}"
@@ -101,7 +105,8 @@ class BrokerConnection(ABC):
 
     @abstractmethod
     def heartbeat(self) -> None:
-        """Call this about every second; raises when the broker is silent."""
+        """Call this about every second; raises when the broker is silent. May set
+        ``is_leaving``."""
 
     @abstractmethod
     def close(self) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from chassis.rpc.attempts import Attempts
+from chassis.rpc.connection import LEAVE_SECONDS
 from chassis.rpc.handling import report
 from chassis.rpc.intake import Intake
 from chassis.rpc.poller import Poller
@@ -21,6 +22,7 @@ class ReceiverLoop:
 
     Stops in order: intake (cancel; requests that no handler has begun return to the
     queue), running handlers (answered and settled, within `grace_seconds`), connection.
+    It leaves a node that is about to stop in the same way, within LEAVE_SECONDS.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ReceiverLoop:
         self._report = report
         self._next_tick = 0.0
         self._stopping = False
+        self._draining = False
         self._refused: list[Request] = []
 
     def stop(self) -> None:
@@ -71,41 +74,51 @@ class ReceiverLoop:
         logger.info("Stopped")
 
     def _serve(self, intake: Intake, attempts: Attempts) -> None:
+        self._draining = False
         intake.open()
         attempts.succeeded()
         self._on_connected(True)
-        while not self._stopping:
+        while not (self._stopping or intake.connection.is_leaving):
             self._turn(intake, until=self._next_tick)
         self._drain(intake)
-        self._on_connected(False)
+        if self._stopping:
+            self._on_connected(False)
         self._poller.watch(())
         intake.close()
 
     def _accept(self, request: Request) -> None:
-        if self._stopping:
+        if self._draining:
             self._refused.append(request)
         else:
             self._pool.submit(request)
 
     def _drain(self, intake: Intake) -> None:
-        deadline = time.monotonic() + self._grace_seconds
+        self._draining = True
+        began = time.monotonic()
         intake.cancel()
         self._refused += self._pool.withdraw()
         logger.info(
-            "Stopping: %d requests running, %d returned to the queue",
+            "%s: %d requests running, %d returned to the queue",
+            "Stopping" if self._stopping else "Leaving the node",
             self._pool.unfinished,
             len(self._refused),
         )
         self._return_refused(intake)
-        while self._pool.unfinished and time.monotonic() < deadline:
+        while self._pool.unfinished and time.monotonic() < (
+            deadline := began + self._drain_seconds
+        ):
             self._turn(intake, until=min(deadline, self._next_tick))
             self._return_refused(intake)
         if self._pool.unfinished:
             logger.warning(
                 "%d requests still run after %g s: they will be delivered again",
                 self._pool.unfinished,
-                self._grace_seconds,
+                self._drain_seconds,
             )
+
+    @property
+    def _drain_seconds(self) -> float:
+        return self._grace_seconds if self._stopping else LEAVE_SECONDS
 
     def _return_refused(self, intake: Intake) -> None:
         refused, self._refused = self._refused, []
