@@ -263,7 +263,7 @@ def pre_stop_seconds(workload: Workload) -> float:
         drain = re.search(r"drain -t (\d+)", hook["exec"]["command"][-1])
         script = (ROOT / "rabbitmq/leave.sh").read_text()
         leave = re.search(
-            r"SECONDS_TO_LEAVE=(\d+)\n.*\ntimeout (\d+) ", script, re.DOTALL
+            r"SECONDS_TO_LEAVE=(\d+)\n.*\ntimeout -s KILL (\d+) ", script, re.DOTALL
         )
         assert drain and leave
         return wait + sum(map(float, [*leave.groups(), drain[1]]))
