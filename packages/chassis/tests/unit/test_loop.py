@@ -85,7 +85,7 @@ class FakeIntake:
 class World:
     """Everything around the loop, which runs in its own thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_seconds: float = 1) -> None:
         self.log: list[str] = []
         self.inbox: list[int] = []
         self.refusals: list[Exception] = []
@@ -108,7 +108,7 @@ class World:
             lambda on_request: cast(Intake, FakeIntake(on_request, self)),
             self.pool,
             self.poller,
-            grace_seconds=1,
+            grace_seconds=grace_seconds,
             on_tick=self._tick,
             on_connected=self._on_connected,
             report=self._report,
