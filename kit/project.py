@@ -85,13 +85,14 @@ def rename_containers_of_others(tree: Tree, name: Name) -> None:
         if not tree.exists(file):
             continue
         text = tree.read(file)
+        names: dict[yaml_lines.Place, str] = {}
         for key, service in yaml_lines.load(text)["services"].items():
             old = service.get("container_name", "").removeprefix(CLONE)
             if old and old not in built:
                 base = old.removeprefix(_prefix("-"))
                 place = ("services", key, "container_name")
-                text = yaml_lines.set_value(text, place, f"{CLONE}{name.kebab}-{base}")
-        tree.write(file, text)
+                names[place] = f"{CLONE}{name.kebab}-{base}"
+        tree.write(file, yaml_lines.set_values(text, names))
 
 
 def _places(old: str, new: str, places: tuple[str, ...]) -> dict[str, str]:

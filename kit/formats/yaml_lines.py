@@ -5,7 +5,7 @@ whole document would reformat what people wrote by hand.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from textwrap import dedent, indent
 from typing import Any, NamedTuple
@@ -78,10 +78,14 @@ def load(text: str) -> Any:
     return _data(_Document(text).root)
 
 
-def set_value(text: str, place: Place, value: str) -> str:
-    """Replace a value with another of one word."""
-    _, node = _Document(text).find(place)
-    return text[: node.start_mark.index] + value + text[node.end_mark.index :]
+def set_values(text: str, values: Mapping[Place, str]) -> str:
+    """Replace values with others of one word."""
+    document = _Document(text)
+    nodes = [(document.find(place)[1], value) for place, value in values.items()]
+    # From the end: what is before keeps its place.
+    for node, value in sorted(nodes, key=lambda n: n[0].start_mark.index, reverse=True):
+        text = text[: node.start_mark.index] + value + text[node.end_mark.index :]
+    return text
 
 
 class _Part(NamedTuple):

@@ -156,11 +156,15 @@ def test_yaml_that_cannot_be_extended_is_explained(text: str, reason: str) -> No
         yaml_lines.insert(text, entry)
 
 
-def test_a_value_is_replaced() -> None:
-    place = ("services", "worker", "depends_on")
-    assert yaml_lines.set_value(COMPOSE, place, "[api]") == COMPOSE.replace(
-        "depends_on: *needs", "depends_on: [api]"
-    )
+def test_values_are_replaced() -> None:
+    """In any order, and by words of other lengths."""
+    values = {
+        ("services", "worker", "depends_on"): "[api]",
+        ("services", "api", "depends_on", "data"): "{}",
+    }
+    expected = COMPOSE.replace("depends_on: *needs", "depends_on: [api]")
+    expected = expected.replace("{condition: healthy}", "{}")
+    assert yaml_lines.set_values(COMPOSE, values) == expected
 
 
 def test_json() -> None:

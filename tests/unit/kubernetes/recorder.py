@@ -1,10 +1,12 @@
 """A kubectl on PATH that writes down its calls, and lets this process answer them.
 
 The program is a few lines of shell that hand their arguments over through a pipe: a
-Python for each of the many calls would take minutes.
+Python for each of the many calls would take minutes. An answer of one line, as most
+are, needs no `cat` either.
 """
 
 import os
+import shlex
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -15,10 +17,17 @@ PROGRAM = """\
 #!/bin/sh
 printf '%s\\037' "$@" >"{folder}/request"
 {{
-    IFS= read -r code
-    if [ "$code" = 0 ]; then cat; else cat >&2; fi
+    read -r code lines
+    [ "$code" = 0 ] || exec >&2
+    if [ "$lines" = 0 ]; then IFS= read -r text; printf %s "$text"; else cat; fi
 }} <"{folder}/reply"
 exit "$code"
+"""
+
+# Scripts need no package, and nothing of those that a machine has may slow them down.
+PYTHON = """\
+#!/bin/sh
+exec {python} -S -E "$@"
 """
 
 
@@ -36,11 +45,9 @@ class Recorder(ABC):
     def __post_init__(self) -> None:
         for name in ("request", "reply"):
             os.mkfifo(self.folder / name)
-        program = self.folder / "kubectl"
-        program.write_text(PROGRAM.format(folder=self.folder))
-        program.chmod(0o755)
-        # Not what a version manager puts on PATH: that takes 80 ms more each time.
-        (self.folder / "python3").symlink_to(Path(sys.executable).resolve())
+        self._make("kubectl", PROGRAM.format(folder=self.folder))
+        python = shlex.quote(str(Path(sys.executable).resolve()))
+        self._make("python3", PYTHON.format(python=python))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -48,6 +55,11 @@ class Recorder(ABC):
         """Ends the thread."""
         (self.folder / "request").write_text("")
         self._thread.join(5)
+
+    def _make(self, name: str, text: str) -> None:
+        program = self.folder / name
+        program.write_text(text)
+        program.chmod(0o755)
 
     def _serve(self) -> None:
         while request := (self.folder / "request").read_text():
@@ -57,4 +69,5 @@ class Recorder(ABC):
                 code, text = 0, self.answer(arguments)
             except LookupError as error:
                 code, text = 1, str(error)
-            (self.folder / "reply").write_text(f"{code}\n{text}")
+            lines = text.count("\n")
+            (self.folder / "reply").write_text(f"{code} {lines}\n{text}")

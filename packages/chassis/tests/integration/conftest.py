@@ -65,6 +65,8 @@ def start(launch: Start, rabbitmq: Rabbit, vhost: str, queue: str) -> Start:
         counts = [rabbitmq.consumers(name, vhost)]
 
         def consumes() -> bool:
+            if not process.has_connected:
+                return False
             counts.append(rabbitmq.consumers(name, vhost))
             return counts[-1] > min(counts)
 

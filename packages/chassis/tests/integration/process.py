@@ -53,6 +53,11 @@ class ServiceProcess:
         return self._log.read_text()
 
     @property
+    def has_connected(self) -> bool:
+        """Whether it logged that, which costs RabbitMQ no question."""
+        return "Connected to" in self.log
+
+    @property
     def losses(self) -> int:
         """The failures to connect and the losses that it logged."""
         return len(re.findall("(Lost|No connection to) (the queue|rabbitmq)", self.log))

@@ -64,6 +64,8 @@ class Shop:
         counts = [self.consumers]
 
         def consumes() -> bool:
+            if not process.has_connected:
+                return False
             counts.append(self.consumers)
             return counts[-1] > min(counts)
 
