@@ -186,13 +186,13 @@ class EventStream:
         loop = asyncio.get_running_loop()
         until = min(loop.time() + seconds, self._deadline)
         while self.closing is None:
-            if event := self._pop():
+            if loop.time() >= self._deadline:
+                self.close(time_limit())
+            elif event := self._pop():
                 self._take(event)
                 if self._shown in (None, event.type):
                     return event
                 self._release_taken()
-            elif loop.time() >= self._deadline:
-                self.close(time_limit())
             elif loop.time() >= until:
                 return None
             elif self._is_live:

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.core.exceptions import AlreadyStored, DatabaseUnavailable
+from app.core.exceptions import (
+    AlreadyStored,
+    BrokerUnavailable,
+    DatabaseUnavailable,
+)
 from app.core.services import Service
 from app.infrastructure.task_publisher import TaskMessage
 from app.models.database import DataProcessingRecord
@@ -42,6 +46,17 @@ def accept(recorder: Any) -> asyncio.Task[Any]:
         tasks=recorder,
     )
     return asyncio.create_task(service.accept(AsyncDataRequest(payload=1)))
+
+
+async def test_work_is_accepted_while_no_broker_takes_its_task() -> None:
+    class Away(Recorder):
+        async def publish(self, message: TaskMessage) -> None:
+            raise BrokerUnavailable("gone")
+
+    recorder = Away()
+    recorder.committed.set()
+    assert (await accept(recorder)).task_status is TaskStatus.PROCESSING
+    assert len(recorder.rows) == 1
 
 
 async def turns(count: int = 20) -> None:

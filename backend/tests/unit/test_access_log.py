@@ -72,3 +72,34 @@ async def test_probes_are_logged_at_debug(
     scope = {"type": "http", "method": "GET", "path": "/health/live"}
     await AccessLogMiddleware(answer)(scope, None, ignore)  # type: ignore[arg-type]
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [
+        (
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"text/event-stream; charset=utf-8")],
+            },
+            200,
+        ),
+        ({"type": "websocket.accept", "headers": []}, 101),
+    ],
+)
+async def test_a_stream_logs_one_line_when_it_begins(
+    start: Message, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may last for hours."""
+    scope: Scope = {"type": "websocket", "path": "/v1/events/ws"}
+    caplog.set_level(logging.INFO, ACCESS)
+
+    async def stream(_: Scope, __: Any, send: Any) -> None:
+        await send(start)
+        assert len(caplog.records) == 1
+        await send({"type": "websocket.close"})
+
+    await AccessLogMiddleware(stream)(scope, None, ignore)  # type: ignore[arg-type]
+    (line,) = caplog.records
+    assert vars(line)["http.response.status_code"] == status

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from app.api.errors import answer, send_answer
 from app.api.middleware import authentication
 from app.api.middleware.authentication import AuthenticationMiddleware
 from app.core.exceptions import ProviderUnavailable, Unauthenticated
-from app.core.principal import Principal
+from app.core.principal import ADMIN, Principal
+from chassis.context import current_principal
 
 TOKEN = "a.b.c"
 GOOD = [(b"authorization", b"Bearer " + TOKEN.encode())]
@@ -23,10 +25,12 @@ async def ask(path: str = "/api/v1/x", **scope: Any) -> tuple[int | None, list[s
         seen.append(token)
         if token != TOKEN:
             raise Unauthenticated("It is not valid.", is_token=True)
-        return Principal("alice")
+        return Principal("alice", frozenset({ADMIN}))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert authentication.is_open(scope) or scope["principal"].subject == "alice"
+        if not authentication.is_open(scope):
+            assert scope["principal"].subject == "alice"
+            assert current_principal.get() == "alice"  # whatever she sees
 
     async def receive() -> Message:
         raise AssertionError("a refused body is not read")
@@ -78,6 +82,23 @@ async def test_what_is_open_and_nothing_near_it() -> None:
         assert (await ask(folder.rstrip("/")))[0] == 401
     for path in ("/health/", "/health/x", "//", "/x", "/HEALTH", "/api/v1", "/docsx"):
         assert (await ask(path))[0] == 401, path
+
+
+async def test_a_path_is_open_below_the_prefix_of_a_proxy() -> None:
+    assert await ask("/kit/health", root_path="/kit") == (None, [])
+    assert (await ask("/kit/api/v1/x", root_path="/kit"))[0] == 401
+
+
+async def test_a_websocket_is_refused_by_a_server_that_sends_no_answer_for_it() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    receive: Any = None
+    refusal = answer(Unauthenticated("Send a token."))
+    await send_answer(refusal, {"type": "websocket"}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
 async def test_no_caller_passes_while_tokens_cannot_be_verified(

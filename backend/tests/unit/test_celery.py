@@ -31,6 +31,9 @@ def test_a_task_is_acknowledged_when_it_has_ended() -> None:
     conf = create_celery(CelerySettings()).conf
     assert conf.task_acks_late and conf.task_retry_on_worker_lost
     assert conf.worker_cancel_long_running_tasks_on_connection_loss
+    # A thread goes on: its task would run twice.
+    threads = create_celery(CelerySettings(worker_pool="threads")).conf
+    assert not threads.worker_cancel_long_running_tasks_on_connection_loss
 
 
 @pytest.mark.promise(

@@ -85,6 +85,19 @@ async def test_a_stream_begins_with_its_position_and_says_when_to_return() -> No
         assert b'"code":"slow_client"' in last
 
 
+async def test_a_sign_of_life_is_no_event() -> None:
+    """An empty `data:` would be one: EventSource calls its listener."""
+    stream: Any = Stream(event())
+    events, pauses = stream.next, iter([True, False])
+
+    async def next_or_pause(seconds: float) -> FeedEvent | None:
+        return None if next(pauses, False) else await events(seconds)
+
+    stream.next = next_or_pause
+    _, pause, *_ = [part async for part in server_sent(stream)]
+    assert pause.startswith(b":")
+
+
 async def test_a_client_that_does_not_read_holds_no_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -154,6 +167,7 @@ async def test_only_what_the_client_offers_is_accepted(
         ("https://other.example", ["*"], True),
         ("https://other.example", ["https://app.example"], False),
         ("https://api.example.evil", [], False),
+        ("https://api.example:8443", [], False),
         ("null", [], False),
     ],
 )

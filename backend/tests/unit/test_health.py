@@ -89,6 +89,41 @@ async def test_a_state_is_kept_for_a_second(monkeypatch: pytest.MonkeyPatch) -> 
         assert calls == checked
 
 
+async def test_a_slow_check_is_not_repeated_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A state is as old as its answer."""
+    clock, calls = SimpleNamespace(now=50.0), 0
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    async def take_long() -> None:
+        nonlocal calls
+        calls += 1
+        clock.now += 2
+
+    checks = HealthChecks({"database": take_long}, frozenset(), no_services)
+    for _ in range(2):
+        await checks.report()
+    assert calls == 1
+
+
+def test_checks_run_side_by_side() -> None:
+    meeting = asyncio.Barrier(2)
+
+    async def meet() -> None:
+        await meeting.wait()
+
+    assert report(database=meet, redis=meet).status == "ok"
+
+
+def test_a_bug_in_a_check_is_no_outage() -> None:
+    async def bug() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        report(database=bug)
+
+
 def test_services_neither_affect_nor_delay_probes() -> None:
     async def run() -> None:
         released = asyncio.Event()

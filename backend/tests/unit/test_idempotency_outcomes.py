@@ -44,7 +44,10 @@ def test_requests_are_counted_by_what_the_store_held(
     digest = store.entries["k"].fingerprint
     store.entries["k"] = Held(digest, None)
     post(client)
-    assert counter.outcomes == ["new", "replayed", "reused", "in_flight"]
+    store.entries["k"] = Held(digest, Answer(200, [], None))  # it was too long
+    post(client)
+    expected = ["new", "replayed", "reused", "in_flight", "replayed"]
+    assert counter.outcomes == expected
 
 
 def test_a_lease_that_ended_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from app.core.exceptions import BrokerUnavailable
 from app.core.services import Service, ServiceRegistry
 from app.infrastructure import queue_metrics
 from app.infrastructure.postgres import pool_metrics
+from app.repositories import data_repository
 from chassis.telemetry import tracing
 
 SERVICES = ServiceRegistry((Service("echo", "echo_queue"),))
@@ -96,3 +97,17 @@ def test_connections_are_reported_by_state(figures: Figures) -> None:
     assert found == {"db.client.connection.count": {"used": 2, "idle": 1}}
     for each in (second, third):
         each.close()
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_work_that_has_ended_does_not_end_again(
+    changed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[Any] = []
+    counter = SimpleNamespace(add=lambda *figures: counted.append(figures))
+    monkeypatch.setattr(data_repository, "_ended", counter)
+    monkeypatch.setattr(data_repository, "_execute", lambda *_: changed)
+    engine: Any = None
+    ending = data_repository.failure("lost", "It was lost.")
+    assert data_repository.end_record(engine, "t-1", ending) is changed
+    assert counted == [(1, {"app.task.status": "Failure"})] * changed

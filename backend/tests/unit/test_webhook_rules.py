@@ -19,9 +19,11 @@ from app.models.webhooks import (
     WebhookCreate,
     WebhookDelivery,
 )
+from app.repositories.event_repository import StoredEvent
 from app.services import webhook_rules
 from app.services.webhook_rules import (
     apply_attempt,
+    body_of,
     delivery_delay,
     headers_of,
     matches_type,
@@ -200,6 +202,25 @@ def test_a_signature_by_the_specification() -> None:
     digest = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     assert found["webhook-signature"] == f"v1,{digest}"
     assert int(found["webhook-timestamp"]) == NOW.timestamp()
+
+
+@pytest.mark.parametrize(("seconds", "signatures"), [(-1, 2), (0, 1)])
+def test_an_old_secret_signs_until_its_time(seconds: int, signatures: int) -> None:
+    target = webhook()
+    target.previous_secret, target.previous_secret_until = new_secret(), NOW
+    found = headers_of(target, "msg_1", "{}", NOW + timedelta(seconds=seconds))
+    assert len(found["webhook-signature"].split()) == signatures
+
+
+def test_the_length_of_an_event_is_in_bytes() -> None:
+    event = StoredEvent(
+        *(7, uuid4(), "a.b", "s", None, None, None, None, NOW),
+        data='"üüüü"',
+    )
+    whole = event.to_json("/here")
+    size = len(whole.encode())
+    assert body_of(event, "/here", size) == whole
+    assert "dataref" in body_of(event, "/here", size - 1)
 
 
 def test_settings() -> None:

@@ -27,7 +27,7 @@ FAULTS = (
         f"{CHASSIS}/rpc/intake.py",
         "if self._suspects and len(self._suspects) == len(self._unsettled):",
         "if self._suspects:",
-        (f"{CHASSIS_TESTS}/unit/test_intake.py",),
+        (f"{CHASSIS_TESTS}/unit/test_suspects.py",),
     ),
     Fault(
         "one acknowledgement covers requests that still run",

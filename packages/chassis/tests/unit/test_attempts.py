@@ -65,6 +65,9 @@ def test_a_loss_after_a_stable_connection_starts_with_short_pauses(
         pauses.append(attempts.failed(OSError(), expected=True))
     assert pauses[0] <= 0.1 < pauses[2]  # unstable: growing pauses
     assert pauses[3] <= 0.1
+    for _ in range(3):  # it does not come back
+        pauses.append(attempts.failed(OSError(), expected=True))
+    assert pauses[-1] >= 0.4
 
 
 def test_slow_refusals_have_growing_pauses(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
+from datetime import UTC
 from decimal import Decimal
 from typing import Any, cast
 
@@ -20,7 +21,12 @@ from chassis.errors import BrokerUnavailable, DeadlineExceeded
 from chassis.queues import PATTERN, get_service_name
 from chassis.rpc.call import Call
 from chassis.rpc.client import RpcClient
-from chassis.rpc.producers import AsyncEventProducer, EventProducer, LogEvent
+from chassis.rpc.producers import (
+    CONNECT_WAIT,
+    AsyncEventProducer,
+    EventProducer,
+    LogEvent,
+)
 from chassis.rpc.wire import Reply
 
 
@@ -32,10 +38,12 @@ class FakeClient:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.is_connected = True
+        self.waits: list[float] = []
 
     def start(self) -> None: ...
 
     def wait_connected(self, timeout: float) -> bool:
+        self.waits.append(round(timeout, 1))
         return self.is_connected
 
     def submit(self, call: Call) -> None:
@@ -101,6 +109,7 @@ def test_a_call_never_waits_beyond_the_deadline_of_the_request(
     producer.call("q", {}, timeout=1)
     producer.call("q", {}, timeout=3)
     assert [round(call.timeout, 1) for call in client.calls] == [30, 2, 1, 2]
+    assert client.waits == [CONNECT_WAIT, 2, 1, 2]  # for a connection
 
 
 def test_without_time_left_no_request_is_sent(
@@ -195,6 +204,7 @@ def test_start_and_end_are_reported(producer: EventProducer) -> None:
         LogEvent("start", "q", "t", "r", principal="alice"),
         LogEvent("end", "q", "t", "r", "echo", principal="alice"),
     ]
+    assert {event.created_at.tzinfo for event in events} == {UTC}
 
 
 def test_without_a_connection_no_request_is_sent(

@@ -61,6 +61,7 @@ def test_the_handler_knows_what_happened_and_who_did_it() -> None:
 
     request = make_request(event(correlationid="r-1", actor="ada"))
     assert handle(own, request) == Outcome(Settlement.ACK)
+    assert current_task_id.get() is current_principal.get() is None
     handle(own, make_request(event("order.placed")))
     assert seen == [
         (7, {"a": 1}, ("r-1", "t-1", "ada")),

@@ -165,6 +165,14 @@ def test_invalid_json_is_answered_and_dead_lettered(body: bytes) -> None:
     assert not service.calls
 
 
+def test_the_log_does_not_quote_an_invalid_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handle(None, make_request(b'{"password": "secret", '))
+    (line,) = caplog.records
+    assert "secret" not in str(vars(line))
+
+
 @pytest.mark.promise(
     "ARCHITECTURE.md",
     "The broker drops a request that no service takes in time. The service drops "

@@ -2,93 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
-from chassis.rpc.connection import (
-    IO_TIMEOUT,
-    BrokerConnection,
-    Delivery,
-    OnDelivery,
-)
+from chassis.rpc.connection import BrokerConnection, Delivery
 from chassis.rpc.intake import ACK_DELAY, Intake
 from chassis.rpc.topology import RequestQueue
 from chassis.rpc.wire import Outcome, Request, Settlement
-
-PREFETCH = 8
-
-
-class FakeConnection:
-    """Connection and channel in one; `writes` are lines, joined as they are sent."""
-
-    def __init__(self, is_reliable: bool = True) -> None:
-        self.is_reliable = is_reliable
-        self.channel = self
-        self.writes: list[str] = []
-        self.replies: list[Any] = []
-        self.now = time.time
-        self.deliver: OnDelivery
-        self.consumer: str | None = None
-        self.size = 0
-        self._gathered: list[str] | None = None
-
-    def open(self, set_up: Callable[[Any], None]) -> None:
-        set_up(self)
-
-    def prepare_queue_arguments(self, arguments: Any, **options: Any) -> Any:
-        return arguments
-
-    def queue_declare(self, **options: Any) -> tuple[str, int, int]:
-        return options["queue"], 0, 0
-
-    def basic_qos(self, size: int, count: int, a_global: bool) -> None:
-        assert (size, a_global) == (0, False)  # RabbitMQ knows no others
-        self.size = count
-
-    def consume(self, queue: str, on_delivery: OnDelivery, *, tag: str) -> None:
-        assert self.consumer is None
-        self.deliver, self.consumer = on_delivery, tag
-
-    def cancel(self, tag: str) -> None:
-        assert self.consumer == tag
-        self.consumer = None
-
-    def within(self, seconds: float) -> AbstractContextManager[None]:
-        assert seconds == IO_TIMEOUT
-        return nullcontext()
-
-    def receive(self, is_enough: Callable[[], bool]) -> None: ...
-
-    @contextmanager
-    def one_write(self) -> Iterator[None]:
-        lines: list[str] = []
-        self._gathered = lines
-        yield
-        self._gathered = None
-        if lines:
-            self.writes.append(", ".join(lines))
-
-    def _write(self, line: str) -> None:
-        if self._gathered is None:
-            self.writes.append(line)
-        else:
-            self._gathered.append(line)
-
-    def publish(self, queue: str, body: bytes, headers: Any, **properties: Any) -> None:
-        self._write(f"reply {properties['correlation_id']} to {queue}")
-        self.replies.append((body, headers))
-
-    def basic_ack(self, tag: int, multiple: bool = False) -> None:
-        self._write(f"ack {'up to ' if multiple else ''}{tag}")
-
-    def basic_reject(self, tag: int, requeue: bool) -> None:
-        self._write(f"{'requeue' if requeue else 'reject'} {tag}")
-
-    def close(self) -> None:
-        self._write("close")
+from tests.unit.fake_connection import PREFETCH, FakeConnection
 
 
 class Bench:
@@ -275,89 +198,6 @@ class Socket(FakeConnection):
                 break
 
 
-class Crashed:
-    """An intake after a crash, or before one; `running` are the tags that run."""
-
-    def __init__(self, **limits: int) -> None:
-        self.connection = FakeConnection()
-        self.intake = Intake(
-            cast(BrokerConnection, self.connection),
-            RequestQueue("work"),
-            PREFETCH,
-            self._run,
-            **limits,
-        )
-        self.running: dict[int, Request] = {}
-        self.intake.open()
-
-    def _run(self, request: Request) -> None:
-        self.running[request.delivery.tag] = request
-
-    def deliver(self, attempt: int, *tags: int) -> None:
-        for tag in tags:
-            headers = {"x-delivery-count": attempt - 1} if attempt > 1 else {}
-            self.connection.deliver(Delivery(b"{}", headers, {}, tag))
-        self.intake.receive()
-
-    def finish(self, tag: int) -> None:
-        self.intake.send([(self.running.pop(tag), Outcome(Settlement.ACK))])
-
-
-@pytest.mark.promise(
-    "docs/RPC.md",
-    "A new consumer therefore fetches one request at a time, until it gets one on"
-    " its first delivery.",
-)
-def test_after_a_start_it_fetches_one_at_a_time_until_one_is_new() -> None:
-    service = Crashed()
-    assert service.connection.size == 1
-    for tag, attempt in enumerate((2, 3, 4), start=1):
-        service.deliver(attempt, tag)
-        assert list(service.running) == [tag]
-        service.finish(tag)
-        assert service.connection.writes[-1] == f"ack up to {tag}"  # at once
-        assert service.connection.size == 1
-    service.deliver(1, 4)
-    assert service.connection.size == PREFETCH
-
-
-@pytest.mark.promise(
-    "docs/RPC.md",
-    "Later, requests on delivery number `x-delivery-limit` or above run alone",
-)
-@pytest.mark.promise(
-    "docs/RPC.md",
-    "So a request that ends the process reaches the dead-letter queue without its"
-    " neighbours.",
-)
-@pytest.mark.parametrize(("attempt", "order"), [(3, [4, 5, 6]), (4, [6, 5, 4])])
-def test_suspects_run_alone(attempt: int, order: list[int]) -> None:
-    service = Crashed()
-    service.deliver(1, 1, 2)
-    service.deliver(2, 3)  # perhaps only failed before
-    service.deliver(attempt, 4, 5, 6)
-    assert service.connection.consumer is None  # it fetches no more
-    assert list(service.running) == [1, 2, 3]
-    for tag in (1, 2, 3):
-        service.finish(tag)
-    for tag in order:
-        assert list(service.running) == [tag]
-        assert service.connection.consumer is None
-        service.finish(tag)
-        assert f"{tag}" in service.connection.writes[-1]
-    assert (service.connection.size, service.running) == (1, {})
-    assert service.connection.consumer is not None
-
-
-def test_a_stopping_service_begins_no_suspect() -> None:
-    service = Crashed()
-    service.deliver(1, 1)
-    service.deliver(3, 2)
-    service.intake.cancel()
-    service.finish(1)
-    assert (service.running, service.connection.consumer) == ({}, None)
-
-
 def test_an_answer_is_sent_as_it_is(bench: Bench) -> None:
     outcome = Outcome.answer("1", "kind")
     bench.intake.send([(bench.requests[1], outcome)])
@@ -372,23 +212,6 @@ def test_what_arrives_while_it_closes_is_not_begun(bench: Bench) -> None:
     assert not bench.requests and bench.connection.writes == ["close"]
 
 
-def test_a_new_consumer_reads_what_came_with_the_brokers_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Unless it is full: then it is behind."""
-    for size, is_full in ((2, False), (5, True)):
-        intake = Crashed(max_bytes=5)
-        read: list[bool] = []
-        monkeypatch.setattr(
-            intake.connection, "receive", lambda is_enough: read.append(is_enough())
-        )
-        intake.connection.deliver(Delivery(b"1" * size, {}, {}, 1))
-        read.clear()
-        intake.intake.receive()
-        assert read == [is_full] + [False] * (not is_full)
-        assert intake.intake.is_behind is is_full
-
-
 def test_the_time_in_a_queue_of_redis_counts() -> None:
     bench = Bench(is_reliable=False, headers={"x-sent-at": 5_000})
     bench.connection.now = lambda: 7.0
@@ -400,11 +223,12 @@ def test_the_time_in_a_queue_of_redis_counts() -> None:
     assert bench.requests[10].arrived == pytest.approx(before, abs=0.9)
 
 
-def test_an_intake_is_full_by_what_is_not_settled() -> None:
+@pytest.mark.parametrize("settlement", [s for s in Settlement if s.name != "RETRY"])
+def test_an_intake_is_full_by_what_is_not_settled(settlement: Settlement) -> None:
     intake, arrived = bounded(11)
     assert len(arrived) == 3
     for each in arrived[:2]:
-        intake.send([(each, Outcome.answer("1", "kind"))])
+        intake.send([(each, Outcome(settlement))])
     assert not intake.is_full
     intake.receive()  # the fourth
     assert len(arrived) == 4 and not intake.is_full

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,13 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from chassis.context import current_request_id, current_task_id
-from chassis.logs import ACCESS, configure_logging, is_worth_exporting, together
+from chassis.logs import (
+    ACCESS,
+    JsonFormatter,
+    configure_logging,
+    is_worth_exporting,
+    together,
+)
 
 Configure = Callable[..., io.StringIO]
 Lines = Callable[[], list[Any]]
@@ -151,6 +158,26 @@ class Writes(io.StringIO):
     def write(self, text: str) -> int:
         self.pieces.append(text)
         return super().write(text)
+
+
+def test_the_time_of_a_line_is_that_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logging.makeLogRecord({"created": 0.5, "msecs": 500.0})
+    try:
+        monkeypatch.setenv("TZ", "JST-9")
+        time.tzset()
+        line = json.loads(JsonFormatter("api").format(record))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert line["timestamp"] == "1970-01-01T00:00:00.500Z"
+
+
+def test_lines_before_an_error_are_written(configure: Configure) -> None:
+    stream = configure("text")
+    with pytest.raises(LookupError), together():
+        logger.info("said before")
+        raise LookupError
+    assert "said before" in stream.getvalue()
 
 
 def test_lines_logged_together_are_one_write(configure: Configure) -> None:

@@ -182,6 +182,13 @@ def test_a_partial_frame_survives_a_timeout(
         assert transport.read_frame() == (1, 1, b"in two parts")
 
 
+def test_a_limit_ends_with_its_block() -> None:
+    transport = Transport(Socket(encode((1, 1, b"later"))))
+    with transport.within(0):
+        pass
+    assert transport.read_frame() == (1, 1, b"later")
+
+
 def test_frames_are_written_together() -> None:
     transport = Transport(Socket())
     transport.write(memoryview(b"alone"))

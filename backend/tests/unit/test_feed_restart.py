@@ -1,0 +1,66 @@
+"""The feed of events when it rests, starts and stops."""
+
+import asyncio
+
+import pytest
+
+from app.services import event_feed
+from tests.unit.test_event_feed import (
+    EVERYTHING,
+    Exchange,
+    Table,
+    code_of_end,
+    new_feed,
+    opened,
+    take,
+)
+
+
+async def test_what_happened_while_the_feed_rested_is_no_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_feed, "INTERVAL", 0.01)
+    monkeypatch.setattr(event_feed, "LINGER", 0)
+    table = Table()
+    exchange = Exchange(table)
+    feed = new_feed(table, exchange)
+    async with feed.open("me", EVERYTHING, None):
+        pass
+    async with asyncio.timeout(10):
+        while exchange.has_listener:
+            await asyncio.sleep(0.005)
+    table.add()
+    async with opened(feed) as stream:
+        new = table.add()
+        assert await take(stream, 1) == [new]
+
+
+async def test_a_stream_that_opens_while_the_process_stops_ends_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table()
+    feed = new_feed(table)
+
+    async def end() -> int:
+        feed.stop()
+        return 999
+
+    monkeypatch.setattr(table, "end", end)
+    async with opened(feed) as stream:
+        async with asyncio.timeout(10):
+            assert await stream.next(60) is None
+        assert code_of_end(stream) == "shutting_down"
+
+
+async def test_a_backlog_does_not_lengthen_the_life_of_a_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, loop = Table(), asyncio.get_running_loop()
+    first, _ = table.add(), table.add()
+    now = loop.time
+    async with opened(new_feed(table, stream_seconds=60), after=0) as stream:
+        assert await take(stream, 1) == [first]
+        monkeypatch.setattr(loop, "time", lambda: now() + 60)
+        assert await stream.next(10) is None
+        assert code_of_end(stream) == "time_limit"
+        assert stream.position == first  # to go on from
