@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import ssl
 from functools import cached_property
 from http.client import HTTPException
@@ -43,6 +44,7 @@ class ManagementApi:
         self._settings = rabbitmq, rpc
         self._server = rabbitmq_server(rabbitmq, rpc)
         self._bases = list(self._server.management_urls) if self._server else []
+        random.shuffle(self._bases)  # so that nodes share the requests
         where = " or ".join(self._bases)
         self._outage = Outage(f"RabbitMQ's management API at {where}")
 

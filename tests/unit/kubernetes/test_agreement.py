@@ -198,7 +198,7 @@ OTHER_IN_PODS = {
     *("DB_POOL_SIZE", "DB_MAX_OVERFLOW", "CELERY_WORKER_CONCURRENCY", "CONCURRENCY"),
     *("HEARTBEAT_FILE", "CELERY_HEARTBEAT_FILE", "EVENTS_RELAY_HEARTBEAT_FILE"),
     *("OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
-    "API_HOST",
+    *("API_HOST", "RABBITMQ_HOST"),
 }
 
 
@@ -302,6 +302,25 @@ def test_one_list_of_origins_for_the_api_and_its_gateway() -> None:
         assert gateway[name] == api.get(name, defaults[name])
 
 
+@pytest.mark.promise(
+    "docs/DEPLOYMENT.md",
+    "The production overlays name the three nodes in `RABBITMQ_HOST`",
+)
+@pytest.mark.parametrize("overlay", ("production", "production-cpu", "operator"))
+def test_clients_know_every_node_of_rabbitmq(overlay: str) -> None:
+    if overlay == "operator":
+        # So the Operator names the pods and the Service of a cluster.
+        spec = one(overlay, "RabbitmqCluster", "rabbitmq")["spec"]
+        pod, service = "rabbitmq-server", "rabbitmq-nodes"
+    else:
+        spec = one(overlay, "StatefulSet", "rabbitmq")["spec"]
+        pod, service = "rabbitmq", spec["serviceName"]
+    nodes = [f"{pod}-{number}.{service}" for number in range(spec["replicas"])]
+    for config in ("backend-config", "services-config"):
+        data = one(overlay, "ConfigMap", config)["data"]
+        assert data["RABBITMQ_HOST"].split(",") == nodes
+
+
 def test_ports_agree() -> None:
     env = workload("fastapi-api").environment()
     assert _port("fastapi-api", "http") == int(env["API_PORT"]) == 8000
@@ -309,9 +328,8 @@ def test_ports_agree() -> None:
     assert gateway["API_UPSTREAM"] == f"fastapi-api:{env['API_PORT']}"
     assert _port("nginx", "http") == int(gateway["NGINX_PORT"]) == 8080
     assert _port("rabbitmq", "amqp") == int(env["RABBITMQ_PORT"])
-    assert env["RABBITMQ_MANAGEMENT_URL"] == (
-        f"http://{env['RABBITMQ_HOST']}:{_port('rabbitmq', 'management')}"
-    )
+    management = f"http://rabbitmq:{_port('rabbitmq', 'management')}"
+    assert env["RABBITMQ_MANAGEMENT_URL"] == management
     assert _port("redis", "redis") == int(env["REDIS_PORT"])
     assert _port("redis-keys", "redis") == 6379
     assert _port("postgres", "postgres") == 5432

@@ -78,7 +78,7 @@ def test_another_repository_takes_a_release_by_its_tag(
     }
     (config,) = (each for each in objects if plain_name(each) == "backend-config")
     assert config["data"]["AUTH_AUDIENCE"] == "shop-api"
-    assert config["data"]["RABBITMQ_HOST"] == "rabbitmq"
+    assert config["data"]["RABBITMQ_PORT"] == "5672"
     used = str([each for each in objects if each["kind"] == "Deployment"])
     assert config["metadata"]["name"] in used
     assert "registry.example.org/shop/fastapi-starter-api:" in used

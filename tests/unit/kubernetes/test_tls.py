@@ -76,6 +76,9 @@ def test_clients_verify_by_a_name_of_the_certificate() -> None:
             r"https://([\w-]+)", data.get("RABBITMQ_MANAGEMENT_URL", "")
         ):
             assert host in names("rabbitmq-tls")
+    for name in ("backend-config", "services-config"):
+        data = one("tls", "ConfigMap", name)["data"]
+        assert {*data["RABBITMQ_HOST"].split(",")} < {*names("rabbitmq-tls")}
     for host in ("rabbitmq", "otel-collector"):
         assert host in names(f"{host}-tls")
     assert re.findall(r"proxy_ssl_name (\w+);", TLS_DIRECTIVES) == ["api"]

@@ -41,6 +41,7 @@ class FakeConnection:
     system = "rabbitmq"
     is_reliable = True
     errors = (OSError,)
+    nodes = 1
 
     def __init__(self) -> None:
         self.channel = self

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from chassis.rabbitmq import rabbitmq_server
 from chassis.rpc import amqp as module
 from chassis.rpc.amqp import AmqpConnection
-from chassis.rpc.brokers import connections, new_connection
+from chassis.rpc.brokers import new_connection
 from chassis.rpc.connection import CLOSE_TIMEOUT, IO_TIMEOUT, Delivery
 from chassis.rpc.probe import Probe
 from chassis.settings import RabbitMQSettings, RpcSettings
@@ -251,8 +252,10 @@ def test_a_node_that_is_about_to_stop_is_left_for_another_one(
     monkeypatch.setattr(module, "Connection", lambda **_: driver)
     monkeypatch.setattr(module, "Probe", lambda: probe)
     monkeypatch.setattr(module, "is_any_open", is_any_open)
-    settings = RabbitMQSettings(host="a,b:5673,c")
-    found = next(connections(settings, RpcSettings(), "test"))
+    server = rabbitmq_server(RabbitMQSettings(host="a,b:5673,c"))
+    assert server is not None
+    found = AmqpConnection(server, server.hosts[0], "test")
+    assert found.nodes == 3
     found.open(lambda channel: None)
     found.heartbeat()
     assert (probe.asked, others) == (1, [])

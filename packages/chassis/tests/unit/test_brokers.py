@@ -49,4 +49,21 @@ def test_each_attempt_goes_to_the_next_node_with_the_password_of_now(
     file.write_text("new")
     next(attempts)
     next(attempts)
-    assert opened == [("a", "old"), ("b", "new"), ("a", "new")]
+    (first, _), (second, _), _ = opened
+    assert {first, second} == {"a", "b"}
+    assert opened == [(first, "old"), (second, "new"), (first, "new")]
+
+
+@pytest.mark.promise("docs/RPC.md", "Each connection tries them in an order of its own")
+def test_the_nodes_share_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "chassis.rpc.brokers.AmqpConnection", lambda server, host, shown: host[0]
+    )
+    settings = RabbitMQSettings(host="a,b,c")
+    orders = set()
+    for _ in range(200):
+        attempts = connections(settings, RpcSettings(), "test")
+        tried = [str(next(attempts)) for _ in range(6)]
+        assert {*tried[:3]} == {"a", "b", "c"} and tried[:3] == tried[3:]
+        orders.add(tuple(tried[:3]))
+    assert len(orders) == 6

@@ -24,6 +24,7 @@ class FakeIntake:
     errors = (ConnectionError,)
     flush_at = math.inf
     queue_name = "queue"
+    nodes = 1
 
     def __init__(self, on_request: Callable[[Request], None], world: "World") -> None:
         self._on_request = on_request

@@ -77,9 +77,7 @@ class EventListener:
                 self._serve(connection)
                 connection.close()
             except Exception as error:
-                expected = isinstance(error, connection.errors)
-                advice = connection.advice(error)
-                pause = attempts.failed(error, expected=expected, advice=advice)
+                pause = attempts.failed(error, connection)
             finally:
                 self._poller.watch(())
                 connection.drop()

@@ -155,9 +155,7 @@ class EventPublisher:
             self._connection = None
             self._poller.watch(())
             connection.drop()
-            expected = isinstance(error, connection.errors)
-            advice = connection.advice(error)
-            pause = self._attempts.failed(error, expected=expected, advice=advice)
+            pause = self._attempts.failed(error, connection)
             raise NotPublished(f"the connection was lost: {error}", pause) from error
 
     def _set_up(self, channel: Any) -> None:

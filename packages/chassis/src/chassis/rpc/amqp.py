@@ -35,6 +35,7 @@ class AmqpConnection(BrokerConnection):
     def __init__(self, server: RabbitMQServer, host: Host, name: str) -> None:
         super().__init__(_connection(server, host, name))
         self._server = server
+        self.nodes = len(server.hosts)
         self._others = [other for other in server.hosts if other != host]
         self._probe = Probe()
 

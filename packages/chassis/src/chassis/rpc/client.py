@@ -156,9 +156,7 @@ class RpcClient:
                 self._serve(connection)
                 connection.close()
             except Exception as error:  # also for a bug of ours: callers must not hang
-                expected = isinstance(error, connection.errors)
-                advice = connection.advice(error)
-                pause = attempts.failed(error, expected=expected, advice=advice)
+                pause = attempts.failed(error, connection)
             finally:
                 self._poller.watch(())
                 self._fail_all()

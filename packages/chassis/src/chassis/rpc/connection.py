@@ -41,7 +41,9 @@ class BrokerConnection(ABC):
     whether it confirms publishes, returns unroutable messages, drops expired ones and
     counts deliveries. ``blocked`` is the reason why it accepts no messages now, or
     None. ``is_leaving`` says that the node is about to stop, and that another one is
-    there: end the work in progress, close, and open the next connection.
+    there: end the work in progress, close, and open the next connection. ``nodes`` is
+    their number: only after a round of failed attempts, one for each, is it time to
+    wait.
     """
 
     system: str
@@ -54,6 +56,7 @@ class BrokerConnection(ABC):
         self.channel: Any = None
         self.blocked: str | None = None
         self.is_leaving = False
+        self.nodes = 1
 
     def __str__(self) -> str:
         return f"{self.system} at {self._kombu.hostname}"

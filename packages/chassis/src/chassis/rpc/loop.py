@@ -68,9 +68,8 @@ class ReceiverLoop:
                 # The broker delivers requests that no handler has begun to another
                 # consumer.
                 self._pool.withdraw()
-                expected = isinstance(error, intake.errors)
-                advice = intake.connection.advice(error)
-                self._pause(attempts.failed(error, expected=expected, advice=advice))
+                pause = attempts.failed(error, intake.connection, intake.errors)
+                self._pause(pause)
         logger.info("Stopped")
 
     def _serve(self, intake: Intake, attempts: Attempts) -> None:
