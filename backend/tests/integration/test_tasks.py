@@ -83,6 +83,10 @@ def test_a_refusal_ends_in_failure_without_a_retry(responder: Responder) -> None
         "detail": "why",
     }
     assert len(responder.requests) == 1
+    responder.headers = {"x-status": "ok", "x-task-type": "echo"}
+    before = find(task_id)
+    run(task_id)  # Redis has delivered it again
+    assert find(task_id) == before
 
 
 @pytest.mark.promise("docs/TASKS.md", "Temporary errors are retried")
