@@ -28,6 +28,7 @@ from app.repositories.event_repository import (
     name_cause,
     read_events,
 )
+from app.repositories.webhook_repository import WebhookRepository
 from app.services.event_stream import FINAL
 from chassis.context import current_principal, current_request_id
 from chassis.events.event import Event
@@ -89,6 +90,8 @@ def row(payload: Any = "x", status: TaskStatus = TaskStatus.SUCCESS) -> Any:
 INSERT = "INSERT INTO data_processing_records (task_id, task_status) VALUES (%s, %s)"
 END = """UPDATE data_processing_records SET task_status = %s, updated_at = now()
 WHERE task_id = %s"""
+SUCCEED = """UPDATE data_processing_records
+SET task_status = 'Success', outcome = '"secret"' WHERE task_id = %s"""
 DELETE = "DELETE FROM data_processing_records WHERE task_id = %s"
 
 
@@ -122,18 +125,21 @@ async def test_each_change_has_its_event(
     "Deleting a record redacts payload and outcome in its events; the facts stay.",
 )
 async def test_a_deletion_redacts_the_events_of_its_record_alone(
-    database: Database, commits: GroupCommit
+    database: Database, commits: GroupCommit, sql: Any
 ) -> None:
-    new, other = row("secret"), row("kept")
+    new, other = row("secret", status=TaskStatus.PROCESSING), row("kept")
     await commits.add([new, other])
+    sql(SUCCEED, new.values["task_id"])
     current_principal.set("root")
     current_request_id.set("r-2")
     async with database.session() as session:
         assert await DataRepository(session).delete(new.values["task_id"])
         await session.commit()
-    succeeded, deleted = await events_of(database, new.values["task_id"])
-    assert "secret" not in succeeded.data and '"redacted' not in succeeded.data
-    assert '"payload" : null' in succeeded.data and '"outcome" : null' in succeeded.data
+    *changes, deleted = await events_of(database, new.values["task_id"])
+    assert [each.type for each in changes] == ["record.accepted", "record.succeeded"]
+    for each in changes:
+        assert "secret" not in each.data and '"redacted' not in each.data
+        assert '"payload" : null' in each.data and '"outcome" : null' in each.data
     assert deleted.type == "record.deleted" and "secret" not in deleted.data
     assert (deleted.owner, deleted.actor) == ("alice", "root")
     assert deleted.correlation_id == "r-2"
@@ -164,6 +170,7 @@ async def test_what_is_rolled_back_has_no_event(
         "UPDATE record_events SET sequence = -sequence",
         "DELETE FROM record_events",
         "TRUNCATE record_events",
+        "DELETE FROM data_processing_records; DELETE FROM record_events",
     ],
 )
 async def test_the_log_is_append_only(
@@ -193,12 +200,14 @@ async def test_nobody_skips_what_commits_late(
     task_id = early.values["task_id"]
     # A higher number is committed; nobody sees it before the lower one.
     assert await events_of(database, task_id) == []
+    async with database.session() as session:
+        position = await WebhookRepository(session).first_position()
     late.execute(INSERT, ["late-2", "Success"])
     late.connection.commit()
     (seen,) = await events_of(database, task_id)
     (first,) = await events_of(database, "late-1")
     (second,) = await events_of(database, "late-2")
-    assert first.sequence < second.sequence < seen.sequence
+    assert position < first.sequence < second.sequence < seen.sequence
 
 
 async def test_a_subject_ends_when_its_last_event_is_settled(

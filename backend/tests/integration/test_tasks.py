@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from celery.exceptions import Retry
+from celery.exceptions import Retry, SoftTimeLimitExceeded
 from kombu.message import Message
 from sqlmodel import Session, select
 
@@ -16,6 +16,7 @@ from app.core.config import Settings
 from app.core.services import Service, ServiceRegistry
 from app.models.database import TaskLog
 from app.repositories import data_repository
+from app.tasks import data
 from app.tasks.resources import get_worker_resources
 from chassis.logs import ACCESS
 from local.servers.redis import Redis
@@ -83,6 +84,25 @@ def test_a_refusal_ends_in_failure_without_a_retry(responder: Responder) -> None
         "detail": "why",
     }
     assert len(responder.requests) == 1
+    responder.headers = {"x-status": "ok", "x-task-type": "echo"}
+    before = find(task_id)
+    run(task_id)  # Redis has delivered it again
+    assert find(task_id) == before
+
+
+def test_a_task_that_was_interrupted_is_retried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hang(*_: Any, **__: Any) -> Any:
+        raise SoftTimeLimitExceeded
+
+    task_id = add_record()
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "_call", hang)
+        run(task_id)
+    outcome = find(task_id).outcome
+    assert outcome["code"] == "time_limit_exceeded"
+    assert outcome["detail"].startswith(f"Given up after {RETRIES + 1} ")
 
 
 @pytest.mark.promise("docs/TASKS.md", "Temporary errors are retried")

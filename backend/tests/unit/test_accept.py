@@ -13,7 +13,7 @@ from app.core.exceptions import (
 from app.core.services import Service
 from app.infrastructure.task_publisher import TaskMessage
 from app.models.database import DataProcessingRecord
-from app.models.schemas import AsyncDataRequest, TaskStatus
+from app.models.schemas import AsyncDataRequest, Priority, TaskStatus
 from app.services.data_service import DataService
 
 
@@ -45,7 +45,9 @@ def accept(recorder: Any) -> asyncio.Task[Any]:
         commits=recorder,
         tasks=recorder,
     )
-    return asyncio.create_task(service.accept(AsyncDataRequest(payload=1)))
+    return asyncio.create_task(
+        service.accept(AsyncDataRequest(payload=1, priority=Priority.HIGH))
+    )
 
 
 async def test_work_is_accepted_while_no_broker_takes_its_task() -> None:
@@ -56,7 +58,8 @@ async def test_work_is_accepted_while_no_broker_takes_its_task() -> None:
     recorder = Away()
     recorder.committed.set()
     assert (await accept(recorder)).task_status is TaskStatus.PROCESSING
-    assert len(recorder.rows) == 1
+    (row,) = recorder.rows
+    assert row.values["priority"] == "high"  # with which the sweep publishes it
 
 
 async def turns(count: int = 20) -> None:

@@ -1,13 +1,17 @@
 """How long a beat believes that it has the lease, with a Redis of the test's own."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.beat import Scheduler
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import LockNotOwnedError
 
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.redis import beat_lease
 from app.infrastructure.redis.beat_lease import BeatLease
+from app.tasks.beat import LOOK_SECONDS, LivingScheduler
 
 
 class Redis:
@@ -53,3 +57,26 @@ def test_a_lease_that_another_one_has_ends_at_once(
     assert lease.renew()
     redis.is_lost = True
     assert not lease.renew() and not lease.is_held()
+
+
+def test_a_beat_that_lost_redis_reads_what_others_have_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another beat may have been active meanwhile."""
+    answers: list[Any] = [True, ConnectionLost("gone"), True]
+    beat: Any = object.__new__(LivingScheduler)
+    beat.app = SimpleNamespace(conf=SimpleNamespace(heartbeat_file=None))
+    beat._is_active = None
+
+    def renew() -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    resumed: list[bool] = []
+    beat._lease = SimpleNamespace(renew=renew)
+    monkeypatch.setattr(beat, "_resume", lambda: resumed.append(True))
+    monkeypatch.setattr(Scheduler, "tick", lambda *_: 7.0)
+    assert [beat.tick() for _ in range(3)] == [7.0, LOOK_SECONDS, 7.0]
+    assert len(resumed) == 2

@@ -6,6 +6,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from celery import Celery
+from celery.signals import after_task_publish
 from kombu.utils.scheduling import cycle_by_name
 from pydantic import SecretStr
 
@@ -53,6 +55,23 @@ def test_a_free_worker_asks_the_queues_in_order_of_priority() -> None:
         assert tuple(queues.consume(3)) == QUEUES == ("high", "default", "low")
     # One list for each queue: sweep and metrics look there.
     assert conf.broker_transport_options["priority_steps"] == [0]
+
+
+def test_the_span_of_a_failed_publish_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry's instrumentation waits for this signal."""
+    celery, ended = create_publisher(CelerySettings()), []
+
+    def note(headers: dict[str, str], **_: Any) -> None:
+        ended.append(headers["id"])
+
+    monkeypatch.setattr(Celery, "send_task", Mock(side_effect=OSError))
+    after_task_publish.connect(note)
+    try:
+        with pytest.raises(OSError):
+            celery.send_task("some.task", task_id="t-1")
+    finally:
+        after_task_publish.disconnect(note)
+    assert ended == ["t-1"]
 
 
 @pytest.mark.promise("ARCHITECTURE.md", "Messages and tasks are JSON, never pickle.")

@@ -78,6 +78,19 @@ def test_a_compressed_body_is_refused(client: TestClient, coding: str) -> None:
     assert answer.headers["Accept-Encoding"] == "identity"
 
 
+def test_a_coding_may_stand_in_any_of_several_headers(client: TestClient) -> None:
+    headers = [("Content-Type", "application/json")]
+    headers += [("Content-Encoding", coding) for coding in ("gzip", "identity")]
+    assert client.post(PROCESS, content=BODY, headers=headers).status_code == 415
+
+
+def test_a_body_without_room_is_told_when_to_return(client: TestClient) -> None:
+    app: Any = client.app
+    app.state.budget.hold(app.state.settings.max_body_bytes_in_flight)
+    answer = post(client, b'{"payload": "%s"}' % (b"x" * 20_000))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
 @pytest.mark.parametrize("coding", ["identity", "Identity", ""])
 def test_a_body_as_it_is_passes(client: TestClient, coding: str) -> None:
     assert post(client, coding=coding).status_code == 200

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.core.redis_settings import LONGEST_RETRY_DELAY, CelerySettings
+from app.tasks.data import _delay
 
 
 def test_the_visibility_timeout_is_longer_than_a_run_and_a_delay() -> None:
@@ -21,3 +22,10 @@ def test_a_task_is_interrupted_before_it_is_killed() -> None:
     CelerySettings(task_soft_time_limit_seconds=74, task_time_limit_seconds=75)
     with pytest.raises(ValidationError, match="SOFT_TIME_LIMIT_SECONDS must be below"):
         CelerySettings(task_soft_time_limit_seconds=75, task_time_limit_seconds=75)
+
+
+def test_a_retry_waits_no_longer_than_that() -> None:
+    """However many are configured."""
+    assert 0.5 <= _delay(0) <= 1
+    assert LONGEST_RETRY_DELAY / 2 <= _delay(50) <= LONGEST_RETRY_DELAY
+    assert len({_delay(50) for _ in range(10)}) > 1

@@ -78,3 +78,13 @@ async def test_what_is_disabled_keeps_its_reason() -> None:
     found = await change(tables, enabled=False, types=["c.d"])
     assert (found.disabled_at, found.disabled_reason) == (EARLIER, reason)
     assert found.types == ["c.d"] and not tables.resumed
+
+
+async def test_the_last_two_secrets_sign() -> None:
+    """Receivers that have the newest but one must not be left out."""
+    tables = Tables()
+    first, second, third = (tables.webhook.secret, new_secret(), new_secret())
+    for old, new in ((first, second), (second, third)):
+        found = await change(tables, secret=new)
+        assert (found.previous_secret, found.secret) == (old, new)
+        assert found.previous_secret_until == NOW + timedelta(hours=24)

@@ -175,4 +175,40 @@ FAULTS = (
             "packages/chassis/tests/unit/test_intake.py::test_what_is_done_is_acknowledged_before_the_connection_closes",
         ),
     ),
+    Fault(
+        "rpc: a request that returned to its queue stays counted",
+        "packages/chassis/src/chassis/rpc/intake.py",
+        "        self._unsettled_bytes -= self._unsettled.pop(tag)\n        if settlement is Settlement.ACK:\n",
+        "        size = self._unsettled.pop(tag)\n        if settlement is Settlement.ACK:\n            self._unsettled_bytes -= size\n",
+        (
+            "packages/chassis/tests/unit/test_intake.py::test_an_intake_is_full_by_what_is_not_settled",
+        ),
+    ),
+    Fault(
+        "rpc: what is done returns with a suspect",
+        "packages/chassis/src/chassis/rpc/intake.py",
+        "            # If it ends the process, the finished ones must not return.\n            self.flush()\n",
+        "",
+        (
+            "packages/chassis/tests/unit/test_suspects.py::test_what_is_finished_does_not_return_when_a_suspect_ends_the_process",
+        ),
+    ),
+    Fault(
+        "rpc: a limit outlives its block",
+        "packages/chassis/src/chassis/rpc/transport.py",
+        "        finally:\n            self._until = None",
+        "        finally:\n            pass",
+        (
+            "packages/chassis/tests/unit/test_transport.py::test_a_limit_ends_with_its_block",
+        ),
+    ),
+    Fault(
+        "rpc: no call waits in the second outage",
+        "packages/chassis/src/chassis/rpc/producers.py",
+        "        self._connected.clear()\n        if not",
+        "        if not",
+        (
+            "packages/chassis/tests/unit/test_async_calls.py::test_a_call_waits_for_the_next_connection_a_moment",
+        ),
+    ),
 )

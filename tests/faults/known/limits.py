@@ -158,4 +158,74 @@ FAULTS = (
             "backend/tests/unit/test_resources.py::test_everything_that_was_opened_is_closed",
         ),
     ),
+    Fault(
+        "stream: a sign of life is an event",
+        "backend/app/api/event_streams.py",
+        "        return KEEPALIVE_COMMENT",
+        '        return b"data:\\n\\n"',
+        ("backend/tests/unit/test_event_streams.py::test_a_sign_of_life_is_no_event",),
+    ),
+    Fault(
+        "log: a stream has two lines",
+        "backend/app/api/middleware/access_log.py",
+        "        finally:\n            if not is_logged:\n",
+        "        finally:\n            if True:\n",
+        (
+            "backend/tests/unit/test_access_log.py::test_a_stream_logs_one_line_when_it_begins",
+        ),
+    ),
+    Fault(
+        "stream: a backlog outlives its time",
+        "backend/app/services/event_stream.py",
+        "            if loop.time() >= self._deadline:\n                self.close(time_limit())\n            elif event := self._pop():",
+        "            if event := self._pop():",
+        (
+            "backend/tests/unit/test_feed_restart.py::test_a_backlog_does_not_lengthen_the_life_of_a_stream",
+        ),
+    ),
+    Fault(
+        "feed: begins where it rested",
+        "backend/app/services/event_feed.py",
+        "            self.position = await self._log.end()\n",
+        "            if self.position < 0:\n                self.position = await self._log.end()\n",
+        (
+            "backend/tests/unit/test_feed_restart.py::test_what_happened_while_the_feed_rested_is_no_news",
+        ),
+    ),
+    Fault(
+        "rate limits: a client that left keeps its place",
+        "backend/app/core/rate_limits.py",
+        "            finally:\n                quota.waiting -= 1",
+        "            except ZeroDivisionError:\n                raise\n            quota.waiting -= 1",
+        (
+            "backend/tests/unit/test_rate_keys.py::test_nothing_is_reserved_for_a_request_whose_client_has_left",
+        ),
+    ),
+    Fault(
+        "webhooks: an old secret signs for ever",
+        "backend/app/services/webhook_rules.py",
+        "if webhook.previous_secret and until and now < until:",
+        "if webhook.previous_secret and until:",
+        (
+            "backend/tests/unit/test_webhook_rules.py::test_an_old_secret_signs_until_its_time",
+        ),
+    ),
+    Fault(
+        "webhooks: a series for each host",
+        "backend/app/tasks/webhooks.py",
+        '_attempts.add(1, {"app.webhooks.outcome": outcome})',
+        '_attempts.add(1, {"app.webhooks.outcome": outcome, "server.address": webhook.host})',
+        (
+            "backend/tests/unit/test_webhook_notes.py::test_attempts_and_webhooks_are_counted_once_and_no_url_is_told",
+        ),
+    ),
+    Fault(
+        "events: what was deleted stays in the first events",
+        "backend/alembic/versions/20261128_event_log.py",
+        "WHERE subject = task_id AND type LIKE 'record.%';\n    PERFORM",
+        "WHERE subject = task_id AND type = 'record.succeeded';\n    PERFORM",
+        (
+            "backend/tests/integration/test_event_log.py::test_a_deletion_redacts_the_events_of_its_record_alone",
+        ),
+    ),
 )

@@ -255,4 +255,13 @@ FAULTS = (
         "",
         ("backend/tests/integration/test_migrations.py",),
     ),
+    Fault(
+        "accept: a lost Redis fails the request",
+        "backend/app/services/data_service.py",
+        '        except BrokerUnavailable as error:\n            logger.info("Task',
+        '        except ConnectionError as error:\n            logger.info("Task',
+        (
+            "backend/tests/unit/test_accept.py::test_work_is_accepted_while_no_broker_takes_its_task",
+        ),
+    ),
 )

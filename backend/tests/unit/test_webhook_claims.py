@@ -1,0 +1,33 @@
+"""Claims of webhooks, without a database."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app.repositories.webhook_repository import claim_webhooks
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_claims_come_one_after_another_and_only_if_something_is_due(
+    is_due: bool,
+) -> None:
+    """Two at a time could exceed a bound together; most runs have nothing to do."""
+    executed: list[str] = []
+
+    class Session:
+        def scalar(self, *_: Any) -> bool:
+            return is_due
+
+        def execute(self, statement: Any, _: Any) -> list[Any]:
+            executed.append(str(statement))
+            return []
+
+    session: Any = Session()
+    bounds = {"senders": 1, "at_once": 1, "per_host": 1, "pending": 1}
+    assert claim_webhooks(session, uuid4(), timedelta(seconds=1), **bounds) == []
+    assert len(executed) == 2 * is_due
+    if is_due:
+        lock, claim = executed
+        assert "pg_advisory_xact_lock" in lock and "UPDATE webhooks" in claim
