@@ -222,7 +222,7 @@ def _checks() -> list[Part]:
 
 def _hadolint() -> list[str]:
     program = Path(sys.executable).with_name("hadolint")
-    places = ("*", "services/*", "deploy/*/*", "kit/templates/*/services/*")
+    places = ("*", "*/*", "deploy/ha/*", "kit/templates/*/services/*")
     dockerfiles = [
         file for place in places for file in ROOT.glob(f"{place}/Dockerfile")
     ]

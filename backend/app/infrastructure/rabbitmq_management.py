@@ -44,9 +44,9 @@ class ManagementApi:
         self._settings = rabbitmq, rpc
         self._server = rabbitmq_server(rabbitmq, rpc)
         self._bases = list(self._server.management_urls) if self._server else []
-        random.shuffle(self._bases)  # so that nodes share the requests
         where = " or ".join(self._bases)
         self._outage = Outage(f"RabbitMQ's management API at {where}")
+        random.shuffle(self._bases)  # so that nodes share the requests
 
     def read_queues(self) -> dict[str, QueueFigures]:
         """The values of every queue of the virtual host by name, in one request.
