@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from kombu import Connection
 
 from chassis.events.event import Event
 from chassis.events.topology import PREVIOUS, events_exchange
 from chassis.settings import RabbitMQSettings
+from local.servers.rabbitmq import RabbitMQ
 from tests.integration.responder import wait_until
 
 BACKEND = Path(__file__).parents[2]
@@ -96,6 +98,7 @@ class Subscriber:
             password=self._settings.password.get_secret_value(),
             virtual_host=self._settings.vhost,
             connect_timeout=5,
+            transport_options={"read_timeout": 10},
         )
         self._open: Any = self._connection.channel()
         self._open.auto_decode = False
@@ -122,9 +125,20 @@ class Subscriber:
         """Until so many events are there."""
         wait_until(lambda: self.take() >= 0 and len(self.sequences) >= number, within)
 
-    def again(self) -> None:
-        """Connect again, after the broker was away."""
-        self._channel()
+    def again(self, rabbitmq: RabbitMQ) -> int:
+        """Start the broker and connect again; returns the number of starts. A quorum
+        queue of RabbitMQ 3.10 may stand still after a kill: another start ends that.
+        """
+        for starts in (1, 2):
+            rabbitmq.start()
+            self._channel()
+            try:
+                self.take()
+            except (OSError, AMQPError):
+                rabbitmq.kill()
+            else:
+                return starts
+        raise AssertionError("the queue stands still")
 
     @property
     def sequences(self) -> list[int]:
