@@ -8,7 +8,8 @@ SECONDS_TO_LEAVE=6
 
 wanted=$(printf '|%04X' "${@:-5672}" 5671)
 has_clients() {
-    # Ends are address:port in hexadecimal, the node's own first; 01 is an open one.
+    # Columns: number, own address:port, the other's, state; all in hexadecimal. 01 is
+    # an established connection.
     grep -qE "^ *[0-9]+: [0-9A-F]+:(${wanted#|}) [0-9A-F:]+ 01 " /proc/net/tcp*
 }
 

@@ -18,18 +18,6 @@ from tests.unit.broker import WAIT, FakeConnection
 from tests.unit.callers import Bench
 
 
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    bench = Bench(monkeypatch)
-    yield bench
-    bench.client.close()
-
-
-@pytest.fixture
-def first(bench: Bench) -> FakeConnection:
-    return bench.connections[0]
-
-
 @pytest.mark.promise(
     "docs/adr/0003-one-io-thread.md",
     "When the connection breaks, we know at once which calls are in doubt: all of"

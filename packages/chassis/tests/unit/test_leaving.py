@@ -18,21 +18,10 @@ from tests.unit.test_publisher import confirm
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    bench = Bench(monkeypatch)
-    yield bench
-    bench.client.close()
-
-
-@pytest.fixture
 def world() -> Iterator[World]:
     world = World(grace_seconds=3)
     yield world
-    world.gate.set()
-    if world.thread.is_alive():
-        world.stop()
-    world.pool.stop()
-    world.poller.close()
+    world.end()
 
 
 def reconnected(bench: Bench) -> FakeConnection:

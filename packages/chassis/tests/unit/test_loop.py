@@ -148,16 +148,20 @@ class World:
         assert not self.thread.is_alive()
         return time.monotonic() - began
 
+    def end(self) -> None:
+        """Leave nothing behind."""
+        self.gate.set()
+        if self.thread.is_alive():
+            self.stop()
+        self.pool.stop()
+        self.poller.close()
+
 
 @pytest.fixture
 def world() -> Iterator[World]:
     world = World()
     yield world
-    world.gate.set()
-    if world.thread.is_alive():
-        world.stop()
-    world.pool.stop()
-    world.poller.close()
+    world.end()
 
 
 def test_requests_are_handled_and_sent(world: World) -> None:

@@ -3,7 +3,6 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -20,18 +19,6 @@ from chassis.rpc.connection import Delivery
 from chassis.settings import RpcSettings
 from tests.unit.broker import WAIT, FakeConnection
 from tests.unit.callers import Bench
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    bench = Bench(monkeypatch)
-    yield bench
-    bench.client.close()
-
-
-@pytest.fixture
-def first(bench: Bench) -> FakeConnection:
-    return bench.connections[0]
 
 
 def reply(call_id: str, *, error: str | None = None) -> Delivery:
