@@ -51,11 +51,12 @@ def _bindings(node: ast.stmt) -> Iterator[str]:
         yield from (each.id for each in node.targets if isinstance(each, ast.Name))
 
 
-def definitions(path: str, text: str) -> set[str]:
+@cache
+def definitions(path: str, text: str) -> frozenset[str]:
     """The names of a module's functions and classes. Raises KitError."""
     try:
         body = ast.parse(text).body
     except SyntaxError as error:
         raise KitError(f"{path} is not valid Python: {error}") from error
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return {node.name for node in body if isinstance(node, kinds)}
+    return frozenset(node.name for node in body if isinstance(node, kinds))

@@ -1,6 +1,7 @@
 """The files of a project, and changes to them that are applied together or not at
 all."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,10 +62,14 @@ class Tree:
 
     def files(self, folder: str) -> Iterator[str]:
         """The files on disk below a folder, in order."""
-        for path in sorted((self.root / folder).rglob("*")):
-            relative = path.relative_to(self.root)
-            if path.is_file() and not SKIPPED.intersection(relative.parts):
-                yield relative.as_posix()
+        found = []
+        # Not rglob(), which would look through all of .venv.
+        for place, folders, names in os.walk(self.root / folder):
+            folders[:] = set(folders) - SKIPPED
+            found += [f"{place}/{name}" for name in set(names) - SKIPPED]
+        for path in sorted(found):
+            if os.path.isfile(path):
+                yield path.removeprefix(f"{self.root}/")
 
     @property
     def changes(self) -> dict[str, str | None]:

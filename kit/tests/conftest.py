@@ -2,22 +2,27 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kit.tests.copies import ACME, PROJECT, SERVICE, copy_project, python
+from kit.tests.copies import ACME, PROJECT, SERVICE, copy_project, python, restore
 
 # What a team writes in `e2e/test_two_days.py`; it runs in a copy.
 collect_ignore = ["e2e/two_days"]
 
 
 @pytest.fixture
-def project(original: Path, tmp_path: Path) -> Path:
-    copy = tmp_path / "project"
-    # Many tests want a copy, and `cp` takes a third of Python's time.
-    subprocess.run(["cp", "-Rp", original, copy], check=True)
-    return copy
+def project(original: Path, spare: Path) -> Iterator[Path]:
+    yield spare
+    restore(spare, original)
+
+
+@pytest.fixture(scope="session")
+def spare(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy that tests change one after another."""
+    return shutil.copytree(original, tmp_path_factory.mktemp("spare") / "project")
 
 
 # Renaming takes seconds: it is done once. Tests only read these four; to change one,

