@@ -10,7 +10,7 @@ from httpx2 import Response
 from tests.e2e.client import PROCESS, PROCESS_ASYNC, RECORDS, Api, wait_for
 from tests.e2e.threads import Threads
 
-PAUSE = 0.05  # seconds, between the requests of a client
+PAUSE = 0.1  # seconds, between the requests of a client
 
 
 @dataclass

@@ -17,7 +17,7 @@ from tests.e2e.client import PROCESS, PROCESS_ASYNC
 from tests.integration.conftest import EACH_PROTOCOL, Traced
 
 # Between the requests of a caller: what a collector costs shows without a full machine.
-PAUSE = 0.02
+PAUSE = 0.05
 
 
 @pytest.mark.promise(
