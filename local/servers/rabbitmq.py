@@ -72,8 +72,8 @@ _ERLANG_ARGUMENTS = (
     f"-kernel inet_dist_use_interface {_INTERFACE} "
     # The management plugin takes 5 s to stop after all data is on disk.
     "-kernel shutdown_timeout 1500 "
-    # Little busy waiting on a machine with few cores. With none, threads fall asleep for
-    # a moment so often that the start takes twice as long.
+    # Little busy waiting on a machine with few cores. With none, threads fall asleep so
+    # often that the start takes twice as long.
     "+sbwt very_short +sbwtdcpu very_short +sbwtdio very_short"
 )
 
