@@ -1,5 +1,6 @@
 """Runs migrations: once per deployment, under an advisory lock."""
 
+import gc
 import time
 
 from alembic import context
@@ -21,6 +22,7 @@ LOCKED = {"key": locks.MIGRATIONS}
 PAUSE = 0.2
 
 import_all()  # registers the tables
+gc.freeze()  # spare the collector objects that stay: a quarter of the time
 
 
 def migrate() -> None:

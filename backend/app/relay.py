@@ -1,5 +1,6 @@
 """The composition root of the event relay: ``python -m app.relay``."""
 
+import gc
 import signal
 from functools import partial
 
@@ -42,6 +43,7 @@ def run_relay() -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: relay.stop())
+    gc.freeze()  # spare the collector objects that stay
     try:
         relay.run()
     finally:

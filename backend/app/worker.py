@@ -156,6 +156,7 @@ def watch_beat(**_: Any) -> None:
             watch_backlog(engine, lease.is_held)
     atexit.register(lease.release)
     atexit.register(stop_telemetry)
+    gc.freeze()  # spare the collector objects that stay
 
 
 @worker_shutting_down.connect
