@@ -448,12 +448,14 @@ def test_events_beyond_enough_pending_ones_wait_in_the_log(
     hook = Hook()
     webhook = create(client, hook)
     expected = [webhook.happen() for _ in range(4)]
-    run()
-    assert len(webhook.deliveries()) == 3
     with hook.running():
+        hook.answer = lambda _: (500, {})  # each one fails, and the run goes on
+        run()
+        assert hook.ids() == expected[:3]
+        hook.answer = lambda _: (204, {})
         let_pass(minutes=1)
         run()
-        assert hook.ids() == expected
+        assert hook.ids()[3:] == expected
 
 
 @pytest.mark.promise(
@@ -582,12 +584,9 @@ def test_those_that_have_waited_longest_come_first(
     client: TestClient, hook: Hook
 ) -> None:
     waiting = [create(client, hook) for _ in range(3)]
-    for minutes, webhook in enumerate(waiting[:2], 1):
-        sql(
-            "UPDATE webhooks SET leased_until = now() - :age WHERE id = :id",
-            age=timedelta(minutes=minutes),
-            id=webhook.content["id"],
-        )
+    for webhook in waiting[1::-1]:  # the last one was never served
+        webhook.happen()
+        run()
     for webhook in waiting:
         webhook.happen()
     claimed = [claim(at_once=1) for _ in waiting]
