@@ -31,15 +31,6 @@ FAULTS = (
         ),
     ),
     Fault(
-        "webhooks: who was just served comes first",
-        "backend/app/repositories/webhook_repository.py",
-        ".values(leased_by=None, leased_until=func.now())",
-        ".values(leased_by=None, leased_until=None)",
-        (
-            "backend/tests/integration/test_webhooks.py::test_those_that_have_waited_longest_come_first",
-        ),
-    ),
-    Fault(
         "identity: a private key in the list verifies nothing",
         "backend/app/infrastructure/identity/provider.py",
         '{name: value for name, value in key.items() if name != "d"}',
