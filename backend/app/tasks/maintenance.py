@@ -169,12 +169,13 @@ def _end_lost(task_id: str, ending: Ending, session: Session) -> None:
 def prune_logs() -> None:
     """Delete rows older than their retention, some at a time."""
     settings = get_worker_resources().settings
-    _prune(delete_old_logs, settings.celery.log_retention_days)
+    prune(delete_old_logs, settings.celery.log_retention_days)
     if settings.record_retention_days is not None:
-        _prune(delete_old_records, settings.record_retention_days)
+        prune(delete_old_records, settings.record_retention_days)
 
 
-def _prune(delete_some: Callable[[Session, timedelta], bool], days: float) -> None:
+def prune(delete_some: Callable[[Session, timedelta], bool], days: float) -> None:
+    """Delete rows of that age in portions, each in a transaction of its own."""
     with translate_errors(), Session(get_worker_resources().engine) as session:
         while delete_some(session, timedelta(days=days)):
             session.commit()

@@ -34,7 +34,7 @@ from app.repositories.webhook_repository import (
     release_webhook,
 )
 from app.services import webhook_rules
-from app.tasks.maintenance import servers_needed
+from app.tasks.maintenance import prune, servers_needed
 from app.tasks.resources import WorkerResources, get_worker_resources
 from app.tasks.scheduling import DAY, scheduled
 from chassis.telemetry import tracing
@@ -89,11 +89,8 @@ def send_webhooks() -> None:
 @servers_needed()
 def prune_deliveries() -> None:
     """Delete deliveries that ended long ago, some at a time."""
-    resources = get_worker_resources()
-    age = timedelta(days=resources.settings.webhooks.retention_days)
-    with translate_errors(), Session(resources.engine) as session:
-        while delete_old_deliveries(session, age):
-            session.commit()
+    settings = get_worker_resources().settings
+    prune(delete_old_deliveries, settings.webhooks.retention_days)
 
 
 class _Run:

@@ -46,3 +46,6 @@ def test_a_channel_keeps_its_client(redis_server: Redis) -> None:
             assert client is again
         with first.conn_or_acquire(client) as given, second.conn_or_acquire() as other:
             assert given is client is not other
+        first._disconnect_pools()  # as kombu does when it has lost Redis
+        with first.conn_or_acquire() as new:
+            assert new is not client

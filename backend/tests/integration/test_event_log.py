@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ from app.infrastructure.postgres.group_commit import GroupCommit
 from app.models import event_types
 from app.models.event_types import new_event
 from app.models.schemas import TaskStatus
+from app.models.webhooks import Webhook
 from app.repositories.data_repository import DataRepository
+from app.repositories.delivery_repository import events_after
 from app.repositories.event_log import compare_records
 from app.repositories.event_repository import (
     EventFilter,
@@ -202,6 +205,12 @@ async def test_nobody_skips_what_commits_late(
     assert await events_of(database, task_id) == []
     async with database.session() as session:
         position = await WebhookRepository(session).first_position()
+        for owner in (None, "alice"):
+            hook = Webhook(
+                events_of=owner, position=position, url="", host="", types=[], secret=""
+            )
+            ahead = await session.run_sync(partial(events_after, webhook=hook, limit=9))
+            assert ahead == []
     late.execute(INSERT, ["late-2", "Success"])
     late.connection.commit()
     (seen,) = await events_of(database, task_id)
@@ -334,8 +343,11 @@ async def test_the_records_can_be_rebuilt(
     await commits.add(new)
     sql(END, "Success", ended.values["task_id"])
     sql(DELETE, new[-2].values["task_id"])
+    ids = [each.values["task_id"] for each in new]
+    own = {stored for stored in sql(table) if any(each in stored[0] for each in ids)}
     maintain(migrated_url, "rebuild", "--apply")  # other tests left differences
     expected = sql(table)
+    assert own <= {*expected}
     assert maintain(migrated_url, "rebuild") == (0, FOUND.format("Found", 0, 0, 0))
 
     with_triggers = "ALTER TABLE data_processing_records {} TRIGGER USER"

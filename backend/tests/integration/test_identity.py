@@ -8,10 +8,12 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jwt.algorithms import RSAAlgorithm
 
 from app.core.auth_settings import AuthSettings
 from app.core.exceptions import ProviderUnavailable, Unauthenticated
@@ -332,7 +334,9 @@ async def test_a_key_is_good_for_its_own_algorithm(
     fake: FakeProvider, known: Verifier, no_pause: None
 ) -> None:
     key = fake.keys[0]
-    listed = {"keys": [{**key.public(), "kid": "own", "alg": "RS256"}]}
+    # A private part that the provider lists by mistake does not matter.
+    whole = RSAAlgorithm.to_jwk(key.private, as_dict=True) | {"use": "sig"}
+    listed = {"keys": [{**whole, "kid": "own", "alg": "RS256"}]}
     fake.answers[KEYS] = json.dumps(listed).encode()
     await known.verify(key.sign(fake.claims(), kid="own"))
     other = key.sign(fake.claims(), kid="own", alg="PS256")
@@ -373,8 +377,12 @@ async def test_keys_outlive_the_provider_for_some_hours(
     with pytest.raises(ProviderUnavailable):
         await known.provider.check()
     fake.answers.clear()
+    async with asyncio.timeout(10):
+        while known.provider.failure:  # the probe's questions find out
+            with suppress(ProviderUnavailable):
+                await known.provider.check()
+            await asyncio.sleep(0.01)
     assert "unknown key" in await known.refusal(SigningKey("new").sign(fake.claims()))
-    await known.provider.check()
     fake.answers = {KEYS: 503, DISCOVERY: 503}
     known.provider._max_age = 0.0
     with pytest.raises(ProviderUnavailable):
@@ -467,14 +475,15 @@ async def test_remembered_tokens_are_bounded_and_expire(
 
 
 async def test_closing_ends_an_attempt_under_way(
-    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+    known: Verifier, monkeypatch: pytest.MonkeyPatch, no_pause: None
 ) -> None:
-    found = Verifier(fake.issuer)
-    monkeypatch.setattr(found.provider, "_discover", asyncio.Event().wait)
-    attempt = found.provider.refresh()
+    waiting, client = asyncio.Event(), known.provider._client
+    monkeypatch.setattr(known.provider, "_read", lambda _: waiting.wait())
+    attempt = known.provider.refresh()
     await asyncio.sleep(0)
-    await found.provider.close()
+    await known.provider.close()
     assert attempt and attempt.cancelled()
+    assert client and client.is_closed
 
 
 async def test_a_provider_with_a_private_authority(tmp_path: Path) -> None:

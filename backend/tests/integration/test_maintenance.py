@@ -23,7 +23,8 @@ from app.infrastructure.task_lists import MESSAGES_AT_ONCE, TaskLists
 from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord, TaskLog
 from app.models.schemas import TaskStatus
-from app.repositories.data_repository import end_record, failure
+from app.repositories import data_repository
+from app.repositories.data_repository import end_record, failure, find_stale
 from app.tasks import maintenance
 from app.tasks.maintenance import BETWEEN_LOOKS, prune_logs, sweep
 from app.tasks.resources import get_worker_resources
@@ -296,6 +297,17 @@ def test_a_task_that_is_lost_too_often_fails(
     }
 
 
+def test_the_oldest_work_is_swept_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep looks at so many."""
+    end_all()
+    monkeypatch.setattr(data_repository, "STALE_AT_ONCE", 1)
+    younger, oldest = add_record(HOUR), add_record(2 * HOUR)
+    with Session(get_worker_resources().engine) as session:
+        assert find_stale(session, HOUR / 2) == [oldest]
+    finish(younger)
+    finish(oldest)
+
+
 @pytest.mark.promise("docs/TASKS.md", "Concurrent sweeps take different rows.")
 def test_two_sweeps_publish_once(redis_server: Redis) -> None:
     lost = [add_record(HOUR) for _ in range(20)]
@@ -309,9 +321,11 @@ def test_two_sweeps_publish_once(redis_server: Redis) -> None:
 
 @pytest.mark.budget("CELERY_LOG_RETENTION_DAYS")
 def test_old_log_rows_are_deleted() -> None:
-    old, new = str(uuid4()), str(uuid4())
+    """Those that another process deletes are not waited for."""
+    old, new, taken = str(uuid4()), str(uuid4()), str(uuid4())
+    days = timedelta(days=2)
     with Session(get_worker_resources().engine) as session:
-        for task_id, age in ((old, timedelta(days=2)), (new, HOUR)):
+        for task_id, age in ((old, days), (new, HOUR), (taken, days)):
             row = TaskLog(
                 task_id=task_id,
                 correlation_id="r",
@@ -322,8 +336,12 @@ def test_old_log_rows_are_deleted() -> None:
             )
             session.add(row)
         session.commit()
+        its_rows = select(TaskLog).where(TaskLog.task_id == taken).with_for_update()
+        assert session.exec(its_rows).one()
+        prune_logs.apply(throw=True)
+    assert [logs(each) for each in (old, new, taken)] == [[], ["end"], ["end"]]
     prune_logs.apply(throw=True)
-    assert (logs(old), logs(new)) == ([], ["end"])
+    assert [logs(each) for each in (new, taken)] == [["end"], []]
 
 
 @pytest.mark.budget("RECORD_RETENTION_DAYS")

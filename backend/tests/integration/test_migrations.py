@@ -78,7 +78,8 @@ def test_a_migration_waits_for_another(postgres: PostgreSQL) -> None:
         " 'SELECT pg_try_advisory_xact_lock%' AND datname = current_database()"
     )
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    environment = {**os.environ, "DATABASE_URL": url}
+    # A statement of a migration may take longer than one of a request.
+    environment = {**os.environ, "DATABASE_URL": url, "DB_TIMEOUT_SECONDS": "0.001"}
     try:
         with engine.connect() as other, engine.connect() as observer:
             observer = observer.execution_options(isolation_level="AUTOCOMMIT")

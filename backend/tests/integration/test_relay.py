@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from sqlalchemy import text
 
 from app.core.database import create_sync_engine
 from app.core.database_settings import DatabaseSettings
@@ -231,11 +232,29 @@ def test_the_role_ends_with_the_turn(database_settings: DatabaseSettings) -> Non
     first, other = (create_sync_engine(database_settings) for _ in range(2))
     with first.connect() as kept:  # its session goes on
         kept.commit()
+    limits = "idle_in_transaction_session_timeout", "tcp_user_timeout"
     for engine in (first, other, first):
         with relay_turn(engine) as turn:
             assert turn is not None
+        with engine.connect() as connection:
+            own = [connection.scalar(text(f"SHOW {name}")) for name in limits]
+        assert own == ["0", "0"]
     for engine in (first, other):
         engine.dispose()
+
+
+def test_its_position_never_goes_back(
+    log: Log, database_settings: DatabaseSettings
+) -> None:
+    log.add("a", "b")
+    first, second = log.sequences
+    engine = create_sync_engine(database_settings)
+    for position in (second, first):
+        with relay_turn(engine) as turn:
+            assert turn is not None
+            turn.move(position)
+    engine.dispose()
+    assert log.position == second
 
 
 def test_the_backlog_is_as_old_as_its_oldest_event(

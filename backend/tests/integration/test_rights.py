@@ -97,6 +97,16 @@ def test_processes_change_rows(migrated: PostgreSQL) -> None:
         run(migrated, statement)
 
 
+def test_processes_go_on_with_a_log_from_another_server(migrated: PostgreSQL) -> None:
+    """They raise its base, although their role may not."""
+    loaded = "SELECT 1::bigint << 55, 'test.loaded', 'one', '{}'"
+    migrated.execute(
+        f"INSERT INTO record_events (sequence, type, subject, data) {loaded}", NAME
+    )
+    statement = "INSERT INTO data_processing_records (task_id, task_status) VALUES "
+    run(migrated, f"{statement} ('next', 's')")
+
+
 @pytest.mark.promise(
     "docs/SECURITY.md", "create, change, drop or truncate tables, change the revision"
 )
@@ -129,8 +139,12 @@ def test_tables_of_later_migrations_are_included(migrated: PostgreSQL) -> None:
 
 
 def test_a_new_password_comes_with_the_next_migration(migrated: PostgreSQL) -> None:
+    """So does the end of rights that the role should not have."""
+    migrated.execute(f'GRANT DELETE ON alembic_version TO "{ROLE}"', NAME)
     assert migrate(migrated, "second") == ""
     run(migrated, "SELECT 1", "second")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(migrated, "DELETE FROM alembic_version", "second")
     with pytest.raises(psycopg2.OperationalError):
         run(migrated, "SELECT 1", "first")
     assert migrate(migrated, "first") == ""

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -29,9 +30,11 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 
 def test_the_outcome_is_stored_with_the_log_of_the_call() -> None:
-    task_id = add_record()
+    task_id = add_record(timedelta(hours=1))
     run(task_id, {"payload": "日本語", "description": None})
     record = find(task_id)
+    changed = record.updated_at
+    assert changed and datetime.now(UTC) - changed < timedelta(minutes=1)
     assert record.task_status == "Success"
     assert record.outcome == {"payload": "日本語", "description": None}
     assert record.task_type == "echo"

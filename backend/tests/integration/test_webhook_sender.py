@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from app.core.webhook_settings import WebhookSettings
@@ -186,6 +187,7 @@ async def test_no_proxy_is_asked(hook: Hook, monkeypatch: pytest.MonkeyPatch) ->
         ("7", 7.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", -time.time()),
         ("soon", None),
+        ("Thu, 01 Jan 99999999999 00:00:00 GMT", None),
         ("9" * 400, 999999999.0),
     ],
 )
@@ -201,8 +203,18 @@ async def test_it_reads_when_to_try_again(
 async def test_nobody_there() -> None:
     found = await send(f"http://127.0.0.1:{free_port()}/")
     assert found.status is None and "refuses connections" in str(found.error)
-    found = await send("https://no-such-name.invalid/")
-    assert "does not resolve" in str(found.error)
+    for name in ("no-such-name", "a" * 64):  # no name has a part so long
+        found = await send(f"https://{name}.invalid/")
+        assert "does not resolve" in str(found.error)
+
+
+async def test_a_host_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait_in_vain(*_: object, **__: object) -> None:
+        raise httpx2.ConnectTimeout("silent")
+
+    monkeypatch.setattr(httpx2.AsyncClient, "send", wait_in_vain)
+    found = await send("http://127.0.0.1/")
+    assert found == Attempt(error="No connection was open within 5 s.")
 
 
 Side = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -448,12 +448,14 @@ def test_events_beyond_enough_pending_ones_wait_in_the_log(
     hook = Hook()
     webhook = create(client, hook)
     expected = [webhook.happen() for _ in range(4)]
-    run()
-    assert len(webhook.deliveries()) == 3
     with hook.running():
+        hook.answer = lambda _: (500, {})  # each one fails, and the run goes on
+        run()
+        assert hook.ids() == expected[:3]
+        hook.answer = lambda _: (204, {})
         let_pass(minutes=1)
         run()
-        assert hook.ids() == expected
+        assert hook.ids()[3:] == expected
 
 
 @pytest.mark.promise(

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from celery.beat import Scheduler
+from pydantic import SecretStr
+from redis import retry as redis_retry
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import LockNotOwnedError
 
@@ -57,6 +59,16 @@ def test_a_lease_that_another_one_has_ends_at_once(
     assert lease.renew()
     redis.is_lost = True
     assert not lease.renew() and not lease.is_held()
+
+
+def test_no_pause_outlives_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-py's own retries would wait for seconds."""
+    pauses: list[float] = []
+    monkeypatch.setattr(redis_retry, "sleep", pauses.append)
+    away = SecretStr("redis://127.0.0.1:1/0")
+    with pytest.raises(ConnectionLost):
+        BeatLease(CelerySettings(broker_url=away)).renew()
+    assert not any(pauses)
 
 
 def test_a_beat_that_lost_redis_reads_what_others_have_sent(

@@ -7,10 +7,12 @@ from unittest.mock import Mock
 
 import pytest
 from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import after_task_publish
 from kombu.utils.scheduling import cycle_by_name
 from pydantic import SecretStr
 
+from app.core.exceptions import DeadlineExceeded, Unavailable
 from app.core.redis_settings import LONGEST_RETRY_DELAY, CelerySettings
 from app.infrastructure.celery import QUEUES, create_celery, create_publisher
 from app.infrastructure.celery_retries import RetriedTask
@@ -131,6 +133,8 @@ def test_redis_that_hangs_or_refuses_ends_no_worker() -> None:
     ):
         assert 0 < options["socket_connect_timeout"] < 5
     assert 0 < options["socket_timeout"] < 5 and options["max_retries"] == 1
+    # kombu asks an idle connection every 25 s.
+    assert 0 < conf.broker_transport_options["health_check_interval"] < 10
 
 
 @pytest.mark.promise("docs/SECURITY.md", "Workers take no commands from Redis")
@@ -158,6 +162,27 @@ def test_a_task_is_cancelled_without_redis() -> None:
     request.time_start = 1.0
     request.cancel(pool)
     pool.terminate_job.assert_called_once()
+
+
+@pytest.mark.promise(
+    "docs/TASKS.md",
+    "`Unavailable` (broker, queue, database), `DeadlineExceeded` and the soft time "
+    "limit cause a retry, up to `CELERY_TASK_MAX_RETRIES` times",
+)
+@pytest.mark.parametrize(
+    "failure", [Unavailable("away"), DeadlineExceeded("late"), SoftTimeLimitExceeded()]
+)
+def test_any_task_tries_again_what_may_succeed_later(failure: Exception) -> None:
+    app = create_celery(CelerySettings(task_max_retries=2))
+    attempts: list[int] = []
+
+    @app.task(name="own")
+    def task() -> None:
+        attempts.append(len(attempts))
+        raise failure
+
+    task.apply()
+    assert attempts == [0, 1, 2]
 
 
 def test_celery_reads_no_url_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ class Connection(sqlite3.Connection):
     each question takes the next error."""
 
     closed = 0
-    is_terminated = False
+    is_terminated = is_in_transaction = False
 
     def __init__(self) -> None:
         super().__init__(":memory:")
@@ -166,6 +166,7 @@ class Connection(sqlite3.Connection):
 
     def _ask(self, statement: str, seconds: float | None = None) -> None:
         self.questions.append((statement, seconds))
+        self.is_in_transaction = seconds is None  # psycopg2 begins one
         if self.error:
             raise self.error
 
@@ -178,6 +179,10 @@ class Connection(sqlite3.Connection):
                 return self
 
         return super().cursor(Asking)
+
+    def rollback(self) -> None:
+        self.is_in_transaction = False
+        super().rollback()
 
     def run_async(self, question: Callable[[Any], Coroutine[Any, Any, bool]]) -> bool:
         return asyncio.run(question(AsyncpgConnection(self)))
@@ -218,6 +223,14 @@ class Pool:
         assert isinstance(connection, Connection)
         return connection
 
+    def is_within_transaction(self) -> bool:
+        """Whether the next user finds one, which began before."""
+        borrowed = self._engine.raw_connection()
+        connection: Any = borrowed.dbapi_connection
+        found = connection.is_in_transaction
+        borrowed.close()
+        return bool(found)
+
 
 @pytest.fixture(params=[False, True], ids=["psycopg2", "asyncpg"])
 def is_async(request: pytest.FixtureRequest) -> bool:
@@ -233,6 +246,8 @@ def test_a_connection_is_asked_after_an_idle_time(
     clock.now += 1
     assert pool.use() is pool.first
     assert pool.first.questions == [("SELECT 1", 2.0 if is_async else None)]
+    clock.now += 1
+    assert not pool.is_within_transaction()
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Engine:
         new_dialect: Any = dialect.dialect
         self.dialect = new_dialect()
         self.errors: list[Exception] = []
-        self.opened = 0
+        self.opened = self.closed = 0
         self.statements: list[tuple[int, int, str]] = []
 
     async def connect(self) -> Any:
@@ -45,7 +45,8 @@ class Engine:
             info = {OPENED: float("inf")}
             return SimpleNamespace(driver_connection=driver, info=info)
 
-        async def close() -> None: ...
+        async def close() -> None:
+            self.closed += 1
 
         driver = SimpleNamespace(execute=execute, is_closed=lambda: False)
         return SimpleNamespace(get_raw_connection=raw, close=close)
@@ -86,6 +87,17 @@ async def test_the_writer_is_in_no_request(
     finally:
         current_request_id.reset(token)
     assert [request_id for *_, request_id in engine.statements] == [none]
+
+
+async def test_its_connection_is_kept_until_it_is_closed(
+    engine: Engine, commits: GroupCommit
+) -> None:
+    """The pool closes only those that have come back."""
+    for number in range(2):
+        await commits.add(record(number))
+    assert (engine.opened, engine.closed) == (1, 0)
+    await commits.close()
+    assert engine.closed == 1
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,6 @@ def test_each_portion_is_a_transaction_of_its_own(
     resources = SimpleNamespace(engine=None)
     monkeypatch.setattr(maintenance, "get_worker_resources", lambda: resources)
     monkeypatch.setattr(maintenance, "Session", Session)
-    maintenance._prune(delete_some, 1.5)
+    maintenance.prune(delete_some, 1.5)
     age = timedelta(hours=36)
     assert done == [age, "commit", age, "commit", age]

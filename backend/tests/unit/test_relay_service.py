@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from app.core.exceptions import DatabaseUnavailable
 from app.repositories.event_repository import StoredEvent
 from app.services import relay_service
-from app.services.relay_service import EventRelayService, different_subjects
+from app.services.relay_service import (
+    LONGEST_PAUSE,
+    SHORTEST_PAUSE,
+    EventRelayService,
+    different_subjects,
+)
 from chassis.events.publisher import EventMessage, NotPublished
 
 
@@ -196,17 +201,20 @@ def test_what_one_refuses_is_not_repeated_to_others(
     assert tried == [8, 1, 1]
 
 
-@pytest.mark.parametrize(("most", "limits"), [(10_000, [16, 32]), (1000, [16, 16])])
+@pytest.mark.parametrize(
+    ("number", "most", "limits"),
+    [(49, 10_000, [16, 32]), (49, 1000, [16, 16]), (5, 500, [16, 5])],
+)
 def test_pages_grow_unless_their_events_are_large(
-    monkeypatch: pytest.MonkeyPatch, most: int, limits: list[int]
+    monkeypatch: pytest.MonkeyPatch, number: int, most: int, limits: list[int]
 ) -> None:
     """PostgreSQL reads all of a page to know its size."""
     monkeypatch.setattr(relay_service, "MAX_BYTES", most)
     data = f'"{"x" * 98}"'
-    log = [event(number, str(number), data) for number in range(1, 50)]
+    log = [event(each, str(each), data) for each in range(1, number + 1)]
     world = World(monkeypatch, log)
     world.run("good", "good")
-    assert world.limits == limits
+    assert world.limits[:2] == limits
 
 
 def test_the_limit_of_an_event_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,3 +247,36 @@ def test_it_is_connected_while_both_servers_answer(
     world.refuse = lambda first: NotPublished("lost", 0.0)
     world.run("good", "begin")
     assert world.connected == [False, True, False, True, False]
+
+
+def test_a_loss_during_a_pause_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody publishes then; the next turn connects again."""
+    world = World(monkeypatch, LOG[:1])
+    losses, wait = [NotPublished("lost", 5.0)], world.wait
+
+    def lose(seconds: float) -> None:
+        wait(seconds)
+        if losses:
+            raise losses.pop()
+
+    monkeypatch.setattr(world, "wait", lose)
+    world.run("begin", "good")
+    assert world.published == [[1]]
+    assert world.moments[1] - world.moments[0] >= 5
+
+
+def test_it_looks_often_once_events_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, [])
+    pauses, wait = list[float](), world.wait
+
+    def happen(seconds: float) -> None:
+        wait(seconds)
+        pauses.append(seconds)
+        if not world.log and seconds == LONGEST_PAUSE:
+            world.log.append(event(1, "a"))
+            pauses.clear()
+
+    monkeypatch.setattr(world, "wait", happen)
+    world.run("good", "good")
+    assert world.published == [[1]]
+    assert pauses[:9] == [SHORTEST_PAUSE] * 9 and max(pauses) == LONGEST_PAUSE

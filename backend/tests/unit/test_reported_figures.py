@@ -9,11 +9,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy.pool import QueuePool
 
-from app.core.exceptions import BrokerUnavailable
+from app.core.exceptions import BrokerUnavailable, DatabaseUnavailable
 from app.core.services import Service, ServiceRegistry
 from app.infrastructure import queue_metrics
 from app.infrastructure.postgres import pool_metrics
 from app.repositories import data_repository
+from app.repositories.relay_repository import Backlog
+from app.tasks import event_metrics
 from chassis.telemetry import tracing
 
 SERVICES = ServiceRegistry((Service("echo", "echo_queue"),))
@@ -111,3 +113,27 @@ def test_work_that_has_ended_does_not_end_again(
     ending = data_repository.failure("lost", "It was lost.")
     assert data_repository.end_record(engine, "t-1", ending) is changed
     assert counted == [(1, {"app.task.status": "Failure"})] * changed
+
+
+def test_the_active_beat_reports_the_backlog(
+    figures: Figures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No value is better than a wrong one."""
+    answers: list[Any] = [Backlog(3, 1.5)] * 2 + [DatabaseUnavailable("away")] * 2
+
+    def read(_: Any) -> Backlog:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return Backlog(answer.events, answer.seconds)
+
+    monkeypatch.setattr(event_metrics, "read_backlog", read)
+    engine: Any = None
+    is_active = True
+    event_metrics.watch_backlog(engine, lambda: is_active)
+    known = {"app.events.waiting": {None: 3}, "app.events.lag": {None: 1.5}}
+    assert figures.read("x") == known
+    assert figures.read("x") == {} and not answers
+    answers += [Backlog(3, 1.5)] * 2
+    is_active = False
+    assert figures.read("x") == {}

@@ -1,12 +1,15 @@
 """Claims of webhooks, without a database."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from app.core.webhook_settings import WebhookSettings
 from app.repositories.webhook_repository import claim_webhooks
+from app.tasks import webhooks
 
 
 @pytest.mark.parametrize("is_due", [True, False])
@@ -31,3 +34,18 @@ def test_claims_come_one_after_another_and_only_if_something_is_due(
     if is_due:
         lock, claim = executed
         assert "pg_advisory_xact_lock" in lock and "UPDATE webhooks" in claim
+
+
+def test_a_claim_outlasts_the_last_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run would else send the same event while this one waits."""
+    leases: list[timedelta] = []
+
+    def claim(_: Any, run: Any, lease: timedelta, **bounds: int) -> list[int]:
+        leases.append(lease)
+        return []
+
+    monkeypatch.setattr(webhooks, "claim_webhooks", claim)
+    settings = SimpleNamespace(webhooks=WebhookSettings(timeout_seconds=20))
+    resources: Any = SimpleNamespace(engine=None, settings=settings)
+    webhooks._Run(resources).claim()
+    assert leases[0] > timedelta(seconds=webhooks.RUN_SECONDS + 20)

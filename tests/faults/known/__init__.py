@@ -13,6 +13,7 @@ from tests.faults.known import (
     kubernetes,
     leaving,
     limits,
+    servers,
     work,
 )
 from tests.faults.planted import Fault
@@ -24,6 +25,7 @@ FAULTS = (
     *code.FAULTS,
     *defences.FAULTS,
     *limits.FAULTS,
+    *servers.FAULTS,
     *gateway.FAULTS,
     *containers.FAULTS,
     *kubernetes.FAULTS,

@@ -1,0 +1,82 @@
+"""How idempotency keys wait for a Redis, or leave it, without one."""
+
+from typing import Any
+
+import pytest
+from redis.exceptions import ReadOnlyError, ResponseError
+
+from app.core.exceptions import KeyStoreUnavailable
+from app.infrastructure.redis import key_store as module
+from app.infrastructure.redis.client import connect_redis
+from app.infrastructure.redis.key_store import KeyStore
+
+SENTINELS = "sentinel://127.0.0.1:1/0?master_name=keys"
+LOST = OSError("it is away")
+FULL = ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
+
+
+@pytest.mark.parametrize(
+    ("url", "ask", "error", "asked"),
+    [
+        (SENTINELS, "claim", LOST, 2),  # another primary answers soon
+        (SENTINELS, "claim", FULL, 1),
+        (SENTINELS, "check", LOST, 1),  # a probe has its own time limit
+        ("redis://127.0.0.1:1/0", "claim", LOST, 1),
+    ],
+)
+async def test_only_a_request_waits_and_only_for_another_primary(
+    monkeypatch: pytest.MonkeyPatch, url: str, ask: str, error: Exception, asked: int
+) -> None:
+    questions: list[Any] = []
+
+    async def answer(question: Any, *_: Any) -> None:
+        question.close()
+        questions.append(question)
+        if len(questions) == 1:
+            raise error
+
+    monkeypatch.setattr(module, "ask", answer)
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    store = KeyStore(url, lease=30, keep=60)
+    given = ("key", "f") if ask == "claim" else ()
+    try:
+        await getattr(store, ask)(*given)
+        is_lost = False
+    except KeyStoreUnavailable:
+        is_lost = True
+    await store.close()
+    assert len(questions) == asked and is_lost is (asked == 1)
+
+
+@pytest.mark.parametrize("url", [SENTINELS, "redis://127.0.0.1:1/0"])
+async def test_a_command_that_met_a_replica_runs_again(url: str) -> None:
+    """On a new connection, which leads to the primary."""
+    pool: Any = connect_redis(url, 1).connection_pool
+    retry = pool.make_connection().retry
+    attempts: list[str] = []
+
+    async def meet_a_replica() -> str:
+        attempts.append("sent")
+        if len(attempts) == 1:
+            raise ReadOnlyError("READONLY")
+        return "done"
+
+    async def leave(_: Exception) -> None:
+        attempts.append("left")
+
+    assert await retry.call_with_retry(meet_a_replica, leave) == "done"
+    assert attempts == ["sent", "left", "sent"]
+
+
+async def test_no_connection_to_a_sentinel_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, closed = connect_redis(SENTINELS, 1), list[str]()
+    pool: Any = client.connection_pool
+
+    async def close() -> None:
+        closed.append("sentinels")
+
+    monkeypatch.setattr(pool.sentinel_manager, "aclose", close)
+    await client.aclose()
+    assert closed == ["sentinels"]
