@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from kombu import Connection
 
 from chassis.events.event import Event
 from chassis.events.topology import PREVIOUS, events_exchange
 from chassis.settings import RabbitMQSettings
-from local.servers.rabbitmq import RabbitMQ
 from tests.integration.responder import wait_until
 
 BACKEND = Path(__file__).parents[2]
@@ -82,14 +80,14 @@ class Subscriber:
         self.declare()
 
     def declare(self) -> None:
-        channel = self._channel()
+        channel = self.connect()
         events_exchange(self._exchange)(channel).declare()
         channel.queue_declare(
             self.queue, durable=True, auto_delete=False, arguments=self._arguments
         )
         channel.queue_bind(self.queue, self._exchange, "#")
 
-    def _channel(self) -> Any:
+    def connect(self) -> Any:
         self.close()
         self._connection = Connection(
             hostname=self._settings.host,
@@ -124,21 +122,6 @@ class Subscriber:
     def wait(self, number: int, within: float = 20) -> None:
         """Until so many events are there."""
         wait_until(lambda: self.take() >= 0 and len(self.sequences) >= number, within)
-
-    def again(self, rabbitmq: RabbitMQ) -> int:
-        """Start the broker and connect again; returns the number of starts. A quorum
-        queue of RabbitMQ 3.10 may stand still after a kill: another start ends that.
-        """
-        for starts in (1, 2):
-            rabbitmq.start()
-            self._channel()
-            try:
-                self.take()
-            except (OSError, AMQPError):
-                rabbitmq.kill()
-            else:
-                return starts
-        raise AssertionError("the queue stands still")
 
     @property
     def sequences(self) -> list[int]:

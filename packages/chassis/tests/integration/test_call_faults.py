@@ -96,7 +96,7 @@ def test_broker_killed_and_restarted(
         producer = EventProducer(new_client(), timeout=30)
         call = threads.submit(producer.call, slow.queue, {})
         wait_until(lambda: bool(slow.requests))
-        rabbitmq.kill()
+        rabbitmq.crash()
         try:
             with pytest.raises(OutcomeUnknown):
                 call.result(2)

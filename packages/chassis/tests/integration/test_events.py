@@ -333,7 +333,7 @@ def test_nothing_is_lost_while_rabbitmq_is_away(shop: Shop, rabbitmq: RabbitMQ) 
     process = shop.start()
     shop.publish("running", "wait_for_gate")
     wait_until(lambda: shop.tries, "it runs")
-    rabbitmq.kill()
+    rabbitmq.crash()
     try:
         shop.gate.touch()
         wait_until(lambda: "Lost the queue" in process.log, "it notices")

@@ -33,10 +33,7 @@ def test_broker_killed_and_restarted(
     process, other = start(), f"{queue}_other"
     assert connect().call("before").status == "ok"
     before = process.descriptors, process.threads
-    # RabbitMQ 3.10 keeps part of a quorum queue's identity in memory for a while: a
-    # node that is killed earlier leaves a queue that can never be consumed again.
-    time.sleep(3)
-    rabbitmq.kill()
+    rabbitmq.crash()
     try:
         wait_until(lambda: process.losses, "the loss is noticed", within=5)
         early = launch(QUEUE_NAME=other)
