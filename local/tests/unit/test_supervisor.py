@@ -146,7 +146,7 @@ def test_broken_code_waits_for_the_next_change(own: State) -> None:
     watching = threading.Thread(target=supervisor.watch, args=(own.cancelled,))
     watching.start()
     deadline = time.monotonic() + 40  # three starts of Python, on a busy machine
-    while not (said and "waits" in said[-1]) and time.monotonic() < deadline:
+    while not (said and "waits for" in said[-1]) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert "SyntaxError" in said[-1] and "waits for the next change" in said[-1]
     server.code = "import time; time.sleep(60)"

@@ -75,3 +75,17 @@ def test_interrupt_is_never_lost(poller: Poller) -> None:
     for _ in range(100_000):  # more than fits into a pipe
         poller.interrupt()
     assert seconds_of_wait(poller, 10) < 5
+
+
+def test_wake_ups_after_the_end_reach_nobody(poller: Poller) -> None:
+    """A worker or a signal may come late, when the pipe's numbers are other files'."""
+    poller.arm()
+    poller.close()
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    poller.wake()
+    poller.interrupt()
+    with pytest.raises(BlockingIOError):
+        os.read(read, 1)
+    os.close(read)
+    os.close(write)

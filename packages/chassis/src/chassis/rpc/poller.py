@@ -2,6 +2,7 @@
 
 import os
 import select
+import threading
 from collections.abc import Collection
 
 
@@ -20,6 +21,9 @@ class Poller:
         self._poll.register(self._read_fd, select.POLLIN)
         self._watched: frozenset[int] = frozenset()
         self._armed = False
+        self._closed = False
+        # Reentrant, because a signal handler may interrupt its holder.
+        self._closing = threading.RLock()
 
     def watch(self, descriptors: Collection[int]) -> None:
         """Replace the descriptors that end the wait when they are readable."""
@@ -55,13 +59,18 @@ class Poller:
 
     def interrupt(self) -> None:
         """End this wait or the next one. Thread-safe; also for signal handlers."""
-        try:
-            os.write(self._write_fd, b"\0")
-        except BlockingIOError:
-            pass  # the pipe is full of wake-ups
+        with self._closing:
+            if self._closed:
+                return  # the number may already be another file's
+            try:
+                os.write(self._write_fd, b"\0")
+            except BlockingIOError:
+                pass  # the pipe is full of wake-ups
 
     def close(self) -> None:
-        """Close the pipe. No thread may wait or wake after this."""
-        self._armed = False
-        os.close(self._read_fd)
-        os.close(self._write_fd)
+        """Close the pipe, after the last wait. Wake-ups that come later do nothing."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                os.close(self._read_fd)
+                os.close(self._write_fd)
