@@ -98,6 +98,7 @@ def stands_by(beat: BeatProcess, seen: int) -> None:
     assert SENDING not in new[new.index(STANDBY) :]
 
 
+# Takes 20 s: a lease of five seconds ends three times.
 def test_another_beat_takes_over_and_never_do_two_send(
     start: StartBeat, redis_server: Redis, redis: Any, own_login: str
 ) -> None:

@@ -218,6 +218,7 @@ def test_what_joins_two_branches_passes_the_checks(project: Project) -> None:
     project.check_style()
 
 
+# Takes 20 s: ten commands, most of which start a database and Alembic.
 def test_the_whole_command(project: Project) -> None:
     """It starts its own database."""
 
