@@ -283,12 +283,12 @@ def _run(part: Part, *, captured: bool) -> Result:
 def _report(parts: list[Part], *, at_once: bool = True) -> int:
     """Run all parts, and print how each ended.
 
-    Three more than there are cores run at once, because tests with servers wait for
+    Two more than there are cores run at once, because tests with servers wait for
     half of their time. The output of each is printed when it ends. Otherwise they run
     one after another with live output.
     """
     began = time.monotonic()
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 3 if at_once else 1) as pool:
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 2 if at_once else 1) as pool:
         results = list(pool.map(partial(_run, captured=at_once), parts))
     print()
     for result in results:
