@@ -41,16 +41,20 @@ def restore(copy: Path, original: Path) -> None:
     """Make a changed copy as it was, in a tenth of the time that a new one takes."""
     folders = [filecmp.dircmp(original, copy, ignore=[], hide=[])]
     for folder in folders:
-        here = Path(folder.right)
-        for name in folder.right_only:
+        before, here = Path(folder.left), Path(folder.right)
+        for name in [*folder.right_only, *folder.common_funny]:
             path = here / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for name in [*folder.left_only, *folder.diff_files]:
-            source = Path(folder.left) / name
-            if source.is_dir():
-                shutil.copytree(source, here / name)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
             else:
-                shutil.copy2(source, here / name)
+                path.unlink()
+        for name in [*folder.left_only, *folder.common_funny, *folder.diff_files]:
+            if (before / name).is_dir():
+                shutil.copytree(before / name, here / name)
+            else:
+                shutil.copy2(before / name, here / name)
+        for name in folder.common:
+            (here / name).chmod((before / name).stat().st_mode)
         folders += folder.subdirs.values()
 
 
