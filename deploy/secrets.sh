@@ -7,14 +7,19 @@ tasks_rules="~* &* +@all -@admin -@dangerous +info"
 keys_rules="~*idempotency:* +@read +@write +@scripting +@connection -@dangerous +time"
 
 # Letters and digits only, because URLs and configuration files contain the result.
-random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+random() {
+    local bytes
+    bytes=$(od -An -N24 -tx1 /dev/urandom)
+    printf %s "${bytes//[[:space:]]/}"
+}
 
 # Prints the pairs as JSON. Values go to kubectl in files, because other users can see
 # the arguments of a process; and only whole secrets are created, with their label.
 secret_data() { # pairs of key and value
-    local data=""
+    local data="" value
     while [ $# -gt 0 ]; do
-        data+="${data:+, }\"$1\": \"$(printf %s "$2" | base64 | tr -d '\n')\""
+        value=$(printf %s "$2" | base64)
+        data+="${data:+, }\"$1\": \"${value//$'\n'/}\""
         shift 2
     done
     printf '{%s}' "$data"
