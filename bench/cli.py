@@ -1,6 +1,7 @@
 """The command."""
 
 import argparse
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from local.apps import ROOT
@@ -20,22 +21,33 @@ def main(arguments: list[str]) -> int:
     # Imported late: these import the peers' packages or read their versions.
     from bench import event_log, machine, relay, report, rpc, tasks, tracing, whole_path
     from bench.results import Results
-    from bench.setting import open_setting
+    from bench.setting import Setting, open_setting
 
     parts = options.only or PARTS
-    with open_setting(options.seconds, options.rounds) as setting:
+
+    def servers() -> AbstractContextManager[Setting]:
+        """New ones for each part: what one leaves behind would slow the next."""
+        return open_setting(options.seconds, options.rounds)
+
+    with servers() as setting:
         results = Results(machine.describe(setting))
-        if "rpc" in parts:
+    if "rpc" in parts:
+        with servers() as setting:
             results.calls = rpc.run(setting)
-        if "http" in parts:
+    if "http" in parts:
+        with servers() as setting:
             results.requests = whole_path.run(setting)
-        if "tasks" in parts:
+    if "tasks" in parts:
+        with servers() as setting:
             results.work = tasks.run(setting)
-        if "tracing" in parts:
+    if "tracing" in parts:
+        with servers() as setting:
             results.traced = tracing.run(setting)
-        if "events" in parts:
+    if "events" in parts:
+        with servers() as setting:
             results.logged = event_log.run(setting)
-        if "relay" in parts:
+    if "relay" in parts:
+        with servers() as setting:
             results.relayed = relay.run(setting)
     print("\n\n".join(report.figures(results).values()))
     if set(parts) == set(PARTS):
@@ -63,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds",
         type=_positive,
         default=10,
-        help="duration of each measurement, " "in seconds",
+        help="duration of each measurement, in seconds",
     )
     parser.add_argument(
         "--rounds", type=_positive, default=3, help="rounds, whose median counts"

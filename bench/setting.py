@@ -53,9 +53,7 @@ class Setting:
     def kit(
         self, env: Mapping[str, str] | None = None, state: State | None = None
     ) -> Stack:
-        """The kit's processes: one of each, and nginx if it is installed. Tracing and
-        the access log are off, as for the peers, unless `env` turns them on. Stacks
-        that run together need a `state` each.
+        """The kit's processes: one of each, and nginx if it is installed.
 
         Tracing is off, and so is the access log, as it is for the peers, unless `env`
         says otherwise. Stacks side by side have a `state` each.
@@ -77,7 +75,7 @@ def base_url(app: Server) -> str:
 @contextmanager
 def open_setting(seconds: int, rounds: int) -> Iterator[Setting]:
     """Start PostgreSQL (with fsync), Redis and RabbitMQ; stop and remove them at the
-    end. Raises ProcessFailed where RabbitMQ is missing.
+    end.
 
     Raises ProcessFailed where there is no RabbitMQ.
     """
