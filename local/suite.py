@@ -300,7 +300,3 @@ def _report(parts: list[Part], *, at_once: bool = True) -> int:
         f"{len(results) - len(failed)} of {len(results)} passed, {seconds:.0f} s in all"
     )
     return 1 if failed else 0
-
-
-def _label(folder: Path) -> str:
-    return "root" if folder == ROOT else folder.name

@@ -1,9 +1,8 @@
-"""Keeps a number of calls in flight, from coroutines or from threads."""
+"""Keeps a number of calls in flight, from coroutines."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bench.figures import Load
@@ -47,18 +46,4 @@ async def measure(
             clock.record(sent, await call())
 
     await asyncio.gather(*(work() for _ in range(in_flight)))
-    return clock.load()
-
-
-def measure_threads(call: Callable[[], Any], threads: int, seconds: float) -> Load:
-    """Each thread calls and waits, again and again."""
-    clock = _Clock(seconds)
-
-    def work(_: int) -> None:
-        while clock.running():
-            sent = time.perf_counter()
-            clock.record(sent, call())
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))
     return clock.load()

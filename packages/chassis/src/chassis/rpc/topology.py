@@ -16,16 +16,10 @@ MAX_DEAD_LETTERS = 100_000
 MAX_DEAD_LETTER_BYTES = 64 * 1024 * 1024
 DEAD_LETTER_DAYS = 7
 
-
-#: Permissions by RabbitMQ's names, as regular expressions. A caller has its own reply
-#: queue, which is exclusive. The default exchange leads to every queue: RabbitMQ cannot
-#: restrict it. So a service may send requests, and only its user may receive them.
+#: The names of reply queues, a regular expression for RabbitMQ's permissions. A caller
+#: has its own, which is exclusive. The default exchange leads to every queue: RabbitMQ
+#: cannot restrict it. So a service may send requests; only its user may receive them.
 REPLIES = r"rpc\.reply\..+"
-CALLER_PERMISSIONS = {
-    "configure": f"^{REPLIES}$",
-    "write": r"^amq\.default$",
-    "read": f"^{REPLIES}$",
-}
 
 
 class QueueMismatch(Exception):
