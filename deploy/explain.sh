@@ -37,17 +37,19 @@ unready_pods() { # selector
 
 # The states and logs of its containers; also the log before the last restart.
 explain_pod() { # pod
-    local name restarts state kind
-    for kind in initContainerStatuses containerStatuses; do
+    local states name restarts state kind
+    states=$(for kind in initContainerStatuses containerStatuses; do
         n get pod "$1" -o "jsonpath={range .status.${kind}[*]}"'{.name}{" "}{.restartCount}{" "}{.state.waiting.reason}{" "}{.state.waiting.message}{.state.terminated.reason}{" "}{.lastState.terminated.reason}{" "}{.lastState.terminated.exitCode}{"\n"}{end}'
-    done | while read -r name restarts state; do
+    done)
+    while read -r name restarts state; do
+        [ -n "$name" ] || continue # the pod has no container yet
         say "--- pod/$1: container $name, $restarts restarts $state"
         n logs "$1" -c "$name" --tail=20
         [ "$restarts" = 0 ] || {
             say "--- pod/$1: container $name, before its last restart"
             n logs "$1" -c "$name" --tail=20 --previous
         }
-    done
+    done <<<"$states"
 }
 
 # Names what is being deleted and still exists, what it waits for, and what to do.

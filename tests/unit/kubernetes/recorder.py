@@ -2,7 +2,8 @@
 
 The program is a few lines of shell that hand their arguments over through a pipe: a
 Python for each of the many calls would take minutes. An answer of one line, as most
-are, needs no `cat` either.
+are, needs no `cat` either. Scripts call it once at a time: two at once would share a
+pipe, and one would wait for ever.
 """
 
 import os
