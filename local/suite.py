@@ -242,7 +242,7 @@ def _tests(kind: str, arguments: list[str]) -> list[Part]:
         if name == HALVED:
             # The time that a file takes is about as its size. Ignored, not named:
             # pytest would collect a named file in any case.
-            files = sorted(folder.glob(f"{path}/test_*.py"), key=_size)
+            files = sorted((folder / path).rglob("test_*.py"), key=_size)
             for number, others in enumerate((files[1::2], files[::2]), start=1):
                 words = [path, *(f"--ignore={file}" for file in others), *arguments]
                 parts.append(_pytest(f"{name} {number}", words, folder))

@@ -45,7 +45,7 @@ FAULTS = (
         '    "first_attempt_at": None,\n',
         "",
         (
-            "backend/tests/integration/test_webhooks.py::test_an_event_that_is_sent_again_has_all_its_time",
+            "backend/tests/integration/webhooks/test_receiving.py::test_an_event_that_is_sent_again_has_all_its_time",
         ),
     ),
     Fault(
@@ -54,7 +54,7 @@ FAULTS = (
         ".where(col(Webhook.id) == webhook_id, col(Webhook.leased_by) == run)\n        .values",
         ".where(col(Webhook.id) == webhook_id)\n        .values",
         (
-            "backend/tests/integration/test_webhooks.py::test_what_another_run_has_done_stays",
+            "backend/tests/integration/webhooks/test_runs.py::test_what_another_run_has_done_stays",
         ),
     ),
     Fault(
@@ -98,7 +98,7 @@ FAULTS = (
         "backend/app/repositories/delivery_repository.py",
         "            col(Webhook.leased_by) == run,\n",
         "",
-        ("backend/tests/integration/test_webhooks.py::test_a_run_ends_with_its_claim",),
+        ("backend/tests/integration/webhooks/test_runs.py::test_a_run_ends_with_its_claim",),
     ),
     Fault(
         "webhooks: a delivery is not locked",
@@ -106,7 +106,7 @@ FAULTS = (
         '            col(WebhookDelivery.status) == "pending",\n        )\n        .with_for_update()',
         '            col(WebhookDelivery.status) == "pending",\n        )',
         (
-            "backend/tests/integration/test_webhooks.py::test_an_attempt_is_noted_by_one_process_at_a_time",
+            "backend/tests/integration/webhooks/test_runs.py::test_an_attempt_is_noted_by_one_process_at_a_time",
         ),
     ),
     Fault(
