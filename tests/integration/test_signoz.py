@@ -45,3 +45,31 @@ def test_every_alert_has_its_page_in_the_runbook() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / signoz.RUNBOOK).read_text(), re.M)
     pages = [heading for heading in headings if heading not in WITHOUT_ALERT]
     assert sorted(pages) == sorted(alert.runbook for alert in signoz.ALERTS)
+
+
+def test_every_panel_has_the_unit_of_its_metric() -> None:
+    units = {name: unit for metrics in METRICS.values() for name, unit, _ in metrics}
+    for panel in signoz.PANELS:
+        name = re.findall(r'\{"([^"]+)"', panel.query)[0]
+        unit = units.get(re.sub(r"\.(bucket|count|sum)$", "", name), units.get(name))
+        expected = {{"s": "s", "seconds": "s", "By": "bytes"}.get(unit or "", "none")}
+        is_quotient = " / " in panel.query
+        if "rate(" in panel.query and not is_quotient and not name.endswith(".bucket"):
+            # Seconds of a processor in a second are a share of it.
+            per_second = unit == "s" and not name.endswith(".count")
+            expected = {"percentunit"} if per_second else {"cps", "reqps"}
+        assert panel.unit in expected, panel.title
+
+
+# By SigNoz's documentation.
+ABOVE, ALL_THE_TIME = "1", "2"
+
+
+def test_an_alert_fires_while_its_query_stays_above_its_bound() -> None:
+    for alert, made in zip(signoz.ALERTS, signoz.alerts(), strict=True):
+        condition = made["condition"]
+        queries = condition["compositeQuery"]["promQueries"]
+        asked = {"query": alert.query, "disabled": False}
+        assert queries == {condition["selectedQueryName"]: asked}
+        assert (condition["op"], condition["matchType"]) == (ABOVE, ALL_THE_TIME)
+        assert (condition["target"], made["evalWindow"]) == (alert.above, "5m0s")

@@ -1,6 +1,7 @@
 """deploy/image.sh, in a folder that stands for the file system of an image."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -57,3 +58,13 @@ def test_packages_are_pinned_wheels_and_a_failure_ends_the_build(
     assert ran.endswith("-r shop/requirements.txt\n")
     for word, program in (("install", "python3"), ("finish", "groupadd")):
         assert run(tmp_path, word, "shop", FAILS=program)[0] == 1
+
+
+def test_images_get_all_that_their_build_makes() -> None:
+    """The user too: programs ask for the name of the one that runs them."""
+    files = [ROOT / "backend/Dockerfile", *ROOT.glob("services/*/Dockerfile")]
+    for file in [*files, *ROOT.glob("kit/templates/service/services/*/Dockerfile")]:
+        final = file.read_text().split("\nFROM ")[-1]
+        copied = " ".join(re.findall(r"^COPY --from=build (.*)", final, re.MULTILINE))
+        made = {"/opt/venv", "/app", "/etc/passwd", "/etc/group"}
+        assert made <= {*copied.split()}, file

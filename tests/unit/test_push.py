@@ -156,11 +156,14 @@ def test_it_takes_the_variables_of_a_build(
     project: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.example.com/simple")
+    monkeypatch.setenv("CA_CERTIFICATES", "an-authority")
     monkeypatch.setenv("BUILD_NETWORK", "host")
     assert push.main([REGISTRY], project) == 0
     for call in docker.starting("buildx build"):
         assert "--build-arg PIP_INDEX_URL=https://pypi.example.com/simple " in call
+        assert "--build-arg CA_CERTIFICATES=an-authority " in call
         assert "--network host " in call
+        assert "--file " in call and "--tag " in call
 
 
 def test_uncommitted_changes_are_refused_unless_told(

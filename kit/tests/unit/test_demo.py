@@ -114,3 +114,9 @@ def test_no_other_file_names_the_demos_folder(project: Path) -> None:
     for path, (_, content) in snapshot(project).items():
         if not path.startswith(LEFT) and not path.endswith((".png", "/")):
             assert demo.FOLDER not in content.decode(), path
+
+
+def test_what_stands_between_two_passages_stays() -> None:
+    passage = "<!-- demo -->\nAbout the demo.\n<!-- /demo -->\n"
+    text = f"Before.\n{passage}Between.\n{passage}After.\n"
+    assert demo.PASSAGE.sub("", text) == "Before.\nBetween.\nAfter.\n"

@@ -209,3 +209,11 @@ def test_python(before: str, after: str) -> None:
     assert python_tuples.remove(after.replace("'d'", "'e'"), entry, force=False) is None
     with pytest.raises(KitError, match="the tuple ALL is missing"):
         python_tuples.insert("SOME = ()", entry)
+
+
+def test_a_changed_call_is_removed_only_with_force() -> None:
+    (entry,) = python_tuples.entries("ALL = (S('c', 'd'),)")
+    text = "ALL = (\n    S('a'),\n    S('c', 'mine'),\n)\n"
+    assert python_tuples.remove(text, entry, force=False) is None
+    removed = python_tuples.remove(text, entry, force=True)
+    assert removed is not None and "mine" not in removed and "S('a')" in removed

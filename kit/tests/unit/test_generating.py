@@ -2,6 +2,7 @@
 completely."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ from kit.tests.copies import (
     SERVICE,
     TASK,
     Snapshot,
+    python,
     snapshot,
 )
 from kit.tree import Tree
@@ -76,11 +78,13 @@ def test_a_service_is_small(project: Path, name: str) -> None:
 def test_a_service_with_events_is_added_and_removed(project: Path) -> None:
     before = snapshot(project)
     run(project, "new-service", OTHER)
-    without = lines(snapshot(project), before)
+    files = snapshot(project)
+    without = lines(files, before)
     run(project, "remove-service", OTHER)
     assert run(project, "new-service", OTHER, "--events") == 0
     made = lines(snapshot(project), before)
     own = f"services/{OTHER}"
+    assert not files.keys() & (set(made) - set(without)), "not even empty files"
     assert set(made) - set(without) == {
         f"{own}/tests/conftest.py",
         f"{own}/tests/integration/test_{OTHER}_events.py",
@@ -261,3 +265,57 @@ def test_every_fragment_belongs_to_an_existing_file(project: Path) -> None:
     assert {edit.path for edit in made} >= {*SHARED, service.REGISTRY}
     for edit in made:
         assert tree.exists(edit.path)
+
+
+@pytest.mark.parametrize("options", [(), ("--events",)])
+def test_the_objects_of_a_new_service_name_each_other(
+    project: Path, options: tuple[str, ...]
+) -> None:
+    run(project, "new-service", SERVICE, *options)
+    (file,) = project.glob(f"services/{OWN.snake}/*-pod.yaml")
+    objects = {each["kind"]: each for each in yaml.safe_load_all(file.read_text())}
+    names = {each["metadata"]["name"] for each in objects.values()}
+    assert names == {f"{SERVICE}-service"}
+    pod = objects["Deployment"]["spec"]["template"]
+    assert {pod["spec"]["serviceAccountName"]} == names
+    for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        assert {objects[kind]["spec"]["scaleTargetRef"]["name"]} == names
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        labels = objects[kind]["spec"]["selector"]["matchLabels"]
+        assert labels.items() <= pod["metadata"]["labels"].items()
+
+
+MADE = """
+import sys
+from importlib import import_module
+from sqlalchemy.dialects.postgresql import dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlmodel import SQLModel
+
+import_module(f"app.models.{sys.argv[1]}")
+(table,) = (t for t in SQLModel.metadata.tables.values() if t.name == sys.argv[2])
+for each in (CreateTable(table), *map(CreateIndex, table.indexes)):
+    print(each.compile(dialect=dialect()))
+"""
+
+
+def test_the_migration_of_a_new_resource_makes_the_table_of_its_model(
+    project: Path,
+) -> None:
+    """Types, bounds, defaults, indexes. `make kit` does so with PostgreSQL."""
+    run(project, "new-resource", RESOURCE)
+    own = Name.parse(RESOURCE)
+    path = {"PYTHONPATH": os.pathsep.join([str(project / "backend"), str(project)])}
+    model = python(project / "backend", "-c", MADE, own.snake, own.plural.snake, **path)
+    migrations = python(
+        project / "backend", "-m", "alembic", "upgrade", "head", "--sql", **path
+    )
+    found = definitions(migrations, own.plural.snake)
+    assert found == definitions(model, own.plural.snake) != set()
+
+
+def definitions(sql: str, table: str) -> set[str]:
+    """The lines that make a table and its indexes, in any order."""
+    made = rf"^CREATE TABLE {table} \([\s\S]*?^\)|^CREATE INDEX .* ON {table} .*\)"
+    found = re.findall(made, sql, re.MULTILINE)
+    return {line.strip(" \t,") for each in found for line in each.splitlines()} - {""}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import commands, service
+from kit import commands, service, update
 from kit.tests.copies import OTHER, RESOURCE, SERVICE, TASK, copy_project, snapshot
+from kit.tree import KitError
 from local.tests.troubleshooting import explanation
 
 
@@ -104,3 +105,15 @@ def test_without_the_registry_there_is_no_service(
     (project / service.REGISTRY).unlink()
     assert run(project, "new-service", SERVICE) == 1
     assert f"{service.REGISTRY} is missing" in capsys.readouterr().err
+
+
+def test_a_version_of_the_kit_is_merged_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(update, "require_clean", lambda _: None)
+    monkeypatch.setattr(update, "succeeds", lambda *_: True)
+    monkeypatch.setattr(update, "_fetch", lambda *_: None)
+    monkeypatch.setattr(update, "_known", lambda *_: "a commit")
+    monkeypatch.setattr(update, "_commit", lambda *words: pytest.fail(str(words)))
+    with pytest.raises(KitError, match="v9.9.9 is already merged"):
+        update.update(project, "v9.9.9")

@@ -1,6 +1,7 @@
 """A renamed copy keeps nothing of the old name."""
 
 import ast
+import json
 import re
 import shutil
 from pathlib import Path
@@ -179,6 +180,16 @@ for each in settings.services:
     paths = f"{renamed / 'backend'}:{renamed / CHASSIS}"
     told = python(renamed / "backend", "-c", code, PYTHONPATH=paths)
     assert told.startswith(f"{NEW.title} ") and told.endswith(f"/{NEW.snake}_db\n")
+
+
+def test_queues_of_dead_letters_are_named_like_their_queues(renamed: Path) -> None:
+    definitions = json.loads((renamed / "rabbitmq/definitions.json").read_text())
+    queues = set(service.registered(Tree(renamed)).values())
+    assert {each["name"] for each in definitions["queues"]} == {
+        name for queue in queues for name in (queue, f"{queue}_dlq")
+    }
+    text = (renamed / "ARCHITECTURE.md").read_text()
+    assert {*re.findall(r"\w+_dlq\b", text)} <= {f"{queue}_dlq" for queue in queues}
 
 
 def test_the_capacity_model_names_the_manifests_workloads(renamed: Path) -> None:

@@ -8,9 +8,11 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
+import psycopg2
 import pytest
 
 from local.ports import accepts, free_port
@@ -92,6 +94,15 @@ def test_each_server_survives_kill_and_pause(
     server.kill()
     assert not accepts(server.port)
     assert leftovers(own.path) == []
+
+
+def test_open_sessions_do_not_delay_the_end_of_postgresql(own: State) -> None:
+    server = postgres(own)
+    server.start()
+    with closing(psycopg2.connect(server.url().replace("+psycopg2", ""))):
+        server.stop()
+    # Otherwise it is killed, and the next start recovers.
+    assert "database system is shut down" in own.log(server.name).read_text()
 
 
 def test_old_keys_are_evicted_in_their_own_redis(

@@ -7,7 +7,7 @@ import pytest
 
 from local import backup
 from local.run import ENVIRONMENT_FILE
-from local.state import State
+from local.state import AlreadyRunning, State
 
 
 def test_hashes_of_passwords_are_their_owners_alone(
@@ -22,3 +22,16 @@ def test_hashes_of_passwords_are_their_owners_alone(
     assert backup.backup(["--follow"], tmp_path, tmp_path) == 0
     assert (tmp_path / backup.DEFINITIONS).stat().st_mode & 0o777 == 0o600
     assert done == ["base", "wal-so-far", "wal"]
+
+
+def test_nothing_is_restored_under_a_running_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_script", lambda *words: pytest.fail(str(words)))
+    running = State(tmp_path / "run")
+    running.acquire()
+    try:
+        with pytest.raises(AlreadyRunning, match="Stop it first"):
+            backup.restore([], running.path, tmp_path)
+    finally:
+        running.release()

@@ -197,7 +197,7 @@ def test_two_commands_install_one_after_the_other(
     with bootstrap._lock():
         with (tmp_path / ".local/setup.lock").open("w") as other:
             with pytest.raises(BlockingIOError):
-                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def test_what_tests_or_checks_has_its_tools() -> None:
@@ -206,3 +206,48 @@ def test_what_tests_or_checks_has_its_tools() -> None:
     assert {
         name for name, command in bootstrap.COMMANDS.items() if command.tools
     } == needed
+
+
+class Replaced(Exception):
+    """Instead of another program in this process."""
+
+
+def test_what_the_installation_says_is_no_output_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make token` prints a token that another program reads."""
+
+    def ensure(development: bool) -> Path:
+        print("Installing ...")
+        raise bootstrap.SetupError("no room")
+
+    monkeypatch.setattr(bootstrap, "ensure", ensure)
+    monkeypatch.setattr(sys, "argv", ["local", "token", "bob"])
+    assert entry.main() == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "Installing ...\nno room\n")
+
+
+@pytest.mark.parametrize("in_venv", [True, False])
+@pytest.mark.parametrize("command", ["token", "unit"])
+def test_a_command_starts_anew_in_a_clean_environment(
+    monkeypatch: pytest.MonkeyPatch, in_venv: bool, command: str
+) -> None:
+    """Also when it already runs in `.venv`. Tests get no settings of the user's."""
+    started: list[list[str]] = []
+
+    def execve(program: Path, words: list[str], env: dict[str, str]) -> None:
+        started.append(words)
+        assert "PYTHONWARNINGS" not in env
+        assert ("DATABASE_URL" in env) == (command == "token")
+        raise Replaced
+
+    monkeypatch.setattr(bootstrap, "ensure", lambda development: Path("its-python"))
+    monkeypatch.setattr(bootstrap, "runs_in_venv", lambda: in_venv)
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("DATABASE_URL", "mine")
+    monkeypatch.setattr(sys, "argv", ["local", command, "a b", "records:read"])
+    with pytest.raises(Replaced):
+        entry.main()
+    assert started == [["its-python", "-m", "local", command, "a b", "records:read"]]

@@ -6,12 +6,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from chassis.redis_url import RedisUrl
+from local import install
+from local.ha import network, redis
 from local.ha.leased import LEASE
 from local.ha.network import KINDS, ZONES, Loopback, Namespaces, free_network
 from local.ha.node import Node
 from local.ha.postgres import cluster_settings
 from local.ha.rabbitmq import ClusterNode
-from local.ha.servers import Clusters
+from local.ha.servers import Clusters, require
+from local.process import ProcessFailed
 from local.state import State
 
 
@@ -89,3 +92,46 @@ def test_a_lost_node_comes_back_without_its_data(
 
 def test_a_server_of_this_machine_takes_no_port_of_a_node(clusters: Clusters) -> None:
     assert {node.port for node in clusters.nodes} == {0}
+
+
+def test_etcd_has_a_leader_again_before_patroni_gives_up(
+    clusters: Clusters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the loss of one etcd would cost the primary its lease."""
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    for member in clusters.etcd:
+        argv = member.command().argv
+        beat, silence = (
+            int(argv[argv.index(option) + 1])
+            for option in ("--heartbeat-interval", "--election-timeout")
+        )
+        # etcd itself demands the first; members wait for up to twice the timeout.
+        assert 5 * beat <= silence
+        assert 2 * silence / 1000 <= cluster_settings()["retry_timeout"]
+
+
+def test_the_lab_installs_all_that_it_lacks_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(network, "may_cut", lambda: True)
+    monkeypatch.setattr(network, "missing_packages", lambda: ["iptables"])
+    monkeypatch.setattr(install, "install_missing", lambda *_: None)
+    monkeypatch.setattr(install, "install", lambda names, _: asked.append([*names]))
+    with pytest.raises(ProcessFailed, match="etcd-server"):
+        require(print)
+    assert [set(names) for names in asked] == [{"etcd-server", "iptables"}]
+
+
+def test_sentinels_have_their_own_place_and_know_the_primarys(
+    clusters: Clusters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis, "find_binary", lambda: "redis-server")
+    monkeypatch.setattr(redis, "primary_of", lambda _: ("127.0.9.9", 4321))
+    for sentinel in clusters.sentinels:
+        sentinel.place = (sentinel.place[0], 1234)
+        sentinel.command()
+        lines = (sentinel.folder / "sentinel.conf").read_text().splitlines()
+        assert {f"bind {sentinel.place[0]}", "port 1234"} <= {*lines}
+        assert "sentinel monitor main 127.0.9.9 4321 2" in lines

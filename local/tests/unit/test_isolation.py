@@ -128,3 +128,19 @@ def test_every_command_that_tests_or_checks_is_isolated() -> None:
     apart = {"install-dev", "format", "lock", "audit", "debug"}
     tools = {name for name, command in COMMANDS.items() if command.tools}
     assert {n for n, command in COMMANDS.items() if command.isolated} == tools - apart
+
+
+def test_what_debugs_or_speeds_up_python_and_names_pips_servers_is_kept() -> None:
+    kept = dict.fromkeys(
+        (
+            *("PYTHONASYNCIODEBUG", "PYTHONBREAKPOINT", "PYTHONDEVMODE"),
+            *("PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONMALLOC"),
+            *("PYTHONPYCACHEPREFIX", "PYTHONTRACEMALLOC", "PYTHONUNBUFFERED"),
+            *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
+            *("PIP_TRUSTED_HOST", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_PROXY"),
+            *("PIP_CONFIG_FILE", "PIP_KEYRING_PROVIDER", "PIP_CACHE_DIR"),
+            *("PIP_NO_CACHE_DIR", "PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES"),
+        ),
+        "mine",
+    )
+    assert kept.items() <= cleaned(kept).items()

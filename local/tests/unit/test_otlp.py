@@ -1,6 +1,7 @@
 """The receiver with both protocols, and the trees drawn from what it receives."""
 
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,24 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
     OTLPSpanExporter as HttpExporter,
 )
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Metric,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind
 
 from local import traces
-from local.otlp.model import Span
+from local.otlp.model import Span, attributes, metrics
 from local.otlp.receiver import Receiver
 from local.otlp.tree import draw, last_traces
 
@@ -83,6 +95,11 @@ def test_a_tree_shows_depth_time_and_failure() -> None:
     ]
 
 
+def test_a_tree_shows_how_long_a_call_waited() -> None:
+    span = replace(make_span(1), attributes={"app.rpc.queue_time": 0.0123})
+    assert draw([span], colours=False).endswith("queue_time=12.3ms")
+
+
 def test_a_span_whose_parent_is_missing_is_a_root() -> None:
     assert "  api: span 2" in draw([make_span(2, 1)], colours=False)
 
@@ -104,3 +121,20 @@ def test_traces_prints_the_receivers_spans(
         receiver.spans.append(make_span(1))
         assert traces.show(["3"], tmp_path) == 0
     assert "api: span 1" in capsys.readouterr().out
+
+
+def test_attributes_without_a_value_and_lists_are_read() -> None:
+    one = AnyValue(string_value="a")
+    many = AnyValue(array_value=ArrayValue(values=[one, AnyValue(int_value=2)]))
+    pairs = {"none": AnyValue(), "one": one, "many": many}
+    found = attributes(KeyValue(key=key, value=value) for key, value in pairs.items())
+    assert found == {"none": None, "one": "a", "many": ["a", 2]}
+
+
+def test_each_metric_has_its_own_points() -> None:
+    points = [NumberDataPoint(as_int=number) for number in (1, 2)]
+    sent = [Metric(name=f"m{p.as_int}", sum=Sum(data_points=[p])) for p in points]
+    scope = ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=sent)])
+    request = ExportMetricsServiceRequest(resource_metrics=[scope])
+    found = {m.name: [p["asInt"] for p in m.points] for m in metrics(request)}
+    assert found == {"m1": ["1"], "m2": ["2"]}

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from local import run, status
 from local.apps import App
 from local.process import Child
 from local.run import ENVIRONMENT_FILE, Launcher
@@ -110,3 +111,47 @@ def test_a_second_signal_leaves_nothing_behind(
         launcher.on_signal(signal.SIGINT, None)
     launcher.terminal.close()
     assert child.wait() == -signal.SIGKILL and not state.is_held
+
+
+def test_a_stack_that_stops_is_not_told_as_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make status` meanwhile finds no parts that should be up."""
+    state = State(tmp_path / "run")
+    state.acquire()
+    status.note(state.path, [status.Part("redis", "7", 1, "")])
+    launcher = Launcher(state, **OFF)
+    meanwhile: list[list[status.Part]] = []
+    monkeypatch.setattr(
+        run, "stop_all", lambda _: meanwhile.append(status.noted(state.path))
+    )
+    assert status.noted(state.path)
+    launcher._stop()
+    launcher.terminal.close()
+    assert meanwhile == [[]]
+    state.release()
+
+
+@pytest.mark.parametrize("reload", [True, False])
+def test_only_what_reloads_waits_for_the_next_change_when_it_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reload: bool
+) -> None:
+    """Otherwise it would stay away, and the stack with it."""
+    waiting: list[list[App]] = []
+
+    class Watching:
+        def __init__(self, _: object, __: object, reloaded: list[App]) -> None:
+            waiting.append(reloaded)
+            self.watch, self.close = (lambda _: None), (lambda: None)
+
+    state = State(tmp_path)
+    launcher = Launcher(state, **{**OFF, "reload": reload})
+    api, worker = (
+        App(name, state, [], cwd=tmp_path, env={}) for name in ("api", "worker")
+    )
+    launcher._stack = Stack({}, [], worker, [api], nginx=None, clock=[], relays=[])
+    monkeypatch.setattr(run, "Supervisor", Watching)
+    monkeypatch.setattr(Launcher, "_watchers", lambda *_: iter(()))
+    launcher._watch()
+    launcher.terminal.close()
+    assert waiting == [[api, worker] if reload else []]

@@ -282,6 +282,14 @@ def test_probes_look_at_the_file_that_is_touched(name: str, variable: str) -> No
         assert {*re.findall(r"/tmp/\S+", command)} <= made
 
 
+def test_databases_are_made_alike() -> None:
+    """Their name, their owner, and the order in which they sort."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    manifest = workload("postgres", "development").environment()
+    for name in ("POSTGRES_DB", "POSTGRES_USER", "LANG"):
+        assert compose["postgres"]["environment"][name] == manifest[name], name
+
+
 def test_the_gateway_is_the_one_of_the_root() -> None:
     copy = (ROOT / "deploy/nginx/nginx_config.conf").read_text()
     own = (ROOT / "nginx_config.conf").read_text()

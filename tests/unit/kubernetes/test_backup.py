@@ -10,7 +10,7 @@ import yaml
 
 from local.state import LOCAL
 from tests.unit.kubernetes.manifests import ROOT, Object, build, kubectl, selects
-from tests.unit.kubernetes.test_workloads import restricted_violations
+from tests.unit.kubernetes.test_workloads import mebibytes, restricted_violations
 
 FOLDER = ROOT / "deploy/components/backup"
 kubectl()
@@ -72,6 +72,33 @@ def test_postgresql_lets_them_in_and_bounds_what_it_keeps(
     (rule,) = objects["NetworkPolicy", "postgres"]["spec"]["ingress"]
     labels = [each["podSelector"]["matchLabels"] for each in rule["from"]]
     assert {"app.kubernetes.io/name": "postgres-backup"} in labels
+
+
+def test_they_reach_postgresql_alone(
+    objects: dict[tuple[str, str], Object],
+) -> None:
+    policy = objects["NetworkPolicy", "postgres-backup"]["spec"]
+    for pod in pods(objects):
+        assert selects(policy["podSelector"], pod["metadata"]["labels"])
+    server = objects["StatefulSet", "postgres"]["spec"]["template"]["metadata"]
+    (rule,) = policy["egress"]
+    (peer,) = rule["to"]
+    assert selects(peer["podSelector"], server["labels"])
+    assert [port["port"] for port in rule["ports"]] == [5432]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in policy
+
+
+def test_their_volume_has_room_for_several_copies_of_the_data(
+    objects: dict[tuple[str, str], Object],
+) -> None:
+    kept = objects["PersistentVolumeClaim", "postgres-backups"]["spec"]
+    (data,) = objects["StatefulSet", "postgres"]["spec"]["volumeClaimTemplates"]
+    sizes = [
+        mebibytes({"memory": spec["resources"]["requests"]["storage"]})
+        for spec in (kept, data["spec"])
+    ]
+    assert sizes[0] >= 3 * sizes[1]
 
 
 def test_one_writes_at_a_time_and_where_the_volume_is(

@@ -213,7 +213,8 @@ def test_it_has_three_probes_that_differ_from_each_other(workload: Workload) -> 
     startup, readiness, liveness = probes
     # Killing is the last resort: later than taking it out, and after a long start.
     assert patience(liveness) > patience(readiness)
-    assert patience(startup) >= 30
+    # Servers read their data first.
+    assert patience(startup) >= (300 if workload.kind == "StatefulSet" else 30)
     assert startup != readiness != liveness
 
 
@@ -426,3 +427,50 @@ def test_nginx_listens_on_both_families() -> None:
     assert start["configMap"]["defaultMode"] == 0o555
     mounts = [m for m in nginx.main["volumeMounts"] if m["name"] == "start"]
     assert ".envsh" in {Path(mount["mountPath"]).suffix for mount in mounts}
+
+
+def test_a_volume_has_room_for_what_its_server_keeps_in_memory(
+    workload: Workload,
+) -> None:
+    """Twice: Redis writes its file anew beside the old one."""
+    for claim in workload.object["spec"].get("volumeClaimTemplates", []):
+        room = mebibytes({"memory": claim["spec"]["resources"]["requests"]["storage"]})
+        assert room >= 2 * mebibytes(workload.main["resources"]["limits"])
+
+
+def mounted_files(workload: Workload) -> dict[str, set[str]]:
+    """The files in volumes that are made of ConfigMaps, by the volume's name."""
+    keys = {
+        each["metadata"]["name"]: {*each["data"]}
+        for each in of_kind(workload.overlay, "ConfigMap")
+    }
+    return {
+        volume["name"]: keys[volume["configMap"]["name"]]
+        for volume in workload.pod.get("volumes", [])
+        if volume.get("configMap", {}).get("name") in keys
+    }
+
+
+def test_a_mounted_file_hides_no_other_of_its_folder(workload: Workload) -> None:
+    """Without a subPath, the whole volume takes the place of the file."""
+    files = mounted_files(workload)
+    for container in workload.containers:
+        for mount in container.get("volumeMounts", []):
+            name = Path(mount["mountPath"]).name
+            known = files.get(mount["name"], set())
+            assert mount.get("subPath", name) in known or name not in known, mount
+            if name in known:
+                assert "subPath" in mount, mount
+
+
+def test_its_configuration_is_where_its_command_expects_it(workload: Workload) -> None:
+    """What stands in a ConfigMap, in the folder in which it is mounted."""
+    files = mounted_files(workload)
+    for container in workload.containers:
+        given = {
+            f"{mount['mountPath']}/{key}"
+            for mount in container.get("volumeMounts", [])
+            for key in files.get(mount["name"], ())
+        }
+        named = re.findall(r"--config=(\S+)", " ".join(container.get("args", [])))
+        assert {*named} <= given, container["name"]
