@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.repositories.event_repository import EventFilter
 from app.services import event_feed
 from tests.unit.test_event_feed import (
     EVERYTHING,
@@ -64,3 +65,15 @@ async def test_a_backlog_does_not_lengthen_the_life_of_a_stream(
         assert await stream.next(10) is None
         assert code_of_end(stream) == "time_limit"
         assert stream.position == first  # to go on from
+
+
+async def test_events_that_a_stream_passes_over_are_held_no_longer() -> None:
+    """What counts as held for ever would slow all streams down in the end."""
+    table = Table()
+    for _ in range(9):
+        table.add(type="c.d")  # every third is of s0
+    feed = new_feed(table)
+    async with opened(feed, EventFilter(None, "s0", "a.b"), 0) as stream:
+        shown = table.add()
+        assert await take(stream, 1) == [shown]
+        assert await stream.next(0) is None and not feed.held_bytes

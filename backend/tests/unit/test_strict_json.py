@@ -102,6 +102,7 @@ def test_bounds_are_inclusive(body: bytes) -> None:
         (rb'{"\udfff": 1}', 422, "unstorable_text"),
         (rb'"a\u0000"', 422, "unstorable_text"),
         (rb'[[{"a": ["\u0000"]}]]', 422, "unstorable_text"),
+        (b"[" + b"[]," * MAX_DEPTH + rb'"\u0000"]', 422, "unstorable_text"),
         (nested(MAX_DEPTH + 1), 422, "too_deep"),
         (nested(2000), 422, "too_deep"),
         (nested(100_000), 422, "too_many_values"),
