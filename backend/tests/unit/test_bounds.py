@@ -336,3 +336,10 @@ def test_an_endpoint_for_another_media_type_judges_its_bodies(
     assert (answer.status_code, answer.json()) == (200, "a,b")
     answer = client.post(f"{PREFIX}/rows", content=b"", headers=headers)
     assert_problem(answer, 422, "invalid_values")
+
+
+@pytest.mark.parametrize("length", ["9" * 19, "9" * 5000])
+def test_a_length_beyond_all_bounds_is_no_bug(client: TestClient, length: str) -> None:
+    headers = {**JSON, "Content-Length": length}
+    answer = client.post(f"{PREFIX}/notes", content=b'{"title": ""}', headers=headers)
+    assert answer.status_code in (200, 413)

@@ -6,6 +6,7 @@ import pytest
 
 from app.repositories.event_repository import EventFilter
 from app.services import event_feed
+from app.services.event_feed import EventFeed
 from tests.unit.test_event_feed import (
     EVERYTHING,
     Exchange,
@@ -77,3 +78,28 @@ async def test_events_that_a_stream_passes_over_are_held_no_longer() -> None:
         shown = table.add()
         assert await take(stream, 1) == [shown]
         assert await stream.next(0) is None and not feed.held_bytes
+
+
+@pytest.mark.parametrize("limit", ["TURN", "TURN_BYTES"])
+async def test_the_feed_rests_after_each_turn_and_not_after_each_event(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams send meanwhile; more rests would make the feed slow."""
+    table = Table()
+    table.add()
+    size = len(table.events[0].to_json("/here"))
+    monkeypatch.setattr(event_feed, limit, 10 if limit == "TURN" else 10 * size)
+    monkeypatch.setattr(event_feed, "INTERVAL", 60)
+    rests: list[EventFeed] = []
+
+    async def rest(feed: EventFeed) -> None:
+        rests.append(feed)
+
+    monkeypatch.setattr(EventFeed, "_let_send", rest)
+    exchange = Exchange(table)
+    exchange.publish()
+    async with opened(new_feed(table, exchange)) as stream:
+        added = [table.add() for _ in range(35)]
+        exchange.publish()
+        assert await take(stream, 35) == added
+    assert len(rests) == 3 and not table.reads

@@ -195,6 +195,11 @@ BROKEN: dict[str, tuple[Rule, str, str]] = {
         "the same key twice, one effect",
         "2 calls",
     ),
+    "no calls": (
+        answer("/api/v1/database/logs", json=[]),
+        "the same key twice, one effect",
+        "0 calls",
+    ),
     "log": (
         answer("/api/v1/events", json=EVENTS[:1]),
         "events are logged",
