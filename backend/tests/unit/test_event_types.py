@@ -5,6 +5,8 @@ from pydantic import BaseModel
 
 from app.models import event_types
 from app.models.event_types import new_event
+from app.models.schemas import CloudEvent
+from chassis.events.event import OPTIONAL
 
 
 class Data(BaseModel):
@@ -35,3 +37,8 @@ def test_other_names_are_refused(name: str) -> None:
     """Patterns would not match them, or would match others."""
     with pytest.raises(ValueError, match="is taken"):
         new_event(name, Data, "It happened.")
+
+
+def test_the_schema_requires_only_what_each_event_has() -> None:
+    fields = CloudEvent.model_fields.items()
+    assert {name for name, field in fields if not field.is_required()} == {*OPTIONAL}
