@@ -126,9 +126,11 @@ def _simplify_types(container: ops.OpContainer, context: MigrationContext) -> En
         elif isinstance(operation, ops.AddColumnOp):
             column = operation.column
             column.type = _simple(column.type, context.dialect, enums)
-        elif isinstance(operation, ops.AlterColumnOp) and operation.modify_type:
-            kind = operation.modify_type
-            operation.modify_type = _simple(kind, context.dialect, enums)
+        elif isinstance(operation, ops.AlterColumnOp):
+            if kind := operation.modify_type:
+                operation.modify_type = _simple(kind, context.dialect, enums)
+            if kind := operation.existing_type:  # this migration does not make it
+                operation.existing_type = _simple(kind, context.dialect, {})
     return enums
 
 

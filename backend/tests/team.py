@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, File, Form, Header, Request, UploadFile
+from fastapi import APIRouter, Body, FastAPI, File, Form, Header, Request, UploadFile
 from pydantic import BaseModel
 from sqlalchemy import BigInteger, String, cast, func
 from sqlmodel import select
@@ -72,6 +72,12 @@ async def count_stream(request: Request) -> int:
 async def post_form(title: Annotated[str, Form()]) -> str:
     """A form."""
     return title
+
+
+@router.post("/rows")
+async def post_rows(rows: Annotated[str, Body(media_type="text/csv")]) -> str:
+    """Text of a kind of its own."""
+    return rows
 
 
 @router.post("/uploads")

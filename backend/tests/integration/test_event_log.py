@@ -293,6 +293,38 @@ async def test_a_log_from_another_server_goes_on(
     assert len(numbers) == 2 and far < numbers[0] < numbers[1] < far + (1 << 40)
 
 
+def test_one_transaction_at_a_time_lifts_the_numbers(connect: Any) -> None:
+    """The lower one of two results could stay, and numbers would come twice."""
+    first, second = connect(), connect()
+    lift = "SELECT raise_event_log_base()"
+    first.execute(lift)
+    second.execute("SET LOCAL lock_timeout = '50ms'")
+    with pytest.raises(psycopg2.errors.LockNotAvailable):
+        second.execute(lift)
+    second.connection.rollback()
+    first.connection.commit()
+    second.execute(lift)
+
+
+def test_a_transaction_takes_no_number_of_the_next_one(connect: Any) -> None:
+    """Each has 1,048,576 of them."""
+    fill = """INSERT INTO record_events (sequence, type, subject, data)
+    SELECT next_event_sequence() + (1 << 20) - 2, 'test.filled', 'many', '{}'
+    RETURNING sequence"""
+    insert = """INSERT INTO data_processing_records (task_id, task_status)
+    SELECT 'many-' || n, 'Success' FROM generate_series(1, %s) AS n"""
+    cursor = connect()
+    cursor.execute(fill)
+    ((newest,),) = cursor.fetchall()
+    cursor.execute(insert, [1])
+    cursor.execute("SELECT sequence FROM record_events WHERE subject = 'many-1'")
+    assert cursor.fetchall() == [(newest + 1,)]
+    cursor.connection.rollback()
+    cursor.execute(fill)
+    with pytest.raises(psycopg2.errors.ProgramLimitExceeded):
+        cursor.execute(insert, [2])
+
+
 class Total(BaseModel):
     total: int
 

@@ -52,6 +52,16 @@ async def test_a_token_is_read_from_the_header() -> None:
     assert (await ask(headers=[(b"authorization", b"Bearer x.y.z")]))[0] == 401
 
 
+def test_a_token_may_have_all_the_characters_of_tokens() -> None:
+    """Also those that few tokens have. A subprotocol cannot have all of them."""
+    token = "aZ09-._~"
+    header = (b"authorization", f"Bearer {token}+/==".encode())
+    bearer_token = authentication.bearer_token
+    assert bearer_token({"headers": [header]}) == f"{token}+/=="
+    offered = ["chat", f"bearer.{token}"]
+    assert bearer_token({"headers": [], "subprotocols": offered}) == token
+
+
 @pytest.mark.promise(
     "docs/SECURITY.md",
     "A token in an address would end up in logs, so the API reads none there.",

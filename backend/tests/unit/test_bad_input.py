@@ -259,7 +259,8 @@ def own_errors() -> list[str]:
     for kind in vars(exceptions).values():
         if inspect.isclass(kind) and issubclass(kind, ApplicationError):
             status = [c for base, c in STATUS_CODES.items() if issubclass(kind, base)]
-            if status and not kind.__subclasses__():
+            is_base = kind.__subclasses__() and kind is not exceptions.Refused
+            if status and not is_base:
                 code = f"`{kind.code}`"
                 meaning = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
                 if kind is exceptions.ServiceError:

@@ -315,6 +315,7 @@ def test_a_body_of_another_media_type(
         (b"no boundary", "multipart/form-data; boundary=x", 400),
         (b"--x\r\n", "multipart/form-data", 400),
         (b"a=b", "application/x-www-form-urlencoded", 422),
+        (b"", "Multipart/Form-Data ; boundary=x", 422),
     ],
 )
 def test_malformed_uploads(
@@ -323,3 +324,22 @@ def test_malformed_uploads(
     headers = {"Content-Type": kind}
     answer = client.post(f"{PREFIX}/uploads", content=body, headers=headers)
     assert_problem(answer, status, "bad_request" if status == 400 else "invalid_values")
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "Text/CSV; charset=utf-8", "text/plain"])
+def test_an_endpoint_for_another_media_type_judges_its_bodies(
+    client: TestClient, kind: str
+) -> None:
+    """Some clients send text under another name, and the endpoint may take it."""
+    headers = {"Content-Type": kind}
+    answer = client.post(f"{PREFIX}/rows", content=b"a,b", headers=headers)
+    assert (answer.status_code, answer.json()) == (200, "a,b")
+    answer = client.post(f"{PREFIX}/rows", content=b"", headers=headers)
+    assert_problem(answer, 422, "invalid_values")
+
+
+@pytest.mark.parametrize("length", ["9" * 19, "9" * 5000])
+def test_a_length_beyond_all_bounds_is_no_bug(client: TestClient, length: str) -> None:
+    headers = {**JSON, "Content-Length": length}
+    answer = client.post(f"{PREFIX}/notes", content=b'{"title": ""}', headers=headers)
+    assert answer.status_code in (200, 413)

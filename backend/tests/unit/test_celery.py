@@ -1,6 +1,7 @@
 """Celery's configuration from the settings."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -198,3 +199,21 @@ def test_celery_reads_no_url_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
             options: Any = connection.ssl
             assert options["ssl_cert_reqs"] == "none"
         assert "elsewhere" not in str(app.backend.as_uri())
+
+
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"])
+def test_only_a_url_from_a_file_loses_its_login(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The file is read for each connection, and redis-py refuses two logins."""
+    (tmp_path / "url").write_text("redis://:of-a-file@h/0")
+    for variable in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.setenv(variable, "redis://:in-the-url@h/0")
+    monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "url"))
+    app = create_celery(CelerySettings())
+    urls = {
+        "CELERY_BROKER_URL": app.conf.broker_url,
+        "CELERY_RESULT_BACKEND": app.backend_cls,
+    }
+    assert {name for name, url in urls.items() if "@" not in str(url)} == {name}

@@ -60,6 +60,35 @@ def test_words_of_libpq_reach_both_drivers() -> None:
     assert [a["target_session_attrs"] for a in url.attempts()] == ["read-write"]
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("channel_binding=disable", "channel_binding=prefer"),
+        *("gssencmode=disable", "gssencmode=prefer"),
+        *("load_balance_hosts=disable", "sslcertmode=allow"),
+        *("client_encoding=utf8", "sslsni=0", "sslcompression=0"),
+        *("keepalives=1", "keepalives_idle=9", "keepalives_interval=9"),
+        *("keepalives_count=9", "tcp_user_timeout=9"),
+    ],
+)
+def test_words_that_change_nothing_are_accepted_for_asyncpg(word: str) -> None:
+    """Other programs have the same URL."""
+    with_word = DatabaseUrl(f"postgres://u@h/d?{word}")
+    assert with_word.for_asyncpg() == DatabaseUrl("postgres://u@h/d").for_asyncpg()
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("fallback_application_name=other", "other"),
+        ("fallback_application_name=other&application_name=shop", "shop"),
+    ],
+)
+def test_asyncpg_knows_a_name_for_programs_without_one(words: str, name: str) -> None:
+    found = DatabaseUrl(f"postgres://u@h/d?{words}").for_asyncpg()
+    assert found["server_settings"] == {"application_name": name}
+
+
 def test_a_standby_is_looked_for_on_every_host_first() -> None:
     url = DatabaseUrl("postgres://a,b/d?target_session_attrs=prefer-standby")
     assert [(a["host"], a["target_session_attrs"]) for a in url.attempts()] == [

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from app.repositories.event_repository import EventFilter
 from app.services import event_feed
+from app.services.event_feed import EventFeed
 from tests.unit.test_event_feed import (
     EVERYTHING,
     Exchange,
@@ -64,3 +66,40 @@ async def test_a_backlog_does_not_lengthen_the_life_of_a_stream(
         assert await stream.next(10) is None
         assert code_of_end(stream) == "time_limit"
         assert stream.position == first  # to go on from
+
+
+async def test_events_that_a_stream_passes_over_are_held_no_longer() -> None:
+    """What counts as held for ever would slow all streams down in the end."""
+    table = Table()
+    for _ in range(9):
+        table.add(type="c.d")  # every third is of s0
+    feed = new_feed(table)
+    async with opened(feed, EventFilter(None, "s0", "a.b"), 0) as stream:
+        shown = table.add()
+        assert await take(stream, 1) == [shown]
+        assert await stream.next(0) is None and not feed.held_bytes
+
+
+@pytest.mark.parametrize("limit", ["TURN", "TURN_BYTES"])
+async def test_the_feed_rests_after_each_turn_and_not_after_each_event(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams send meanwhile; more rests would make the feed slow."""
+    table = Table()
+    table.add()
+    size = len(table.events[0].to_json("/here"))
+    monkeypatch.setattr(event_feed, limit, 10 if limit == "TURN" else 10 * size)
+    monkeypatch.setattr(event_feed, "INTERVAL", 60)
+    rests: list[EventFeed] = []
+
+    async def rest(feed: EventFeed) -> None:
+        rests.append(feed)
+
+    monkeypatch.setattr(EventFeed, "_let_send", rest)
+    exchange = Exchange(table)
+    exchange.publish()
+    async with opened(new_feed(table, exchange)) as stream:
+        added = [table.add() for _ in range(35)]
+        exchange.publish()
+        assert await take(stream, 35) == added
+    assert len(rests) == 3 and not table.reads

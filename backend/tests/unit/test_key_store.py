@@ -1,13 +1,16 @@
 """How idempotency keys wait for a Redis, or leave it, without one."""
 
+import asyncio
+import socket
 from typing import Any
 
 import pytest
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.core.exceptions import KeyStoreUnavailable
+from app.infrastructure.redis import client as clients
 from app.infrastructure.redis import key_store as module
-from app.infrastructure.redis.client import connect_redis
+from app.infrastructure.redis.client import connect_blocking, connect_redis
 from app.infrastructure.redis.key_store import KeyStore
 
 SENTINELS = "sentinel://127.0.0.1:1/0?master_name=keys"
@@ -80,3 +83,50 @@ async def test_no_connection_to_a_sentinel_stays_open(
     monkeypatch.setattr(pool.sentinel_manager, "aclose", close)
     await client.aclose()
     assert closed == ["sentinels"]
+
+
+async def test_a_sentinel_that_takes_no_connection_is_left_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others may answer, and a request waits."""
+
+    async def hang(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio, "open_connection", hang)
+    monkeypatch.setattr(clients, "SENTINEL_TIMEOUT", 0.01)
+    client = connect_redis(SENTINELS, 1)
+    async with asyncio.timeout(2):
+        with pytest.raises(RedisError):
+            await client.ping()
+    await client.aclose()
+
+
+async def test_a_sentinel_that_says_nothing_is_left_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def listen(reader: asyncio.StreamReader, writer: Any) -> None:
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr(clients, "SENTINEL_TIMEOUT", 0.01)
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        client = connect_redis(f"sentinel://{host}:{port}/0?master_name=keys", 1)
+        async with asyncio.timeout(2):
+            with pytest.raises(RedisError):
+                await client.ping()
+        await client.aclose()
+
+
+def test_threads_leave_it_as_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+
+    def connect(opened: socket.socket, _: object) -> None:
+        waits.append(opened.gettimeout())
+        raise TimeoutError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(RedisError):
+        connect_blocking(SENTINELS, 60).ping()
+    assert {*waits} == {clients.SENTINEL_TIMEOUT}

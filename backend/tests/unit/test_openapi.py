@@ -1,5 +1,7 @@
 """The schema from which clients are generated."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from openapi_spec_validator import validate
 from starlette.responses import PlainTextResponse, RedirectResponse, StreamingResponse
 
 from app.api.middleware.authentication import OPEN
+from app.api.openapi_parts import EXAMPLES
 from app.api.security import SCOPES, requires
 from app.core.auth_settings import AuthSettings
 from app.core.rate_limit_settings import RateLimitSettings
@@ -17,6 +20,7 @@ from tests.echo import EchoSettings, create_echo_app
 from tests.rules import Operation
 from tests.team import create_team_app
 
+ERRORS = Path(__file__).parents[3] / "docs" / "ERRORS.md"
 SCHEMA: dict[str, Any] = create_echo_app().openapi()
 EACH = pytest.mark.parametrize(
     "operation", [pytest.param(o, id=o.id) for o in rules.operations(SCHEMA)]
@@ -99,6 +103,13 @@ def test_every_error_has_its_schema_and_an_example(operation: Operation) -> None
         assert ("Retry-After" in answer["headers"]) == (
             code in {"409", "429", "502", "503"}
         )
+
+
+def test_examples_of_errors_have_codes_that_the_api_sends() -> None:
+    """Programs compare codes, and their authors copy them from the schema."""
+    sent = re.findall(r"\| (\d+) \| `(\w+)` \|", ERRORS.read_text())
+    shown = {(str(status), code) for status, (code, *_) in EXAMPLES.items()}
+    assert shown - {*sent} == {("500", "internal_error")}  # the page has no bugs
 
 
 @EACH

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from redis.exceptions import RedisError
 from sqlalchemy.pool import QueuePool
 
-from app.core.exceptions import BrokerUnavailable, DatabaseUnavailable
+from app.core.exceptions import BrokerUnavailable, DatabaseBusy, DatabaseUnavailable
 from app.core.services import Service, ServiceRegistry
 from app.infrastructure import queue_metrics
 from app.infrastructure.postgres import pool_metrics
@@ -68,7 +69,9 @@ def test_queues_are_reported_by_state(figures: Figures) -> None:
     assert found["rabbitmq.queue.acknowledged"] == {"echo_queue": 9}
 
 
-def test_one_process_reports_queues_and_only_what_it_knows(figures: Figures) -> None:
+def test_one_process_reports_queues_and_only_what_it_knows(
+    figures: Figures, caplog: pytest.LogCaptureFixture
+) -> None:
     """A sum over several processes would count each message several times."""
     management: Any = Management()
     queue_metrics.watch_queues(management, SERVICES, lambda: False)
@@ -79,7 +82,34 @@ def test_one_process_reports_queues_and_only_what_it_knows(figures: Figures) -> 
 
     management = SimpleNamespace(read_queues=refuse)
     queue_metrics.watch_queues(management, SERVICES, lambda: True)
-    assert figures.read(queue_metrics.STATE) == {}
+    assert figures.read(queue_metrics.STATE) == {} and not caplog.records
+
+
+def test_waiting_tasks_are_reported_by_queue(
+    figures: Figures,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures: list[Exception] = []
+
+    def count(queue: str) -> int:
+        if failures:
+            raise failures.pop()
+        return len(queue)
+
+    lists = SimpleNamespace(count_waiting=count)
+    monkeypatch.setattr(queue_metrics, "TaskLists", lambda _: lists)
+    settings: Any = None
+    is_active = True
+    queue_metrics.watch_tasks(settings, lambda: is_active)
+    name = "messaging.destination.name"
+    known = {"app.tasks.waiting": {"high": 4, "default": 7, "low": 3}}
+    assert figures.read(name) == known
+    for failure in (RedisError("full"), OSError("away")):
+        failures.append(failure)
+        assert figures.read(name) == {}
+    is_active = False
+    assert figures.read(name) == {} and not caplog.records
 
 
 def test_connections_are_reported_by_state(figures: Figures) -> None:
@@ -116,10 +146,13 @@ def test_work_that_has_ended_does_not_end_again(
 
 
 def test_the_active_beat_reports_the_backlog(
-    figures: Figures, monkeypatch: pytest.MonkeyPatch
+    figures: Figures,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No value is better than a wrong one."""
-    answers: list[Any] = [Backlog(3, 1.5)] * 2 + [DatabaseUnavailable("away")] * 2
+    """No value is better than a wrong one, and others log that a server is away."""
+    failures = DatabaseUnavailable("away"), DatabaseBusy("full")
+    answers: list[Any] = [Backlog(3, 1.5)] * 2
 
     def read(_: Any) -> Backlog:
         answer = answers.pop(0)
@@ -133,7 +166,10 @@ def test_the_active_beat_reports_the_backlog(
     event_metrics.watch_backlog(engine, lambda: is_active)
     known = {"app.events.waiting": {None: 3}, "app.events.lag": {None: 1.5}}
     assert figures.read("x") == known
-    assert figures.read("x") == {} and not answers
+    for failure in failures:
+        answers += [failure] * 2
+        assert figures.read("x") == {} and not answers
+    assert not caplog.records
     answers += [Backlog(3, 1.5)] * 2
     is_active = False
     assert figures.read("x") == {}

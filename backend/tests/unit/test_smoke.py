@@ -195,6 +195,11 @@ BROKEN: dict[str, tuple[Rule, str, str]] = {
         "the same key twice, one effect",
         "2 calls",
     ),
+    "no calls": (
+        answer("/api/v1/database/logs", json=[]),
+        "the same key twice, one effect",
+        "0 calls",
+    ),
     "log": (
         answer("/api/v1/events", json=EVENTS[:1]),
         "events are logged",
@@ -328,3 +333,24 @@ def test_a_token_file_has_one_token(
         smoke.run_smoke_test(["http://127.0.0.1:9", "--token-file", str(file)])
     assert ended.value.code == 2
     assert "--token-file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["no certificate", None])
+def test_an_authority_has_a_certificate(
+    text: str | None, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ca.crt"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        smoke.run_smoke_test(["http://127.0.0.1:9", "--ca-file", str(file)])
+    assert ended.value.code == 2
+    assert "--ca-file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "1000000", "soon"])
+def test_patience_has_bounds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        smoke.run_smoke_test(["http://127.0.0.1:9", "--patience", seconds])
+    assert ended.value.code == 2
+    assert "--patience" in capsys.readouterr().err

@@ -42,6 +42,7 @@ def test_every_storable_value_passes_unchanged(value: Any, ensure_ascii: bool) -
         (b"1e400", "not_finite"),
         (b"-1.5E+999", "not_finite"),
         (b"9" * 400 + b".0", "not_finite"),
+        (b"2" + b"0" * 308 + b".0", "not_finite"),  # the shortest without an exponent
         (b"9" * (MAX_DIGITS + 1), "too_many_digits"),
         (b"9" * 5000, "too_many_digits"),
     ],
@@ -102,6 +103,7 @@ def test_bounds_are_inclusive(body: bytes) -> None:
         (rb'{"\udfff": 1}', 422, "unstorable_text"),
         (rb'"a\u0000"', 422, "unstorable_text"),
         (rb'[[{"a": ["\u0000"]}]]', 422, "unstorable_text"),
+        (b"[" + b"[]," * MAX_DEPTH + rb'"\u0000"]', 422, "unstorable_text"),
         (nested(MAX_DEPTH + 1), 422, "too_deep"),
         (nested(2000), 422, "too_deep"),
         (nested(100_000), 422, "too_many_values"),

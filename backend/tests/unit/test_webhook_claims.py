@@ -49,3 +49,22 @@ def test_a_claim_outlasts_the_last_attempt(monkeypatch: pytest.MonkeyPatch) -> N
     resources: Any = SimpleNamespace(engine=None, settings=settings)
     webhooks._Run(resources).claim()
     assert leases[0] > timedelta(seconds=webhooks.RUN_SECONDS + 20)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_run_asks_whether_http_is_allowed_now(
+    allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been when the webhook was made."""
+    given: list[bool] = []
+
+    def new_sender(_: WebhookSettings, *, allows_http: bool) -> None:
+        given.append(allows_http)
+        raise LookupError("enough")
+
+    monkeypatch.setattr(webhooks, "WebhookSender", new_sender)
+    settings = SimpleNamespace(webhooks=WebhookSettings(), allows_http_webhooks=allowed)
+    resources: Any = SimpleNamespace(engine=None, settings=settings)
+    with pytest.raises(LookupError):
+        await webhooks._Run(resources).send_all([1])
+    assert given == [allowed]

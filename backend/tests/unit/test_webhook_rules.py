@@ -110,7 +110,13 @@ def test_secrets_have_enough_bytes(size: int) -> None:
     assert secret not in repr(raised.value.errors(include_input=False))
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "MfKQ9r8G" * 4, "whsec_" + "-" * 32])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *("", "whsec_", "MfKQ9r8G" * 4, "whsec_" + "-" * 32),
+        *("whsec_" + "MfKQ9r8G" * 4 + "-_", "whsec_" + "MfKQ 9r8G" * 4),
+    ],
+)
 def test_secrets_have_a_form(secret: str) -> None:
     with pytest.raises(ValidationError):
         WebhookChange.model_validate({"secret": secret})

@@ -141,6 +141,16 @@ def add_a_column_without_a_value(project: Project) -> None:
     assert "notes.added is NOT NULL" in said and "server_default" in said
 
 
+def change_types(project: Project) -> None:
+    """The new default of one is no value of its old type."""
+    project.change(
+        "limited: str = Field(max_length=10", "limited: str = Field(max_length=20"
+    )
+    project.change("    amount: int | None = SEVEN", "    amount: int | None = HIGH")
+    text = project.revise("Other types")
+    assert "sqlmodel" not in text and "5000000000" in text
+
+
 def local(project: Project, *words: str) -> str:
     """The output of a command that must pass."""
     result = project.python(project.root, "-c", RUN, *words)
@@ -165,6 +175,7 @@ def test_tables_of_every_type_are_made_and_changed(
     assert "sqlmodel" not in text and "app." not in text
     postgres.execute("INSERT INTO notes (title) VALUES ('first')", "revisions")
     change_much(project, postgres)
+    change_types(project)
     add_a_column_without_a_value(project)
     project.alembic("downgrade base")
     enums(postgres)

@@ -14,7 +14,9 @@ from chassis.errors import (
 )
 from chassis.rpc import client as module
 from chassis.rpc.call import Call
-from tests.unit.broker import WAIT, FakeConnection
+from chassis.rpc.client import RpcClient
+from chassis.settings import RabbitMQSettings, RpcSettings
+from tests.unit.broker import WAIT, FakeConnection, replace_connections
 from tests.unit.callers import Bench
 
 
@@ -143,6 +145,27 @@ def test_what_was_not_sent_is_not_sent_later(
     bench.wait(lambda: second.confirms and bench.client.connected)
     later = bench.sent(second)
     assert second.sent == [later.id]
+
+
+def test_a_broker_that_stays_away_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = threading.Semaphore(0)
+
+    def refuse(_: object) -> None:
+        tried.release()
+        raise ConnectionRefusedError("away")
+
+    connections = [FakeConnection() for _ in range(9)]
+    for connection in connections:
+        monkeypatch.setattr(connection, "open", refuse)
+    replace_connections(monkeypatch, module, connections)
+    client = RpcClient(RabbitMQSettings(host="h"), RpcSettings())
+    client.start()
+    for _ in range(3):
+        assert tried.acquire(timeout=WAIT)
+    client.close(WAIT)
+    assert len(caplog.records) == 1
 
 
 def test_nobody_waits_for_the_next_connection_of_a_closed_client(bench: Bench) -> None:

@@ -186,8 +186,12 @@ def test_an_error_of_its_own_is_not_the_databases() -> None:
 def test_each_event_has_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, ACCESS)
     handled = []
-    for own in (lambda _: None, raising(ValueError("x"))):
-        request = make_request(event())
+    for own, body in (
+        (lambda _: None, event()),
+        (raising(ValueError("x")), event()),
+        (raising(AssertionError()), b"no event"),
+    ):
+        request = make_request(body)
         handled.append((request, handle(own, request)))
         request.seconds = 0.25
     caplog.clear()
@@ -196,6 +200,7 @@ def test_each_event_has_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> N
     assert [each.getMessage() for each in caplog.records] == [
         "Handled an event: queue ok 250.0 ms task t-1",
         "Handled an event: queue handler_failed 250.0 ms task t-1",
+        "Handled an event: queue invalid_event 250.0 ms",
     ]
     caplog.clear()
     caplog.set_level(logging.WARNING, ACCESS)

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from chassis.context import current_request_id, current_task_id
+from chassis.context import current_principal, current_request_id, current_task_id
 from chassis.logs import (
     ACCESS,
     JsonFormatter,
@@ -96,6 +96,16 @@ def test_extra_fields_never_replace_those_of_the_line(lines: Lines, ids: None) -
     (line,) = lines()
     assert (line["request_id"], line["level"]) == ("own", "INFO")
     assert line["odd"].startswith("<object")
+
+
+def test_extra_fields_replace_the_ids_of_the_context(lines: Lines, ids: None) -> None:
+    """A line about other work names that work."""
+    own = {"request_id": "r-2", "task_id": "t-2", "enduser.id": "bob"}
+    caller = current_principal.set("ada")
+    logger.info("hello", extra=own)
+    current_principal.reset(caller)
+    (line,) = lines()
+    assert {name: line[name] for name in own} == own
 
 
 def test_a_traceback_stays_in_the_line(lines: Lines) -> None:

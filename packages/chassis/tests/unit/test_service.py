@@ -118,6 +118,18 @@ def test_the_environment_replaces_the_defaults(
     assert served(receiver) == ("shown", "told")
 
 
+def test_its_logs_and_its_telemetry_show_the_name_of_the_environment(
+    receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    for part in ("configure_logging", "start_telemetry"):
+        monkeypatch.setattr(service, part, lambda name, *_: shown.append(name))
+    serve(PriceListService)
+    monkeypatch.setenv("SERVICE_NAME", "shown")
+    serve(PriceListService)
+    assert shown == ["price_list", "price_list", "shown", "shown"]
+
+
 def test_its_receiver_has_its_settings(
     receiver: type[Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
