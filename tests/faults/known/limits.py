@@ -98,7 +98,9 @@ FAULTS = (
         "backend/app/repositories/delivery_repository.py",
         "            col(Webhook.leased_by) == run,\n",
         "",
-        ("backend/tests/integration/webhooks/test_runs.py::test_a_run_ends_with_its_claim",),
+        (
+            "backend/tests/integration/webhooks/test_runs.py::test_a_run_ends_with_its_claim",
+        ),
     ),
     Fault(
         "webhooks: a delivery is not locked",
