@@ -1,7 +1,6 @@
 """The command."""
 
 import argparse
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from local.apps import ROOT
@@ -21,33 +20,22 @@ def main(arguments: list[str]) -> int:
     # Imported late: these import the peers' packages or read their versions.
     from bench import event_log, machine, relay, report, rpc, tasks, tracing, whole_path
     from bench.results import Results
-    from bench.setting import Setting, open_setting
+    from bench.setting import open_setting
 
     parts = options.only or PARTS
-
-    def servers() -> AbstractContextManager[Setting]:
-        """New ones for each part: what one leaves behind would slow the next."""
-        return open_setting(options.seconds, options.rounds)
-
-    with servers() as setting:
+    with open_setting(options.seconds, options.rounds) as setting:
         results = Results(machine.describe(setting))
-    if "rpc" in parts:
-        with servers() as setting:
+        if "rpc" in parts:
             results.calls = rpc.run(setting)
-    if "http" in parts:
-        with servers() as setting:
+        if "http" in parts:
             results.requests = whole_path.run(setting)
-    if "tasks" in parts:
-        with servers() as setting:
+        if "tasks" in parts:
             results.work = tasks.run(setting)
-    if "tracing" in parts:
-        with servers() as setting:
+        if "tracing" in parts:
             results.traced = tracing.run(setting)
-    if "events" in parts:
-        with servers() as setting:
+        if "events" in parts:
             results.logged = event_log.run(setting)
-    if "relay" in parts:
-        with servers() as setting:
+        if "relay" in parts:
             results.relayed = relay.run(setting)
     print("\n\n".join(report.figures(results).values()))
     if set(parts) == set(PARTS):

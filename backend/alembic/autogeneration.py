@@ -129,7 +129,7 @@ def _simplify_types(container: ops.OpContainer, context: MigrationContext) -> En
         elif isinstance(operation, ops.AlterColumnOp):
             if kind := operation.modify_type:
                 operation.modify_type = _simple(kind, context.dialect, enums)
-            if kind := operation.existing_type:  # this migration does not make it
+            if kind := operation.existing_type:  # its enum is there already
                 operation.existing_type = _simple(kind, context.dialect, {})
     return enums
 
