@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A part, and what tests it, or needs it, outside of its folder.
 TESTS = {
-    "bench": ("tests/unit/test_load_asyncio.py",),
+    "bench": ("tests/unit/test_bench_page.py", "tests/unit/test_load_asyncio.py"),
     "deploy": (
         "backend/tests/integration/test_redis_rights.py",
         "local/tests/integration/test_backup.py",
