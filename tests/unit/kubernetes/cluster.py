@@ -1,10 +1,12 @@
 """The scripts, run against a fake cluster."""
 
+import copy
 import os
 import re
 import subprocess
+from typing import ClassVar
 
-from tests.unit.kubernetes.fake_kubectl import FakeKubectl
+from tests.unit.kubernetes.fake_kubectl import FakeKubectl, Objects
 from tests.unit.kubernetes.manifests import ROOT, SERVICES
 
 KEDA = ("scaledobjects.keda.sh", "triggerauthentications.keda.sh")
@@ -15,6 +17,8 @@ NOTHING = "$^"  # matches no call
 
 class Cluster(FakeKubectl):
     """A fake cluster, and a way to run the scripts against it."""
+
+    _installed: ClassVar[Objects] = {}
 
     def run(
         self, script: str, *arguments: str, yes: bool = True
@@ -35,6 +39,14 @@ class Cluster(FakeKubectl):
 
     def setup(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("kubectl-setup.sh", *arguments)
+
+    def install(self) -> None:
+        """What a first run of the script leaves, for tests of what comes after it. The
+        run is made once for all of them."""
+        if not Cluster._installed:
+            ok(self.setup())
+            Cluster._installed = copy.deepcopy(self.objects)
+        self.objects = copy.deepcopy(Cluster._installed)
 
     def remove(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("kubectl-remove.sh", *arguments)

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import os
 import re
 import subprocess
 from dataclasses import dataclass, field
@@ -264,8 +265,12 @@ class _Built:
 
 def _built(kubectl: str, folder: Path, text: str) -> str:
     if text not in _Built.results:
-        command = [kubectl, "kustomize", str(folder)]
-        result = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(
+            [kubectl, "kustomize", str(folder)],
+            env={**os.environ, "GOGC": "off"},  # a third of its time
+            capture_output=True,
+            text=True,
+        )
         if result.returncode:
             raise LookupError(result.stderr)
         _Built.results[text] = result.stdout

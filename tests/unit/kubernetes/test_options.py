@@ -76,7 +76,7 @@ def test_images_of_others_by_digest_too(cluster: Cluster) -> None:
 
 
 def test_a_gateway_takes_the_place_of_the_ingress(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     refused = cluster.setup("--gateway", "infra/public")
     assert "(httproutes.gateway.networking.k8s.io" in refused.stderr
     gateway = ("--gateway", "infra/public", "--host", "api.example.org")

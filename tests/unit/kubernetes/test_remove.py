@@ -6,7 +6,7 @@ from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok, s
 
 
 def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     made = cluster.secrets()
     result = cluster.remove()
     assert "Volumes and secrets are kept" in ok(result)
@@ -19,7 +19,7 @@ def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
 
 
 def test_remove_stops_the_intake_first(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     ok(cluster.remove())
     deletions = [
         cluster.place(pattern)
@@ -40,7 +40,7 @@ def test_each_step_waits_until_the_pods_of_the_last_are_gone(
     cluster: Cluster,
 ) -> None:
     """Else servers would stop while workers still finish what they have."""
-    ok(cluster.setup())
+    cluster.install()
     ok(cluster.remove())
     deletions = [call for call in cluster.said if call.startswith("delete ")]
     assert len(deletions) > 5
@@ -57,7 +57,7 @@ def test_remove_with_its_data(cluster: Cluster, urls: list[str]) -> None:
 
 
 def test_remove_after_a_failure_half_way(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     cluster.fail = "delete statefulsets"
     result = cluster.remove()
     assert result.returncode == 1
@@ -68,7 +68,7 @@ def test_remove_after_a_failure_half_way(cluster: Cluster) -> None:
 
 
 def test_a_dry_run_lists_what_would_be_removed(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     before = dict(cluster.objects)
     result = cluster.run("kubectl-remove.sh", "--dry-run", "--delete-data", yes=False)
     ok(result)
@@ -108,7 +108,7 @@ def test_an_operator_that_is_down_is_named(cluster: Cluster, urls: list[str]) ->
 
 
 def test_workloads_that_wait_for_their_pods_are_named(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     cluster.held = {"statefulset": ""}  # deleted in the foreground
     result = cluster.remove("--timeout", "20")
     assert "* statefulset/rabbitmq waits for its pods" in result.stderr

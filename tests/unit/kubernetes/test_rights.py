@@ -48,7 +48,7 @@ def everything_of_remove(cluster: Cluster, urls: list[str]) -> None:
 
 
 def everything_of_check(cluster: Cluster, token: Path) -> None:
-    ok(cluster.setup())
+    cluster.install()
     cluster.used.clear()
     ok(cluster.setup("--check-token-file", str(token)))
     cluster.pods, cluster.job = "smoke-test False\n", "Failed"
@@ -129,7 +129,7 @@ def test_an_admin_makes_no_second_autoscaler(cluster: Cluster, urls: list[str]) 
 
 @pytest.mark.parametrize("script", ["setup", "remove"])
 def test_all_missing_rights_are_said_at_once(cluster: Cluster, script: str) -> None:
-    ok(cluster.setup())
+    cluster.install()
     before = dict(cluster.objects)
     role = rules_of(ROLES / f"{script}.yaml")
     cluster.allowed = {each for each in role if each[2] not in ("patch", "delete")}

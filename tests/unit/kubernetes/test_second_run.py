@@ -22,7 +22,7 @@ def test_a_second_run_changes_and_reports_nothing(
 
 
 def test_a_change_is_reported_by_name(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     result = cluster.setup("--tag", "0.2.0")
     ok(result)
     changed = {line for line in result.stdout.splitlines() if "created" not in line}
@@ -33,7 +33,7 @@ def test_a_change_is_reported_by_name(cluster: Cluster) -> None:
 
 
 def test_a_change_by_hand_is_put_back_and_named(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     nginx = cluster.objects["deployment/nginx"]
     nginx["object"]["spec"]["replicas"] = 7
     edit: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:paused": {}}}

@@ -36,7 +36,7 @@ def test_the_job_runs_with_the_image_of_the_api_and_goes(cluster: Cluster) -> No
 
 
 def test_a_broken_promise_fails_the_script(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     cluster.log, cluster.job = TABLE, "Failed"
     result = cluster.setup("--check")
     assert result.returncode == 1
@@ -46,7 +46,7 @@ def test_a_broken_promise_fails_the_script(cluster: Cluster) -> None:
 
 
 def test_a_job_that_prints_nothing_is_explained(cluster: Cluster) -> None:
-    ok(cluster.setup())
+    cluster.install()
     cluster.job = ""
     assert cluster.setup("--check", "--timeout", "1").returncode == 1
     assert cluster.place("^get pods -l app.kubernetes.io/name=smoke-test")
@@ -56,7 +56,7 @@ def test_a_job_that_prints_nothing_is_explained(cluster: Cluster) -> None:
 def test_the_token_is_a_secret_for_the_run_only(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    ok(cluster.setup())
+    cluster.install()
     file = tmp_path / "token"
     file.write_text("Sekret4\n")
     cluster.log = TABLE
