@@ -3,7 +3,10 @@
 import copy
 import os
 import re
+import signal
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 from typing import ClassVar
 
 from tests.unit.kubernetes.fake_kubectl import FakeKubectl, Objects
@@ -24,17 +27,23 @@ class Cluster(FakeKubectl):
         self, script: str, *arguments: str, yes: bool = True
     ) -> subprocess.CompletedProcess[str]:
         self.calls.clear()
-        return subprocess.run(
+        path = f"{self.folder}:{os.environ['PATH']}"
+        process = subprocess.Popen(
             [str(ROOT / script), *(["--yes"] if yes else []), *arguments],
-            env={
-                **os.environ,
-                **self.variables,
-                "PATH": f"{self.folder}:{os.environ['PATH']}",
-            },
+            env={**os.environ, **self.variables, "PATH": path},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            process_group=0,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        finally:  # nothing that it has started is left of one that hangs
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return subprocess.CompletedProcess(
+            process.args, process.returncode, stdout, stderr
         )
 
     def setup(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -74,6 +83,11 @@ class Cluster(FakeKubectl):
 def ok(result: subprocess.CompletedProcess[str]) -> str:
     assert result.returncode == 0, result.stderr
     return result.stderr
+
+
+def temporary_folders() -> set[Path]:
+    """Those of the script's runs; a run removes its own."""
+    return {*(ROOT / ".local").glob("deploy.*")}
 
 
 def scalers(kind: str) -> set[str]:

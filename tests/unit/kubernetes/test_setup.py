@@ -12,7 +12,7 @@ import pytest
 
 from chassis.passwords import ROLE
 from local.registry import registered
-from tests.unit.kubernetes.cluster import NOTHING, Cluster, ok
+from tests.unit.kubernetes.cluster import NOTHING, Cluster, ok, temporary_folders
 from tests.unit.kubernetes.manifests import ROOT, SERVICES, of_kind, rendered
 
 SCRIPTS = ("kubectl-setup.sh", "kubectl-remove.sh")
@@ -97,10 +97,6 @@ def test_secrets_are_made_once_and_never_shown(cluster: Cluster) -> None:
         for text in (ok(first), first.stdout, ok(second), second.stdout, *calls):
             assert hidden not in text
     assert temporary_folders() <= left
-
-
-def temporary_folders() -> set[Path]:
-    return {*(ROOT / ".local").glob("deploy.*")}
 
 
 def test_secrets_fit_together(cluster: Cluster) -> None:

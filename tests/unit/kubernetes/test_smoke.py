@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.kubernetes.cluster import OPENSHIFT, Cluster, ok
-from tests.unit.kubernetes.manifests import ROOT, of_kind, one, selects
+from tests.unit.kubernetes.cluster import OPENSHIFT, Cluster, ok, temporary_folders
+from tests.unit.kubernetes.manifests import of_kind, one, selects
 
 TABLE = "promise  result\nthe API is alive  ok\n"
 JOB = "job/smoke-test"
@@ -22,6 +22,7 @@ def left(cluster: Cluster) -> list[str]:
 
 
 def test_the_job_runs_with_the_image_of_the_api_and_goes(cluster: Cluster) -> None:
+    folders = temporary_folders()  # of runs that were killed
     ok(cluster.setup("--tag", "1.2.3", "--registry", "reg.example.org"))
     before = dict(cluster.objects)
     cluster.log = TABLE
@@ -32,7 +33,7 @@ def test_the_job_runs_with_the_image_of_the_api_and_goes(cluster: Cluster) -> No
     assert container["image"] == "reg.example.org/fastapi-starter-api:1.2.3"
     assert container["args"] == ["python", "-m", "app.smoke", "http://nginx:8080"]
     assert cluster.objects == before
-    assert not list((ROOT / ".local").glob("deploy.*"))
+    assert temporary_folders() <= folders
 
 
 def test_a_broken_promise_fails_the_script(cluster: Cluster) -> None:
