@@ -67,7 +67,7 @@ def rendered(name: str) -> tuple[Object, ...]:
         return tuple(build(ROOT / "deploy/overlays" / name))
     # Not "test-": a session with servers would remove it as that of a dead one.
     folder = ROOT / ".local" / f"deploy-{os.getpid()}"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # one that was killed leaves it
     components = ", ".join(f"../../{part}" for part in OPTIONS[name])
     try:
         (folder / "kustomization.yaml").write_text(
