@@ -70,8 +70,8 @@ def test_nodes_share_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(asked) == 2
 
 
-def test_a_refused_password_is_read_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_refused_password_is_told_and_read_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "password"
     file.write_text("old")
@@ -89,6 +89,7 @@ def test_a_refused_password_is_read_again(
     file.write_text("new")
     with pytest.raises(BrokerUnavailable):
         management.read_queues()
+    assert len(caplog.messages) == 1 and "401" in caplog.text
     assert management.read_queues() == {} and used == ["old", "new"]
 
 
