@@ -275,3 +275,25 @@ def test_values_are_found_at_all() -> None:
         if name in DEFAULTS
     ]
     assert len(found) > 30
+
+
+def documented_metrics() -> set[str]:
+    """The names of our own ones; `.other` replaces the last word of the one before."""
+    page = (ROOT / "docs" / "OBSERVABILITY_PLAN.md").read_text()
+    table = page.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    found: list[str] = []
+    for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        for name in re.findall(r"`([\w.]+)`", cell):
+            short = name.startswith(".")
+            found.append(found[-1].rpartition(".")[0] + name if short else name)
+    return {name for name in found if name.startswith(("app.", "rabbitmq."))}
+
+
+def test_metrics_have_the_names_that_the_document_says() -> None:
+    """Dashboards and alerts ask for them by name; a wrong one only shows nothing."""
+    folders = ("backend/app", "packages/chassis/src")
+    files = [file for each in folders for file in (ROOT / each).rglob("*.py")]
+    code = "\n".join(file.read_text() for file in files)
+    made = set(re.findall(r'\(\s*"(\w+(?:\.\w+)+)"', code))
+    documented = documented_metrics()
+    assert len(documented) > 10 and documented - made == set()

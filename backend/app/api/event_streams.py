@@ -114,7 +114,10 @@ async def serve_websocket(websocket: WebSocket, stream: EventStream | None) -> N
     finally:
         for task in (sending, reading):
             task.cancel()
-        await asyncio.gather(sending, reading, return_exceptions=True)
+        ended = await asyncio.gather(sending, reading, return_exceptions=True)
+    for each in ended:
+        if isinstance(each, Exception):
+            raise each  # a bug of ours: unseen, the stream would only end
 
 
 async def _ignore_messages(websocket: WebSocket) -> None:

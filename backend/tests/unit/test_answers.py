@@ -41,6 +41,27 @@ async def test_pieces_are_counted_until_they_are_sent() -> None:
     assert [m["more_body"] for m in sent[1:]] == [True] * (len(bodies) - 1) + [False]
 
 
+async def test_only_the_last_piece_of_several_bodies_ends_the_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for more in (True, False):
+            body = {"type": "http.response.body", "body": BODY, "more_body": more}
+            await send(body)
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    budget = Budget(2**20)
+    bounded = BoundsMiddleware(app, max_body_bytes=1, max_json_values=1, budget=budget)
+    scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
+    await bounded({**scope, "method": "GET"}, receive, send)
+    bodies = sent[1:]
+    assert b"".join(each["body"] for each in bodies) == BODY * 2
+    assert [each["more_body"] for each in bodies].index(False) == len(bodies) - 1
+
+
 @pytest.mark.parametrize(("method", "status"), [("GET", 503), ("POST", 200)])
 async def test_large_read_only_answers_are_refused(method: str, status: int) -> None:
     budget, sent = Budget(len(BODY)), []

@@ -8,8 +8,10 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.errors import answer, send_answer
 from app.api.middleware import authentication
 from app.api.middleware.authentication import AuthenticationMiddleware
+from app.api.middleware.rate_limits import RefusedTokenMiddleware
 from app.core.exceptions import ProviderUnavailable, Unauthenticated
 from app.core.principal import ADMIN, Principal
+from app.core.rate_limits import RateLimits
 from chassis.context import current_principal
 
 TOKEN = "a.b.c"
@@ -119,3 +121,25 @@ async def test_no_caller_passes_while_tokens_cannot_be_verified(
 
     monkeypatch.setattr(authentication, "bearer_token", fail)
     assert (await ask(headers=GOOD))[0] == 503
+
+
+async def test_mistakes_on_open_paths_are_no_guesses_of_tokens() -> None:
+    """A monitor that asks wrongly is told so, for ever."""
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 405, "headers": []})
+
+    def limits() -> RateLimits:
+        raise AssertionError("nothing is counted")
+
+    answers: list[Message] = []
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("a refused body is not read")
+
+    scope = {"type": "http", "path": "/health", "method": "POST", "headers": []}
+    await RefusedTokenMiddleware(app, limits=limits)(scope, receive, send)
+    assert [each["status"] for each in answers] == [405]

@@ -56,3 +56,18 @@ async def test_other_runtime_errors_stay_bugs() -> None:
         await ask(fail(), 5, Outage("Redis"))
     with pytest.raises(RuntimeError, match="a bug"), translate_errors():
         await fail()
+
+
+async def test_an_outage_of_redis_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Requests may go on without it: the log is where an operator sees it."""
+
+    async def fail() -> None:
+        raise OSError("it is away")
+
+    outage = Outage("Redis")
+    for _ in range(2):
+        with pytest.raises(OSError):
+            await ask(fail(), 5, outage)
+    assert len(caplog.messages) == 1 and "it is away" in caplog.text

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from app.api import event_streams
 from app.api.event_streams import (
@@ -138,6 +139,30 @@ async def test_a_client_that_does_not_read_holds_no_websocket(
     async with asyncio.timeout(5):
         await serve_websocket(socket, stream)
     assert asyncio.all_tasks() == others
+
+
+async def test_a_client_that_leaves_is_no_error() -> None:
+    socket: Any = Socket()
+    stream: Any = Stream(event())
+
+    async def send_text(_: str) -> None:
+        raise WebSocketDisconnect(1006)
+
+    socket.send_text = send_text
+    await serve_websocket(socket, stream)
+    assert socket.closed == []
+
+
+async def test_a_bug_while_sending_is_not_hidden() -> None:
+    socket: Any = Socket()
+    stream: Any = Stream(event())
+
+    async def send_text(_: str) -> None:
+        raise KeyError("a bug")
+
+    socket.send_text = send_text
+    with pytest.raises(KeyError):
+        await serve_websocket(socket, stream)
 
 
 @pytest.mark.parametrize(

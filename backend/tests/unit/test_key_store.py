@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 import pytest
+from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.core.exceptions import KeyStoreUnavailable
@@ -130,3 +131,16 @@ def test_threads_leave_it_as_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RedisError):
         connect_blocking(SENTINELS, 60).ping()
     assert {*waits} == {clients.SENTINEL_TIMEOUT}
+
+
+@pytest.mark.parametrize(
+    "place", ["unix:///run/redis.sock?db=1", "redis://127.0.0.1/1", SENTINELS]
+)
+async def test_every_kind_of_place_has_the_login_and_waits_for_a_connection(
+    place: str,
+) -> None:
+    login: Any = object()
+    async with connect_redis(place, 7, login) as redis:
+        pool = redis.connection_pool
+        assert pool.max_connections == 7 and isinstance(pool, BlockingConnectionPool)
+        assert pool.connection_kwargs["credential_provider"] is login

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.api.protocol import PROTOCOLS
+
 MAIN = Path(__file__).parents[2] / "main.py"
 
 
@@ -42,6 +44,12 @@ def test_a_stop_waits_longer_than_the_longest_request_and_not_for_ever(
     for seconds in ("6", "25"):
         told = ask(RPC_TIMEOUT_SECONDS=seconds, IDEMPOTENCY_LEASE_SECONDS="60")
         assert 5 <= told["timeout_graceful_shutdown"] - int(seconds) <= 10
+
+
+def test_the_server_speaks_with_the_tested_protocols(ask: Ask) -> None:
+    """Tests that serve in their own process take the same ones."""
+    told = ask()
+    assert told.items() >= PROTOCOLS.items() and {"http", "ws"} <= PROTOCOLS.keys()
 
 
 def test_the_server_says_little_and_believes_the_proxies_that_it_is_told(

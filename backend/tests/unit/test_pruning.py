@@ -6,7 +6,21 @@ from typing import Any, Self
 
 import pytest
 
+from app.core.config import Settings
 from app.tasks import maintenance
+from app.tasks.scheduling import DAY, beat_schedule
+
+
+@pytest.mark.parametrize(("days", "seconds"), [("1", DAY / 10), ("365", DAY)])
+def test_rows_stay_at_most_a_tenth_or_a_day_beyond_their_retention(
+    monkeypatch: pytest.MonkeyPatch, days: str, seconds: float
+) -> None:
+    monkeypatch.setenv("CELERY_LOG_RETENTION_DAYS", days)
+    name = maintenance.prune_logs.name
+    schedules = [
+        each for each in beat_schedule(Settings()).values() if each["task"] == name
+    ]
+    assert [each["schedule"] for each in schedules] == [seconds]
 
 
 def test_each_portion_is_a_transaction_of_its_own(

@@ -33,6 +33,29 @@ def test_the_node_that_answered_is_asked_first(
     assert len(asked) == 3 and asked[0] != asked[1] == asked[2]
 
 
+def test_an_outage_is_logged_once_with_advice(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its caller only leaves figures out."""
+    is_away = True
+
+    def read(_: Any, __: Any, base: str) -> list[Any]:
+        if is_away:
+            raise OSError("it is away")
+        return []
+
+    monkeypatch.setattr(ManagementApi, "_read", read)
+    management = ManagementApi(RabbitMQSettings())
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable):
+            management.read_queues()
+    (lost,) = caplog.messages
+    assert "it is away" in lost and "RABBITMQ_MANAGEMENT_URL" in lost
+    is_away = False
+    management.read_queues()
+    assert len(caplog.messages) == 2
+
+
 def test_nodes_share_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: set[str] = set()
 
@@ -47,8 +70,8 @@ def test_nodes_share_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(asked) == 2
 
 
-def test_a_refused_password_is_read_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_refused_password_is_told_and_read_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "password"
     file.write_text("old")
@@ -66,6 +89,7 @@ def test_a_refused_password_is_read_again(
     file.write_text("new")
     with pytest.raises(BrokerUnavailable):
         management.read_queues()
+    assert len(caplog.messages) == 1 and "401" in caplog.text
     assert management.read_queues() == {} and used == ["old", "new"]
 
 

@@ -180,6 +180,13 @@ def test_pauses_grow_while_postgresql_is_away_and_begin_anew(
     assert last <= 0.1
 
 
+def test_it_publishes_all_after_a_long_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure halves its pages, but never to nothing."""
+    world = World(monkeypatch, LOG)
+    world.run(*["begin"] * 20, *["good"] * 5)
+    assert world.stored == 5
+
+
 def test_what_one_refuses_is_not_repeated_to_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

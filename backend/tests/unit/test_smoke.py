@@ -3,6 +3,8 @@ real system; here an API of a few lines breaks one promise at a time."""
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -320,6 +322,18 @@ def test_each_line_is_printed_when_it_is_known(
         "",
         "1 ok, 1 FAILED, 1 skipped",
     ]
+
+
+def test_each_line_is_in_the_log_at_once(tmp_path: Path) -> None:
+    """Who waits for a job reads its log."""
+    log = tmp_path / "log"
+
+    def results() -> Iterator[smoke.PromiseResult]:
+        yield smoke.PromiseResult("one", smoke.OK, 12.4)
+        assert "one" in log.read_text()
+
+    with log.open("w") as file, redirect_stdout(file):
+        assert smoke.print_results(results(), width=7) == 0
 
 
 @pytest.mark.parametrize(

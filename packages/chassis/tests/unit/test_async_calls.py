@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
+from chassis import json_aside, json_text
 from chassis.context import current_principal
 from chassis.errors import BrokerUnavailable, DeadlineExceeded, QueueFull
 from chassis.rpc.call import Call
@@ -206,6 +207,25 @@ async def test_a_call_waits_for_the_next_connection_a_moment(
     await task
     waited = time.monotonic() - began
     assert waited >= 0.1 if is_lasting else waited < 5
+
+
+async def test_a_large_payload_is_written_outside_the_loop(
+    client: Client, producer: AsyncEventProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop serves other requests meanwhile."""
+    written: list[threading.Thread] = []
+    dumps = json_text.dumps
+
+    def write(value: Any) -> str:
+        written.append(threading.current_thread())
+        return dumps(value)
+
+    monkeypatch.setattr(json_text, "dumps", write)
+    payload = {"payload": "x" * json_aside.LONG}
+    task = asyncio.create_task(producer.call("work", payload, **IDS))
+    client.answer(*await client.arrived(1))
+    await task
+    assert written and threading.current_thread() not in written
 
 
 async def test_it_does_not_wait_for_a_connection_that_is_there(

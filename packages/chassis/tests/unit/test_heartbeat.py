@@ -33,6 +33,12 @@ def test_it_is_connected_when_all_loops_are(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+def test_the_marker_has_the_whole_name_of_the_file(tmp_path: Path) -> None:
+    """Two files that differ in their ends have two markers."""
+    HeartbeatFile(tmp_path / "beat.v2").set_connected(True)
+    assert (tmp_path / "beat.v2.connected").exists()
+
+
 def test_without_a_file_it_does_nothing() -> None:
     (only,) = JointHeartbeat(None, 1).parts
     only.touch()
