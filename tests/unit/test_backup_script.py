@@ -79,3 +79,11 @@ def test_a_copy_that_is_damaged_takes_the_place_of_none(tools: Path) -> None:
     before = kept(tools)
     assert back_up(tools, VERIFY="false").returncode != 0
     assert kept(tools) == before
+
+
+def test_what_an_interrupted_backup_left_hinders_none(tools: Path) -> None:
+    assert back_up(tools, VERIFY="false").returncode != 0
+    assert list(tools.parent.glob("*Z/base/partial/backup_label"))
+    done = back_up(tools)
+    assert done.returncode == 0, done.stderr
+    assert kept(tools) == ["wal-2"]

@@ -52,6 +52,13 @@ def test_no_commit_is_lost_with_one_node() -> None:
     assert spec["bootstrap"]["initdb"]["owner"] == spec["managed"]["roles"][0]["name"]
 
 
+def test_its_database_is_the_one_of_the_other_postgresql() -> None:
+    made = one("servers", "Cluster", "postgres")["spec"]["bootstrap"]["initdb"]
+    other = workload("postgres", "development").environment()
+    assert made["database"] == other["POSTGRES_DB"]
+    assert made["owner"] == other["POSTGRES_USER"]
+
+
 def test_clients_may_do_what_they_may_elsewhere() -> None:
     script = (ROOT / "deploy/secrets.sh").read_text()
     rules = dict(re.findall(r'^(\w+)_rules="(.+)"$', script, re.MULTILINE))
