@@ -22,7 +22,7 @@ printf '20261127T0304%02dZ\\n' $number""",
 for word in "$@"; do case $word in --pgdata=*) folder=${word#*=} ;; esac; done
 number=$(($(cat "$TOOLS/backups" 2>/dev/null || echo 0) + 1))
 echo $number >"$TOOLS/backups"
-mkdir "$folder"
+mkdir "$folder" || exit
 echo "START WAL LOCATION: 0/2 (file wal-$number)" >"$folder/backup_label\"""",
     "pg_archivecleanup": 'echo "$2" >>"$TOOLS/cleaned"',
     "pg_receivewal": "",

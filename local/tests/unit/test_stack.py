@@ -172,6 +172,15 @@ def test_a_redis_without_tls_is_not_started_with_it(
         redis.Redis(state, 1).command()
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_printed_address_speaks_what_the_gateway_does(
+    tmp_path: Path, encrypted: bool
+) -> None:
+    state = State(tmp_path, Tls(tmp_path) if encrypted else None)
+    expected = "https://127.0.0.1:7" if encrypted else "http://127.0.0.1:7"
+    assert Nginx(state, 7, []).address == expected
+
+
 def test_a_start_forgets_the_parts_of_a_run_that_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
