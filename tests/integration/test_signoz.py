@@ -84,7 +84,8 @@ def test_an_alert_leads_to_a_heading_of_the_runbook() -> None:
 
 
 def test_a_quantile_keeps_the_buckets_apart() -> None:
-    queries = [each.query for each in (*signoz.PANELS, *signoz.ALERTS)]
+    queries = [panel.query for panel in signoz.PANELS]
+    queries += [alert.query for alert in signoz.ALERTS]
     quantiles = [query for query in queries if query.startswith("histogram_quantile(")]
     assert quantiles
     for query in quantiles:
@@ -99,7 +100,7 @@ def test_a_panel_with_a_legend_has_a_line_for_each_of_its_values() -> None:
 
 def test_no_panel_covers_another() -> None:
     """SigNoz's grid has twelve columns."""
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for each in signoz.dashboard()["layout"]:
         columns = range(each["x"], each["x"] + each["w"])
         rows = range(each["y"], each["y"] + each["h"])

@@ -25,7 +25,8 @@ DOCKERFILES = [
 
 
 def dockerfile(build: dict[str, Any]) -> Path:
-    return ROOT / build["context"] / build.get("dockerfile", "Dockerfile")
+    path: str = build.get("dockerfile", "Dockerfile")
+    return ROOT / build["context"] / path
 
 
 @pytest.mark.parametrize("name", BUILT)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from local import run, status
+from local import install, run, status
 from local.apps import App
 from local.process import Cancelled, Child, ProcessFailed
 from local.run import ENVIRONMENT_FILE, Launcher
@@ -187,7 +187,7 @@ def test_a_start_forgets_the_parts_of_a_run_that_was_killed(
     def fail(_say: object) -> None:
         raise Cancelled
 
-    monkeypatch.setattr(run.install, "install_missing", fail)
+    monkeypatch.setattr(install, "install_missing", fail)
     state = State(tmp_path)
     state.acquire()
     launcher = Launcher(state, **OFF)
