@@ -26,7 +26,8 @@ DOCKERFILES = [
 
 def dockerfile(build: dict[str, Any]) -> Path:
     path: str = build.get("dockerfile", "Dockerfile")
-    return ROOT / build["context"] / path
+    context: str = build["context"]
+    return ROOT / context / path
 
 
 @pytest.mark.parametrize("name", BUILT)

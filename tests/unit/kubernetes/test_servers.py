@@ -78,6 +78,9 @@ def test_the_nodes_know_each_other_by_the_names_of_their_service() -> None:
         f"{name}={first}:{ports[name]}" for name in ("tasks", "keys")
     ]
     assert variables("redis-keys")["PORT"] == str(ports["keys"])
+    kinds = {each["name"]: each["args"][2] for each in NODES.containers}
+    assert kinds.pop("sentinel") == "sentinel"
+    assert set(kinds.values()) == {"server"}
     folders = {variables(each["name"])["DATA"] for each in NODES.containers}
     assert len(folders) == 3
     config = one("servers", "ConfigMap", "redis-nodes")["data"]
