@@ -73,3 +73,37 @@ def test_an_alert_fires_while_its_query_stays_above_its_bound() -> None:
         assert queries == {condition["selectedQueryName"]: asked}
         assert (condition["op"], condition["matchType"]) == (ABOVE, ALL_THE_TIME)
         assert (condition["target"], made["evalWindow"]) == (alert.above, "5m0s")
+
+
+def test_an_alert_leads_to_a_heading_of_the_runbook() -> None:
+    text = (ROOT / signoz.RUNBOOK).read_text()
+    headings = re.findall(r"^## (.*)$", text, re.M)
+    links = {f"{signoz.RUNBOOK}#{each.lower().replace(' ', '-')}" for each in headings}
+    for made in signoz.alerts():
+        assert made["annotations"]["description"] in links
+
+
+def test_a_quantile_keeps_the_buckets_apart() -> None:
+    queries = [panel.query for panel in signoz.PANELS]
+    queries += [alert.query for alert in signoz.ALERTS]
+    quantiles = [query for query in queries if query.startswith("histogram_quantile(")]
+    assert quantiles
+    for query in quantiles:
+        assert re.match(r"histogram_quantile\([\d.]+, sum by \(le[,)]", query), query
+
+
+def test_a_panel_with_a_legend_has_a_line_for_each_of_its_values() -> None:
+    for panel in signoz.PANELS:
+        grouped = re.search(r'\bby \([^)]*"|, "task"\)', panel.query)
+        assert bool(grouped) == bool(panel.legend), panel.title
+
+
+def test_no_panel_covers_another() -> None:
+    """SigNoz's grid has twelve columns."""
+    taken: set[tuple[int, int]] = set()
+    for each in signoz.dashboard()["layout"]:
+        columns = range(each["x"], each["x"] + each["w"])
+        rows = range(each["y"], each["y"] + each["h"])
+        cells = {(column, row) for column in columns for row in rows}
+        assert cells and columns.stop <= 12 and not cells & taken, each["i"]
+        taken |= cells

@@ -22,7 +22,7 @@ printf '20261127T0304%02dZ\\n' $number""",
 for word in "$@"; do case $word in --pgdata=*) folder=${word#*=} ;; esac; done
 number=$(($(cat "$TOOLS/backups" 2>/dev/null || echo 0) + 1))
 echo $number >"$TOOLS/backups"
-mkdir "$folder"
+mkdir "$folder" || exit
 echo "START WAL LOCATION: 0/2 (file wal-$number)" >"$folder/backup_label\"""",
     "pg_archivecleanup": 'echo "$2" >>"$TOOLS/cleaned"',
     "pg_receivewal": "",
@@ -79,3 +79,11 @@ def test_a_copy_that_is_damaged_takes_the_place_of_none(tools: Path) -> None:
     before = kept(tools)
     assert back_up(tools, VERIFY="false").returncode != 0
     assert kept(tools) == before
+
+
+def test_what_an_interrupted_backup_left_hinders_none(tools: Path) -> None:
+    assert back_up(tools, VERIFY="false").returncode != 0
+    assert list(tools.parent.glob("*Z/base/partial/backup_label"))
+    done = back_up(tools)
+    assert done.returncode == 0, done.stderr
+    assert kept(tools) == ["wal-2"]

@@ -33,3 +33,9 @@ def test_only_the_container_itself_gets_in_without_a_password() -> None:
 def test_a_database_that_is_half_made_is_no_success() -> None:
     script = (FOLDER / "create-database.sh").read_text()
     assert "ON_ERROR_STOP=1" in script and "set -eu" in script
+
+
+def test_replicas_get_in() -> None:
+    """To PostgreSQL, `all` databases are without `replication`."""
+    rules = [rule.split() for rule in CONFIG["postgresql"]["pg_hba"]]
+    assert ["host", "replication", "replicator", "all"] in [each[:4] for each in rules]

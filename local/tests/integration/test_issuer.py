@@ -298,3 +298,8 @@ def test_it_serves_this_machine_alone(
     )
     assert result.returncode == 2 and "loopback" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_sign_in_says_why(issuer: Issuer) -> None:
+    with pytest.raises(tokens.NoToken, match="scope"):
+        tokens.get_token(issuer.url, scopes=["records:nonsense"])

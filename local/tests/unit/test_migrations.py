@@ -273,6 +273,17 @@ def test_not_null_is_declared_with_a_release_that_wrote_values(
 
 
 @pytest.mark.parametrize(
+    "default", ['default="red"', 'sa_column_kwargs={"server_default": "red"}']
+)
+def test_a_default_writes_values(project: Project, default: str) -> None:
+    project.declare(f"colour: str = Field({default}, nullable=True)")
+    project.tag("1.6.0")
+    require = 'op.alter_column("orders", "colour", nullable=False)'
+    project.write(require, 'ready_since = {"orders.colour": "1.6.0"}')
+    assert project.faults() == []
+
+
+@pytest.mark.parametrize(
     ("declared", "objection"),
     [
         ('{"orders.colour": "1.6.1"}', "but the newest release is 1.6.0"),
@@ -326,3 +337,10 @@ def test_statements_are_taken_apart() -> None:
     assert list(statements(sql)) == [
         *("SELECT '', a_b, ''", "DROP TABLE x", "DO ''"),
     ]
+
+
+def test_a_migration_that_needs_a_connection_hides_no_other(project: Project) -> None:
+    project.write("op.get_bind().execute(sa.text('SELECT 1')).scalar_one()")
+    project.write('op.drop_column("orders", "colour")')
+    first, second = project.faults()
+    assert "2.py" in first and "3.py" in second

@@ -16,6 +16,16 @@ def test_a_listening_port_is_not_free() -> None:
     assert not ports.accepts(port)
 
 
+def test_a_port_whose_server_has_just_ended_is_free() -> None:
+    """The server closes first, so the system remembers the connection for a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+    assert ports.is_free(port)
+
+
 def test_a_port_of_another_address_is_not_free() -> None:
     """A server may listen on all of them."""
     with socket.create_server(("127.0.0.2", 0)) as server:

@@ -9,13 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from local import run, status
+from local import install, run, status
 from local.apps import App
-from local.process import Child
+from local.process import Cancelled, Child, ProcessFailed
 from local.run import ENVIRONMENT_FILE, Launcher
+from local.servers import redis
 from local.servers.nginx import Nginx, gateway_settings
 from local.stack import Servers, Stack
 from local.state import State
+from local.tls import Tls
 
 
 class Part:
@@ -155,3 +157,43 @@ def test_only_what_reloads_waits_for_the_next_change_when_it_dies(
     launcher._watch()
     launcher.terminal.close()
     assert waiting == [[api, worker] if reload else []]
+
+
+def test_what_a_server_keeps_is_its_owners_alone(tmp_path: Path) -> None:
+    assert State(tmp_path).folder("redis").stat().st_mode & 0o077 == 0
+
+
+def test_a_redis_without_tls_is_not_started_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis, "find_tls_binary", lambda: None)
+    state = State(tmp_path, Tls(tmp_path))
+    with pytest.raises(ProcessFailed, match="with TLS"):
+        redis.Redis(state, 1).command()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_printed_address_speaks_what_the_gateway_does(
+    tmp_path: Path, encrypted: bool
+) -> None:
+    state = State(tmp_path, Tls(tmp_path) if encrypted else None)
+    expected = "https://127.0.0.1:7" if encrypted else "http://127.0.0.1:7"
+    assert Nginx(state, 7, []).address == expected
+
+
+def test_a_start_forgets_the_parts_of_a_run_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_say: object) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr(install, "install_missing", fail)
+    state = State(tmp_path)
+    state.acquire()
+    launcher = Launcher(state, **OFF)
+    status.note(tmp_path, [status.Part("worker", "1", 0, "")])
+    with pytest.raises(Cancelled):
+        launcher._start()
+    launcher.terminal.close()
+    assert status.noted(tmp_path) == []
+    state.release()

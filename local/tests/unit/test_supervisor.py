@@ -104,6 +104,19 @@ def test_changed_code_runs_after_a_reload(own: State) -> None:
     supervisor.close()
 
 
+def test_a_server_that_dies_after_a_reload_is_restarted(own: State) -> None:
+    server = Sleeper(own, "import time; time.sleep(60)")
+    server.start()
+    said: list[str] = []
+    supervisor = Supervisor([server], said.append, reloaded=[server])
+    supervisor.reload([server])
+    server.kill()
+    supervisor.watch(Once())
+    supervisor.close()  # waits for the restart
+    assert said[-1] == "sleeper is back" and server.alive
+    server.kill()
+
+
 class Once(threading.Event):
     """Lets `watch` look once."""
 

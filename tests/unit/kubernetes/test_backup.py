@@ -99,6 +99,7 @@ def test_their_volume_has_room_for_several_copies_of_the_data(
         for spec in (kept, data["spec"])
     ]
     assert sizes[0] >= 3 * sizes[1]
+    assert kept["accessModes"] == ["ReadWriteOnce"]  # what every disk has
 
 
 def test_one_writes_at_a_time_and_where_the_volume_is(

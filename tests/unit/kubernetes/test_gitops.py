@@ -158,6 +158,10 @@ def test_the_examples_name_each_other() -> None:
     for each in (migration, rest):
         assert each["spec"]["wait"] is each["spec"]["prune"] is True
         assert each["spec"]["sourceRef"]["name"] == source["metadata"]["name"]
+    # The Job ends first, and its reason is seen.
+    (job,) = of_kind("production", "Job")
+    minutes = int(migration["spec"]["timeout"].removesuffix("m"))
+    assert minutes * 60 > job["spec"]["activeDeadlineSeconds"]
     text = (GITOPS / "consumer/kustomization.yaml").read_text()
     for path in re.findall(r"//(deploy/\S+)\?ref=", text):
         assert os.path.exists(ROOT / path / "kustomization.yaml")

@@ -53,3 +53,12 @@ def test_nodes_find_each_other_before_they_are_ready() -> None:
     (nodes,) = (e for e in services if e["metadata"]["name"] == own["serviceName"])
     assert nodes["spec"]["clusterIP"] == "None"
     assert nodes["spec"]["publishNotReadyAddresses"] is True
+
+
+def test_the_pods_of_the_operator_get_no_token() -> None:
+    """The nodes find each other by names, without the API of Kubernetes."""
+    manifest = (FOLDER / "operator/rabbitmq-cluster.yaml").read_text()
+    override = yaml.safe_load(manifest)["spec"]["override"]["statefulSet"]
+    pod = override["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False

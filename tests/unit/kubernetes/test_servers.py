@@ -52,6 +52,13 @@ def test_no_commit_is_lost_with_one_node() -> None:
     assert spec["bootstrap"]["initdb"]["owner"] == spec["managed"]["roles"][0]["name"]
 
 
+def test_its_database_is_the_one_of_the_other_postgresql() -> None:
+    made = one("servers", "Cluster", "postgres")["spec"]["bootstrap"]["initdb"]
+    other = workload("postgres", "development").environment()
+    assert made["database"] == other["POSTGRES_DB"]
+    assert made["owner"] == other["POSTGRES_USER"]
+
+
 def test_clients_may_do_what_they_may_elsewhere() -> None:
     script = (ROOT / "deploy/secrets.sh").read_text()
     rules = dict(re.findall(r'^(\w+)_rules="(.+)"$', script, re.MULTILINE))
@@ -71,6 +78,9 @@ def test_the_nodes_know_each_other_by_the_names_of_their_service() -> None:
         f"{name}={first}:{ports[name]}" for name in ("tasks", "keys")
     ]
     assert variables("redis-keys")["PORT"] == str(ports["keys"])
+    kinds = {each["name"]: each["args"][2] for each in NODES.containers}
+    assert kinds.pop("sentinel") == "sentinel"
+    assert set(kinds.values()) == {"server"}
     folders = {variables(each["name"])["DATA"] for each in NODES.containers}
     assert len(folders) == 3
     config = one("servers", "ConfigMap", "redis-nodes")["data"]

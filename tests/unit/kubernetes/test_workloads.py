@@ -210,6 +210,8 @@ def test_it_has_three_probes_that_differ_from_each_other(workload: Workload) -> 
         assert 1 <= probe["timeoutSeconds"] <= max(5, probe["periodSeconds"] / 2)
         assert 1 <= probe["failureThreshold"] and 1 <= probe["periodSeconds"] <= 60
         assert probe.get("httpGet", {"path": "/"})["path"]
+    # With TLS another port may speak another protocol.
+    assert len({each["httpGet"]["port"] for each in probes if "httpGet" in each}) <= 1
     startup, readiness, liveness = probes
     # Killing is the last resort: later than taking it out, and after a long start.
     assert patience(liveness) > patience(readiness)
@@ -228,6 +230,8 @@ def test_liveness_asks_no_other_server(workload: Workload) -> None:
         liveness = str(workload.main["livenessProbe"])
         assert "/health/ready" not in liveness
         assert "/proc/net" not in liveness
+        for minutes in re.findall(r"-mmin -([\d.]+)", liveness):
+            assert 0.1 <= float(minutes) <= 1
 
 
 # What a process may take after SIGTERM, in seconds, by its settings or its nature;
@@ -354,6 +358,7 @@ def test_claims_are_complete(workload: Workload) -> None:
         assert set(claim) == {"apiVersion", "kind", "metadata", "spec", "status"}
         assert set(claim["metadata"]) == {"name", "labels"}
         assert set(claim["spec"]) == {"accessModes", "volumeMode", "resources"}
+        assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]  # what every disk has
         assert claim["status"] == {"phase": "Pending"}
 
 
