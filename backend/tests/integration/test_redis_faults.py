@@ -24,6 +24,7 @@ from app.infrastructure.redis.key_store import KeyStore
 from app.infrastructure.task_lists import TaskLists
 from app.infrastructure.task_publisher import TaskPublisher, accepted_work
 from app.models.database import DataProcessingRecord
+from local.ports import claim, free_port
 from local.state import State
 from tests.integration.conftest import Start
 from tests.integration.redis_kinds import OwnRedis
@@ -256,6 +257,9 @@ async def test_the_log_says_what_to_do(
 def cluster(state: State) -> Iterator[OwnRedis]:
     """Redis in cluster mode."""
     server = OwnRedis(state, "cluster", "--cluster-enabled", "yes")
+    # It also listens 10,000 higher, where no outgoing connection may be.
+    while server.port >= 22_000 or not claim(server.port + 10_000):
+        server.port = free_port()
     server.start()
     yield server
     server.kill()

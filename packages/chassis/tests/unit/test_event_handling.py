@@ -99,7 +99,9 @@ def test_what_fails_is_tried_ten_times(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("error", [NoConsumer("away"), DeadlineExceeded("slow")])
-def test_it_waits_for_a_dependency_until_it_stops(error: Exception) -> None:
+def test_it_waits_for_a_dependency_until_it_stops(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     called = threading.Semaphore(0)
 
     def own(event: Event) -> None:
@@ -116,6 +118,7 @@ def test_it_waits_for_a_dependency_until_it_stops(error: Exception) -> None:
     handler.stop()
     thread.join(10)
     assert outcomes == [Outcome(Settlement.REQUEUE, error="stopped")]
+    assert len([each for each in caplog.messages if str(error) in each]) == 1
 
 
 class FakeInbox:
