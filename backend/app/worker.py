@@ -60,6 +60,9 @@ SWITCH_INTERVAL = 0.0005
 # Seconds that a failing child waits for its parent to stop.
 CHILD_PAUSE = 2
 
+# Seconds that a cold shutdown has before the next signal.
+COLD_SHUTDOWN = 5
+
 SERVICE = "beat" if "beat" in sys.argv else "worker"
 
 settings = load_settings()
@@ -173,9 +176,16 @@ def limit_shutdown(sig: str, how: str, **_: Any) -> None:
 
 def hand_back() -> None:
     """Stop the tasks that still run. In threads, their pending calls fail and the tasks
-    retry. In children, Celery's cold shutdown returns the tasks to Redis."""
-    if not end_calls():
+    retry. In children, Celery's cold shutdown returns the tasks to Redis.
+
+    The signal may come while Celery reads a child's result. Its handler reads there
+    too, and one of the two can then wait for ever. The third signal ends the worker.
+    """
+    if end_calls():
+        return
+    while True:  # this thread ends with the process
         os.kill(os.getpid(), signal.SIGQUIT)
+        time.sleep(COLD_SHUTDOWN)
 
 
 @worker_shutdown.connect

@@ -1,7 +1,11 @@
 """A worker for the test service, with the tasks of `tests/own_tasks`: `celery -A
-tests.echo_worker`."""
+tests.echo_worker`. With STUCK its main thread waits for ever when it should stop."""
 
+import os
+import threading
 from pathlib import Path
+
+from celery.signals import worker_shutting_down
 
 from app import tasks
 from app.core import services
@@ -10,5 +14,8 @@ services.SERVICES = (services.Service("echo", "echo_queue"),)
 tasks.__path__.append(str(Path(__file__).with_name("own_tasks")))
 
 from app.worker import celery  # noqa: E402
+
+if "STUCK" in os.environ:
+    worker_shutting_down.connect(lambda **_: threading.Event().wait(), weak=False)
 
 __all__ = ["celery"]

@@ -271,6 +271,26 @@ def test_a_stop_hands_back_every_task(
     assert "ERROR" not in log.read_text()
 
 
+@pytest.mark.promise(
+    "docs/TASKS.md", "the worker ends at most 10 s later, even if it stands still"
+)
+def test_a_worker_that_stands_still_ends_and_hands_back_all_the_same(
+    start: Start,
+    accept: Callable[..., str],
+    engine: Engine,
+    responder: Responder,
+    redis: Any,
+) -> None:
+    responder.before_reply = lambda _: False
+    task_id = accept()
+    worker = start("prefork", CELERY_WORKER_GRACE_SECONDS="1", STUCK="1")
+    wait_until(lambda: len(responder.requests) == 1, 30)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) != 0  # the grace period, and two pauses of 5 s
+    assert (redis.llen("default"), redis.hlen("unacked")) == (1, 0)
+    assert statuses(engine, [task_id]) == {"Processing"}
+
+
 @pytest.mark.promise("docs/TASKS.md", "A lost task can be found by its record.")
 def test_the_sweep_finds_the_task_of_a_killed_worker(
     start: Start,

@@ -243,8 +243,8 @@ def drain_seconds(workload: Workload) -> float:
         case "fastapi-api":  # backend/main.py: timeout_graceful_shutdown
             return float(env["RPC_TIMEOUT_SECONDS"]) + 5 + telemetry
         case "fastapi-celery-worker":
-            # After the grace the children are stopped and tasks handed back.
-            return float(env["CELERY_WORKER_GRACE_SECONDS"]) + 5 + telemetry
+            # After the grace period tasks are handed back, within 10 s.
+            return float(env["CELERY_WORKER_GRACE_SECONDS"]) + 10 + telemetry
         case name if name in SERVICES:
             return float(env["SHUTDOWN_GRACE_SECONDS"]) + telemetry
         case "fastapi-event-relay":
