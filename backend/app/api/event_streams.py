@@ -117,7 +117,7 @@ async def serve_websocket(websocket: WebSocket, stream: EventStream | None) -> N
         ended = await asyncio.gather(sending, reading, return_exceptions=True)
     for each in ended:
         if isinstance(each, Exception):
-            raise each  # a bug of ours: unseen, the stream would only end
+            raise each  # a bug: the log must show it
 
 
 async def _ignore_messages(websocket: WebSocket) -> None:
