@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.tests.copies import ACME, PROJECT, SERVICE, copy_project, python, restore
+from kit.tests.copies import PROJECT, SERVICE, copy_project, python, restore
 
 # What a team writes in `e2e/test_two_days.py`; it runs in a copy.
 collect_ignore = ["e2e/two_days"]
@@ -25,20 +25,12 @@ def spare(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shutil.copytree(original, tmp_path_factory.mktemp("spare") / "project")
 
 
-# Renaming takes seconds: it is done once. Tests only read these four; to change one,
+# Renaming takes seconds: it is done once. Tests only read these three; to change one,
 # they copy it.
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What git would track."""
     return copy_project(tmp_path_factory.mktemp("original") / "project")
-
-
-@pytest.fixture(scope="session")
-def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy that only has the name of docs/TUTORIAL.md and of `e2e/two_days`."""
-    project = copy_project(tmp_path_factory.mktemp("acme") / "project")
-    python(project, "-m", "kit", "rename", ACME)
-    return project
 
 
 @pytest.fixture(scope="session")

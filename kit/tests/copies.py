@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from kit import commands, demo, service
+from kit.project import is_renamed
 from kit.rename import project_files
 from kit.tree import SKIPPED, Tree
 
@@ -16,8 +17,8 @@ Snapshot = dict[str, tuple[int, bytes]]
 # No team uses such names, so they are free in every copy, whatever it contains and
 # whatever its name.
 SERVICE, OTHER, RESOURCE, TASK = "trial-price", "trial_stock", "trial-bill", "trial-job"
-PROJECT, OTHER_PROJECT = "trial-orders", "trial-shop"
-ACME = "acme-orders"  # the project of docs/TUTORIAL.md
+ACME = "acme-orders"  # the project of docs/TUTORIAL.md, which no project keeps
+PROJECT, OTHER_PROJECT = "trial-orders" if is_renamed() else ACME, "trial-shop"
 
 # An identity for git, independent of the machine's configuration.
 IDENTITY = {

@@ -14,11 +14,11 @@ BACKEND = ["config", "names", "openapi", "settings_files"]
 BACKEND += ["services_found", "tasks_found"]
 BACKEND = [f"tests/unit/test_{name}.py" for name in BACKEND]
 
-# The tests that look at every service.
-LOOKING = ["services", "network", "schemas", "compose", "capacity"]
+# Tests of the root that look at every service, and take seconds.
+LOOKING = ["services", "network", "capacity", "compose"]
 LOOKING = [f"tests/unit/kubernetes/test_{name}.py" for name in LOOKING]
-LOOKING += ["tests/unit/test_compose_files.py", "tests/unit/test_documents.py"]
-LOOKING += ["local/tests/unit/test_environment.py"]
+LOOKING += [f"tests/unit/test_{name}.py" for name in ("compose_files", "build_context")]
+LOOKING += ["tests/unit/test_documents.py"]
 
 DOCUMENTS = "test_the_document_is_up_to_date"
 COMMAND = "import sys; from local import commands as c; "

@@ -51,9 +51,11 @@ def test_it_is_read_in_half_of_its_forty_minutes() -> None:
 
 
 @in_the_kit
-def test_its_code_fits_what_the_generators_make(acme: Path, tmp_path: Path) -> None:
+def test_its_code_fits_what_the_generators_make(
+    made_renamed: Path, tmp_path: Path
+) -> None:
     """In a copy that has been renamed, as the page begins."""
-    project = shutil.copytree(acme, tmp_path / "project")
+    project = shutil.copytree(made_renamed, tmp_path / "project")
     for step in STEPS:
         if isinstance(step, Code):
             step.apply(project)

@@ -20,8 +20,8 @@ GENERATED = {
 
 
 @in_the_kit
-def test_the_files_of_every_step_fit(acme: Path, tmp_path: Path) -> None:
-    project = shutil.copytree(acme, tmp_path / "project")
+def test_the_files_of_every_step_fit(made_renamed: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(made_renamed, tmp_path / "project")
     assert set(GENERATED) == {folder.name for folder in SNIPPETS.iterdir()}
     for step, commands in GENERATED.items():
         for words in commands:
