@@ -108,7 +108,7 @@ async def test_rows_that_are_there_do_not_allow_it(
 
 @pytest.mark.parametrize(
     ("query", "missing"),
-    [("SELECT 1 FROM invoices", "invoices"), ("SELECT due FROM pg_class", "due")],
+    [("SELECT 1 FROM trials", "trials"), ("SELECT due FROM pg_class", "due")],
 )
 async def test_a_database_that_is_not_migrated_is_told(
     database: Database, query: str, missing: str, caplog: pytest.LogCaptureFixture
