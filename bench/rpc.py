@@ -30,7 +30,7 @@ Results = dict[str, dict[int, list[Sample]]]
 def run(setting: Setting) -> Results:
     """Run every client in turn, round by round."""
     responders = [
-        setting.kit().services[0],
+        setting.kit().service("dataservice"),
         setting.peer("responder-faststream", "bench.peers.responder_faststream"),
     ]
     clients = _clients(setting)

@@ -68,7 +68,7 @@ def run(setting: Setting) -> Results:
         _kit(SHIPPED, kit.apis[0], kit.worker),
         _stock(setting),
     ]
-    service = kit.services[0]
+    service = kit.service("dataservice")
     apis = dict.fromkeys(contender.api for contender in contenders)
     with running([*apis, service]):
         for contender in contenders:

@@ -199,6 +199,11 @@ class Stack:
         """The address for clients: nginx, or the API without nginx."""
         return self.nginx.url if self.nginx else self.api_url
 
+    def service(self, folder: str, number: int = 1) -> App:
+        """One of the processes of a service, whatever other services there are."""
+        name = _numbered(folder, number)
+        return next(app for app in self.services if app.name == name)
+
     def set_environment(self, env: Mapping[str, str]) -> None:
         """Have the processes told this from their next start on, and nginx now."""
         queues = registered()

@@ -177,8 +177,8 @@ def _faults() -> list[Fault]:
     parts: list[tuple[str, Pick]] = [
         ("API 1", lambda system: system.stack.apis[0]),
         ("API 2", lambda system: system.stack.apis[1]),
-        ("data service 1", lambda system: system.stack.services[0]),
-        ("data service 2", lambda system: system.stack.services[1]),
+        ("data service 1", lambda system: system.stack.service("dataservice")),
+        ("data service 2", lambda system: system.stack.service("dataservice", 2)),
         ("worker", lambda system: system.stack.worker),
         ("beat", lambda system: system.stack.clock[0]),
         ("subscriber", lambda system: system.subscribers[0]),

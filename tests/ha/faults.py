@@ -143,7 +143,9 @@ NODES: dict[str, Pick] = {
 PROCESSES: dict[str, Pick] = {
     "API": lambda system: system.apis[0],
     "worker": lambda system: system.workers[0],
-    "data service": lambda system: system.services[0],
+    "data service": lambda system: next(
+        each for each in system.services if each.name.startswith("dataservice-")
+    ),
     "beat": lambda system: system.beats[0],
     "event relay, the active one": lambda system: system.active_relay(),
 }

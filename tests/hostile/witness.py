@@ -109,7 +109,7 @@ def leaders(stack: Stack) -> dict[str, int]:
     """The first process of each kind."""
     found = {
         "API": stack.apis[0].pid,
-        "service": stack.services[0].pid,
+        "service": stack.service("dataservice").pid,
         "worker": stack.worker.pid,
     }
     return {**found, "gateway": stack.nginx.pid} if stack.nginx else found

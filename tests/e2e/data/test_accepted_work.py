@@ -107,8 +107,8 @@ def stop_worker(stack: Stack) -> None:
 
 
 def kill_data_service(stack: Stack) -> None:
-    stack.services[0].kill()
-    stack.services[0].start()
+    stack.service("dataservice").kill()
+    stack.service("dataservice").start()
 
 
 @pytest.mark.chaos
@@ -135,10 +135,10 @@ def test_a_child_hangs_beyond_the_time_limit(ledger: Ledger, stack: Stack) -> No
     with ThreadPoolExecutor(1) as clients:
         submitting = clients.submit(ledger.submit)
         wait_for(lambda: len(ledger.accepted) > 50, "some tasks")
-        stack.services[0].pause()  # so that the child holds a task
+        stack.service("dataservice").pause()  # so that the child holds a task
         wait_for(lambda: ledger.count("started") == 2, "a task for each child")
         child.suspend()
-        stack.services[0].resume()
+        stack.service("dataservice").resume()
         submitting.result()
     wait_for(lambda: not child.is_running(), "the worker to kill it")
     ledger.check(within=150)
@@ -147,7 +147,7 @@ def test_a_child_hangs_beyond_the_time_limit(ledger: Ledger, stack: Stack) -> No
 def test_a_stopped_worker_hands_back_unfinished_tasks(
     ledger: Ledger, stack: Stack, api: Api
 ) -> None:
-    stack.services[0].pause()
+    stack.service("dataservice").pause()
     ledger.submit(4)
     first = next(iter(ledger.accepted))
     wait_for(
@@ -157,7 +157,7 @@ def test_a_stopped_worker_hands_back_unfinished_tasks(
     started = time.monotonic()
     stack.worker.stop()
     assert time.monotonic() - started < 6  # the grace is 2 s here
-    stack.services[0].resume()
+    stack.service("dataservice").resume()
     stack.worker.start()
     ledger.check(within=30)  # sooner than by the visibility timeout, 45 s here
 

@@ -49,7 +49,7 @@ def assert_unavailable(traffic: Traffic) -> None:
 
 
 def test_a_killed_data_service_loses_no_accepted_work(api: Api, stack: Stack) -> None:
-    service = stack.services[0]
+    service = stack.service("dataservice")
     with Traffic(api) as traffic:
         for _ in range(2):
             service.kill()
@@ -83,7 +83,7 @@ def test_a_restarted_api_loses_no_answered_work(api: Api, stack: Stack) -> None:
 
 
 def test_disconnecting_clients_leak_nothing(api: Api, stack: Stack) -> None:
-    process, service = psutil.Process(stack.apis[0].pid), stack.services[0]
+    process, service = psutil.Process(stack.apis[0].pid), stack.service("dataservice")
     before: list[int] = []
     for _ in range(4):
         service.pause()  # so that all of them are under way
@@ -169,7 +169,7 @@ def test_redis_dies(api: Api, redis_server: Redis) -> None:
 @pytest.mark.parametrize("name", ["dataservice", "worker"])
 def test_a_paused_process_resumes(api: Api, stack: Stack, name: str) -> None:
     """A pause shorter than the deadline is only a delay."""
-    server: Server = stack.worker if name == "worker" else stack.services[0]
+    server: Server = stack.worker if name == "worker" else stack.service("dataservice")
     answer = api.post(PROCESS_ASYNC, "while it sleeps", "uppercase")
     server.pause()
     delayed = api.post(PROCESS_ASYNC, "while it sleeps", "uppercase")

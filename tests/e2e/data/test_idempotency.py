@@ -206,7 +206,7 @@ def test_killed_while_holding_a_key(
     direct = Api(f"http://127.0.0.1:{impatient.port}")
     another = Api(stack.api_url)  # another API, already running when the lease ends
     with ThreadPoolExecutor(1) as pool, redis_keys.connect() as redis:
-        stack.services[0].pause()
+        stack.service("dataservice").pause()
         try:
             lost = pool.submit(send, direct, key)
             wait_for(lambda: redis.exists(entry(key)) == 1, "the claim")
@@ -214,7 +214,7 @@ def test_killed_while_holding_a_key(
             with pytest.raises(httpx2.TransportError):
                 lost.result()
         finally:
-            stack.services[0].resume()
+            stack.service("dataservice").resume()
 
     assert_problem(send(another, key), 409, "idempotency_key_in_flight")
 

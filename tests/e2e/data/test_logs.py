@@ -23,7 +23,8 @@ def test_one_request_through_all_logs(
     def is_in_all() -> bool:
         assert logs_of.show([request_id], state.path) == 0
         lines = capsys.readouterr().out.splitlines()
-        return {line.partition(":")[0] for line in lines} == expected
+        # A team's services may receive the event.
+        return expected <= {line.partition(":")[0] for line in lines}
 
     # The worker's line is written after the end that the client sees.
     wait_for(is_in_all, "a line in every log")

@@ -15,7 +15,7 @@ def test_a_stopped_service_is_told_and_nothing_stays(
     api: Api, url: str, stack: Stack
 ) -> None:
     newest = api.newest(RECORDS)
-    service = stack.services[0]
+    service = stack.service("dataservice")
     service.stop()
     try:
         wait_for(lambda: not healthy(api), "RabbitMQ's statistics")
