@@ -1,5 +1,6 @@
 """Checks and tests of a copy, as `make` runs them."""
 
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,10 @@ LOOKING += ["tests/unit/test_documents.py"]
 DOCUMENTS = "test_the_document_is_up_to_date"
 COMMAND = "import sys; from local import commands as c; "
 COMMAND += "sys.exit(c.run(sys.argv[1], sys.argv[2:]))"
+
+# Variables of the make that started this test, and of its Python.
+NOT_OURS = ("MAKE", "MFLAGS", "ARGS", "PYTHON", "VIRTUAL_ENV")
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(NOT_OURS)}
 
 
 def kit(project: Path, *words: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from kit.tests.copies import IDENTITY, copy_project
+from kit.tests.e2e.runs import ENVIRONMENT
 from kit.tests.e2e.tutorial import (
     PAGE,
     Code,
@@ -31,10 +32,6 @@ STARTS = "make dev"  # keeps running in the second terminal
 ASKS = ("curl ", "make traces")
 READY = "Ctrl-C stops everything."
 CONTAINERS = "7. Containers"
-
-# Variables of the make that started this test, and of its Python.
-NOT_OURS = ("MAKE", "MFLAGS", "ARGS", "PYTHON", "VIRTUAL_ENV")
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(NOT_OURS)}
 
 
 @pytest.fixture

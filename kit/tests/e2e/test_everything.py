@@ -1,0 +1,39 @@
+"""`make test` of a team's project: all passes beside what the generators add."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kit.tests.copies import HAS_DEMO, IDENTITY, PROJECT
+from kit.tests.e2e.runs import ENVIRONMENT, kit
+
+# Its own generator tests use the names in `copies`. The first one comes before the
+# data service everywhere.
+SERVICES = ("a-trial", "z-trial")
+RESOURCE, TASK = "own-trial", "own-job"
+
+
+@pytest.mark.kit
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("demo", [True, False], ids=["with the demo", "without it"])
+def test_all_tests_of_a_project_pass(project: Path, demo: bool) -> None:
+    if not demo:
+        if not HAS_DEMO:
+            pytest.skip("the data service was taken out")
+        kit(project, "remove-demo")
+    kit(project, "rename", PROJECT)
+    kit(project, "new-service", SERVICES[0], "--events")
+    kit(project, "new-service", SERVICES[1])
+    kit(project, "new-resource", RESOURCE)
+    kit(project, "new-task", TASK)
+    result = subprocess.run(
+        "git init -q && git add --all && git commit -qm all && make test",
+        shell=True,
+        cwd=project,
+        env=ENVIRONMENT | IDENTITY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
