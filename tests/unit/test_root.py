@@ -13,6 +13,7 @@ MOST = 25
 def test_the_root_is_small() -> None:
     """What no tool or habit looks for here has a folder of its own."""
     entries = {name.split("/")[0] for name in tracked()}
+    entries.discard("CHANGELOG-KIT.md")  # which `make rename` adds
     seen = sorted(name for name in entries if not name.startswith("."))
     assert len(seen) <= MOST, seen
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from chassis.passwords import is_known_secret
+from chassis.passwords import ROLE, is_known_secret
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from chassis.passwords import is_known_secret
     [
         ("welcome1", True),
         ("guest", True),
-        ("fastapi", True),
+        (ROLE, True),
         ("", True),
         ("Welcome1", False),
         ("amqp://guest:guest@h", True),

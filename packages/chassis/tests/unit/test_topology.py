@@ -51,8 +51,11 @@ def test_the_definitions_file_declares_the_same_queues() -> None:
     file = Path(__file__).parents[4] / "rabbitmq" / "definitions.json"
     defined = json.loads(file.read_text())["queues"]
     channel = Channel()
-    RequestQueue("data_queue").declare(channel)
     arguments = {queue["name"]: queue["arguments"] for queue in defined}
+    for name in arguments:
+        if f"{name}_dlq" in arguments:
+            RequestQueue(name).declare(channel)
+    assert channel.declared.keys() == arguments.keys()
     for name, options in channel.declared.items():
         assert arguments[name] == options["arguments"]
     assert all(queue["durable"] and not queue["auto_delete"] for queue in defined)
