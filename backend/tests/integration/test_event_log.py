@@ -234,6 +234,22 @@ async def test_a_subject_ends_when_its_last_event_is_settled(
         assert await find_subject(session, wanted, FINAL) == (True, event.sequence)
 
 
+async def test_a_subject_ends_with_its_first_final_event(
+    database: Database, commits: GroupCommit, sql: Any
+) -> None:
+    """Who has seen it is told that there is no more; the deletion of the record, months
+    later, is no reason to wait."""
+    ended = row()
+    await commits.add([ended])
+    task_id = ended.values["task_id"]
+    sql(DELETE, task_id)
+    first, deleted = await events_of(database, task_id)
+    assert {first.type, deleted.type} < {*FINAL}
+    async with database.session() as session:
+        found = await find_subject(session, EventFilter(subject=task_id), FINAL)
+    assert found == (True, first.sequence)
+
+
 async def test_a_cause_ends_with_its_transaction(database: Database) -> None:
     """Its connection serves other callers next."""
     token = current_principal.set("alice")

@@ -5,7 +5,9 @@ from pydantic import ValidationError
 
 from app.core.auth_settings import AuthSettings, discovery_url, is_safe_url
 from app.core.browser_settings import check_proxies, normal_origin
+from app.core.event_settings import EventLogSettings
 from app.core.webhook_settings import WebhookSettings
+from chassis.environment import Group
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,19 @@ def test_networks_of_webhooks_may_end_with_a_comma() -> None:
     assert WebhookSettings().networks == ()
     with pytest.raises(ValidationError, match="list networks with commas"):
         WebhookSettings(allowed_networks="10.1.2.3/16")
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "empty"),
+    [
+        (AuthSettings, "algorithms", []),  # every token would be refused
+        (AuthSettings, "audience_claim", ""),
+        (EventLogSettings, "source", ""),  # CloudEvents require one
+        (EventLogSettings, "exchange", ""),  # RabbitMQ's own: it reaches queues by name
+    ],
+)
+def test_what_nothing_works_without_cannot_be_empty(
+    group: type[Group], name: str, empty: object
+) -> None:
+    with pytest.raises(ValidationError, match=f"{name}\\n.*at least 1"):
+        group.model_validate({name: empty})

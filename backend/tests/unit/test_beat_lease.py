@@ -12,7 +12,7 @@ from redis.exceptions import LockNotOwnedError
 
 from app.core.redis_settings import CelerySettings
 from app.infrastructure.redis import beat_lease
-from app.infrastructure.redis.beat_lease import BeatLease
+from app.infrastructure.redis.beat_lease import LEASE_SECONDS, BeatLease
 from app.tasks.beat import LOOK_SECONDS, LivingScheduler
 
 
@@ -92,3 +92,12 @@ def test_a_beat_that_lost_redis_reads_what_others_have_sent(
     monkeypatch.setattr(Scheduler, "tick", lambda *_: 7.0)
     assert [beat.tick() for _ in range(3)] == [7.0, LOOK_SECONDS, 7.0]
     assert len(resumed) == 2
+
+
+def test_redis_that_hangs_does_not_outlast_the_lease() -> None:
+    """A command is tried twice, and each time may wait for a connection and for the
+    answer: another beat would take over meanwhile, and send everything again."""
+    lease = BeatLease(CelerySettings())
+    options = lease._redis.connection_pool.connection_kwargs
+    waits = options["socket_connect_timeout"], options["socket_timeout"]
+    assert 2 * sum(waits) <= LEASE_SECONDS

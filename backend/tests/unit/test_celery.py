@@ -217,3 +217,13 @@ def test_only_a_url_from_a_file_loses_its_login(
         "CELERY_RESULT_BACKEND": app.backend_cls,
     }
     assert {name for name, url in urls.items() if "@" not in str(url)} == {name}
+
+
+def test_each_connection_to_the_broker_has_the_login() -> None:
+    """Workers read, and everyone who publishes writes."""
+    login: Any = object()
+    app: Any = create_celery(CelerySettings())
+    for given in (None, login):
+        app.broker_login = given
+        for connection in (app.connection_for_read(), app.connection_for_write()):
+            assert connection.credential_provider is given

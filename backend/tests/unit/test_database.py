@@ -172,6 +172,20 @@ def test_a_pooler_gets_no_prepared_statements(created_async: Created) -> None:
     assert arguments["prepared_statement_name_func"]() == ""
 
 
+async def test_what_breaks_while_a_session_ends_is_an_outage_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It then gives its connection back, which may be lost by now."""
+
+    async def close(_: AsyncSession) -> None:
+        raise asyncpg.ConnectionDoesNotExistError("gone")
+
+    monkeypatch.setattr(AsyncSession, "close", close)
+    with pytest.raises(DatabaseUnavailable):
+        async with Database(settings_of()).session():
+            pass
+
+
 async def test_a_session_keeps_its_rows_after_a_commit() -> None:
     made = Database(settings_of())
     async with made.session() as session:

@@ -301,3 +301,27 @@ def test_no_connection_outlives_a_refused_write(
     writes.accept()
     assert not writes.are_refused
     assert pool.use() is new
+
+
+def test_a_connection_in_constant_use_is_not_asked(
+    clock: Clock, writes: Writes, is_async: bool
+) -> None:
+    """Idle time counts from its last use, not from its opening."""
+    pool = Pool(is_async)
+    for _ in range(7):
+        clock.now += 0.9
+        assert pool.use() is pool.first
+    assert pool.first.questions == []
+
+
+def test_one_that_was_in_use_when_a_write_was_refused_is_replaced(
+    clock: Clock, writes: Writes, is_async: bool
+) -> None:
+    """It comes back after the refusal, and leads to the same server."""
+    pool = Pool(is_async)
+    borrowed = pool._engine.raw_connection()
+    clock.now += 0.1
+    writes.refuse()
+    clock.now += 0.1
+    borrowed.close()
+    assert pool.use() is not pool.first

@@ -89,6 +89,20 @@ async def test_others_have_no_stream_of_it() -> None:
     assert await begin(EventFilter("bob")) == (True, [None])
 
 
+async def test_a_page_begins_after_an_event_and_has_so_many_at_most() -> None:
+    class Asked:
+        async def read(
+            self, after: int, limit: int, wanted: EventFilter, max_bytes: int
+        ) -> list[StoredEvent]:
+            assert (after, limit, wanted.owner, max_bytes) == (3, 10, "alice", 1000)
+            return LOG[1:]
+
+    log: Any = Asked()
+    feed: Any = None
+    service = EventService(log, feed, "/here")
+    assert await service.read(3, 10, EventFilter("alice"), 1000) == LOG[1:]
+
+
 async def test_pages_of_events_are_read_in_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,9 +1,13 @@
 """Declared types of events."""
 
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
-from app.models import event_types
+from app.models import event_types, webhooks
 from app.models.event_types import new_event
 from app.models.schemas import CloudEvent
 from chassis.events.event import OPTIONAL
@@ -42,3 +46,25 @@ def test_other_names_are_refused(name: str) -> None:
 def test_the_schema_requires_only_what_each_event_has() -> None:
     fields = CloudEvent.model_fields.items()
     assert {name for name, field in fields if not field.is_required()} == {*OPTIONAL}
+
+
+def examples() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those of the models that clients see, with the names of the models."""
+    for model in (CloudEvent, *vars(webhooks).values()):
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            schema: Any = model.model_config.get("json_schema_extra") or {}
+            for each in schema.get("examples", []):
+                yield model.__name__, each
+
+
+def test_examples_name_types_of_events_that_there_are() -> None:
+    """Clients copy them: a filter with another name would never see an event."""
+    named = {
+        (model, wanted)
+        for model, each in examples()
+        for wanted in [*each.get("types", []), *filter(None, [each.get("type")])]
+    }
+    assert {"CloudEvent", "WebhookCreate"} <= {model for model, _ in named}
+    for model, wanted in named:
+        found = [each for each in event_types.EVENT_TYPES if fnmatchcase(each, wanted)]
+        assert found, f"{model}: {wanted}"

@@ -14,8 +14,10 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.util.http import parse_excluded_urls
 
 from app.infrastructure.celery_publishing import TidyCelery
+from app.infrastructure.instrumentation import UNTRACED_URLS
 
 BACKEND = Path(__file__).parents[2]
 
@@ -79,3 +81,19 @@ def test_a_publish_that_fails_leaves_no_span_behind(
     assert not trace.get_current_span().get_span_context().is_valid
     first, second = spans.get_finished_spans()
     assert first.parent is None and second.parent is None
+
+
+@pytest.mark.parametrize(
+    ("path", "has_span"),
+    [
+        # Probes come all the time.
+        *(("/health", False), ("/health/live", False), ("/health/ready", False)),
+        # A stream lasts for hours: it would hide how long requests take.
+        *(("/api/v1/events/stream", False), ("/api/v1/events/ws", False)),
+        *(("/api/v1/events", True), ("/api/v1/webhooks", True)),
+        *(("/api/v1/data/process", True), ("/api/v1/database/records", True)),
+    ],
+)
+def test_all_but_probes_and_streams_have_spans(path: str, has_span: bool) -> None:
+    excluded = parse_excluded_urls(UNTRACED_URLS)
+    assert excluded.url_disabled(f"http://api:8000{path}") is not has_span

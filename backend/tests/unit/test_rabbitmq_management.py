@@ -1,9 +1,12 @@
 """Which node is asked for the figures of queues, and by which way."""
 
+import ssl
+from dataclasses import replace
 from email.message import Message
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler
 
@@ -114,3 +117,23 @@ def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     handlers: Any = ManagementApi(RabbitMQSettings())._opener
     assert not [each for each in handlers.handlers if isinstance(each, ProxyHandler)]
+
+
+@pytest.mark.parametrize("verifies", [True, False])
+def test_the_certificates_are_those_of_amqp(
+    monkeypatch: pytest.MonkeyPatch, verifies: bool
+) -> None:
+    """A private authority signs the nodes, and knows their clients."""
+    context, asked = Mock(), Mock()
+    asked.return_value = context
+    monkeypatch.setattr(ssl, "create_default_context", asked)
+    management = ManagementApi(RabbitMQSettings())
+    assert management._server
+    files = {"ca_file": "ca", "cert_file": "cert", "key_file": "key"}
+    changed: Any = {**files, "verifies": verifies}
+    management._server = replace(management._server, **changed)
+    assert management._opener
+    asked.assert_called_once_with(cafile="ca")
+    context.load_cert_chain.assert_called_once_with("cert", "key")
+    assert (context.verify_mode == ssl.CERT_NONE) is not verifies
+    assert (context.check_hostname is False) is not verifies

@@ -1,11 +1,12 @@
 """What an API process opens gets its settings, and is closed; no server is there."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from app import application
 from app import resources as module
@@ -14,7 +15,11 @@ from app.core.budget import Budget
 from app.core.config import Settings
 from app.core.exceptions import DatabaseUnavailable
 from app.core.idempotency import IdempotencyMiddleware
+from app.core.redis_settings import CelerySettings
 from app.infrastructure.identity.provider import Provider
+from app.infrastructure.redis.key_store import KeyStore
+from app.infrastructure.redis.request_counts import RequestCounts
+from app.infrastructure.redis.task_states import TaskStates
 from app.resources import health_checks, open_resources
 
 # As they are closed.
@@ -69,6 +74,30 @@ async def test_everything_that_was_opened_is_closed(
         assert not closed
     assert sorted(closed) == sorted(PARTS)
     assert closed[-2:] == PARTS[-2:]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: KeyStore(f"redis://{NOBODY}/0", lease=1, keep=1),
+        lambda: RequestCounts(f"redis://{NOBODY}/0"),
+        lambda: TaskStates(CelerySettings()),
+    ],
+    ids=["KeyStore", "RequestCounts", "TaskStates"],
+)
+async def test_what_is_closed_leaves_redis_no_connection(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis has room for so many clients; an idle one stays until it is told."""
+    closed: list[Any] = []
+
+    async def aclose(client: Any, *_: Any) -> None:
+        closed.append(client)
+
+    monkeypatch.setattr(Redis, "aclose", aclose)
+    part = make()
+    await part.close()
+    assert closed == [part._redis]
 
 
 async def test_each_part_has_its_settings(

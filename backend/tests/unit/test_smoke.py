@@ -13,7 +13,7 @@ import pytest
 from app.core.services import SERVICES, Service
 from app.smoke import __main__ as smoke
 from app.smoke.plan import Example, Plan, ServicePlan, read_plan
-from app.smoke.system import System
+from app.smoke.system import PATIENCE, System
 
 RECORDS = "/api/v1/database/records"
 PROCESS = "/api/v1/shop/process"
@@ -283,6 +283,15 @@ def test_a_system_that_lets_everybody_in() -> None:
     verdicts = tried(Shop(), "t")
     assert failed(verdicts) == ["401 without a token"]
     assert "authentication is off" in verdicts["401 without a token"].reason
+
+
+def test_a_stream_may_be_silent_as_long_as_work_may_last() -> None:
+    """The event that ends it comes with the end of the work."""
+    shop = Shop()
+    tried(shop)
+    waits = [r.extensions["timeout"] for r in shop.sent if "stream" in r.url.path]
+    assert waits and all(each["read"] == PATIENCE for each in waits)
+    assert all(each["connect"] < PATIENCE for each in waits)
 
 
 def test_the_plan_calls_every_service_and_reads_every_list() -> None:

@@ -147,6 +147,19 @@ def test_one_process_at_a_time_makes_what_is_missing(
     assert [n for n, each in enumerate(said) if "CREATE SCHEMA" in each] == [3]
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_release_may_bring_tables_to_a_schema_that_is_in_use(
+    database: Database, is_new: bool
+) -> None:
+    url = SecretStr("postgresql://h/d")
+    own = "CREATE TABLE IF NOT EXISTS orders ()"
+    inbox = Inbox(ReceivedEventSettings(database_url=url), "shop", own)
+    database.cursor.fetchone.return_value = (is_new,)
+    inbox.prepare()
+    made = [each for each in database.said() if "CREATE TABLE" in each]
+    assert made[-1] == own and len(made) == 1 + is_new
+
+
 def test_old_ids_go_some_at_a_time_and_now_and_then(
     inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,16 @@ def test_only_line_ends_are_cut_off_a_secret(
     assert RabbitMQSettings().password.get_secret_value() == " two words "
 
 
+def test_an_empty_file_does_not_mean_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Everybody knows that one; a login that is refused is seen at once."""
+    file = tmp_path / "secret"
+    file.write_text("\n")
+    monkeypatch.setenv("RABBITMQ_PASSWORD_FILE", str(file))
+    assert RabbitMQSettings().password.get_secret_value() == ""
+
+
 def test_a_secret_is_read_again_and_the_rest_stays(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
