@@ -509,7 +509,7 @@ def test_dockerfiles_keep_the_contract(folder: str) -> None:
 
 # Only an image whose service stores what it receives has these.
 EVENTS_REQUIREMENTS = (
-    "COPY packages/chassis/requirements-events.txt packages/chassis/\n"
+    "COPY --chmod=0644 packages/chassis/requirements-events.txt packages/chassis/\n"
 )
 
 
