@@ -75,6 +75,13 @@ def test_old_backups_go_with_the_wal_that_only_they_need(tools: Path) -> None:
         assert (tools / "cleaned").read_text().split()[-1] == f"wal-{oldest}"
 
 
+def test_seven_are_kept_unless_somebody_says_more(tools: Path) -> None:
+    """As docs/BACKUP.md says."""
+    for _ in range(8):
+        assert back_up(tools, KEEP="").returncode == 0
+    assert len(kept(tools)) == 7
+
+
 def test_a_copy_that_is_damaged_takes_the_place_of_none(tools: Path) -> None:
     for _ in range(KEPT):
         assert back_up(tools).returncode == 0

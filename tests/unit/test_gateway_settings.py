@@ -33,7 +33,7 @@ GOOD = [
     *(("NGINX_MAX_BODY", value) for value in ("1k", "20M", "1000", "1048576")),
     *(("NGINX_READ_TIMEOUT", value) for value in ("500ms", "45s", "2m", "86400")),
     *(("NGINX_TRUSTED_PROXIES", value) for value in ("", "10.0.0.0/8, ::1 fd00::/8")),
-    *(("NGINX_TRUSTED_PROXIES", value) for value in ("0.0.0.0/0", "::1/128")),
+    *(("NGINX_TRUSTED_PROXIES", value) for value in ("0.0.0.0/0", "10.0.0.1/8")),
     *(("NGINX_TRUSTED_PROXIES", value) for value in ("255.255.255.255/32", "::/0")),
     *(("NGINX_SHARED_NETWORK", value) for value in ("192.0.2.7", "fd00::/64")),
 ]

@@ -58,6 +58,15 @@ def test_programs_find_the_socket_where_the_server_makes_it() -> None:
     assert re.search(rf"^(ENV| ) .*\bPGHOST={folder}$", image, re.MULTILINE)
 
 
+def test_its_programs_are_found() -> None:
+    """By the entry point, and by `patronictl` in a shell."""
+    image = (FOLDER / "Dockerfile").read_text()
+    (made,) = re.findall(r"python3 -m venv [^\n]*?(/\S+) &&", image)
+    last = image.rpartition("\nFROM ")[2]
+    assert f" {made} {made}\n" in last
+    assert re.search(rf"^ENV PATH={made}/bin:\$PATH", last, re.MULTILINE)
+
+
 def test_the_owner_may_do_what_migrations_do() -> None:
     """They make the roles of the API and of services."""
     script = (FOLDER / "create-database.sh").read_text()
