@@ -5,6 +5,7 @@ quotes; the tests compare them with what the processes really send.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ class Panel(NamedTuple):
     title: str
     unit: str
     query: str
-    legend: str
 
 
 class Alert(NamedTuple):
@@ -73,83 +73,75 @@ TIMEOUTS = total(f"{RPC}.count", where='"error.type"="deadline_exceeded"')
 FAILED_TASKS = total(ENDED, where='"app.task.status"="Failure"')
 
 PANELS = [
-    Panel("Requests by route", "reqps", total(f"{HTTP}.count", "http.route"), "route"),
+    Panel("Requests by route", "reqps", total(f"{HTTP}.count", "http.route")),
     Panel(
         "Errors (5xx) by route",
         "reqps",
         total(f"{HTTP}.count", "http.route", FAILED),
-        "route",
     ),
-    Panel("p95 by route", "s", quantile(0.95, HTTP, "http.route"), "route"),
-    Panel("Requests in flight", "none", 'sum({"http.server.active_requests"})', ""),
-    Panel("RPC p50", "s", quantile(0.5, RPC), ""),
-    Panel("RPC p95", "s", quantile(0.95, RPC), ""),
+    Panel("p95 by route", "s", quantile(0.95, HTTP, "http.route")),
+    Panel("Requests in flight", "none", 'sum({"http.server.active_requests"})'),
+    Panel("RPC p50", "s", quantile(0.5, RPC)),
+    Panel("RPC p95", "s", quantile(0.95, RPC)),
     Panel(
         "RPC failures by type",
         "reqps",
         total(f"{RPC}.count", "error.type", '"error.type"!=""'),
-        "type",
     ),
-    Panel("RPC in flight", "none", 'sum({"rpc.client.active_calls"})', ""),
-    Panel("Wait in the queue, p95", "s", quantile(0.95, "app.rpc.queue.duration"), ""),
-    Panel("Messages ready", "none", BACKLOG, "queue"),
-    Panel("Consumers", "none", latest("rabbitmq.queue.consumers", QUEUE), "queue"),
+    Panel("RPC in flight", "none", 'sum({"rpc.client.active_calls"})'),
+    Panel("Wait in the queue, p95", "s", quantile(0.95, "app.rpc.queue.duration")),
+    Panel("Messages ready", "none", BACKLOG),
+    Panel("Consumers", "none", latest("rabbitmq.queue.consumers", QUEUE)),
     Panel(
         "Messages acknowledged",
         "cps",
         total("rabbitmq.queue.acknowledged", QUEUE),
-        "queue",
     ),
     Panel(
         "Dead letters by reason",
         "cps",
         total("app.rpc.dead_letters", "error.type"),
-        "reason",
     ),
-    Panel("Tasks ended by status", "cps", total(ENDED, "app.task.status"), "status"),
+    Panel("Tasks ended by status", "cps", total(ENDED, "app.task.status")),
     Panel(
         "Mean time of a run",
         "s",
         f'{total(f"{TASK_TIME}.sum", "task")} / {total(f"{TASK_TIME}.count", "task")}',
-        "task",
     ),
-    Panel("Tasks waiting", "none", latest("app.tasks.waiting", QUEUE), "queue"),
-    Panel("Events published", "cps", total(PUBLISHED, "app.event.type"), "type"),
-    Panel("Events waiting", "none", 'max ({"app.events.waiting"})', ""),
-    Panel("Age of the oldest event waiting", "s", LAG, ""),
+    Panel("Tasks waiting", "none", latest("app.tasks.waiting", QUEUE)),
+    Panel("Events published", "cps", total(PUBLISHED, "app.event.type")),
+    Panel("Events waiting", "none", 'max ({"app.events.waiting"})'),
+    Panel("Age of the oldest event waiting", "s", LAG),
     Panel(
         "Lost tasks found by the sweep",
         "cps",
         total("app.sweep.lost_tasks", "app.sweep.outcome"),
-        "outcome",
     ),
     Panel(
         "Requests in one commit, p95",
         "none",
         quantile(0.95, "app.group_commit.batch.size"),
-        "",
     ),
     Panel(
         "Idempotency keys",
         "cps",
         total("app.idempotency.requests", "app.idempotency.outcome"),
-        "outcome",
     ),
     Panel(
         "Database connections",
         "none",
         f'sum by ({POOL_BY}) ({{"{POOL}"}})',
-        "state",
     ),
-    Panel("Event-loop lag, p95", "s", quantile(0.95, "app.event_loop.lag"), ""),
+    Panel("Event-loop lag, p95", "s", quantile(0.95, "app.event_loop.lag")),
     Panel(
-        "Processor", "percentunit", total("process.cpu.time", "service.name"), "service"
+        "Processor",
+        "percentunit",
+        total("process.cpu.time", "service.name"),
     ),
     Panel(
         "Memory",
         "bytes",
         'sum by ("service.name") ({"process.memory.usage"})',
-        "service",
     ),
 ]
 
@@ -202,7 +194,7 @@ def dashboard() -> dict[str, Any]:
             "title": panel.title,
             "panelTypes": "graph",
             "yAxisUnit": panel.unit,
-            "query": _query(panel.query, panel.legend),
+            "query": _query(panel.query),
         }
         for number, panel in enumerate(PANELS)
     ]
@@ -251,7 +243,11 @@ def alerts() -> list[dict[str, Any]]:
     ]
 
 
-def _query(text: str, legend: str) -> dict[str, Any]:
+def _query(text: str) -> dict[str, Any]:
+    # SigNoz puts the values of its labels into the name of a line.
+    group = re.search(r"\bby \(([^)]*)\)", text)
+    labels = re.findall(r'"([^"]+)"', group[1]) if group else []
+    legend = " ".join(f"{{{{{label}}}}}" for label in labels)
     return {
         "queryType": "promql",
         "promql": [{"name": "A", "query": text, "legend": legend, "disabled": False}],

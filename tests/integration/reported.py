@@ -1,4 +1,4 @@
-"""The metrics that processes report."""
+"""The metrics that processes report, and the labels that tell their points apart."""
 
 # Name, unit and kind, by the process that reports it.
 METRICS = {
@@ -45,3 +45,26 @@ METRICS = {
         ("app.rpc.dead_letters", "{message}", "sum"),
     },
 }
+
+# Of those that a query may name.
+LABELS = {
+    "http.server.request.duration": {"http.route", "http.response.status_code"},
+    "rpc.client.call.duration": {"error.type"},
+    "app.idempotency.requests": {"app.idempotency.outcome"},
+    "db.client.connection.count": {"service.name", "db.client.connection.state"},
+    "process.cpu.time": {"service.name"},
+    "process.memory.usage": {"service.name"},
+    "flower.task.runtime.seconds": {"task"},
+    "app.tasks.ended": {"app.task.status"},
+    "rabbitmq.queue.messages": {"messaging.destination.name", "rabbitmq.message.state"},
+    "rabbitmq.queue.consumers": {"messaging.destination.name"},
+    "rabbitmq.queue.acknowledged": {"messaging.destination.name"},
+    "app.tasks.waiting": {"messaging.destination.name"},
+    "app.events.published": {"app.event.type"},
+    "app.rpc.dead_letters": {"error.type"},
+    "app.sweep.lost_tasks": {"app.sweep.outcome"},
+}
+
+# Calls have this label when they failed, and the sweep reports nothing while it finds
+# nothing.
+SELDOM = {"rpc.client.call.duration", "app.sweep.lost_tasks"}

@@ -40,7 +40,9 @@ def tools(tmp_path: Path) -> Path:
     return folder
 
 
-def back_up(tools: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def back_up(
+    tools: Path, command: str = "base", **more: str
+) -> subprocess.CompletedProcess[str]:
     env = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "TOOLS": str(tools),
@@ -51,7 +53,7 @@ def back_up(tools: Path, **more: str) -> subprocess.CompletedProcess[str]:
         **more,
     }
     return subprocess.run(
-        ["sh", str(SCRIPT), "base"], env=env, capture_output=True, text=True
+        ["sh", str(SCRIPT), command], env=env, capture_output=True, text=True
     )
 
 
@@ -73,6 +75,13 @@ def test_old_backups_go_with_the_wal_that_only_they_need(tools: Path) -> None:
         assert (tools / "cleaned").read_text().split()[-1] == f"wal-{oldest}"
 
 
+def test_seven_are_kept_unless_somebody_says_more(tools: Path) -> None:
+    """As docs/BACKUP.md says."""
+    for _ in range(8):
+        assert back_up(tools, KEEP="").returncode == 0
+    assert len(kept(tools)) == 7
+
+
 def test_a_copy_that_is_damaged_takes_the_place_of_none(tools: Path) -> None:
     for _ in range(KEPT):
         assert back_up(tools).returncode == 0
@@ -87,3 +96,35 @@ def test_what_an_interrupted_backup_left_hinders_none(tools: Path) -> None:
     done = back_up(tools)
     assert done.returncode == 0, done.stderr
     assert kept(tools) == ["wal-2"]
+
+
+def test_wal_waits_for_the_first_base_backup(tools: Path) -> None:
+    """It is of use with one alone. Then it is received into the newest history."""
+    (tools / "pg_receivewal").write_text('#!/bin/sh\necho "$*" >>"$TOOLS/received"\n')
+    (tools / "sleep").write_text(
+        '#!/bin/sh\necho waited >>"$TOOLS/waits"\n'
+        'mkdir -p "$BACKUPS/20261127T030401Z" "$BACKUPS/20261127T030402Z"\n'
+    )
+    (tools / "sleep").chmod(0o755)
+    done = back_up(tools, "wal")
+    assert done.returncode == 0, done.stderr
+    assert (tools / "waits").read_text() == "waited\n"
+    made, received = (tools / "received").read_text().splitlines()
+    assert "--create-slot --if-not-exists" in made
+    assert f"--directory={tools.parent}/20261127T030402Z/wal " in received
+    assert (tools.parent / "20261127T030402Z/wal").is_dir()
+
+
+def test_wal_so_far_ends_where_the_server_was(tools: Path) -> None:
+    (tools.parent / "20261127T030401Z").mkdir()
+    (tools / "pg_receivewal").write_text('#!/bin/sh\necho "$*" >>"$TOOLS/received"\n')
+    (tools / "psql").write_text(
+        '#!/bin/sh\ncase "$*" in *pg_current_wal_flush_lsn*) echo 0/3 ;;\n'
+        '*pg_create_restore_point*) echo point >>"$TOOLS/received" ;; esac\n'
+    )
+    done = back_up(tools, "wal-so-far")
+    assert done.returncode == 0, done.stderr
+    made, point, received = (tools / "received").read_text().splitlines()
+    assert "--create-slot --if-not-exists" in made and point == "point"
+    assert received.endswith(" --synchronous --no-loop --endpos=0/3")
+    assert f"--directory={tools.parent}/20261127T030401Z/wal " in received

@@ -102,6 +102,15 @@ def test_limits_are_on_for_every_request() -> None:
     assert requests.startswith("zone=requests ")
 
 
+def test_a_limit_of_one_client_does_not_count_the_others() -> None:
+    zones = [*values("limit_conn_zone"), *values("limit_req_zone")]
+    for key, zone in (each.split()[:2] for each in zones):
+        table = re.search(rf"map \S+ \{key} {{(.*?)\n}}", TEXT, re.S)
+        is_of_client = key == "$client" or bool(table and "$client;" in table[1])
+        # The only one for all of them together.
+        assert is_of_client == (not zone.startswith("zone=large_bodies:")), zone
+
+
 def test_waiting_for_the_api_has_limits() -> None:
     """nginx's own are a minute: an API that is away would hold as many connections."""
     for name, longest in (("proxy_connect_timeout", 2), ("proxy_send_timeout", 10)):

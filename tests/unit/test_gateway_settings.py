@@ -19,12 +19,22 @@ DEFAULTS = {name: EXAMPLE[name] for name in RULES}
 # What our own files set.
 FIXED = {"NGINX_PORT", "NGINX_PROBES_PORT", "NGINX_ACCESS_LOG"}
 
+MOST = {
+    "NGINX_REQUESTS_PER_SECOND": 1_000_000,
+    "NGINX_BURST": 1_000_000,
+    # Ports of an address: it cannot have more connections.
+    "NGINX_CONNECTIONS": 65535,
+    "NGINX_POLLING": 65535,
+    "NGINX_LARGE_BODIES": 65535,
+    "NGINX_LARGE_BODIES_OF_CLIENT": 65535,
+}
 GOOD = [
-    *(("NGINX_BURST", value) for value in ("1", "1000000")),
-    *(("NGINX_CONNECTIONS", value) for value in ("1", "65535")),
-    *(("NGINX_MAX_BODY", value) for value in ("1k", "20M", "1000")),
-    *(("NGINX_READ_TIMEOUT", value) for value in ("500ms", "45s", "2m", "45")),
+    *((name, value) for name, most in MOST.items() for value in ("1", str(most))),
+    *(("NGINX_MAX_BODY", value) for value in ("1k", "20M", "1000", "1048576")),
+    *(("NGINX_READ_TIMEOUT", value) for value in ("500ms", "45s", "2m", "86400")),
     *(("NGINX_TRUSTED_PROXIES", value) for value in ("", "10.0.0.0/8, ::1 fd00::/8")),
+    *(("NGINX_TRUSTED_PROXIES", value) for value in ("0.0.0.0/0", "10.0.0.1/8")),
+    *(("NGINX_TRUSTED_PROXIES", value) for value in ("255.255.255.255/32", "::/0")),
     *(("NGINX_SHARED_NETWORK", value) for value in ("192.0.2.7", "fd00::/64")),
 ]
 BAD = [
@@ -35,11 +45,17 @@ BAD = [
     *((name, "0") for name in RULES),
     *((name, "0.5") for name in RULES),
     *((name, "99999999999999999999") for name in RULES),
-    *(("NGINX_CONNECTIONS", value) for value in ("65536", "5 0")),
-    *(("NGINX_MAX_BODY", value) for value in ("1mb", "m", "0k", "1g")),
-    *(("NGINX_READ_TIMEOUT", value) for value in ("45 s", "s", "1h", "0s")),
+    *((name, str(most + 1)) for name, most in MOST.items()),
+    ("NGINX_CONNECTIONS", "5 0"),
+    *(("NGINX_MAX_BODY", value) for value in ("1mb", "m", "0k", "1g", "1048577")),
+    *(("NGINX_READ_TIMEOUT", value) for value in ("45 s", "s", "1h", "0s", "86401")),
     *(("NGINX_SHARED_NETWORK", value) for value in ("10.0.0.0/8,::1", "300.1.1.1/8")),
     *(("NGINX_TRUSTED_PROXIES", value) for value in ("10.0.0.0/33", "1.2.3/8", "*")),
+    *(("NGINX_TRUSTED_PROXIES", value) for value in ("256.1.1.1", "1.2.3.256/8")),
+    *(
+        ("NGINX_TRUSTED_PROXIES", value)
+        for value in ("::1/129", "1.2.3.4.5", "1.2.3.4/")
+    ),
 ]
 
 
@@ -110,3 +126,12 @@ def test_the_containers_run_the_check_before_nginx() -> None:
     assert "mountPath: /usr/local/bin/trusted.sh, subPath: trusted.sh" in pod
     kustomization = (ROOT / "deploy/nginx/kustomization.yaml").read_text()
     assert "files: [check.sh, listen.envsh, trusted.sh]" in kustomization
+
+
+def test_a_worker_that_ends_finishes_its_requests() -> None:
+    """After a reload, and when its pod stops."""
+    main = (ROOT / "deploy/nginx/nginx.conf").read_text()
+    (longest,) = re.findall(r"worker_shutdown_timeout (\d+)s;", main)
+    settings = (ROOT / "deploy/nginx/nginx-config.env").read_text()
+    (request,) = re.findall(r"^NGINX_READ_TIMEOUT=(\d+)s$", settings, re.MULTILINE)
+    assert int(longest) > int(request)

@@ -68,3 +68,37 @@ def test_images_get_all_that_their_build_makes() -> None:
         copied = " ".join(re.findall(r"^COPY --from=build (.*)", final, re.MULTILINE))
         made = {"/opt/venv", "/app", "/etc/passwd", "/etc/group"}
         assert made <= {*copied.split()}, file
+
+
+def test_its_user_is_the_one_that_everything_else_names(tmp_path: Path) -> None:
+    """Files that it may read, and pods, name the number."""
+    _, ran = run(tmp_path, "finish", "shop")
+    (group,) = re.findall(r"^groupadd --gid (\d+) app$", ran, re.MULTILINE)
+    (user,) = re.findall(r"^useradd --uid (\d+) --gid app ", ran, re.MULTILINE)
+    images = [ROOT / "backend/Dockerfile", *ROOT.glob("services/*/Dockerfile")]
+    for file in images:
+        assert f"\nUSER {user}:{group}\n" in file.read_text(), file
+    manifest = (ROOT / "deploy/smoke/smoke-job.yaml").read_text()
+    named = dict(
+        re.findall(r"^ +(runAsUser|runAsGroup|fsGroup): (\d+)$", manifest, re.M)
+    )
+    assert named == {"runAsUser": user, "runAsGroup": group, "fsGroup": group}
+
+
+def test_no_container_of_ours_runs_as_root() -> None:
+    files = [
+        *(ROOT / "backend/Dockerfile", ROOT / "rabbitmq/Dockerfile"),
+        *(ROOT / "deploy/ha/patroni/Dockerfile", *ROOT.glob("services/*/Dockerfile")),
+    ]
+    for file in files:
+        last = file.read_text().rpartition("\nFROM ")[2]
+        users = re.findall(r"^USER (\S+)$", last, re.MULTILINE)
+        assert users and users[-1].partition(":")[0] not in ("root", "0"), file
+
+
+def test_python_writes_lines_at_once_and_no_bytecode() -> None:
+    """A log must not wait in a buffer; the file system is read-only."""
+    for file in (ROOT / "backend/Dockerfile", *ROOT.glob("services/*/Dockerfile")):
+        last = file.read_text().rpartition("\nFROM ")[2]
+        for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+            assert re.search(rf"^(ENV| ) .*\b{name}=1\b", last, re.MULTILINE), file

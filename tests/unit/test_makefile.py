@@ -83,3 +83,12 @@ def test_ci_runs_all_that_make_test_runs() -> None:
         if step.get("uses", "").startswith("anchore/scan-action@"):
             assert step["with"]["fail-build"] is True
             assert step["with"]["severity-cutoff"] in ("medium", "high")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_what_the_list_of_commands_names_has_an_effect(name: str) -> None:
+    """`make help` prints these texts."""
+    text = re.search(rf"^{name}:.*?## (.*)$", TEXT, re.MULTILINE)
+    own = re.sub(r"`.*?`", "", text[1]) if text else ""  # without other commands
+    for variable in re.findall(r"\b([A-Z_]+)=", own):
+        assert said(name, f"{variable}=something") != said(name), variable

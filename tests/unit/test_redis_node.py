@@ -146,3 +146,9 @@ def test_no_task_goes_with_a_node_and_another_takes_over_soon() -> None:
     }
     assert 1000 <= milliseconds["down-after-milliseconds"] <= 5000
     assert milliseconds["failover-timeout"] <= 30_000
+    # A link that is dead is made anew before its replica is taken for lost.
+    assert int(given["repl-ping-replica-period"]) < int(given["repl-timeout"]) <= 10
+    # Nodes have names, because pods get other addresses.
+    sentinel = (folder / "sentinel.conf").read_text()
+    for way in ("resolve", "announce"):
+        assert f"\nsentinel {way}-hostnames yes\n" in sentinel

@@ -1,6 +1,8 @@
 """GitHub's workflows run only code that is known, with the rights that they need."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,3 +125,66 @@ def test_what_is_published_is_tested_and_signed_and_attested() -> None:
     assert places == sorted(places)
     # By digest: a tag may lead elsewhere by then.
     assert 'cosign sign --yes --recursive "$IMAGE@$DIGEST"' in said
+
+
+def test_somebody_may_have_to_approve_what_writes() -> None:
+    """Rules of an environment hold for its jobs alone."""
+    for file, name in WRITES:
+        assert dict(jobs(ROOT / ".github/workflows" / file))[name]["environment"]
+
+
+def test_the_registry_alone_gets_its_password(tmp_path: Path) -> None:
+    """Its host has it for all of its paths, and no list of processes shows it."""
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\necho "$*" >said\ncat >password\n')
+    docker.chmod(0o755)
+    (script,) = (
+        step["run"]
+        for step in steps(ROOT / ".github/workflows/release.yml")
+        if "docker login" in step.get("run", "")
+    )
+    given = {
+        "IMAGE_REGISTRY": "registry.example/team/shop",
+        "REGISTRY_USER": "jane",
+        "REGISTRY_PASSWORD": "Sekret",
+    }
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    env = {**os.environ, **given, "PATH": path}
+    subprocess.run(["bash", "-ec", script], env=env, cwd=tmp_path, check=True)
+    host, *_ = (tmp_path / "said").read_text().removeprefix("login ").split()
+    assert host == "registry.example"
+    assert "Sekret" not in (tmp_path / "said").read_text()
+    assert (tmp_path / "password").read_text() == "Sekret\n"
+
+
+def test_images_are_pushed_with_the_version_of_their_release(tmp_path: Path) -> None:
+    """Manifests name it without the v of the tag; bases are those that were pinned."""
+    programs = {
+        "docker": 'case $1 in buildx) echo "$VERSION $*" >>said ;; esac',
+        "python3": "cat",
+        "jq": "echo sha256:0",
+    }
+    for name, code in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    (script,) = (
+        step["run"]
+        for step in steps(ROOT / ".github/workflows/release.yml")
+        if "buildx bake" in step.get("run", "")
+    )
+    given = {
+        "GITHUB_REF_NAME": "v1.2.3",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "IMAGE": "registry.example/team/api",
+        "TARGET": "fastapi-api",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    env = {**os.environ, **given}
+    subprocess.run(["bash", "-ec", script], env=env, cwd=tmp_path, check=True)
+    version, *words = (tmp_path / "said").read_text().splitlines()[-1].split()
+    assert version == "1.2.3" and words[:3] == ["buildx", "bake", "fastapi-api"]
+    pairs = {*zip(words, words[1:], strict=False)}
+    assert ("--set", "fastapi-api.tags=registry.example/team/api:1.2.3") in pairs
+    assert {("--file", "docker-compose.yml"), ("--file", "pinned.yml")} <= pairs
+    assert "--push" in words
+    assert (tmp_path / "output").read_text() == "digest=sha256:0\n"

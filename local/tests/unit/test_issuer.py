@@ -9,6 +9,9 @@ from local.issuer.clients import PERSON, Clients, is_callback, kept_secret
 from local.issuer.codes import LIFETIME, Codes, Grant
 from local.issuer.keys import KEY_FILE, SigningKey
 from local.issuer.parameters import Refused, parse
+from local.issuer.tokens import AUDIENCE
+from local.servers.issuer import Issuer
+from local.state import State
 
 GRANT = Grant(PERSON, "http://127.0.0.1/callback", "c" * 43, "alice", "a", None)
 
@@ -97,3 +100,12 @@ def test_parameters_are_bounded_and_unambiguous(text: str) -> None:
 
 def test_a_parameter_without_a_value_counts_as_absent() -> None:
     assert parse("a=&b=1&c") == {"b": "1"}
+
+
+def test_authentication_is_on_whatever_else_says(tmp_path: Path) -> None:
+    """`make run ARGS=--auth`, with a .env that turns it off."""
+    issuer = Issuer(State(tmp_path), 7)
+    told = {"AUTH_DISABLED": "true", "AUTH_ISSUER": "", **issuer.environment}
+    assert told["AUTH_DISABLED"] == "false"
+    assert told["AUTH_ISSUER"] == issuer.url == "http://127.0.0.1:7"
+    assert (told["AUTH_AUDIENCE"], told["AUTH_CLIENT_ID"]) == (AUDIENCE, PERSON)

@@ -172,6 +172,18 @@ def test_a_redis_without_tls_is_not_started_with_it(
         redis.Redis(state, 1).command()
 
 
+@pytest.mark.parametrize("said", ["Bad directive or wrong number", "Invalid port"])
+def test_a_redis_of_the_machine_is_asked_whether_it_has_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    program = tmp_path / "redis-server"
+    program.write_text(f"#!/bin/sh\necho '{said}'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    expected = None if said.startswith("Bad") else program
+    assert redis.find_binary(with_tls=True) == expected
+
+
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_the_printed_address_speaks_what_the_gateway_does(
     tmp_path: Path, encrypted: bool

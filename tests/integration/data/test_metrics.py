@@ -8,11 +8,11 @@ from local.registry import registered
 from tests.e2e.client import PROCESS, PROCESS_ASYNC
 from tests.integration.conftest import EACH_PROTOCOL, Traced
 from tests.integration.data.test_traces import call
-from tests.integration.reported import METRICS
+from tests.integration.reported import LABELS, METRICS, SELDOM
 
 
 @EACH_PROTOCOL
-def test_every_metric_arrives_with_its_unit(traced: Traced) -> None:
+def test_every_metric_arrives_with_its_unit_and_labels(traced: Traced) -> None:
     call(traced, PROCESS, **{"Idempotency-Key": f"key-{time.time_ns()}"})
     call(traced, PROCESS_ASYNC)
     spoil(traced)
@@ -26,6 +26,11 @@ def test_every_metric_arrives_with_its_unit(traced: Traced) -> None:
         for name, metrics in METRICS.items():
             assert not metrics - found(traced, name), name
         raise
+    for name in LABELS.keys() - SELDOM:
+        labels = {
+            label for point in points(traced, name) for label in point["attributes"]
+        }
+        assert LABELS[name] - {"service.name"} <= labels, name  # that of the process
 
 
 def found(traced: Traced, service: str) -> set[tuple[str, str, str]]:

@@ -69,6 +69,28 @@ def named(policy: Object) -> Iterator[int]:
         yield from (each["port"] for each in rule["ports"])
 
 
+def test_a_service_with_a_schema_reaches_the_database_of_each_kind() -> None:
+    """Whichever it is: the manifests have no such service yet."""
+    own = {"fastapi-starter/database": "own-schema"}
+    for overlay, labels in (
+        ("development", {"app.kubernetes.io/name": "postgres"}),
+        ("servers", {"cnpg.io/cluster": "postgres"}),
+    ):
+        policies = [each["spec"] for each in of_kind(overlay, "NetworkPolicy")]
+        opened = [
+            rule
+            for policy in policies
+            if selects(policy["podSelector"], labels)
+            for rule in policy.get("ingress", [])
+            if any(
+                selects(p["podSelector"], own)
+                for p in rule["from"]
+                if "podSelector" in p
+            )
+        ]
+        assert [port["port"] for rule in opened for port in rule["ports"]] == [5432]
+
+
 SERVERS = ("postgres", "redis", "redis-keys")
 
 
@@ -138,6 +160,18 @@ def test_what_crosses_the_border_of_the_namespace_is_named() -> None:
                     if place:
                         found[key] = found.get(key, set()) | ports
     assert found == OUTSIDE
+
+
+def test_what_takes_all_addresses_takes_those_of_both_families() -> None:
+    every = {"0.0.0.0/0", "::/0"}
+    for policy in of_kind("development", "NetworkPolicy"):
+        for rule in [
+            *policy["spec"].get("ingress", []),
+            *policy["spec"].get("egress", []),
+        ]:
+            peers = rule.get("from") or rule.get("to") or []
+            taken = {peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer}
+            assert taken & every in (set(), every), policy["metadata"]["name"]
 
 
 def _outside(peer: Object) -> str:

@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+
 from tests.unit.kubernetes.cluster import GATEWAY, KEDA, NOTHING, Cluster, ok, scalers
+
+RABBITMQ = {"labels": {"app.kubernetes.io/name": "rabbitmq"}}
 
 
 def test_remove_keeps_data_and_setup_finds_it_again(cluster: Cluster) -> None:
@@ -48,6 +52,14 @@ def test_each_step_waits_until_the_pods_of_the_last_are_gone(
         assert " --cascade=foreground " in call and " --wait=false" not in call
 
 
+def test_nodes_that_all_stop_do_not_wait_for_each_other(cluster: Cluster) -> None:
+    cluster.install()
+    cluster.objects["pod/rabbitmq-0"] = RABBITMQ
+    ok(cluster.remove())
+    told = cluster.place("^exec pod/rabbitmq-0 -c rabbitmq -- touch /tmp/stop-all")
+    assert told < cluster.place("^delete statefulsets")
+
+
 def test_remove_with_its_data(cluster: Cluster, urls: list[str]) -> None:
     cluster.crds = KEDA + GATEWAY
     ok(cluster.setup(*urls))
@@ -69,14 +81,23 @@ def test_remove_after_a_failure_half_way(cluster: Cluster) -> None:
 
 def test_a_dry_run_lists_what_would_be_removed(cluster: Cluster) -> None:
     cluster.install()
+    # A name that begins with that of another one is not the other one.
+    cluster.objects["deployment/nginx-pages"] = cluster.objects["deployment/nginx"] | {
+        "labels": {
+            **cluster.objects["deployment/nginx"]["labels"],
+            "app.kubernetes.io/name": "nginx-pages",
+        }
+    }
+    cluster.objects["pod/rabbitmq-0"] = RABBITMQ
     before = dict(cluster.objects)
     result = cluster.run("kubectl-remove.sh", "--dry-run", "--delete-data", yes=False)
     ok(result)
     assert cluster.objects == before
+    assert {call.split()[0] for call in cluster.said} <= {"config", "get", "create"}
     assert "statefulset/rabbitmq" in result.stdout
     assert "persistentvolumeclaim/data-postgres-0" in result.stdout
     lines = result.stdout.splitlines()
-    kept = {"namespace/fastapi-starter"}
+    kept = {"namespace/fastapi-starter", "pod/rabbitmq-0"}  # goes with its StatefulSet
     assert sorted(lines) == sorted(set(cluster.objects) - kept)  # each of them once
 
 
@@ -125,3 +146,24 @@ def test_another_namespace_is_named(cluster: Cluster) -> None:
 
 def test_remove_without_a_namespace(cluster: Cluster) -> None:
     assert "nothing to do" in ok(cluster.remove())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--namespace", "a b"], "invalid name"),
+        (["--timeout", "soon"], "invalid number"),
+        (["--timeout", "0"], "invalid number"),
+        (["--timeout"], "needs a value"),
+        (["all"], "unknown argument all"),
+        (["--all", "1"], "unknown option --all"),
+    ],
+)
+def test_wrong_options_remove_nothing(
+    cluster: Cluster, arguments: list[str], message: str
+) -> None:
+    cluster.install()
+    before = dict(cluster.objects)
+    result = cluster.remove(*arguments)
+    assert (result.returncode, cluster.objects) == (1, before)
+    assert message in result.stderr

@@ -171,11 +171,14 @@ def test_a_failed_migration_stops_before_the_application(cluster: Cluster) -> No
     ok(cluster.setup())
 
 
+@pytest.mark.parametrize(("job", "fail"), [("Suspended", NOTHING), ("", "^get job ")])
 def test_a_migration_that_takes_too_long_stops_before_the_application(
-    cluster: Cluster,
+    cluster: Cluster, job: str, fail: str
 ) -> None:
-    """It may still run: nobody knows which schema there is."""
-    cluster.job = "Suspended"  # neither Complete nor Failed
+    """It may still run: nobody knows which schema there is. A cluster that does not
+    answer for a moment is asked again."""
+    cluster.job = job  # neither Complete nor Failed
+    cluster.fail = fail
     result = cluster.setup("--timeout", "1")
     assert result.returncode == 1
     assert "the migration did not complete" in result.stderr

@@ -110,6 +110,14 @@ def test_a_token_file_without_a_token_is_refused(
     assert "cannot be read, or is empty" in result.stderr
 
 
+def test_a_check_that_failed_is_not_repeated() -> None:
+    """A second run would find the records of the first."""
+    spec = one("smoke", "Job", "smoke-test")["spec"]
+    assert spec["backoffLimit"] == 0
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    assert 0 < spec["activeDeadlineSeconds"] <= 900  # nor waits for ever
+
+
 def test_its_pod_reaches_nginx_and_nothing_else() -> None:
     labels = one("smoke", "Job", "smoke-test")["spec"]["template"]["metadata"]
     rules = [

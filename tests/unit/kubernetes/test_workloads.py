@@ -203,7 +203,11 @@ def test_it_has_three_probes_that_differ_from_each_other(workload: Workload) -> 
     if not workload.serves:
         assert not set(PROBES) & set(workload.main)
         return
-    probes = [workload.main[name] for name in PROBES]
+    for container in workload.pod["containers"]:
+        check_probes(workload, [container[name] for name in PROBES])
+
+
+def check_probes(workload: Workload, probes: list[dict[str, Any]]) -> None:
     for probe in probes:
         assert {"periodSeconds", "timeoutSeconds", "failureThreshold"} <= set(probe)
         assert len({"httpGet", "exec", "tcpSocket"} & set(probe)) == 1
@@ -215,6 +219,7 @@ def test_it_has_three_probes_that_differ_from_each_other(workload: Workload) -> 
     startup, readiness, liveness = probes
     # Killing is the last resort: later than taking it out, and after a long start.
     assert patience(liveness) > patience(readiness)
+    assert liveness["timeoutSeconds"] >= readiness["timeoutSeconds"]
     # Servers read their data first.
     assert patience(startup) >= (300 if workload.kind == "StatefulSet" else 30)
     assert startup != readiness != liveness
@@ -422,6 +427,17 @@ def test_nginx_may_write_what_its_start_writes() -> None:
     assert written == {"/tmp", "/etc/nginx/conf.d"}
 
 
+def test_nginx_fills_in_templates_where_it_looks_for_them() -> None:
+    for nginx in (each for each in workloads() if each.name == "nginx"):
+        (mount,) = (
+            each
+            for each in nginx.main["volumeMounts"]
+            if each["mountPath"] == "/etc/nginx/templates"
+        )
+        names = mounted_files(nginx)[mount["name"]]
+        assert {Path(name).suffix for name in names} == {".template"}
+
+
 def test_nginx_listens_on_both_families() -> None:
     """The image sources this script, if it is executable, before filling in files."""
     said = listen_script("echo $NGINX_PORT, $NGINX_PROBES_PORT")
@@ -464,6 +480,8 @@ def test_a_mounted_file_hides_no_other_of_its_folder(workload: Workload) -> None
             name = Path(mount["mountPath"]).name
             known = files.get(mount["name"], set())
             assert mount.get("subPath", name) in known or name not in known, mount
+            if mount["name"] in files and "subPath" in mount:
+                assert mount["subPath"] in known, mount
             if name in known:
                 assert "subPath" in mount, mount
 
