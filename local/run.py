@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -66,6 +66,12 @@ def run(
         return launcher.run()
     finally:
         state.release()
+
+
+def environment(needed: Mapping[str, str]) -> dict[str, str]:
+    """What our processes see: what the user has set, and what they need."""
+    # They write to files, but these are shown on this terminal.
+    return {"LOG_FORMAT": "text", **merged(), **needed}
 
 
 class Launcher:
@@ -136,7 +142,7 @@ class Launcher:
         self._stack = stack = Stack.create(
             self.state,
             servers,
-            self._environment(),
+            environment(self._needed),
             api_ports=[api_port],
             nginx_port=nginx_port,
         )
@@ -193,10 +199,6 @@ class Launcher:
             needed |= helper.environment
         return needed | (debugging.PATIENCE if self.debug else {})
 
-    def _environment(self) -> dict[str, str]:
-        # Our processes write to files, but these are shown on this terminal.
-        return {"LOG_FORMAT": "text", **merged(), **self._needed}
-
     def _watch(self) -> None:
         cancelled, stack = self.state.cancelled, self._stack
         assert stack is not None
@@ -222,7 +224,7 @@ class Launcher:
             return
 
         def reread() -> None:
-            stack.set_environment(self._environment())
+            stack.set_environment(environment(self._needed))
             supervisor.reload(apps)
 
         stopped, say = self.state.cancelled, self.terminal.say

@@ -19,7 +19,7 @@ SERVICES: dict[str, Any] = {
 BUILT = {name: service for name, service in SERVICES.items() if "build" in service}
 DOCKERFILES = [
     path
-    for place in ("*", "services/*", "deploy/ha/*")
+    for place in ("*", "services/*", "deploy/ha/*", "kit/templates/*/services/*")
     for path in sorted(ROOT.glob(f"{place}/Dockerfile"))
 ]
 

@@ -13,7 +13,7 @@ import yaml
 from kit import commands, demo, service
 from kit.edits import Add
 from kit.names import LONGEST, Name, from_specimen
-from kit.rendering import entries
+from kit.rendering import chosen, entries
 from kit.tests.copies import (
     HAS_DEMO,
     OTHER,
@@ -230,6 +230,26 @@ def test_the_data_service_has_the_entries_of_a_new_one(project: Path) -> None:
     for edit in entries(tree, service.TEMPLATES, rename):
         edit.undo(tree, force=False)
     assert set(tree.changes) >= {*SHARED, service.REGISTRY}
+
+
+@pytest.mark.skipif(not HAS_DEMO, reason="the data service was removed")
+@pytest.mark.parametrize(
+    "file", ["Dockerfile", "specimen-pod.yaml", "specimen-config.env"]
+)
+def test_a_new_service_is_built_and_deployed_like_the_data_service(file: str) -> None:
+    """Tests and people try the data service alone: what it has was proved."""
+    rename = from_specimen(demo.NAME, demo.WORDS)
+    path = f"{service.TEMPLATES}/services/specimen/{file}"
+    made = rename(chosen((commands.ROOT / path).read_text(), ()))
+    own = commands.ROOT / demo.FOLDER / file.replace("specimen", "dataservice")
+    assert parsed(made, own) == parsed(own.read_text(), own)
+
+
+def parsed(text: str, file: Path) -> list[object]:
+    """What the file says, however it is written."""
+    if file.suffix == ".yaml":
+        return list(yaml.safe_load_all(text))
+    return [line for line in text.splitlines() if line and line[0] != "#"]
 
 
 def test_edited_files_are_removed_only_with_force(

@@ -54,3 +54,11 @@ def test_an_empty_folder_is_removed(tmp_path: Path) -> None:
     tree.delete("a/b/c")
     tree.apply()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["d"]
+
+
+def test_what_tools_keep_is_no_part_of_the_project(tmp_path: Path) -> None:
+    """A rename would change the history of Git, or the packages of others."""
+    for place in ("docs", "app", "app/__pycache__", ".git/refs", ".venv/lib", ".local"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / "file").write_text("x")
+    assert [*Tree(tmp_path).files("")] == ["app/file", "docs/file"]

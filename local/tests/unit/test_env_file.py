@@ -1,8 +1,11 @@
 """A variable of `.env` that almost matches a setting is reported; other programs'
 variables are not."""
 
+import re
+
 import pytest
 
+from local.apps import ROOT
 from local.env_file import misspelled, values
 from local.tests.troubleshooting import explanation
 
@@ -48,3 +51,10 @@ def test_a_setting_of_another_version_is_told(name: str) -> None:
 )
 def test_other_names_are_not(name: str) -> None:
     assert not list(misspelled([name]))
+
+
+def test_a_secret_may_be_in_a_file() -> None:
+    example = (ROOT / ".env.example").read_text()
+    secrets = re.findall(r"^(?:# )?([A-Z_]+_(?:URL|PASSWORD))=", example, re.MULTILINE)
+    assert len(secrets) > 5
+    assert not list(misspelled(f"{name}_FILE" for name in secrets))

@@ -7,6 +7,7 @@ import pytest
 
 from local import apps
 from local.registry import registered
+from local.run import environment
 from local.servers.external import ExternalRabbitMQ
 from local.servers.postgres import DATABASE, PASSWORD, USER, WORKER, PostgreSQL
 from local.servers.rabbitmq import RabbitMQ
@@ -119,3 +120,18 @@ def test_each_service_has_a_queue_of_its_own() -> None:
 def test_the_registry_of_the_backend_is_read() -> None:
     folders = {folder.name.removesuffix("service") for folder in apps.service_folders()}
     assert set(registered()) == folders
+
+
+def test_the_user_decides_on_all_but_what_the_stack_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LOG_FORMAT", raising=False)
+    monkeypatch.setattr("local.settings.from_file", dict)
+    monkeypatch.setenv("RPC_TIMEOUT_SECONDS", "7")
+    monkeypatch.setenv("DATABASE_URL", "of the user")
+    found = environment({"DATABASE_URL": "of the stack"})
+    assert found["LOG_FORMAT"] == "text"  # for people
+    assert found["RPC_TIMEOUT_SECONDS"] == "7"
+    assert found["DATABASE_URL"] == "of the stack"
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    assert environment({})["LOG_FORMAT"] == "json"

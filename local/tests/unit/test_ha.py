@@ -38,6 +38,9 @@ def test_each_node_has_a_host_of_its_own_in_its_zone(clusters: Clusters) -> None
     assert len(clusters.nodes) == len(KINDS) * len(ZONES)
     assert len({node.machine.address for node in clusters.nodes}) == len(clusters.nodes)
     assert all(node.name.endswith(f"-{node.machine.zone}") for node in clusters.nodes)
+    # Who cuts one off must not cut off another.
+    ways = {node.machine.prefix for node in clusters.nodes} - {()}
+    assert len(ways) in (0, len(clusters.nodes))
 
 
 def test_our_processes_are_told_about_every_node(clusters: Clusters) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.lock import lock
+from local.apps import ROOT
+from local.lock import lock, projects
 
 ROOT_PROJECT = """
 [project]
@@ -80,6 +81,13 @@ def pins(root: Path, target: str) -> list[str]:
 def includes(root: Path, target: str) -> list[str]:
     lines = (root / target).read_text().splitlines()
     return [line for line in lines if line.startswith("-r")]
+
+
+def test_every_file_of_a_component_is_locked() -> None:
+    """With one for each extra: who installs an extra needs its pins, too."""
+    places = ("packages/*", "backend", "services/*")
+    there = {f for each in places for f in ROOT.glob(f"{each}/requirements*.txt")}
+    assert {f for each in projects(ROOT) for f in each.targets.values()} == there
 
 
 def test_shipped_components_use_the_same_versions(root: Path) -> None:

@@ -1,6 +1,7 @@
 """How our processes stop together, and what they are told while they run."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from chassis.telemetry.export import STOP_TIMEOUT
 from local import install, run, status
-from local.apps import App
+from local.apps import ROOT, App
 from local.process import Cancelled, Child, ProcessFailed
 from local.run import ENVIRONMENT_FILE, Launcher
 from local.servers import redis
@@ -55,6 +57,13 @@ def stack(stopped: list[str]) -> Stack:
         clock=[part("beat")],
         relays=[part("relay")],
     )
+
+
+def test_a_running_request_ends_before_its_process_is_killed() -> None:
+    """It may wait for the database; then the process sends its last telemetry."""
+    example = (ROOT / ".env.example").read_text()
+    found = re.search(r"^DB_TIMEOUT_SECONDS=(\d+)$", example, re.MULTILINE)
+    assert found and App.stop_timeout >= int(found[1]) + STOP_TIMEOUT
 
 
 def test_what_takes_requests_stops_first_and_what_answers_them_last(

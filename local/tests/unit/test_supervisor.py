@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,36 @@ def test_a_reload_is_no_death(own: State) -> None:
     server.kill()
     assert said == ["sleeper runs the changed code"]
     assert server.starts == 2
+
+
+class Crowded(Sleeper):
+    """Tells whether it was restarted twice at once."""
+
+    met = False
+
+    def __init__(self, state: State, code: str) -> None:
+        super().__init__(state, code)
+        self._both = threading.Barrier(2, timeout=0.5)
+
+    def restart(self) -> None:
+        with suppress(threading.BrokenBarrierError):
+            self._both.wait()
+            self.met = True
+
+
+def test_two_changes_at_once_restart_one_after_the_other(own: State) -> None:
+    """Of code and of settings: two processes would want one port."""
+    servers = [Crowded(own, ""), Crowded(own, "")]
+    supervisor = Supervisor([*servers], lambda _: None, reloaded=servers)
+    reloads = [
+        threading.Thread(target=supervisor.reload, args=(servers[:1],)) for _ in "ab"
+    ]
+    for each in reloads:
+        each.start()
+    for each in reloads:
+        each.join()
+    supervisor.close()
+    assert not servers[0].met
 
 
 def test_broken_code_waits_for_the_next_change(own: State) -> None:

@@ -1,6 +1,7 @@
 """Lines of several logs on one terminal."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,9 @@ def test_colours_are_for_terminals_whose_user_wants_them(
     screen = Screen()
     Terminal(screen).say("words")
     assert "\x1b[36m" in screen.getvalue()
+    # The colour ends before the words: nothing later has it.
+    rest = re.sub(r"\x1b\[36m[^\x1b]*\x1b\[0m", "", screen.getvalue())
+    assert "words" in rest and "\x1b" not in rest
     monkeypatch.setenv("NO_COLOR", "")  # its definition treats this as unset
     assert is_colourful(Screen())
     monkeypatch.setenv("NO_COLOR", "1")

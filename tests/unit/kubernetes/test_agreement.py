@@ -408,6 +408,8 @@ def test_rabbitmq_agrees_with_itself() -> None:
     )
     headless = found.object["spec"]["serviceName"]
     assert env["RABBITMQ_NODENAME"] == f"rabbit@$(POD_NAME).{headless}.$(NAMESPACE)"
+    # Erlang refuses a name with dots unless it is told to expect them.
+    assert env["RABBITMQ_USE_LONGNAME"] == "true"
     service = one("production", "Service", headless)["spec"]
     assert service["clusterIP"] == "None" and service["publishNotReadyAddresses"]
     size = lines["quorum_queue.continuous_membership_reconciliation.target_group_size"]

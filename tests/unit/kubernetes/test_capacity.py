@@ -61,6 +61,21 @@ def test_services_are_named_as_their_deployments() -> None:
         assert set(Load(sync=1, accepted=0).workloads) == set(SERVICES)
 
 
+def test_each_kind_of_request_counts_where_it_costs_something() -> None:
+    """One answered at once writes its record and two log rows. One accepted also
+    updates its record, and it is a task; both pass the gateway and a queue."""
+    for load, rows, tasks in (
+        (Load(sync=1000, accepted=0), 3000, 0),
+        (Load(sync=0, accepted=1000), 4000, 1000),
+    ):
+        counts = replicas(load, FIGURES)
+        needed = {each.part: each.needed for each in limits(load, counts, SHARED)}
+        assert needed["PostgreSQL, rows written per second"] == rows
+        assert needed["Redis, tasks per second"] == tasks
+        (calls,) = (needed[part] for part in needed if part.startswith("RabbitMQ"))
+        assert calls == 1000
+
+
 def test_the_first_bottleneck_is_overloaded_first() -> None:
     load = Load(sync=FIGURES.api_sync / 2, accepted=0)
     shares = [each.share for each in limits(load, replicas(load, FIGURES), SHARED)]

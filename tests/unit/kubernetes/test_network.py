@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from ipaddress import ip_network
 
+import pytest
+
 from tests.unit.kubernetes.manifests import (
+    ALL,
     SERVICES,
     Object,
     Workload,
@@ -149,9 +152,30 @@ OUTSIDE = {
 }
 
 
-def test_what_crosses_the_border_of_the_namespace_is_named() -> None:
+# Beyond that, by overlay. In production the three servers are not ours to guard.
+MANAGED: dict[tuple[str, str, str], set[int]] = {
+    ("external-servers", "egress", "addresses"): {5432, 6379},
+    ("external-database", "egress", "addresses"): {5432},
+}
+OPERATED = {("rabbitmq", "ingress", "rabbitmq-system"): {15672}}  # it asks each node
+MORE: dict[str, dict[tuple[str, str, str], set[int]]] = {
+    "operator": OPERATED,
+    "operator-openshift": OPERATED,
+    "servers": {
+        # CloudNativePG asks each node for its state, and connects to it.
+        ("postgres-nodes", "ingress", "cnpg-system"): {5432, 8000},
+        # Each node asks Kubernetes who the primary is.
+        ("postgres-nodes", "egress", "anybody"): {443, 6443},
+        # KEDA asks a Sentinel for the primary, then the primary for its queues.
+        ("redis-nodes", "ingress", "keda"): {6379, 6380, 26379},
+    },
+}
+
+
+@pytest.mark.parametrize("overlay", ALL)
+def test_what_crosses_the_border_of_the_namespace_is_named(overlay: str) -> None:
     found: dict[tuple[str, str, str], set[int]] = {}
-    for policy in of_kind("development", "NetworkPolicy"):
+    for policy in of_kind(overlay, "NetworkPolicy"):
         for way, end in (("ingress", "from"), ("egress", "to")):
             for rule in policy["spec"].get(way, []):
                 for place in map(_outside, rule.get(end, [{"namespaceSelector": {}}])):
@@ -159,7 +183,11 @@ def test_what_crosses_the_border_of_the_namespace_is_named() -> None:
                     ports = {each["port"] for each in rule["ports"]}
                     if place:
                         found[key] = found.get(key, set()) | ports
-    assert found == OUTSIDE
+    expected = OUTSIDE | MORE.get(overlay, {})
+    if overlay != "development":
+        expected = expected | MANAGED
+        del expected["redis", "ingress", "keda"]
+    assert found == expected
 
 
 def test_what_takes_all_addresses_takes_those_of_both_families() -> None:

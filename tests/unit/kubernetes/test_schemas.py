@@ -127,6 +127,12 @@ def test_trigger_authentications_have_parameters_that_keda_reads() -> None:
         assert given <= PARAMETERS[each["metadata"]["name"]]
         # KEDA refuses a user without a password.
         assert {"username", "password"} <= given
+    (redis,) = (each for each in found if each["metadata"]["name"] == "redis")
+    given = {one["key"] for one in redis["spec"]["secretTargetRef"]}
+    # Whatever the script knows of a Redis: a cluster may have Sentinels and TLS.
+    script = (ROOT / "deploy/secrets.sh").read_text()
+    written = set(re.findall(r"\b(sentinel-\w+|address|tls)\b", script))
+    assert len(written) == 5 and written <= given
 
 
 def test_scaled_objects_have_the_documented_fields() -> None:
@@ -166,6 +172,9 @@ def check_behavior(behavior: Object) -> None:
             assert set(policy) == {"type", "value", "periodSeconds"}
             assert policy["type"] in ("Percent", "Pods")
             assert policy["value"] > 0 and 0 < policy["periodSeconds"] <= 60
+    # Never half of them at once: the others get their work, and load may come back.
+    for policy in behavior["scaleDown"]["policies"]:
+        assert policy["value"] < (50 if policy["type"] == "Percent" else 3)
 
 
 @pytest.mark.parametrize("name", ["production", "production-cpu"])

@@ -38,9 +38,16 @@ def test_each_node_has_another_machine_and_a_zone_if_there_are_some() -> None:
     assert selects(term["labelSelector"], NODES.labels)
     spec = one("servers", "Cluster", "postgres")["spec"]
     assert spec["affinity"]["podAntiAffinityType"] == "required"
-    for spread in (NODES.pod, spec):
+    # CloudNativePG gives its pods this label, with the name of the Cluster.
+    for spread, labels in (
+        (NODES.pod, NODES.labels),
+        (spec, {"cnpg.io/cluster": "postgres"}),
+    ):
         (zones,) = spread["topologySpreadConstraints"]
         assert zones["topologyKey"] == "topology.kubernetes.io/zone"
+        assert selects(zones["labelSelector"], labels)
+        # With one zone, nodes must start all the same.
+        assert (zones["maxSkew"], zones["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
     assert NODES.object["spec"]["replicas"] == spec["instances"] == 3
 
 
