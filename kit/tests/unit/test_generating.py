@@ -61,18 +61,6 @@ def test_a_service_is_added_and_removed(project: Path, name: str) -> None:
     assert snapshot(project) == before
 
 
-@pytest.mark.skipif(not HAS_DEMO, reason="the data service was taken out")
-def test_a_new_image_is_built_and_started_as_the_other_one(project: Path) -> None:
-    run(project, "new-service", SERVICE)
-    texts = set()
-    for folder in (OWN.snake, "dataservice"):
-        text = (project / f"services/{folder}/Dockerfile").read_text()
-        # They have names of their own.
-        text = re.sub(r".*image\.(title|description)=.*\n", "", text)
-        texts.add(text.replace(f"services/{folder}", "services/it"))
-    assert len(texts) == 1
-
-
 @pytest.mark.parametrize("name", [SERVICE, LONG])
 def test_a_service_is_small(project: Path, name: str) -> None:
     before = snapshot(project)
