@@ -48,7 +48,7 @@ SECRETS = {
     "database-url": "postgresql+psycopg2://fastapi:of-your-own@pg:5432/" "fastapi_db",
     "redis-url": "redis://:of-your-own@redis:6379/0",
     "redis-keys-url": "redis://:of-your-own@redis-keys:6379/0",
-    "events-database-url": "postgresql+psycopg2://a-service:of-its-own@pg/fastapi_db",
+    "events-database-url": "postgresql+psycopg2://its:own@pg/fastapi_db",
 }
 
 

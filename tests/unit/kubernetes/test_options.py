@@ -56,7 +56,7 @@ def test_images_by_digest_take_the_place_of_tags(
     text = json.dumps([value.get("object") for value in cluster.objects.values()])
     for name in names:
         assert f'"reg.example.org/{name}@{digest}"' in text
-        assert f'"{name}:' not in text
+        assert f'"image": "{name}:' not in text
     file.write_text("\n".join(["images:", *lines[1:], ""]))
     result = cluster.setup("--images", str(file))
     assert result.returncode == 1
