@@ -13,6 +13,7 @@ import yaml
 from local.apps import ROOT
 
 FILES = sorted((ROOT / ".github/workflows").glob("*.y*ml"))
+RELEASE = ROOT / ".github/workflows/release.yml"
 EACH = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 
 #: A commit: tags and branches can be moved.
@@ -114,7 +115,7 @@ def test_secrets_go_to_the_step_that_needs_them(file: Path) -> None:
 
 
 def test_what_is_published_is_tested_and_signed_and_attested() -> None:
-    found = dict(jobs(ROOT / ".github/workflows/release.yml"))
+    found = dict(jobs(RELEASE))
     assert found["test"]["uses"] == "./.github/workflows/ci.yml"
     assert found["images"]["needs"] == "test"
     publish = found["publish"]
@@ -133,24 +134,27 @@ def test_somebody_may_have_to_approve_what_writes() -> None:
         assert dict(jobs(ROOT / ".github/workflows" / file))[name]["environment"]
 
 
+def run_step(folder: Path, words: str, programs: dict[str, str], **env: str) -> None:
+    """Run the step of the release with these words, with programs that do little."""
+    for name, code in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{code}\n")
+        (folder / name).chmod(0o755)
+    found = (step.get("run", "") for step in steps(RELEASE))
+    (script,) = (each for each in found if words in each)
+    env = {**os.environ, **env, "PATH": f"{folder}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-ec", script], env=env, cwd=folder, check=True)
+
+
 def test_the_registry_alone_gets_its_password(tmp_path: Path) -> None:
     """Its host has it for all of its paths, and no list of processes shows it."""
-    docker = tmp_path / "docker"
-    docker.write_text('#!/bin/sh\necho "$*" >said\ncat >password\n')
-    docker.chmod(0o755)
-    (script,) = (
-        step["run"]
-        for step in steps(ROOT / ".github/workflows/release.yml")
-        if "docker login" in step.get("run", "")
+    run_step(
+        tmp_path,
+        "docker login",
+        {"docker": 'echo "$*" >said; cat >password'},
+        IMAGE_REGISTRY="registry.example/team/shop",
+        REGISTRY_USER="jane",
+        REGISTRY_PASSWORD="Sekret",
     )
-    given = {
-        "IMAGE_REGISTRY": "registry.example/team/shop",
-        "REGISTRY_USER": "jane",
-        "REGISTRY_PASSWORD": "Sekret",
-    }
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    env = {**os.environ, **given, "PATH": path}
-    subprocess.run(["bash", "-ec", script], env=env, cwd=tmp_path, check=True)
     host, *_ = (tmp_path / "said").read_text().removeprefix("login ").split()
     assert host == "registry.example"
     assert "Sekret" not in (tmp_path / "said").read_text()
@@ -159,28 +163,19 @@ def test_the_registry_alone_gets_its_password(tmp_path: Path) -> None:
 
 def test_images_are_pushed_with_the_version_of_their_release(tmp_path: Path) -> None:
     """Manifests name it without the v of the tag; bases are those that were pinned."""
-    programs = {
-        "docker": 'case $1 in buildx) echo "$VERSION $*" >>said ;; esac',
-        "python3": "cat",
-        "jq": "echo sha256:0",
-    }
-    for name, code in programs.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
-        (tmp_path / name).chmod(0o755)
-    (script,) = (
-        step["run"]
-        for step in steps(ROOT / ".github/workflows/release.yml")
-        if "buildx bake" in step.get("run", "")
+    run_step(
+        tmp_path,
+        "buildx bake",
+        {
+            "docker": 'case $1 in buildx) echo "$VERSION $*" >>said ;; esac',
+            "python3": "cat",
+            "jq": "echo sha256:0",
+        },
+        GITHUB_REF_NAME="v1.2.3",
+        GITHUB_OUTPUT=str(tmp_path / "output"),
+        IMAGE="registry.example/team/api",
+        TARGET="fastapi-api",
     )
-    given = {
-        "GITHUB_REF_NAME": "v1.2.3",
-        "GITHUB_OUTPUT": str(tmp_path / "output"),
-        "IMAGE": "registry.example/team/api",
-        "TARGET": "fastapi-api",
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-    }
-    env = {**os.environ, **given}
-    subprocess.run(["bash", "-ec", script], env=env, cwd=tmp_path, check=True)
     version, *words = (tmp_path / "said").read_text().splitlines()[-1].split()
     assert version == "1.2.3" and words[:3] == ["buildx", "bake", "fastapi-api"]
     pairs = {*zip(words, words[1:], strict=False)}

@@ -16,11 +16,19 @@ RESOURCE, TASK = "own-trial", "own-job"
 
 @pytest.mark.kit
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("demo", [True, False], ids=["with the demo", "without it"])
+@pytest.mark.parametrize(
+    "demo",
+    [
+        pytest.param(HAS_DEMO, id="as it is"),
+        pytest.param(
+            False,
+            id="without the demo",
+            marks=pytest.mark.skipif(not HAS_DEMO, reason="it was taken out before"),
+        ),
+    ],
+)
 def test_all_tests_of_a_project_pass(project: Path, demo: bool) -> None:
-    if not demo:
-        if not HAS_DEMO:
-            pytest.skip("the data service was taken out")
+    if HAS_DEMO and not demo:
         kit(project, "remove-demo")
     kit(project, "rename", PROJECT)
     kit(project, "new-service", SERVICES[0], "--events")

@@ -295,7 +295,8 @@ def test_the_objects_of_a_new_service_name_each_other(
     (file,) = project.glob(f"services/{OWN.snake}/*-pod.yaml")
     objects = {each["kind"]: each for each in yaml.safe_load_all(file.read_text())}
     names = {each["metadata"]["name"] for each in objects.values()}
-    assert len(names) == 1 and min(names).endswith(f"{SERVICE}-service")
+    (name,) = names
+    assert name.endswith(f"{SERVICE}-service")  # after a project's own name, if any
     pod = objects["Deployment"]["spec"]["template"]
     assert {pod["spec"]["serviceAccountName"]} == names
     for kind in ("HorizontalPodAutoscaler", "ScaledObject"):

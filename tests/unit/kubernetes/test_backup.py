@@ -10,6 +10,7 @@ import yaml
 
 from local.state import LOCAL
 from tests.unit.kubernetes.manifests import ROOT, Object, build, kubectl, selects
+from tests.unit.kubernetes.test_references import check_references
 from tests.unit.kubernetes.test_workloads import mebibytes, restricted_violations
 
 FOLDER = ROOT / "deploy/components/backup"
@@ -28,6 +29,11 @@ def objects() -> Iterator[dict[tuple[str, str], Object]]:
     )
     yield {(each["kind"], each["metadata"]["name"]): each for each in build(folder)}
     shutil.rmtree(folder)
+
+
+def test_pods_name_what_is_there(objects: dict[tuple[str, str], Object]) -> None:
+    job = yaml.safe_load((FOLDER / "restore-job.yaml").read_text())
+    check_references([*objects.values(), job])
 
 
 def pods(objects: dict[tuple[str, str], Object]) -> Iterator[Object]:

@@ -2,51 +2,27 @@
 and Kubernetes accepts its manifest all the same."""
 
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
-from local.state import LOCAL
 from tests.unit.kubernetes.manifests import (
     ALL,
     ROOT,
     Object,
-    build,
     rendered,
 )
 
-BACKUP = ROOT / "deploy/components/backup"
 # Kubernetes makes it in each namespace.
 OF_KUBERNETES = {"kube-root-ca.crt"}
 
 
-@pytest.fixture(scope="module")
-def with_backup() -> Iterator[list[Object]]:
-    """The development overlay with backups, and the Job that restores one."""
-    folder = LOCAL / "deploy-references"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "kustomization.yaml").write_text(
-        "namespace: fastapi-starter\n"
-        "resources: [../../deploy/overlays/development]\n"
-        "components: [../../deploy/components/backup]\n"
-    )
-    job = yaml.safe_load((BACKUP / "restore-job.yaml").read_text())
-    yield [*build(folder), job]
-    shutil.rmtree(folder)
-
-
 @pytest.mark.parametrize("overlay", ALL)
 def test_pods_name_what_is_there(overlay: str) -> None:
-    check(list(rendered(overlay)))
+    check_references(list(rendered(overlay)))
 
 
-def test_pods_of_backups_name_what_is_there(with_backup: list[Object]) -> None:
-    check(with_backup)
-
-
-def check(objects: list[Object]) -> None:
+def check_references(objects: list[Object]) -> None:
     pods = [(each, pod) for each in objects if (pod := pod_of(each))]
     assert pods
     made = {
