@@ -81,7 +81,7 @@ integration:  ## Run the tests with real servers
 e2e:  ## Run the tests of the whole stack through nginx
 	@$(PYTHON) -m local e2e $(ARGS)
 
-kit:  ## Test the generators in copies of the project (takes minutes)
+kit:  ## Test the generators in copies of the project (takes most of an hour)
 	@$(PYTHON) -m local kit $(ARGS)
 
 chaos:  ## Break every part under load; no work may be lost (SHORT=1, SEED=7)

@@ -172,7 +172,7 @@ def upgrade(arguments: list[str]) -> int:
 
 
 def kit(arguments: list[str]) -> int:
-    """Check, test and run generated code in copies of the project; takes minutes."""
+    """Check, test and run generated code in copies; takes most of an hour."""
     install_missing(print, for_tests=True)
     words = ["kit/tests", "local/tests", "-m", "kit", "-o", LONGEST, *arguments]
     return _report([_pytest("generators", words)], at_once=False)
