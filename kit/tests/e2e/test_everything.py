@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kit.tests.copies import HAS_DEMO, IDENTITY, PROJECT
+from kit.tests.copies import HAS_DEMO, IDENTITY, OTHER_PROJECT, PROJECT
 from kit.tests.e2e.runs import ENVIRONMENT, kit
 
-# Its own generator tests use the names in `copies`. The first one comes before the
-# data service everywhere.
+# Its own generator tests use the other names in `copies`. Lists are often sorted: one
+# service comes before the demo's, one after it, and so do the two projects' names.
 SERVICES = ("a-trial", "z-trial")
 RESOURCE, TASK = "own-trial", "own-job"
 
@@ -30,7 +30,7 @@ RESOURCE, TASK = "own-trial", "own-job"
 def test_all_tests_of_a_project_pass(project: Path, demo: bool) -> None:
     if HAS_DEMO and not demo:
         kit(project, "remove-demo")
-    kit(project, "rename", PROJECT)
+    kit(project, "rename", PROJECT if demo else OTHER_PROJECT)
     kit(project, "new-service", SERVICES[0], "--events")
     kit(project, "new-service", SERVICES[1])
     kit(project, "new-resource", RESOURCE)
