@@ -23,6 +23,7 @@ QUEUES = ("high", "default", "low")
 
 SOCKET_TIMEOUT = 2.0
 THREADS = 16  # the default for a worker with threads
+CHILD_START = 30.0  # seconds that a child of the pool may take to start
 
 
 def create_celery(settings: CelerySettings) -> Celery:
@@ -69,6 +70,9 @@ def create_celery(settings: CelerySettings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=(
             settings.worker_pool == "prefork"
         ),
+        # A busy machine may take long to start a child. Celery's 4 s would kill it, and
+        # each that follows.
+        worker_proc_alive_timeout=CHILD_START,
         worker_hijack_root_logger=False,
         # Whoever can write to Redis could otherwise stop workers and read their tasks.
         worker_enable_remote_control=False,

@@ -365,6 +365,20 @@ def test_a_lost_acknowledgement_leaves_no_worker_without_work(
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.promise("docs/TASKS.md", "A child may take 30 s to start")
+def test_a_child_that_starts_slowly_lives(
+    start: Start, accept: Callable[..., str], engine: Engine
+) -> None:
+    """Celery alone would kill it after four seconds, and each that follows."""
+    task_id = accept()
+    worker = start("prefork", CELERY_WORKER_CONCURRENCY="1", SLOW_START="5")
+    parent = psutil.Process(worker.pid)
+    wait_until(lambda: any(parent.children()), 30)
+    (child,) = parent.children()
+    wait_until(lambda: statuses(engine, [task_id]) == {"Success"}, 30)
+    assert parent.children() == [child]
+
+
 def test_a_replaced_child_keeps_no_connection_of_its_parent(
     start: Start, accept: Callable[..., str], engine: Engine
 ) -> None:

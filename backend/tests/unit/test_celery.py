@@ -177,7 +177,7 @@ def test_any_task_tries_again_what_may_succeed_later(failure: Exception) -> None
     app = create_celery(CelerySettings(task_max_retries=2))
     attempts: list[int] = []
 
-    @app.task(name="own")
+    @app.task(name="own", shared=False)
     def task() -> None:
         attempts.append(len(attempts))
         raise failure
