@@ -15,7 +15,9 @@ from tests.e2e.client import PROCESS, Api
 from tests.hostile.attacks import bodies
 
 WATCHED = apps.ROOT / "tests" / "hostile"
-MOST, ATTEMPTS = 0.05, 5  # seconds
+SLOWEST = bodies()["numbers of 4,000 digits"]
+# Of the time that the slowest body takes here: 0.7 is usual, and 1.4 on the loop.
+MOST, ATTEMPTS = 0.85, 5
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,9 @@ def text_takes(body: bytes) -> float:
 def test_large_bodies_hold_the_loop_shortly(watched: Api, name: str) -> None:
     """The best of some attempts: tests run beside each other, and slow each other
     down."""
-    body, holds, at_a_time = bodies()[name], [], 4
+    body, at_a_time = bodies()[name], 4
+    holds: list[float] = []
+    allowed: list[float] = []
     for _ in range(ATTEMPTS):
         watched.http.get("/longest-hold")
         with ThreadPoolExecutor(at_a_time) as threads:
@@ -51,6 +55,7 @@ def test_large_bodies_hold_the_loop_shortly(watched: Api, name: str) -> None:
             ]
             assert {each.result().status_code for each in sent} <= {200, 422}
         holds.append(watched.http.get("/longest-hold").json())
-        if holds[-1] <= max(MOST, 2 * text_takes(body)):
+        allowed.append(MOST * text_takes(SLOWEST))
+        if holds[-1] <= allowed[-1]:
             return
-    pytest.fail(f"{name}: held the loop for {holds} s")
+    pytest.fail(f"{name}: held the loop for {holds} s, allowed were {allowed} s")
