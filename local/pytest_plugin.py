@@ -13,6 +13,7 @@ and is gone after the session. All fixtures last for the session:
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -23,12 +24,13 @@ from local.servers.postgres import PostgreSQL
 from local.servers.rabbitmq import RabbitMQ, find_script
 from local.servers.redis import KeysRedis, Redis
 from local.stack import Servers, Stack, migrate
-from local.state import LOCAL, State, remove_abandoned
+from local.state import FAILED, LOCAL, State, remove_abandoned
 
 
 @pytest.fixture(scope="session")
-def state() -> Iterator[State]:
-    """A folder for this session; leftovers of crashed sessions are removed first."""
+def state(request: pytest.FixtureRequest) -> Iterator[State]:
+    """A folder for this session; leftovers of crashed sessions are removed first, and
+    the logs of one with a failed test are kept in `.local/failed`."""
     state = State(LOCAL / f"test-{os.getpid()}-{secrets.token_hex(3)}")
     LOCAL.mkdir(exist_ok=True)
     with (LOCAL / "starting").open("a") as one_at_a_time:
@@ -37,6 +39,8 @@ def state() -> Iterator[State]:
         remove_abandoned("test-")
         state.acquire()
     yield state
+    if request.session.testsfailed:
+        shutil.copytree(state.path / "logs", FAILED / state.path.name)
     state.release(remove=True)
 
 

@@ -18,6 +18,7 @@ import psutil
 from local.tls import Tls
 
 LOCAL = Path(__file__).resolve().parent.parent / ".local"
+FAILED = LOCAL / "failed"  # logs of the test sessions with a failed test
 MARKER = "KIT_STATE_DIR"
 NAME_MARKER = "KIT_PROCESS"
 

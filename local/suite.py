@@ -6,6 +6,7 @@ component is checked and tested in a separate process.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from local.apps import ROOT
 from local.bootstrap import requirement_files
 from local.install import install_missing
 from local.registry import lacks_demo
+from local.state import FAILED
 
 # The console script is not reliable: in a moved venv it contains the old path.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as c; c()"
@@ -290,6 +292,7 @@ def _report(parts: list[Part], *, at_once: bool = True) -> int:
     one after another with live output.
     """
     began = time.monotonic()
+    shutil.rmtree(FAILED, ignore_errors=True)
     with ThreadPoolExecutor((os.cpu_count() or 1) + 2 if at_once else 1) as pool:
         results = list(pool.map(partial(_run, captured=at_once), parts))
     print()
@@ -301,4 +304,6 @@ def _report(parts: list[Part], *, at_once: bool = True) -> int:
     print(
         f"{len(results) - len(failed)} of {len(results)} passed, {seconds:.0f} s in all"
     )
+    if FAILED.exists():
+        print(f"Logs of failed tests: {FAILED.relative_to(ROOT)}")
     return 1 if failed else 0
