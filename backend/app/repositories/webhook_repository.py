@@ -97,9 +97,12 @@ class WebhookRepository:
         await self._session.refresh(webhook)
         return webhook
 
-    async def find(self, webhook_id: int) -> Webhook | None:
-        """The row with that id, or None."""
+    async def find(self, webhook_id: int, *, lock: bool = False) -> Webhook | None:
+        """The row with that id, or None. With ``lock``, nobody else changes or deletes
+        it until this transaction ends."""
         query: Any = select(Webhook).filter_by(id=webhook_id, **self._owner)
+        if lock:
+            query = query.with_for_update()
         found: Webhook | None = await self._session.scalar(query)
         return found
 

@@ -63,9 +63,10 @@ class WebhookService:
             )
         )
 
-    async def find(self, webhook_id: int) -> Webhook:
-        """The one with that id; raises NotFound if there is none."""
-        found = await self._webhooks.find(webhook_id)
+    async def find(self, webhook_id: int, *, lock: bool = False) -> Webhook:
+        """The one with that id, to change with ``lock``; raises NotFound if there is
+        none."""
+        found = await self._webhooks.find(webhook_id, lock=lock)
         if found is None:
             raise _not_found(webhook_id)
         return found
@@ -76,7 +77,7 @@ class WebhookService:
 
     async def change(self, webhook_id: int, content: WebhookChange) -> Webhook:
         """Change what is given; raises as :meth:`find` and :meth:`create`."""
-        webhook = await self.find(webhook_id)
+        webhook = await self.find(webhook_id, lock=True)
         now = await self._webhooks.now()
         if content.url is not None:
             webhook.host, webhook.url = self._host_of(content.url), content.url

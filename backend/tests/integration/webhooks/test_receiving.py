@@ -409,6 +409,26 @@ def test_a_url_that_is_refused(client: TestClient, hook: Hook, url: str) -> None
     assert webhook.read()["url"] == hook.url("/hook")
 
 
+def test_a_change_while_it_is_deleted_finds_none(
+    client: TestClient, hook: Hook
+) -> None:
+    webhook = create(client, hook)
+    answers: list[int] = []
+
+    def send() -> None:
+        answer = client.patch(webhook.path, json={"enabled": False})
+        answers.append(answer.status_code)
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    thread = Thread(target=send)
+    with get_worker_resources().engine.begin() as other:
+        other.execute(text("DELETE FROM webhooks"))
+        thread.start()
+        wait_until(lambda: bool(sql(waiting)[0][0] or answers))
+    thread.join()
+    assert answers == [404]
+
+
 def test_deleting_it_stops_it(client: TestClient, hook: Hook) -> None:
     webhook = create(client, hook)
     webhook.happen()

@@ -22,9 +22,12 @@ class SpecimenRepository:
         await self._session.refresh(specimen)
         return specimen
 
-    async def get(self, specimen_id: int) -> Specimen | None:
-        """The row with that id, or None."""
+    async def get(self, specimen_id: int, *, lock: bool = False) -> Specimen | None:
+        """The row with that id, or None. With ``lock``, nobody else changes or deletes
+        it until this transaction ends."""
         query = select(Specimen).filter_by(id=specimen_id, **self._owner)
+        if lock:
+            query = query.with_for_update()
         return (await self._session.exec(query)).one_or_none()
 
     async def get_page(self, page: Page) -> Rows[Specimen]:

@@ -16,9 +16,10 @@ class SpecimenService:
         """Store a new one."""
         return await self._specimens.add(Specimen(**content.model_dump()))
 
-    async def get(self, specimen_id: int) -> Specimen:
-        """The one with that id; raises NotFound if there is none."""
-        found = await self._specimens.get(specimen_id)
+    async def get(self, specimen_id: int, *, lock: bool = False) -> Specimen:
+        """The one with that id, to change with ``lock``; raises NotFound if there is
+        none."""
+        found = await self._specimens.get(specimen_id, lock=lock)
         if found is None:
             raise NotFound(f"No speci men {specimen_id}")
         return found
@@ -29,7 +30,7 @@ class SpecimenService:
 
     async def replace(self, specimen_id: int, content: SpecimenContent) -> Specimen:
         """Replace its content; raises NotFound if there is none."""
-        found = await self.get(specimen_id)
+        found = await self.get(specimen_id, lock=True)
         found.sqlmodel_update(content.model_dump())
         return await self._specimens.add(found)
 

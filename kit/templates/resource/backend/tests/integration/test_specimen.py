@@ -1,10 +1,19 @@
 """Speci mens in a real database."""
 
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
 from app.core.database import Database
-from app.models.specimen import Specimen
+from app.core.exceptions import NotFound
+from app.models.specimen import Specimen, SpecimenContent
 from app.repositories.pages import Page
 from app.repositories.specimen_repository import SpecimenRepository
+from app.services.specimen_service import SpecimenService
 from chassis.context import current_principal
+
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
 
 async def test_rows_are_stored_changed_paged_and_deleted(database: Database) -> None:
@@ -32,6 +41,23 @@ async def test_rows_are_stored_changed_paged_and_deleted(database: Database) -> 
         assert [await repository.delete(each) for each in ids] == [True] * 3
         assert not await repository.delete(ids[0])
         await session.commit()
+
+
+async def test_a_change_waits_for_a_deletion_and_finds_none(database: Database) -> None:
+    async with database.session() as session, database.session() as other:
+        row = await SpecimenRepository(session).add(Specimen(title="a"))
+        await session.commit()
+        repository, content = SpecimenRepository(other), SpecimenContent(title="b")
+        assert row.id and await SpecimenRepository(session).delete(row.id)
+        change = asyncio.create_task(
+            SpecimenService(repository).replace(row.id, content)
+        )
+        async with asyncio.timeout(10):
+            while not (await session.scalar(WAITING) or change.done()):
+                await asyncio.sleep(0.02)
+        await session.commit()
+        with pytest.raises(NotFound):
+            await change
 
 
 async def test_nobody_finds_the_rows_of_others(database: Database) -> None:

@@ -21,7 +21,7 @@ class Memory:
         self.rows[specimen.id] = specimen
         return specimen
 
-    async def get(self, specimen_id: int) -> Specimen | None:
+    async def get(self, specimen_id: int, *, lock: bool = False) -> Specimen | None:
         return self.rows.get(specimen_id)
 
     async def delete(self, specimen_id: int) -> bool:
