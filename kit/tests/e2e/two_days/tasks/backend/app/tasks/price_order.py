@@ -1,7 +1,7 @@
 """Price order: a task of the worker, which an endpoint sends."""
 
 from celery import shared_task
-from sqlmodel import Session
+from sqlmodel import Session, update
 
 from app.core.database import translate_errors
 from app.models.order import Order
@@ -14,9 +14,11 @@ def run_price_order(order_id: int) -> None:
     resources = get_worker_resources()
     with translate_errors(), Session(resources.engine) as session:
         order = session.get(Order, order_id)
-        if order is None:
-            return  # deleted meanwhile
-        wanted = {"sku": order.title, "quantity": 1}
-        order.total = resources.call_service("pricing", {"payload": wanted})["total"]
-        session.add(order)
+    if order is None:
+        return  # deleted meanwhile
+    wanted = {"sku": order.title, "quantity": 1}
+    total = resources.call_service("pricing", {"payload": wanted})["total"]
+    query = update(Order).filter_by(id=order_id, title=order.title)
+    with translate_errors(), Session(resources.engine) as session:
+        session.exec(query.values(total=total))
         session.commit()
