@@ -260,13 +260,16 @@ def _install(files: list[Path]) -> None:
     began = time.monotonic()
     print("Installing requirements into .venv ...", flush=True)
     # Not `--quiet`: pip tells refused certificates as mere information.
-    command = _pip_install()
+    command = [*_pip_install(), "--no-compile"]
     for file in files:
         command += ["-r", str(file)]
     log = ROOT / ".local" / "pip.log"
     folder = next(VENV.glob("lib/python3.*/site-packages"), VENV)
     with installation.shown(installation.pinned(files), log, folder):
         _run([*command, "--log", str(log)], "pip could not install the requirements")
+    # pip would compile with one processor. What fails is compiled when it is imported.
+    compiled = [str(PYTHON), "-m", "compileall", "-qq", "-j", "0", str(folder)]
+    subprocess.run(compiled, env=_environment(), capture_output=True)
     for libraries in VENV.glob("lib/python3.*/site-packages"):
         (libraries / "packages.pth").write_text(import_paths())
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The commands that ran: `venv`, or the requirement files given to pip."""
+def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The commands that ran: `venv`, or the requirement files given to pip. What pip
+    installs without compiling must be compiled next."""
     calls: list[str] = []
+    waiting: list[str] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         if command[2] == "venv":
@@ -42,13 +45,19 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         elif command[2] == "ensurepip":
             binaries = project / ".venv" / "bin"
             (binaries / "pip").write_text(f"#!{binaries}/python\n")
+        elif command[2] == "compileall":
+            folder = project / ".venv/lib/python3.11/site-packages"
+            assert command[3:] == ["-qq", "-j", "0", str(folder)]
+            assert waiting.pop()
         else:
+            waiting.extend(word for word in command if word == "--no-compile")
             files = [word for word in command if word.endswith(".txt")]
             calls.append(" ".join(str(Path(f).relative_to(project)) for f in files))
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    return calls
+    yield calls
+    assert not waiting
 
 
 NEW_PIP = "local/requirements-pip.txt"
