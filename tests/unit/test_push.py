@@ -96,7 +96,7 @@ def commit_of(root: Path) -> str:
 
 
 def test_the_images_are_those_of_the_manifests() -> None:
-    assert {"fastapi-starter-api", "rabbitmq-service"} < NAMES
+    assert {"fastapi-starter-api", "rabbitmq-service"} <= NAMES
     assert len(NAMES) == len(registered()) + 2
 
 

@@ -114,7 +114,8 @@ def run(folder: Path, *words: str, **env: str) -> str:
 
 def test_the_suite_is_isolated(hostile: Path) -> None:
     said = run(hostile, "-m", "local", "unit", "-q", "-k", " or ".join(UNIT))
-    assert len(re.findall(r"\d+ passed, \d+ deselected", said)) == 3, said
+    ran = re.findall(r"== tests (\w+) unit\n[^=]*?\d+ passed, \d+ deselected", said)
+    assert {*ran} >= {"root", "local", "backend", "chassis"}, said
 
     said = run(hostile, "-m", "local", "integration", "-q", "-k", MIGRATION)
     assert "1 passed" in said
