@@ -20,6 +20,7 @@ from kit.tests.e2e.tutorial import (
     steps,
 )
 from kit.tests.team import in_the_kit
+from local import suite
 
 TEXT = PAGE.read_text()
 STEPS = list(steps(TEXT))
@@ -28,6 +29,12 @@ COMMANDS = [step for step in STEPS if isinstance(step, Command)]
 # What the generators do without an installation, a database or a network.
 GENERATES = re.compile(r"make (rename|new-\w+) NAME=(\S+)")
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_the_page_shows_as_many_checks_as_there_are() -> None:
+    (shown,) = re.findall(r"^\$ make check\n\.\.\.\n(\d+) of (\d+) passed", TEXT, re.M)
+    number = str(len(suite._checks()))
+    assert shown == (number, number)
 
 
 def test_the_page_has_all_steps() -> None:
