@@ -46,6 +46,11 @@ PROJECT_PLACES = (
     *('namespace"] == "{}"', 'NAMESPACE = "{}"', "part-of: {}", "part-of={}", "-n {}"),
     *('part-of"] == "{}"', 'removeprefix("{}-")', "COMPOSE_PROJECT_NAME={}"),
     *("`COMPOSE_PROJECT_NAME` | `{}`", 'PROJECT = "{}"'),
+    *('SOURCE = "/{}"', "EVENTS_SOURCE=/{}", "`EVENTS_SOURCE` | `/{}`"),
+    *('"source": "/{}"', 'source="/{}"', "scope: {}", ".{}.svc"),
+    *("{}/backup", "{}/database", 'namespace": "{}"', 'part-of": "{}"'),
+    *("role {}-", "clusterrole {}-", "name: {}-check", "name: {}-cluster"),
+    *("name: {}-remove", "name: {}-setup"),
 )
 PACKAGE_PLACES = ('name = "{}"', '"name": "{}"', "{} (pyproject.toml", 'PACKAGE = "{}"')
 TITLE_PLACES = ("# {}\n", '"title": "{}"', '__title__ = "{}"', 'TITLE = "{}"')

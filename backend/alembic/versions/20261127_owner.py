@@ -18,8 +18,8 @@ INDEXES = [
 
 
 def upgrade() -> None:
-    # One table at a time: requests write to both in one statement, and a transaction that
-    # has locked one and waits for the other would end in a deadlock with them.
+    # One table at a time: requests write to both in one statement, and a transaction
+    # that has locked one and waits for the other would end in a deadlock with them.
     with op.get_context().autocommit_block():
         for name, table in INDEXES:
             # Again after an interrupted run.

@@ -6,12 +6,14 @@ from pydantic import Field
 
 from chassis.settings import EventSettings
 
+SOURCE = "/fastapi-starter"
+
 
 class EventLogSettings(EventSettings):
     """Events (relay, API)."""
 
     source: str = Field(
-        "/fastapi-starter",
+        SOURCE,
         min_length=1,
         description="Where events come from: a URI of this system, for the attribute "
         "`source` of CloudEvents",

@@ -62,7 +62,7 @@ async def test_the_events_are_as_described(
     own = {name for name in EVENT_TYPES if name.startswith("record.")}
     assert {event.type for event in found} == own
     for event in found:
-        sent = json.loads(event.to_json("/fastapi-starter"))
+        sent = json.loads(event.to_json("/here"))
         validator(document, event.type).validate(sent)
         with pytest.raises(Exception, match="'x' was expected|is not of type|const"):
             validator(document, event.type).validate(sent | {"type": "x", "data": 1})

@@ -21,7 +21,7 @@ from app.core.auth_settings import AuthSettings
 from app.core.browser_settings import CorsSettings
 from app.core.config import Settings
 from app.core.database_settings import DatabaseSettings
-from app.core.event_settings import EventLogSettings
+from app.core.event_settings import SOURCE, EventLogSettings
 from app.core.principal import ADMIN
 from app.core.redis_settings import CelerySettings, IdempotencySettings
 from app.infrastructure.postgres.group_commit import GroupCommit
@@ -182,7 +182,7 @@ async def test_a_list_has_every_event_once(serve: Serve, commits: GroupCommit) -
     one = await http.get(EVENTS, params={"task_id": added[2].upper()})
     (event,) = one.json()
     assert event["type"] == "record.succeeded" and event["specversion"] == "1.0"
-    assert event["data"]["payload"] == 1 and event["source"] == "/fastapi-starter"
+    assert event["data"]["payload"] == 1 and event["source"] == SOURCE
     none = await http.get(EVENTS, params={"task_id": added[2], "type": "record.failed"})
     assert none.json() == [] and "next" not in none.links
 

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from app.core.database import create_sync_engine
 from app.core.database_settings import DatabaseSettings
+from app.core.event_settings import SOURCE
 from app.core.exceptions import DatabaseUnavailable
 from app.repositories import relay_repository
 from app.repositories.relay_repository import Backlog, read_backlog, relay_turn
@@ -176,7 +177,7 @@ def test_each_event_arrives_once_and_in_order(
 
     second = subscriber.arrivals[1]
     assert (second.event.owner, second.event.data) == ("alice", 1)
-    assert second.event.source == "/fastapi-starter"
+    assert second.event.source == SOURCE
     properties = second.properties
     assert properties["message_id"] == second.event.id
     assert properties["content_type"] == "application/cloudevents+json"

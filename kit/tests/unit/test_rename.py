@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kit import commands, service
+from kit import commands, project, service
 from kit.names import Name
 from kit.project import CLONE
 from kit.project import PROJECT as KIT_PROJECT
 from kit.project import is_renamed
-from kit.rename import KEPT, LONGEST
+from kit.rename import KEPT, LONGEST, whole_words
 from kit.tests.copies import (
     HAS_DEMO,
     OTHER,
@@ -28,6 +28,11 @@ from kit.tests.copies import (
 from kit.tree import Tree
 
 THIS = "kit/tests/unit/test_rename.py"
+PLACES = {
+    project.TITLE: project.TITLE_PLACES,
+    project.PACKAGE: project.PACKAGE_PLACES,
+    project.PROJECT: project.PROJECT_PLACES,
+}
 CHASSIS = "packages/chassis/src"
 NEW = Name.parse(PROJECT)
 
@@ -102,6 +107,25 @@ def test_no_name_of_the_kit_remains(renamed: Path) -> None:
     ]
     assert not left
     assert (renamed / ".env").read_text() == "DATABASE_URL=x/fastapi_db\n"
+
+
+@pytest.mark.skipif(is_renamed(), reason="its name may mean something else, too")
+def test_a_second_rename_knows_every_place_of_the_name() -> None:
+    """After the first one, the name may be a word that means something else too."""
+    tree = Tree(commands.ROOT)
+    known = project.spellings(tree, Name.parse("zeta9"))
+    for name, places in PLACES.items():
+        del known[name]
+        known |= {place.format(name, name): "" for place in places}
+    rest = whole_words(known)
+    left = re.compile("|".join(rf"(?<![\w-]){name}(?!\w)" for name in PLACES))
+    assert [
+        f"{path}: {line}"
+        for path, text in texts(commands.ROOT).items()
+        if path not in {THIS, *KEPT} and any(name in text for name in PLACES)
+        for line in rest(text).splitlines()
+        if left.search(line)
+    ] == []
 
 
 @pytest.mark.kit  # half a minute
@@ -217,11 +241,16 @@ def test_the_capacity_model_names_the_manifests_workloads(renamed: Path) -> None
 def test_the_longest_name_fits(before: Path) -> None:
     longest = f"{'a' * 9}-{'b' * (LONGEST - 10)}"
     assert commands.run("rename", [longest + "c"], before) == 1
+    lengths = {
+        path: max(map(len, text.splitlines()), default=0)
+        for path, text in texts(before).items()
+    }
     run(before, "rename", longest)
     for path in Tree(before).files("."):
         if path.endswith(".py") and "kit/templates" not in path:
             text = (before / path).read_text()
-            assert max(map(len, text.splitlines()), default=0) <= 88, path
+            longest_line = max(map(len, text.splitlines()), default=0)
+            assert longest_line <= max(88, lengths[path]), path
 
 
 def test_services_are_added_and_removed_under_the_new_name(renamed: Path) -> None:
