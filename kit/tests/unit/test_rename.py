@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from kit import commands, project, service
+from kit import commands, service
 from kit.names import Name
-from kit.project import CLONE
+from kit.project import CLONE, PACKAGE, PACKAGE_PLACES
 from kit.project import PROJECT as KIT_PROJECT
-from kit.project import is_renamed
+from kit.project import PROJECT_PLACES, TITLE, TITLE_PLACES, is_renamed, spellings
 from kit.rename import KEPT, LONGEST, whole_words
 from kit.tests.copies import (
     HAS_DEMO,
@@ -25,13 +25,14 @@ from kit.tests.copies import (
     python,
     snapshot,
 )
+from kit.tests.team import in_the_kit
 from kit.tree import Tree
 
 THIS = "kit/tests/unit/test_rename.py"
 PLACES = {
-    project.TITLE: project.TITLE_PLACES,
-    project.PACKAGE: project.PACKAGE_PLACES,
-    project.PROJECT: project.PROJECT_PLACES,
+    TITLE: TITLE_PLACES,
+    PACKAGE: PACKAGE_PLACES,
+    KIT_PROJECT: PROJECT_PLACES,
 }
 CHASSIS = "packages/chassis/src"
 NEW = Name.parse(PROJECT)
@@ -109,11 +110,11 @@ def test_no_name_of_the_kit_remains(renamed: Path) -> None:
     assert (renamed / ".env").read_text() == "DATABASE_URL=x/fastapi_db\n"
 
 
-@pytest.mark.skipif(is_renamed(), reason="its name may mean something else, too")
+@in_the_kit
 def test_a_second_rename_knows_every_place_of_the_name() -> None:
     """After the first one, the name may be a word that means something else too."""
     tree = Tree(commands.ROOT)
-    known = project.spellings(tree, Name.parse("zeta9"))
+    known = spellings(tree, Name.parse("zeta9"))
     for name, places in PLACES.items():
         del known[name]
         known |= {place.format(name, name): "" for place in places}
