@@ -34,7 +34,7 @@ class Tables:
             resume_at=NOW + timedelta(hours=1),
         )
 
-    async def find(self, _: int) -> Webhook:
+    async def find(self, _: int, *, lock: bool = False) -> Webhook:
         return self.webhook
 
     async def save(self, webhook: Webhook) -> Webhook:
