@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from app.core.exceptions import BrokerUnavailable
 from app.core.redis_settings import CelerySettings
+from app.infrastructure import task_publisher
 from app.infrastructure.celery import PROCESS_DATA
 from app.infrastructure.task_publisher import (
     TaskMessage,
@@ -39,8 +40,9 @@ def message(priority: str = "default") -> TaskMessage:
 
 @pytest.mark.promise("docs/TASKS.md", "Tasks are published in batches.")
 async def test_a_batch_arrives_complete(
-    settings: CelerySettings, redis_server: Redis
+    settings: CelerySettings, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(task_publisher, "TIMEOUT", 30.0)  # of several batches
     publisher = TaskPublisher(settings)
     sent = [message(priority) for priority in ("high", "low") for _ in range(150)]
     with redis_server.connect() as redis:
