@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
-from httpx2 import RemoteProtocolError
+from httpx2 import ReadError, RemoteProtocolError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -136,14 +136,15 @@ def test_a_client_that_reads_nothing_is_dropped_and_misses_nothing(api: Api) -> 
     with event_source(api) as source:
         source.until(accept(api))
         answers = [api.post(PROCESS, "x" * 500_000) for _ in range(BIG)]
-        with suppress(RemoteProtocolError):  # the API waits for a reader no longer
+        # The API waits for a reader no longer. A reset loses what was not yet read.
+        with suppress(RemoteProtocolError, ReadError):
             seen += iter(source)
     task_ids = [answer.headers["Location"].rpartition("/")[2] for answer in answers]
     assert task_ids[-1] not in {event.get("subject") for event in seen}
-    if seen[-1]["type"] == "stream.closed":
+    if seen and seen[-1]["type"] == "stream.closed":
         assert seen[-1]["code"] == "slow_client" and source.retry >= 1000
     with event_source(api, source.last_id) as returned:
-        while seen[-1].get("subject") != task_ids[-1]:
+        while not seen or seen[-1].get("subject") != task_ids[-1]:
             seen.append(next(iter(returned)))
     subjects = [event.get("subject") for event in seen]
     assert [each for each in subjects if each in task_ids] == task_ids
