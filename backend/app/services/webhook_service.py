@@ -64,7 +64,7 @@ class WebhookService:
         )
 
     async def find(self, webhook_id: int, *, lock: bool = False) -> Webhook:
-        """The one with that id, to change with ``lock``; raises NotFound if there is
+        """The one with that id; ``lock`` it to change it. Raises NotFound if there is
         none."""
         found = await self._webhooks.find(webhook_id, lock=lock)
         if found is None:

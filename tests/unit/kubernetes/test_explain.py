@@ -2,11 +2,12 @@
 
 from tests.unit.kubernetes.cluster import Cluster
 
+API = "fastapi-api"
 EVENTS = [
-    "HorizontalPodAutoscaler/fastapi-api\tWarning\t9\tFailedMetric\tx",
-    "Deployment/fastapi-api\tNormal\t1\tScalingReplicaSet\tScaled up to 2",
-    "ReplicaSet/fastapi-api-5d\tWarning\t3\tFailedCreate\texceeded quota",
-    "Pod/fastapi-api-5d-x\tWarning\t7\tBackOff\trestarting container",
+    f"HorizontalPodAutoscaler/{API}\tWarning\t9\tFailedGetMetric\tno metrics",
+    f"Deployment/{API}\tNormal\t1\tScalingReplicaSet\tScaled up to 2",
+    f"ReplicaSet/{API}-5d\tWarning\t3\tFailedCreate\texceeded quota",
+    f"Pod/{API}-5d-x\tWarning\t7\tBackOff\trestarting failed container",
     "Pod/nginx-7c-y\tWarning\t7\tBackOff\tof somebody else",
     "PersistentVolumeClaim/data-api-0\tWarning\t2\tProvisioningFailed\tno disk",
 ]

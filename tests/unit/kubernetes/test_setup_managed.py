@@ -64,7 +64,8 @@ def test_a_secret_is_replaced_in_one_step(cluster: Cluster, urls: list[str]) -> 
 
 def test_secrets_of_the_previous_release_are_completed(cluster: Cluster) -> None:
     """With one user of RabbitMQ, and one role of PostgreSQL, which stays."""
-    old = {"url": "postgresql://fastapi:x@pg/fastapi_db"}
+    place = "postgres:5432/fastapi_db"
+    old = {"url": f"postgresql+psycopg2://fastapi:x@{place}"}
     cluster.objects["secret/database-credentials"] = {"data": {**old, "password": "x"}}
     cluster.objects["secret/rabbitmq-credentials"] = {"data": {"username": "app"}}
     cluster.objects["secret/rabbitmq-users"] = {"data": {"api": "kept"}}

@@ -17,7 +17,7 @@ class SpecimenService:
         return await self._specimens.add(Specimen(**content.model_dump()))
 
     async def get(self, specimen_id: int, *, lock: bool = False) -> Specimen:
-        """The one with that id, to change with ``lock``; raises NotFound if there is
+        """The one with that id; ``lock`` it to change it. Raises NotFound if there is
         none."""
         found = await self._specimens.get(specimen_id, lock=lock)
         if found is None:
