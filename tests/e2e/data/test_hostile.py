@@ -3,8 +3,9 @@
 import pytest
 
 from local.stack import Stack
+from tests.e2e.client import wait_for
 from tests.hostile.attacks import attacks, bodies
-from tests.hostile.trial import attempt
+from tests.hostile.trial import attempt, what_fails
 
 CLIENTS, SECONDS = 24, 1.0
 
@@ -22,3 +23,5 @@ def test_an_attack(stack: Stack, name: str) -> None:
     trial = attempt(stack, name, TOGETHER[name], CLIENTS, SECONDS)
     slow = ("/health/live took", "the friend waited")
     assert [f for f in trial.findings if not f.startswith(slow)] == []
+    # The API finishes what it accepted from a client that has gone.
+    wait_for(lambda: not what_fails(stack), "everything works again")
