@@ -27,7 +27,10 @@ def leave(tmp_path: Path) -> Leave:
     def run(server: socket.socket) -> subprocess.Popen[bytes]:
         port = str(server.getsockname()[1])
         script = subprocess.Popen([SCRIPT, port], env=env)
-        wait_for((tmp_path / "asked").exists, "it closes the ports")
+        asked = tmp_path / "asked"
+        wait_for(
+            lambda: asked.exists() and asked.read_text() > "", "it closes the ports"
+        )
         return script
 
     return run
@@ -55,7 +58,7 @@ def test_it_waits_for_the_clients_of_the_port(
                 script.wait(0.5)
             client.close()
             accepted.close()
-            assert script.wait(2) == 0
+            assert script.wait(4) == 0
 
 
 def test_it_does_not_wait_for_ever(leave: Leave) -> None:

@@ -175,7 +175,7 @@ async def test_requests_on_a_full_disk(
         await clients.wait_for(200, 202)
     print(f"succeeded {seconds:.2f} s after there was space")
     clients.assert_kept(own)
-    assert seconds < 1
+    assert seconds < 5
 
 
 async def test_not_ready_while_only_small_rows_fit(

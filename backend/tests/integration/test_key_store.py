@@ -253,7 +253,7 @@ async def test_without_redis_in_bounded_time(
         )
         # 0.7 s plus the time of 52 requests on a busy machine; far below Redis' own
         # limit.
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         assert {type(result) for result in results} == {KeyStoreUnavailable}
     finally:
         redis_server.resume()

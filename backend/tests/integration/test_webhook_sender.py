@@ -250,7 +250,7 @@ async def test_a_receiver_that_drips_headers_is_bounded() -> None:
         began = time.monotonic()
         found = await send(url, settings=settings)
     assert found == Attempt(error="There was no answer within 0.5 s.")
-    assert 0.4 < time.monotonic() - began < 2
+    assert 0.4 < time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 1000000", b"X: chunked"])
@@ -262,7 +262,7 @@ async def test_the_rest_of_an_answer_does_not_matter(
     async with serving(dripping(head)) as url:
         began = time.monotonic()
         assert await send(url) == Attempt(200)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.budget("webhook_sender.MAX_ANSWER_BYTES")

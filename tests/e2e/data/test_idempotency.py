@@ -237,7 +237,7 @@ def test_the_redis_of_keys_stopped(
     try:
         began = time.monotonic()
         answer = send(api, key)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         assert_problem(answer, 503, "idempotency_unavailable")
         assert records(key) == []
         assert_others_are_served(api)

@@ -138,7 +138,7 @@ def test_waiting_for_the_broker_is_bounded(connect: Connect, proxy: Proxy) -> No
     began = time.monotonic()
     with pytest.raises(TimeoutError), connection.within(0.5):
         connection.channel.queue_declare("", exclusive=True)
-    assert 0.5 <= time.monotonic() - began < 1.5
+    assert 0.5 <= time.monotonic() - began < 5
 
 
 def test_closing_with_a_hanging_broker_is_quick(connect: Connect, proxy: Proxy) -> None:
@@ -192,7 +192,7 @@ def test_calls_fail_at_once_when_the_broker_accepts_no_messages(
         began = time.monotonic()
         with pytest.raises(BrokerUnavailable):
             producer.call(responder.queue, {})
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 1  # the call has 2 s
         assert client.connected
     wait_until(
         lambda: producer.call(responder.queue, {"n": 1}).outcome == {"n": 1}, "again"

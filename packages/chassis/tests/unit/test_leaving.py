@@ -102,7 +102,7 @@ def test_a_client_that_closes_meanwhile_waits_for_nothing(bench: Bench) -> None:
     bench.wait(lambda: not bench.client.connected)
     began = time.monotonic()
     bench.client.close()
-    assert time.monotonic() - began < 0.5 and bench.client.reconnect_wait == 0
+    assert time.monotonic() - began < 2 and bench.client.reconnect_wait == 0
     assert isinstance(bench.error(call), OutcomeUnknown)
 
 

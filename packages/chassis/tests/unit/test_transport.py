@@ -166,7 +166,7 @@ def test_waiting_is_bounded_even_with_heartbeats(
     finally:
         stop.set()
         thread.join()
-    assert 0.4 <= time.monotonic() - began < 1
+    assert 0.4 <= time.monotonic() - began < 5
 
 
 def test_a_partial_frame_survives_a_timeout(
