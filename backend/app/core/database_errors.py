@@ -127,7 +127,9 @@ def translate_errors() -> Iterator[None]:
     except PoolTimeoutError as error:  # all connections are in use: none is lost
         detail = "All connections to PostgreSQL are in use."
         raise DatabaseUnavailable(detail) from error
-    except (OSError, TimeoutError) as error:
+    except TimeoutError as error:  # a kind of OSError
+        raise unavailable(error, "PostgreSQL did not answer in time.") from error
+    except OSError as error:
         raise unavailable(error, "PostgreSQL cannot be reached.") from error
     except RuntimeError as error:
         if is_broken_transport(error):

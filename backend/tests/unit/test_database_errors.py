@@ -130,7 +130,7 @@ def invalidated() -> DBAPIError:
     [
         (PoolTimeoutError(), DatabaseUnavailable, "All connections"),
         (ConnectionResetError(), DatabaseUnavailable, "cannot be reached"),
-        (TimeoutError(), DatabaseUnavailable, "cannot be reached"),
+        (TimeoutError(), DatabaseUnavailable, "did not answer in time"),
         (RuntimeError("the handler is closed"), DatabaseUnavailable, "cannot be"),
         (PendingRollbackError(), DatabaseUnavailable, "did not answer"),
         (
