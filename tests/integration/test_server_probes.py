@@ -44,8 +44,8 @@ def run(
     return result.returncode
 
 
-# Takes 20 s, and twice as long on a busy machine: RabbitMQ's commands start slowly.
-@pytest.mark.timeout(120)
+# Takes 20 s, and much longer on a busy machine: RabbitMQ's commands start slowly.
+@pytest.mark.timeout(300)
 def test_rabbitmq(rabbitmq: RabbitMQ) -> None:
     script = find_script()
     assert script is not None
@@ -63,7 +63,7 @@ def test_rabbitmq(rabbitmq: RabbitMQ) -> None:
         )
     clients_leave(rabbitmq, env)
     # A lone node waits for no other node, and then serves no more clients.
-    assert run(spec["lifecycle"]["preStop"], env, rabbitmq.folder) == 0
+    assert run(spec["lifecycle"]["preStop"], env, rabbitmq.folder, within=120) == 0
     assert not accepts(rabbitmq.port)
     assert run(spec["livenessProbe"], env, rabbitmq.folder) == 0
     rabbitmq.pause()
@@ -89,7 +89,7 @@ def clients_leave(rabbitmq: RabbitMQ, env: Mapping[str, str]) -> None:
         connection.channel().queue_declare("q", passive=True)
         leave.join(0.5)
         assert leave.is_alive()
-    leave.join(2)
+    leave.join(4)
     assert not leave.is_alive()
 
 
