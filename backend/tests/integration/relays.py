@@ -119,7 +119,7 @@ class Subscriber:
             )
         return most
 
-    def wait(self, number: int, within: float = 20) -> None:
+    def wait(self, number: int, within: float = 30) -> None:
         """Until so many events are there."""
         wait_until(lambda: self.take() >= 0 and len(self.sequences) >= number, within)
 

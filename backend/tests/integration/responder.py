@@ -107,7 +107,7 @@ class Responder:
         return [json.loads(str(message.body)) for message in self.requests]
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
     """Poll until the condition holds; fail if it does not in time."""
     deadline = time.monotonic() + timeout
     while not condition():

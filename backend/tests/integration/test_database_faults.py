@@ -99,7 +99,7 @@ async def test_a_server_that_only_reads(
     await commits.add([record()])
     await database.check()
     with administrator.until(*READ_ONLY):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not writes.are_refused:  # the new setting arrives soon
                 try:
                     await commits.add([record()])
@@ -169,7 +169,7 @@ async def test_probes_follow_what_the_disk_accepts(
     async with open_resources(settings, Budget(1)) as resources:
 
         async def becomes(is_able: bool) -> None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while (await resources.health.report()).is_able is not is_able:
                     await asyncio.sleep(0.1)
 
@@ -419,7 +419,7 @@ async def test_an_idle_connection_that_a_nat_forgot(
 
         for _ in range(3):
             getattr(nat, fault)()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await commits.add([record()])
                 await asyncio.gather(database.check(), database.check())
                 await asyncio.to_thread(work)

@@ -158,7 +158,7 @@ async def test_a_request_that_lost_its_key_changes_nothing(
 async def test_a_lease_ends(redis_server: Redis, key: str) -> None:
     store = KeyStore(redis_server.url(2), lease=0.05, keep=60)
     await taken(store, key)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not isinstance(await store.claim(key, "f"), Claim):
             await asyncio.sleep(0.01)
     await store.close()

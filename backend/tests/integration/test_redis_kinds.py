@@ -149,7 +149,7 @@ class Clients:
         task_id = uuid4().hex
         backend = self.celery.backend
         await asyncio.to_thread(backend.store_result, task_id, None, "STARTED")
-        async with asyncio.timeout(5):  # a replica may answer, a moment later
+        async with asyncio.timeout(20):  # a replica may answer, a moment later
             while await self.states.get(task_id) != "STARTED":
                 await asyncio.sleep(0.01)
 
@@ -251,7 +251,7 @@ async def test_two_systems_share_a_database(
     assert keys == {"one", "other"}
 
 
-async def until(way: Callable[[], Awaitable[Any]], seconds: float = 15) -> None:
+async def until(way: Callable[[], Awaitable[Any]], seconds: float = 30) -> None:
     """Try until it works."""
     last = time.monotonic() + seconds
     while True:

@@ -83,7 +83,7 @@ class ServiceProcess:
     def signal(self, signum: signal.Signals) -> None:
         self._process.send_signal(signum)
 
-    def wait(self, within: float = 15.0) -> int:
+    def wait(self, within: float = 30.0) -> int:
         return self._process.wait(within)
 
     def kill(self) -> None:
