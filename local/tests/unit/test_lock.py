@@ -90,21 +90,22 @@ def test_every_file_of_a_component_is_locked() -> None:
     assert {f for each in projects(ROOT) for f in each.targets.values()} == there
 
 
-def test_shipped_components_use_the_same_versions(root: Path) -> None:
+def test_a_project_is_locked(root: Path) -> None:
+    """With the same versions in all that ships, without the name of an index, and
+    with one line for a component that needs no packages of its own."""
     assert run(root) == 0
     assert pins(root, "packages/shared/requirements.txt") == ["ink==1"]
     assert pins(root, "local/requirements.txt") == ["ink==1", "pen==1"]
     assert pins(root, "requirements-dev.txt") == ["ink==1"]
-
-
-def test_a_service_without_packages_is_one_line(root: Path) -> None:
-    run(root)
     for target, base in (
         ("services/one/requirements.txt", "../../packages/shared/requirements.txt"),
         ("backend/requirements.txt", "../packages/shared/requirements.txt"),
     ):
         assert includes(root, target) == [f"-r {base}"]
         assert pins(root, target) == []
+    for file in root.rglob("requirements*.txt"):
+        assert str(root) not in file.read_text()
+        assert "://" not in file.read_text()
 
 
 def test_a_services_packages_are_pinned_there_only(root: Path) -> None:
@@ -136,10 +137,3 @@ def test_conflicting_versions_are_refused(root: Path) -> None:
     project(root / "services/two", "shared", "ink>1")
     assert run(root) == 1
     assert not (root / "services/two/requirements.txt").exists()
-
-
-def test_no_package_index_is_named(root: Path) -> None:
-    run(root)
-    for file in root.rglob("requirements*.txt"):
-        assert str(root) not in file.read_text()
-        assert "://" not in file.read_text()
