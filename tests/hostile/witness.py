@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -121,9 +121,17 @@ def families(stack: Stack) -> dict[str, set[int]]:
     for name, pid in leaders(stack).items():
         found[name] = set()
         with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(pid).children()
-            found[name] = {pid, *(child.pid for child in children)}
+            leader = psutil.Process(pid)
+            found[name] = {pid, *_children(leader)}
     return found
+
+
+def _children(leader: psutil.Process) -> Iterator[int]:
+    """Without other programs, which soon end: Celery starts with `uname`."""
+    for child in leader.children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() == leader.name():
+                yield child.pid
 
 
 def weigh(stack: Stack) -> dict[str, float]:
