@@ -130,7 +130,7 @@ def _undo(tree: Tree, edits: list[Edit], force: bool, folder: str = "") -> str:
     more = [path for path in there if path not in removed]
     if more and not force:
         raise KitError(
-            f"{more[0]} was added to the service; ARGS=--force removes it " "too"
+            f"{more[0]} was added to the service; ARGS=--force removes it too"
         )
     for path in more:
         tree.delete(path)

@@ -16,7 +16,7 @@ def git(root: Path, *words: str, text: str = "") -> str:
         raise KitError("This command needs git") from error
     if result.returncode:
         raise KitError(
-            (result.stderr + result.stdout).strip() or f"git {words[0]} " "failed"
+            (result.stderr + result.stdout).strip() or f"git {words[0]} failed"
         )
     return result.stdout.strip()
 

@@ -59,7 +59,7 @@ def current_version(tree: Tree) -> str:
 def _check(root: Path, version: str, old: str) -> None:
     if not VERSION.fullmatch(version):
         raise KitError(
-            f"{version!r} is not a version: give three numbers, " "VERSION=X.Y.Z"
+            f"{version!r} is not a version: give three numbers, VERSION=X.Y.Z"
         )
     if _numbers(version) < _numbers(old):
         raise KitError(f"{version} is older than the current version {old}")

@@ -37,7 +37,7 @@ def existing(tree: Tree, name: Name) -> tuple[list[Edit], str]:
     found = [path for path in tree.files(VERSIONS) if path.endswith(wanted)]
     if len(found) != 1:
         raise KitError(
-            f"{VERSIONS}/*{wanted} does not exist: check the resource's " "name"
+            f"{VERSIONS}/*{wanted} does not exist: check the resource's name"
         )
     revisions = _revisions(tree)
     revision, previous = revisions[found[0]]

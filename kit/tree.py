@@ -48,7 +48,7 @@ class Tree:
             return (self.root / path).read_bytes().decode()
         except UnicodeDecodeError as error:
             raise NotText(
-                f"{path} is not a text file: delete it or move " "it elsewhere"
+                f"{path} is not a text file: delete it or move it elsewhere"
             ) from error
 
     def write(self, path: str, text: str) -> None:

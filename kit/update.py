@@ -53,7 +53,7 @@ def update(root: Path, to: str, start: str = "") -> str:
             "--quiet",
             *unrelated,
             "-m",
-            f"Start from {start} of " "the kit",
+            f"Start from {start} of the kit",
             base,
         )
     if _known(root, to):

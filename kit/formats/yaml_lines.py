@@ -40,7 +40,7 @@ def insert(text: str, entry: Entry) -> str:
         raise KitError(f"{name} already exists")
     if parts and container.flow_style:
         raise KitError(
-            f"{'.'.join(entry.place)} is on one line: put each entry on " "its own line"
+            f"{'.'.join(entry.place)} is on one line: put each entry on its own line"
         )
     if not parts:  # written `key: []` or `key: {}`
         document.lines[line] = re.sub(r" *(\[ *\]|\{ *\})", "", document.lines[line])

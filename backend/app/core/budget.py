@@ -54,7 +54,7 @@ class Budget:
         """Count bytes as held. Raises TooBusy if that exceeds the limit."""
         if self.held + size > self._max_held:
             raise TooBusy(
-                "This process has no memory left for another request of " "this size."
+                "This process has no memory left for another request of this size."
             )
         self.held += size
 

@@ -26,7 +26,7 @@ class DatabaseSettings(Group):
     db_max_overflow: int = Field(
         20,
         ge=0,
-        description="Extra connections that a process may open for a short " "time",
+        description="Extra connections that a process may open for a short time",
     )
     db_timeout_seconds: float = Field(
         10, gt=0, description="Longest wait for a connection or a statement, in seconds"

@@ -58,7 +58,7 @@ def translate_http_errors(host: str) -> Iterator[None]:
         raise
     except httpx2.PoolTimeout as error:
         raise TooManyInFlight(
-            "Too many requests to other servers are in " "flight."
+            "Too many requests to other servers are in flight."
         ) from error
     except (httpx2.TimeoutException, TimeoutError) as error:
         raise DeadlineExceeded(f"{host} did not answer in time.") from error

@@ -73,7 +73,7 @@ class TaskResult(BaseModel):
     model_config = example(task_id="-", task_status="Success", outcome=OUTCOME)
 
     task_id: str = Field(
-        description="`-` for synchronous work, otherwise the id of " "the work."
+        description="`-` for synchronous work, otherwise the id of the work."
     )
     task_status: TaskStatus
     outcome: Any = Field(

@@ -81,7 +81,7 @@ def _state(service: Service, figures: QueueFigures | None) -> PartState:
         return PartState(True, f"unknown: no metrics of {service.queue} yet")
     if not consumers:
         return PartState(
-            False, f"Nothing consumes {service.queue}: the service is " "not running."
+            False, f"Nothing consumes {service.queue}: the service is not running."
         )
     return PartState(True)
 

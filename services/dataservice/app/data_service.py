@@ -51,7 +51,7 @@ def _sorted(items: list[Any]) -> list[Any]:
     if len(kinds) > 1 or "" in kinds:
         raise ServiceError(
             "unsortable_list",
-            "a list to sort must hold only numbers, only strings " "or only booleans",
+            "a list to sort must hold only numbers, only strings or only booleans",
         )
     return sorted(items)
 

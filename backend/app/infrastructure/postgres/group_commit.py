@@ -90,7 +90,7 @@ class GroupCommit:
         """
         if len(self._waiting) >= MAX_WAITING:
             raise TooManyInFlight(
-                "Too many requests wait for PostgreSQL to store " "their rows."
+                "Too many requests wait for PostgreSQL to store their rows."
             )
         done = asyncio.get_running_loop().create_future()
         origin = trace.get_current_span() if tracing.is_enabled() else None

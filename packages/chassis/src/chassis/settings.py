@@ -187,7 +187,7 @@ class ProcessSettings(Group):
 
     environment: Literal["development", "test", "production"] = Field(
         "development",
-        description="production refuses the default passwords of this " "file",
+        description="production refuses the default passwords of this file",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
@@ -196,7 +196,7 @@ class ProcessSettings(Group):
     )
     log_format: Literal["json", "text"] | None = Field(
         None,
-        description="json or text; if unset, text at a terminal and JSON " "elsewhere",
+        description="json or text; if unset, text at a terminal and JSON elsewhere",
     )
 
     max_json_values: int = Field(

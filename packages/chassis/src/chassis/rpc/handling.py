@@ -112,7 +112,7 @@ class RequestHandler:
             return Outcome.error_reply(refusal.code, refusal.detail)
         except Unavailable as error:
             logger.warning(
-                "A dependency of the service is " "unavailable: %s", error.detail
+                "A dependency of the service is unavailable: %s", error.detail
             )
             return Outcome.error_reply(ServiceUnavailable.code, error.detail)
 
@@ -147,7 +147,7 @@ class RequestHandler:
     def _failed(self, request: Request, error: BaseException) -> Outcome:
         if isinstance(error, DeadlineExceeded) and request.is_late():
             logger.warning(
-                "The deadline passed during a call to " "another service: %s",
+                "The deadline passed during a call to another service: %s",
                 error.detail,
             )
             return Outcome(Settlement.ACK, error=DeadlineExceeded.code)

@@ -75,7 +75,7 @@ class _Arguments:
         call_id = f"{self.correlation_id}#{secrets.token_hex(ID_BYTES)}"
         if max(len(call_id.encode()), len(self.queue_name.encode())) > SHORT_STRING:
             raise ValueError(
-                "the queue's name or the correlation id is too long for " "AMQP"
+                "the queue's name or the correlation id is too long for AMQP"
             )
         limit = _within_deadline(timeout, self.queue_name)
         return Call(call_id, self.queue_name, text.encode(), headers, limit, on_done)

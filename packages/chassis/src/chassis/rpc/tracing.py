@@ -25,14 +25,14 @@ Handle = Callable[[wire.Request], wire.Outcome]
 
 _call_durations = tracing.histogram(
     "rpc.client.call.duration",
-    "Duration of a call to a service, from request to " "answer.",
+    "Duration of a call to a service, from request to answer.",
 )
 _process_durations = tracing.histogram(
     "messaging.process.duration", "Duration of handling one request or event."
 )
 _waits = tracing.histogram(
     "app.rpc.queue.duration",
-    "Time that a request takes from its caller to its " "handler.",
+    "Time that a request takes from its caller to its handler.",
 )
 _dead_letters = tracing.meter.create_counter(
     "app.rpc.dead_letters",
