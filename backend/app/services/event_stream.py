@@ -251,15 +251,8 @@ class EventStream:
         for event in page:
             self._held.add(event)
             self._page.append(event)
-        self._go_live(page)
-
-    def _go_live(self, page: Sequence[FeedEvent]) -> None:
-        if self._joined_at is None:
-            return  # too much was pushed meanwhile
-        if not page or page[-1].sequence >= self._joined_at:
-            self._is_live = True
-        if not page:
-            self.position = max(self.position, self._joined_at)
+        if self._joined_at is not None:  # else too much was pushed meanwhile
+            self._is_live = not page or page[-1].sequence >= self._joined_at
 
     async def _pause(self, until: float) -> None:
         now = asyncio.get_running_loop().time()

@@ -20,7 +20,7 @@ from app.core.exceptions import ProviderUnavailable, Unauthenticated
 from app.core.principal import Principal
 from app.infrastructure.identity import provider as provider_module
 from app.infrastructure.identity import tokens
-from app.infrastructure.identity.provider import Provider
+from app.infrastructure.identity.provider import MAX_KEYS, Provider
 from app.infrastructure.identity.tokens import TokenVerifier
 from local.certificates import ensure
 from local.tls import Tls
@@ -341,6 +341,17 @@ async def test_a_key_is_good_for_its_own_algorithm(
     await known.verify(key.sign(fake.claims(), kid="own"))
     other = key.sign(fake.claims(), kid="own", alg="PS256")
     assert "unknown key" in await known.refusal(other)
+
+
+async def test_a_provider_names_a_limited_number_of_keys(
+    fake: FakeProvider, known: Verifier, no_pause: None
+) -> None:
+    key = fake.keys[0]
+    listed = [key.public() | {"kid": str(n)} for n in range(MAX_KEYS + 1)]
+    fake.answers[KEYS] = json.dumps({"keys": listed}).encode()
+    await known.verify(key.sign(fake.claims(), kid=str(MAX_KEYS - 1)))
+    beyond = key.sign(fake.claims(), kid=str(MAX_KEYS))
+    assert "unknown key" in await known.refusal(beyond)
 
 
 @pytest.mark.promise(

@@ -307,6 +307,19 @@ async def test_the_bytes_that_wait_for_all_clients_are_limited(
     assert feed.held_bytes == 0
 
 
+async def test_a_process_that_holds_enough_reads_no_more(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "MAX_HELD_BYTES", 1)
+    added = [table.add()]
+    feed = new_feed(table)
+    async with opened(feed, after=0) as first, feed.open("you", EVERYTHING, 0) as other:
+        assert await take(first, 1) == added
+        assert await other.next(0.05) is None and not other.closing
+        assert await first.next(0.01) is None  # it has sent its event
+        assert await take(other, 1) == added
+
+
 @pytest.mark.budget("event_feed.MAX_ARRIVED", "event_feed.MAX_ARRIVED_BYTES")
 @pytest.mark.parametrize("limit", ["MAX_ARRIVED", "MAX_ARRIVED_BYTES"])
 async def test_what_arrives_while_the_loop_is_busy_is_limited(

@@ -89,6 +89,14 @@ async def test_a_caller_has_its_requests_and_no_more(counter: SharedCounter) -> 
     assert (await take(limits, "bob")).may_pass
 
 
+async def test_what_is_left_includes_what_the_process_has_reserved(
+    counter: SharedCounter,
+) -> None:
+    limits = process(counter, 100)
+    left = [(await take(limits)).left for _ in range(100)]
+    assert left == [*range(99, -1, -1)] and counter.questions < 100
+
+
 @pytest.mark.promise("docs/BUDGETS.md", "All API processes share the count.")
 @pytest.mark.parametrize("amount", [1, 7, 20, 100, 1000])
 @pytest.mark.parametrize("processes", [1, 2, 5])

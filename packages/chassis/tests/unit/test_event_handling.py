@@ -121,6 +121,18 @@ def test_it_waits_for_a_dependency_until_it_stops(
     assert len([each for each in caplog.messages if str(error) in each]) == 1
 
 
+def test_the_end_of_an_outage_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    errors = [NoConsumer("away"), None]
+
+    def own(event: Event) -> None:
+        if error := errors.pop(0):
+            raise error
+
+    handler = EventHandler("queue", Handler("record.*", own), None)
+    assert handler(make_request(event())) == Outcome(Settlement.ACK)
+    assert "Connected to what the handler of record.* calls" in caplog.text
+
+
 class FakeInbox:
     """Its dependency is away for `losses`, and it knows the events of `known`."""
 

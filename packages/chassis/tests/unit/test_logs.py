@@ -171,7 +171,7 @@ class Writes(io.StringIO):
 
 
 def test_the_time_of_a_line_is_that_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    record = logging.makeLogRecord({"created": 0.5, "msecs": 500.0})
+    record = logging.makeLogRecord({"created": 0.05, "msecs": 50.0})
     try:
         monkeypatch.setenv("TZ", "JST-9")
         time.tzset()
@@ -179,7 +179,7 @@ def test_the_time_of_a_line_is_that_of_utc(monkeypatch: pytest.MonkeyPatch) -> N
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert line["timestamp"] == "1970-01-01T00:00:00.500Z"
+    assert line["timestamp"] == "1970-01-01T00:00:00.050Z"
 
 
 def test_lines_before_an_error_are_written(configure: Configure) -> None:
