@@ -89,6 +89,29 @@ def test_events_beyond_enough_pending_ones_wait_in_the_log(
         assert hook.ids()[3:] == expected
 
 
+def test_more_than_enough_may_be_pending(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner may send failed ones again while others wait."""
+    monkeypatch.setattr(webhooks, "PENDING", 2)
+    hook = Hook()
+    webhook = create(client, hook)
+    with hook.running():
+        hook.answer = lambda _: (500, {})
+        expected = [webhook.happen() for _ in range(4)]
+        run()
+        sql("UPDATE webhook_deliveries SET status = 'failed'")
+        let_pass(minutes=1)
+        run()
+        client.post(f"{webhook.path}/redeliver")
+        run()
+        assert hook.ids() == [*expected, *expected[:2]]
+        hook.answer = lambda _: (204, {})
+        let_pass(minutes=1)
+        run()
+    assert webhook.statuses() == ["delivered"] * 4
+
+
 def test_a_slow_receiver_delays_no_other(client: TestClient, hook: Hook) -> None:
     slow, free = Hook(), Event()
 
