@@ -67,6 +67,7 @@ async def test_a_request_arrives_as_it_is(hook: Hook) -> None:
     (request,) = hook.requests
     assert (request.path, request.body) == ("/a%20b?c=d", b'{"a":1}')
     assert request.headers["host"] == f"127.0.0.1:{hook.port}"
+    assert request.headers["accept-encoding"] == "identity"  # nobody decodes it
     assert "traceparent" not in request.headers
 
 
