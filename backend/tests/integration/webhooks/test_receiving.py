@@ -25,6 +25,8 @@ from tests.integration.responder import wait_until
 from tests.integration.webhooks.conftest import MOST
 from tests.integration.webhooks.sending import WEBHOOKS, create, let_pass, run, sql
 
+UPDATE = "UPDATE webhook_deliveries SET"
+
 
 def test_an_event_arrives_signed(client: TestClient, hook: Hook) -> None:
     webhook = create(client, hook)
@@ -179,13 +181,28 @@ def test_the_oldest_are_sent_again_first(
     monkeypatch.setattr(delivery_repository, "REDELIVER_AT_ONCE", 1)
     hook.answer = lambda _: (500, {})
     webhook = create(client, hook)
-    webhook.happen()
-    webhook.happen()
+    added = [webhook.happen(), webhook.happen()]
     run()
-    sql("UPDATE webhook_deliveries SET status = 'failed'")
+    for event_id in reversed(added):  # PostgreSQL finds the newer one first
+        sql(f"{UPDATE} status = 'failed' WHERE event_id = :id", id=event_id)
     answer = client.post(f"{webhook.path}/redeliver")
     assert answer.json() == {"deliveries": 1}
     assert webhook.statuses() == ["pending", "failed"]
+
+
+def test_of_those_that_are_due_the_oldest_is_sent_first(
+    client: TestClient, hook: Hook
+) -> None:
+    hook.answer = lambda _: (500, {})
+    webhook = create(client, hook)
+    added = [webhook.happen() for _ in range(3)]
+    run()
+    hook.answer = lambda _: (204, {})
+    for minutes, event_id in enumerate(reversed(added), start=1):
+        due = f"next_attempt_at = now() - interval '{9 - minutes} minutes'"
+        sql(f"{UPDATE} {due} WHERE event_id = :id", id=event_id)
+    run()
+    assert hook.ids() == [*added, *added]
 
 
 @pytest.mark.promise("docs/WEBHOOKS.md", "A disabled webhook loses nothing.")
