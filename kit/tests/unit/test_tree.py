@@ -24,6 +24,7 @@ def test_a_failure_midway_restores_everything(
     (tmp_path / "script").write_text("old\r\n")
     (tmp_path / "script").chmod(0o755)
     (tmp_path / "gone").write_text("here")
+    (tmp_path / "gone").chmod(0o755)
     before = snapshot(tmp_path)
     write = Path.write_bytes
 
@@ -41,6 +42,14 @@ def test_a_failure_midway_restores_everything(
     with pytest.raises(KitError, match="Nothing was changed.*No space left"):
         tree.apply()
     assert snapshot(tmp_path) == before
+
+
+def test_line_ends_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a\r\nb\r\n")
+    tree = Tree(tmp_path)
+    tree.write("file", tree.read("file").replace("b", "c"))
+    tree.apply()
+    assert (tmp_path / "file").read_bytes() == b"a\r\nc\r\n"
 
 
 def test_an_empty_folder_is_removed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     calls: list[str] = []
     waiting: list[str] = []
 
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
         if command[2] == "venv":
             calls.append("venv")
             binaries = project / ".venv" / "bin"
@@ -50,6 +51,7 @@ def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             assert command[3:] == ["-qq", "-j", "0", str(folder)]
             assert waiting.pop()
         else:
+            assert "--require-hashes" in command and more["env"]["PIP_USER"] == "0"
             waiting.extend(word for word in command if word == "--no-compile")
             files = [word for word in command if word.endswith(".txt")]
             calls.append(" ".join(str(Path(f).relative_to(project)) for f in files))
@@ -119,20 +121,37 @@ def test_a_service_that_adds_nothing_installs_nothing(
     assert ran == ["venv", NEW_PIP, RUNTIME]
 
 
-def test_an_interrupted_installation_is_done_again(
-    ran: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install = bootstrap._install
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt an installation."""
 
     def interrupted(files: list[Path]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bootstrap, "_install", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(bootstrap, "_install", interrupted)
         bootstrap.ensure(development=False)
-    monkeypatch.setattr(bootstrap, "_install", install)
+
+
+def test_an_interrupted_installation_is_done_again(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch)
     bootstrap.ensure(development=False)
     assert ran == ["venv", NEW_PIP, RUNTIME]
+
+
+def test_so_is_one_of_requirements_that_were_withdrawn(
+    ran: list[str], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of its packages may be there."""
+    bootstrap.ensure(development=False)
+    file = project / "services/one/requirements.txt"
+    before = file.read_text()
+    file.write_text("other\n")
+    interrupt(monkeypatch)
+    file.write_text(before)
+    bootstrap.ensure(development=False)
+    assert ran == ["venv", NEW_PIP, RUNTIME, RUNTIME]
 
 
 def test_a_moved_venv_is_recreated(ran: list[str], project: Path) -> None:

@@ -78,14 +78,14 @@ def test_no_service_of_the_system_is_started(
     policy, run = tmp_path / "policy-rc.d", subprocess.run
     if has_policy:
         policy.write_text("theirs")
+        policy.chmod(0o755)
     ran = machine(programs="apt-get", uid=0)
     install.install(["nginx"], print)
     script = ran[-1][2]
     assert POLICY in script
     words = ["sh", "-c", script.replace(POLICY, str(policy)), "sh", "sh", "-c"]
-    said = run(
-        [*words, f"cat {policy}; exit 7"], capture_output=True, text=True, check=False
-    )
+    ask = f"test -x {policy} && cat {policy}; exit 7"
+    said = run([*words, ask], capture_output=True, text=True, check=False)
     assert said.returncode == 7  # that of apt-get
     assert said.stdout == ("theirs" if has_policy else "#!/bin/sh\nexit 101\n")
     assert policy.exists() == has_policy

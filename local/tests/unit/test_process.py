@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from local.process import Cancelled, Child, ProcessFailed
-from local.state import AlreadyRunning, State, end_leftovers, leftovers
+from local.state import AlreadyRunning, State, end_leftovers, leftovers, wait_gone
 
 PATH = {"PATH": os.environ["PATH"]}
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -85,6 +85,34 @@ def test_stop_kills_a_process_that_ignores_the_signal(own: State) -> None:
     child.wait_until(lambda: "1" in child.tail(), 10, "print")
     child.stop(timeout=0.2)
     assert child.returncode == -signal.SIGKILL
+
+
+def test_stop_also_ends_helpers_that_ignore_the_signal(own: State) -> None:
+    """Those without a sign of the state in their environment too."""
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); "
+    deaf += "time.sleep(60)"
+    code = f"""
+import subprocess, sys, time
+helper = subprocess.Popen(
+    [sys.executable, "-uc", {deaf!r}], env={{}}, stdout=subprocess.PIPE
+)
+helper.stdout.readline()
+print("helper", helper.pid, flush=True)
+time.sleep(60)
+"""
+    child = start(own, [sys.executable, "-c", code])
+    child.wait_until(lambda: "helper" in child.tail(), 10, "print")
+    helper = psutil.Process(int(child.tail().split()[-1]))
+    child.stop(timeout=10)
+    assert not wait_gone([helper], timeout=0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_another_user_has_none_of_our_groups(own: State) -> None:
+    child = Child("child", own)
+    child.start(["id", "-G"], cwd=own.path, env=PATH, uid=65534)
+    assert child.wait() == 0
+    assert child.tail().split() == ["65534"]
 
 
 def test_a_kill_reaches_those_in_groups_of_their_own(own: State) -> None:

@@ -101,3 +101,16 @@ def test_a_full_disk_takes_no_password_away(
     with pytest.raises(OSError, match="No space left"):
         secrets.write()
     assert target.read_text() == OLD
+
+
+def test_what_a_killed_command_has_left_is_written_anew(target: Path) -> None:
+    target.with_name(".env.partial").write_text("half")
+    assert written(target)["REDIS_PASSWORD"]
+    assert [*target.parent.iterdir()] == [target]
+
+
+def test_a_variable_that_begins_with_the_name_of_another_stays(target: Path) -> None:
+    target.write_text(f"REDIS_PASSWORD_FILE=/a/file\n{OLD}")
+    target.chmod(0o600)
+    found = written(target)
+    assert found["REDIS_PASSWORD_FILE"] == "/a/file" and found["REDIS_PASSWORD"]

@@ -105,6 +105,27 @@ def test_changed_code_runs_after_a_reload(own: State) -> None:
     supervisor.close()
 
 
+def test_a_reload_forgets_the_deaths_before(own: State) -> None:
+    """Of the code that is no longer there."""
+    server = Sleeper(own, "import time; time.sleep(60)")
+    server.start()
+    said: list[str] = []
+    supervisor = Supervisor([server], said.append, reloaded=[server])
+    watching = threading.Thread(target=supervisor.watch, args=(own.cancelled,))
+    watching.start()
+    for deaths in (1, 2, 3):
+        server.kill()
+        deadline = time.monotonic() + 10
+        while said.count("sleeper is back") < deaths and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if deaths == 2:
+            supervisor.reload([server])
+    own.cancelled.set()
+    watching.join()
+    supervisor.close()
+    assert said[-1] == "sleeper is back" and said.count("sleeper is back") == 3
+
+
 def test_a_server_that_dies_after_a_reload_is_restarted(own: State) -> None:
     server = Sleeper(own, "import time; time.sleep(60)")
     server.start()
