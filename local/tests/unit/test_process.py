@@ -57,6 +57,26 @@ def test_leftovers_are_only_ours(own: State, tmp_path: Path) -> None:
         stranger.wait()
 
 
+def test_a_server_without_our_mark_is_ours_by_its_folder(
+    own: State, tmp_path: Path
+) -> None:
+    program = tmp_path / "redis-server"
+    program.symlink_to(sys.executable)
+    command = [str(program), "-c", "print(flush=True); import time; time.sleep(60)"]
+    servers = [
+        subprocess.Popen(command, cwd=folder, env={}, stdout=subprocess.PIPE)
+        for folder in (own.path, tmp_path)
+    ]
+    try:
+        for server in servers:
+            assert server.stdout and server.stdout.readline()
+        assert [process.pid for process in leftovers(own.path)] == [servers[0].pid]
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
+
+
 def test_a_daemon_is_a_leftover(own: State) -> None:
     child = start(own, DAEMON)
     deadline = time.monotonic() + 10
@@ -109,8 +129,12 @@ time.sleep(60)
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_another_user_has_none_of_our_groups(own: State) -> None:
-    child = Child("child", own)
-    child.start(["id", "-G"], cwd=own.path, env=PATH, uid=65534)
+    child, ours = Child("child", own), os.getgroups()
+    os.setgroups([1])
+    try:
+        child.start(["id", "-G"], cwd=own.path, env=PATH, uid=65534)
+    finally:
+        os.setgroups(ours)
     assert child.wait() == 0
     assert child.tail().split() == ["65534"]
 
