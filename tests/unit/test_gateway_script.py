@@ -42,6 +42,19 @@ def test_addresses_of_both_families_are_written_as_nginx_reads_them(
     assert f"{servers} listen 8080; set $a ${{OTHER}};" in said
 
 
+@pytest.mark.skipif(not shutil.which("envsubst"), reason="no envsubst")
+def test_nginx_takes_the_place_of_the_script(tmp_path: Path) -> None:
+    """Docker's signal to stop reaches it, so it answers what it has."""
+    nginx = "#!/bin/sh\ncase $* in *-t*) ;; *) echo $$ ;; esac\n"
+    fakes = {"nginx": nginx, "sleep": "#!/bin/sh\nexit 1\n"}
+    for name, text in {**fakes, "check.sh": "", "trusted.sh": ""}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NGINX_PORT": "8080"}
+    said = run(tmp_path, "echo $$; start", API_HOST="127.0.0.1", **env).splitlines()
+    assert said[0] == said[-1] and len(said) > 1
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_an_api_is_found_by_its_only_address(tmp_path: Path, host: str) -> None:
     """`getent` reads addresses like names: there is no other family for them."""

@@ -263,6 +263,11 @@ def test_an_old_cluster_is_refused(cluster: Cluster) -> None:
     assert not cluster.objects
 
 
+def test_a_new_major_version_is_new_enough(cluster: Cluster) -> None:
+    cluster.version = "v2.0.1"
+    assert cluster.setup().returncode == 0
+
+
 @pytest.mark.parametrize(
     ("answer", "goes_on"), [("", False), ("n", False), ("y", True)]
 )
