@@ -29,7 +29,10 @@ from kit.tests.e2e.upgrades import (
 )
 from kit.tree import Tree
 
-pytestmark = pytest.mark.skipif(is_renamed(), reason="this is a project, not the kit")
+pytestmark = [
+    pytest.mark.skipif(is_renamed(), reason="this is a project, not the kit"),
+    pytest.mark.timeout(300),  # git, make and Alembic, again and again
+]
 
 MIGRATION = "backend/alembic/versions/20270101_of_the_update.py"
 

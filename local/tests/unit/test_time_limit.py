@@ -64,6 +64,29 @@ def test_a_fixture_after_a_failure(fixture_that_hangs):
     assert False
 """
 
+SHARED = """
+@pytest.fixture(scope="session")
+def slow():
+    time.sleep(1.5)
+
+@pytest.fixture(scope="module")
+def slower(slow):
+    time.sleep(1.5)
+
+@pytest.fixture(scope="module")
+def one_that_hangs(slower):
+    time.sleep(600)
+
+def test_the_first(slower):
+    pass
+
+def test_a_sleep_after_it(one_that_hangs):
+    pass
+
+def test_that_hangs(slower):
+    time.sleep(600)
+"""
+
 LEAVES_A_THREAD = """
 def test_that_hangs():
     threading.Thread(target=wait_elsewhere).start()
@@ -111,6 +134,13 @@ def test_each_fails_with_all_stacks_and_the_others_go_on(tmp_path: Path) -> None
     assert "5 failed, 1 passed" in said
     assert "ERROR at teardown of test_a_fixture_after_a_failure" in said
     assert said.count("Failed: Timeout") >= 5 and "in wait_elsewhere" in said
+
+
+def test_a_fixture_that_tests_share_has_more_time(tmp_path: Path) -> None:
+    """It starts what all tests use."""
+    said = run(tmp_path, SHARED)
+    assert "1 failed, 2 passed, 1 error" in said
+    assert said.count("Failed: Timeout") >= 2
 
 
 def test_a_thread_that_is_left_does_not_hold_the_end(tmp_path: Path) -> None:
