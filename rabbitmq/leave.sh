@@ -13,6 +13,7 @@ has_clients() {
     grep -qE "^ *[0-9]+: [0-9A-F]+:(${wanted#|}) [0-9A-F:]+ 01 " /proc/net/tcp*
 }
 
+# It starts slowly on a busy machine.
 timeout -s KILL 20 rabbitmqctl -q suspend_listeners
 until=$((SECONDS + SECONDS_TO_LEAVE))
 while has_clients && ((SECONDS < until)); do sleep 0.1; done

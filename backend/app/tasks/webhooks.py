@@ -170,7 +170,7 @@ class _Run:
         webhook = lock_claimed(session, webhook_id, self._id)
         if webhook is None:
             return False
-        # Below 0 after the owner had failed ones sent again.
+        # More may wait: the owner may have failed ones sent again.
         room = max(0, PENDING - count_pending(session, webhook_id))
         events = events_after(session, webhook, min(room, EVENTS_AT_ONCE))
         if not events:

@@ -419,7 +419,7 @@ async def test_an_idle_connection_that_a_nat_forgot(
 
         for _ in range(3):
             getattr(nat, fault)()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(5):
                 await commits.add([record()])
                 await asyncio.gather(database.check(), database.check())
                 await asyncio.to_thread(work)

@@ -354,9 +354,9 @@ async def test_no_request_waits_for_sentinels_in_a_lasting_outage(
     monkeypatch.setattr(key_store, "FAILOVER", 2)
     clients = connect(f"sentinel://127.0.0.1:{free_port()}/0?master_name={MASTER}")
     waits = []
-    for _ in range(2):
+    for _ in range(4):
         began = time.monotonic()
         with pytest.raises(KeyStoreUnavailable):
             await clients.claim()
         waits.append(time.monotonic() - began)
-    assert waits[0] > 2 and waits[1] < 2
+    assert waits[0] > 2 and min(waits[1:]) < 0.5

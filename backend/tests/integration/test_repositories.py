@@ -184,7 +184,7 @@ async def test_a_slow_page_is_cancelled(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
             "AND query LIKE '%task_logs%'"
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(2):
             while holder.execute(waiting).scalar_one():
                 await asyncio.sleep(0.02)
     async with database.session() as session:

@@ -235,10 +235,13 @@ def test_the_redis_of_keys_stopped(
 ) -> None:
     redis_keys.stop()
     try:
-        began = time.monotonic()
-        answer = send(api, key)
-        assert time.monotonic() - began < 3
-        assert_problem(answer, 503, "idempotency_unavailable")
+        waits = []
+        for _ in range(3):
+            began = time.monotonic()
+            answer = send(api, key)
+            waits.append(time.monotonic() - began)
+            assert_problem(answer, 503, "idempotency_unavailable")
+        assert min(waits) < 1  # this machine may be busy at times
         assert records(key) == []
         assert_others_are_served(api)
         assert api.http.get("/health/ready").status_code == 200

@@ -135,7 +135,7 @@ def test_the_synchronous_path_is_one_trace(traced: Traced) -> None:
         assert span.attributes["app.task_id"] == task_id
     conversation = "messaging.message.conversation_id"
     assert publish.attributes[conversation] == process.attributes[conversation]
-    assert 0 <= process.attributes["app.rpc.queue_time"] < 5
+    assert 0 <= process.attributes["app.rpc.queue_time"] < 1
     assert process.attributes["app.rpc.delivery"] == 1
     server = only(spans, f"POST {PROCESS}")
     assert server.attributes["http.route"] == PROCESS
@@ -309,8 +309,11 @@ def test_a_trace_begins_at_the_gateway(traced: Traced) -> None:
     )
     assert line["request_id"] == request_id
     assert server.parent == request_id[:16]
-    # nginx takes them from different clocks.
-    assert 0 <= float(line["upstream_s"]) < float(line["duration_s"]) + 0.01
+    # In milliseconds: 0.009 + 0.001 is less than 0.01.
+    upstream, whole = (
+        round(1000 * float(line[name])) for name in ("upstream_s", "duration_s")
+    )
+    assert 0 <= upstream <= whole + 1
 
 
 @pytest.fixture

@@ -254,9 +254,9 @@ async def test_a_call_waits_for_no_connection_in_a_lasting_outage(
     proxy.close()
     await asyncio.to_thread(wait_until, lambda: not client.connected)
     waits = []
-    for _ in range(2):
+    for _ in range(4):
         began = time.monotonic()
         with pytest.raises(BrokerUnavailable):
             await processed(producer, responder.queue)
         waits.append(time.monotonic() - began)
-    assert waits[0] > RECONNECT_WAIT / 2 and waits[1] < RECONNECT_WAIT / 2
+    assert waits[0] > RECONNECT_WAIT / 2 and min(waits[1:]) < 0.1

@@ -187,10 +187,13 @@ def test_calls_in_flight_are_bounded(
     with ThreadPoolExecutor(3) as threads:
         calls = [threads.submit(producer.call, responder.queue, {}) for _ in range(3)]
         wait_until(lambda: client.in_flight == 3)
-        started = time.monotonic()
-        with pytest.raises(TooManyInFlight):
-            producer.call(responder.queue, {})
-        assert time.monotonic() - started < 2
+        waits = []
+        for _ in range(3):
+            started = time.monotonic()
+            with pytest.raises(TooManyInFlight):
+                producer.call(responder.queue, {})
+            waits.append(time.monotonic() - started)
+        assert min(waits) < 0.1  # this machine may be busy at times
         go_on.set()
         for call in calls:
             call.result()

@@ -189,10 +189,13 @@ def test_calls_fail_at_once_when_the_broker_accepts_no_messages(
             return False
 
         wait_until(refused, "calls are refused")
-        began = time.monotonic()
-        with pytest.raises(BrokerUnavailable):
-            producer.call(responder.queue, {})
-        assert time.monotonic() - began < 1  # the call has 2 s
+        waits = []
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(BrokerUnavailable):
+                producer.call(responder.queue, {})
+            waits.append(time.monotonic() - began)
+        assert min(waits) < 0.1  # this machine may be busy at times
         assert client.connected
     wait_until(
         lambda: producer.call(responder.queue, {"n": 1}).outcome == {"n": 1}, "again"
